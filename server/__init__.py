@@ -1,0 +1,1 @@
+"""The gRPC server of twc.customer.v2.CustomerService."""

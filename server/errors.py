@@ -1,0 +1,152 @@
+"""What can go wrong with a call, and the one table that says how a client sees it."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from twc.customer.v2 import error_reason_pb2 as reasons
+
+DOMAIN = "customer.twc"
+CUSTOMER_TYPE = "twc.customer.v2.Customer"
+
+# gRPC peers accept 8 KiB of metadata unless told otherwise, and the details
+# travel there in base64: this leaves room for all else.
+DETAILS_BYTES = 4096
+
+
+class Violation(NamedTuple):
+    """A field that breaks its rule, by its JSON path, and what would be right."""
+
+    field: str
+    description: str
+
+
+class Clash(NamedTuple):
+    """A field whose value belongs to another customer of the tenant, and that customer's id."""
+
+    field: str
+    customer_id: str
+
+
+class ServiceError(Exception):
+    """A failure with a message for the client, which holds nothing of the inside."""
+
+
+class InvalidInput(ServiceError):
+    """The request breaks the rules that `violations` name."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        first, more = violations[0], len(violations) - 1
+        rest = f" (and {more} more)" if more else ""
+        super().__init__(f"{first.field}: {first.description}{rest}")
+        self.violations = violations
+
+
+class MalformedRequest(ServiceError):
+    """The bytes of the request are not an encoding of its message."""
+
+
+class InvalidTenant(ServiceError):
+    """The call names no tenant, or none that can exist."""
+
+
+class NotFound(ServiceError):
+    """The tenant has no customer whose `field` is `value`."""
+
+    def __init__(self, field: str, value: str) -> None:
+        super().__init__(f"ResourceNotFound: no customer has this {field}")
+        self.value = value
+
+
+class AlreadyExists(ServiceError):
+    """Values that are unique within the tenant belong to other customers."""
+
+    def __init__(self, clashes: Sequence[Clash]) -> None:
+        taken = ", ".join(f"{field} (customer {owner})" for field, owner in clashes)
+        super().__init__(f"another customer has the same {taken}")
+        self.clashes = clashes
+
+
+class IdMismatch(ServiceError):
+    """The customer's id is not the one that the request expects."""
+
+
+class RequestTooLarge(ServiceError):
+    """The request carries more than one call may."""
+
+
+class Unavailable(ServiceError):
+    """The database cannot serve the call now."""
+
+
+class DeadlineExceeded(ServiceError):
+    """The time that the call had is over."""
+
+
+class Internal(ServiceError):
+    """The server failed; the log holds the cause under the request id."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server failed to answer; its operators find the cause by x-request-id"
+        )
+
+
+_CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
+    InvalidInput: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_INPUT),
+    MalformedRequest: (code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST),
+    InvalidTenant: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_TENANT),
+    NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
+    AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
+    IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
+    RequestTooLarge: (code_pb2.RESOURCE_EXHAUSTED, reasons.REQUEST_TOO_LARGE),
+    Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
+    DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
+    Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),
+}
+
+
+def to_status(error: ServiceError) -> status_pb2.Status:
+    """Says an error as a `google.rpc.Status`: code, message, ErrorInfo, then what it is about."""
+    code, reason = _CODES[type(error)]
+    status = status_pb2.Status(code=code, message=str(error))
+    for detail in _details(error, reasons.ErrorReason.Name(reason)):
+        status.details.add().Pack(detail)
+    return status
+
+
+def _details(error: ServiceError, reason: str) -> Iterator[Message]:
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+    match error:
+        case InvalidInput():
+            yield info
+            yield _bad_request(error.violations)
+        case AlreadyExists():
+            info.metadata.update(error.clashes)
+            yield info
+            for field, owner in error.clashes:
+                yield error_details_pb2.ResourceInfo(
+                    resource_type=CUSTOMER_TYPE,
+                    resource_name=owner,
+                    description=f"has the same {field}",
+                )
+        case NotFound():
+            yield info
+            yield error_details_pb2.ResourceInfo(
+                resource_type=CUSTOMER_TYPE, resource_name=error.value, description=str(error)
+            )
+        case _:
+            yield info
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    """Lists the violations, as many as fit into the metadata of a response."""
+    listed = error_details_pb2.BadRequest()
+    for number, (field, description) in enumerate(violations):
+        listed.field_violations.add(field=field, description=description)
+        if listed.ByteSize() > DETAILS_BYTES:
+            listed.field_violations[-1].Clear()
+            listed.field_violations[-1].description = f"{len(violations) - number} more fields"
+            break
+    return listed

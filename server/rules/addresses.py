@@ -1,0 +1,139 @@
+"""Rules of a customer's addresses, and which of them is the default."""
+
+from collections.abc import Iterator, Sequence
+
+import pycountry
+from twc.customer.v2 import customer_pb2 as pb
+
+from server.errors import Violation
+from server.rules import text
+
+MAX_ADDRESSES = 100
+
+NOT_A_COUNTRY = "must be an ISO 3166-1 alpha-2 code, such as DE"
+EMPTY = "must say something of the address, such as address1 or city"
+
+_COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
+
+# What does not describe an address.
+_SERVER_FIELDS = ("id", "customer_id", "default_address")
+
+
+def settle(customer: pb.Customer, default: pb.Address | None) -> list[Violation]:
+    """Checks and normalises all addresses and sets the default address.
+
+    The default is `default`, which joins the list if it is not there; else the
+    one that is marked; else the first.
+    """
+    if len(customer.addresses) > MAX_ADDRESSES:
+        return [_too_many()]
+    violations = [*_check_marks(customer.addresses)]
+    for index, address in enumerate(customer.addresses):
+        violations += check(address, f"addresses[{index}].")
+    if default is None:
+        _mark(customer, _marked(customer.addresses))
+        return violations
+    violations += check(default, "defaultAddress.")
+    index = _find(customer.addresses, default)
+    if index is None:
+        customer.addresses.append(default)
+        index = len(customer.addresses) - 1
+    _mark(customer, index)
+    if len(customer.addresses) > MAX_ADDRESSES:
+        violations.append(_too_many())
+    return violations
+
+
+def check(address: pb.Address, path: str = "") -> Iterator[Violation]:
+    """Checks one address and writes its country code in upper case.
+
+    `path` is what stands before the names of its fields.
+    """
+    yield from text.check(address, path)
+    if address.HasField("country_code"):
+        address.country_code = address.country_code.strip().upper()
+        if not address.country_code:
+            address.ClearField("country_code")
+        elif address.country_code not in _COUNTRIES:
+            yield Violation(f"{path}countryCode", NOT_A_COUNTRY)
+    if not _content(address):
+        yield Violation(path.removesuffix(".") or "address", EMPTY)
+
+
+def unmark(customer: pb.Customer) -> None:
+    """Makes none of the addresses the default, until `settle` chooses."""
+    for address in customer.addresses:
+        address.default_address = False
+
+
+def mark_id(customer: pb.Customer, wanted: str) -> None:
+    """Marks the address with an id as the default, if there is one."""
+    for address in customer.addresses:
+        address.default_address = bool(wanted) and address.id == wanted
+
+
+def replace(customer: pb.Customer, edited: pb.Address) -> None:
+    """Puts an address in the place of the one with the same id, if there is one."""
+    for address in customer.addresses:
+        if edited.id and address.id == edited.id:
+            address.CopyFrom(edited)
+
+
+def repeats(request: pb.Customer, stored: pb.Customer, wanted: str) -> bool:
+    """Tells whether a request lists the address with an id just as it is stored."""
+    listed, kept = (
+        [_content(address) for address in customer.addresses if address.id == wanted]
+        for customer in (request, stored)
+    )
+    return bool(wanted) and listed == kept != []
+
+
+def _too_many() -> Violation:
+    return Violation("addresses", f"must hold at most {MAX_ADDRESSES} addresses")
+
+
+def _check_marks(addresses: Sequence[pb.Address]) -> Iterator[Violation]:
+    """Finds addresses that claim an id or the default beside an earlier one that does."""
+    default = None
+    seen: dict[str, int] = {}
+    for index, address in enumerate(addresses):
+        if address.default_address:
+            if default is not None:
+                yield Violation(
+                    f"addresses[{index}].defaultAddress",
+                    f"must not be true, because that of addresses[{default}] is",
+                )
+            default = index
+        if address.id and seen.setdefault(address.id, index) != index:
+            yield Violation(
+                f"addresses[{index}].id", f"must differ from that of addresses[{seen[address.id]}]"
+            )
+
+
+def _marked(addresses: Sequence[pb.Address]) -> int:
+    return next((i for i, address in enumerate(addresses) if address.default_address), 0)
+
+
+def _find(addresses: Sequence[pb.Address], wanted: pb.Address) -> int | None:
+    """The index of the address with the same id, else of the one with the same content."""
+    for index, address in enumerate(addresses):
+        if wanted.id and address.id == wanted.id:
+            return index
+    content = _content(wanted)
+    return next((i for i, address in enumerate(addresses) if _content(address) == content), None)
+
+
+def _mark(customer: pb.Customer, default: int) -> None:
+    customer.ClearField("default_address")
+    for index, address in enumerate(customer.addresses):
+        address.default_address = index == default
+        if address.default_address:
+            customer.default_address.CopyFrom(address)
+
+
+def _content(address: pb.Address) -> dict[str, str]:
+    return {
+        field.name: value
+        for field, value in address.ListFields()
+        if value and field.name not in _SERVER_FIELDS
+    }

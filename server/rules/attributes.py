@@ -1,0 +1,90 @@
+"""Rules of attribute groups: how many, how named, and that each value reads as its type."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+
+from twc.customer.v2 import customer_pb2 as pb
+
+from server.errors import Violation
+from server.rules import dates, text
+
+MAX_GROUPS = 100
+MAX_ATTRIBUTES = 200
+
+ValueType = pb.Attribute.ValueType
+
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII).fullmatch
+_BASE64_ALPHABET = re.compile(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}").fullmatch
+
+
+def check(customer: pb.Customer) -> list[Violation]:
+    """Checks every attribute group of a customer."""
+    return list(_groups(customer))
+
+
+def _groups(customer: pb.Customer) -> Iterator[Violation]:
+    if len(customer.attribute_groups) > MAX_GROUPS:
+        yield Violation("attributeGroups", f"must hold at most {MAX_GROUPS} groups")
+        return
+    for name, group in customer.attribute_groups.items():
+        path = text.member("attributeGroups", name)
+        yield from _name(path, name)
+        yield from text.check(group, f"{path}.")
+        yield from _attributes(f"{path}.attributes", group)
+
+
+def _attributes(path: str, group: pb.AttributeGroup) -> Iterator[Violation]:
+    if len(group.attributes) > MAX_ATTRIBUTES:
+        yield Violation(path, f"must hold at most {MAX_ATTRIBUTES} attributes")
+        return
+    for name, attribute in group.attributes.items():
+        member = text.member(path, name)
+        yield from _name(member, name)
+        yield from text.check(attribute, f"{member}.")
+        yield from _value(member, attribute)
+
+
+def _name(path: str, name: str) -> Iterator[Violation]:
+    wrong = text.describe(name) if name else "must have a name that is not empty"
+    if wrong:
+        yield Violation(path, wrong)
+
+
+def _value(path: str, attribute: pb.Attribute) -> Iterator[Violation]:
+    if attribute.value_type not in _READABLE:
+        yield Violation(f"{path}.value_type", "must be INTEGER, NUMBER, STRING, BLOB or DATE")
+        return
+    reads, wanted = _READABLE[attribute.value_type]
+    if attribute.HasField("attribute_value") and not reads(attribute.attribute_value):
+        yield Violation(f"{path}.attribute_value", f"must be {wanted}")
+
+
+def _is_base64(value: str) -> bool:
+    if not _BASE64_ALPHABET(value):
+        return False
+    try:
+        base64.urlsafe_b64decode(value.replace("+", "-").replace("/", "_"))
+    except binascii.Error:
+        return False
+    return True
+
+
+def _is_date(value: str) -> bool:
+    try:
+        dates.read(value)
+    except ValueError:
+        return False
+    return True
+
+
+_READABLE: dict[int, tuple[Callable[[str], object], str]] = {
+    ValueType.VALUE_TYPE_UNSPECIFIED: (lambda value: True, "text"),
+    ValueType.INTEGER: (_INTEGER, "a whole number in decimal digits, such as -42"),
+    ValueType.NUMBER: (_NUMBER, "a decimal number as JSON writes it, such as -1.5e3"),
+    ValueType.STRING: (lambda value: True, "text"),
+    ValueType.BLOB: (_is_base64, "padded base64, such as aGVsbG8="),
+    ValueType.DATE: (_is_date, dates.NOT_A_DATE.removeprefix("must be ")),
+}

@@ -1,0 +1,101 @@
+"""Rules of a whole customer: its defaults, its normal forms, and every check."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from twc.customer.v2 import customer_pb2 as pb
+
+from server.errors import InvalidInput, Violation
+from server.rules import addresses, attributes, contact, dates, text
+
+MAX_BYTES = 256 * 1024
+MAX_TAX_EXEMPTIONS = 100
+
+# A blank value of one of these says that there is none.
+_BLANK_IS_NONE = ("customer_ref", "email", "mobile", "phone", "dob")
+
+_STATES = "must be disabled, invited, enabled or declined"
+_LEVELS = "must be single_opt_in, confirmed_opt_in or unknown"
+
+
+def settle(
+    customer: pb.Customer, default: pb.Address | None, region: str | None, now: datetime
+) -> None:
+    """Brings a customer into the form that is stored, in place.
+
+    `default` is the address that the request wants as the default, if it says
+    so by the field of that name; `region` is the tenant's default region.
+    Raises InvalidInput with everything that breaks a rule.
+    """
+    violations = [
+        *addresses.settle(customer, default),
+        *_settle_fields(customer, now),
+        *_settle_phones(customer, region),
+        *text.check(customer),
+        *attributes.check(customer),
+    ]
+    if not violations and customer.ByteSize() > MAX_BYTES:
+        violations.append(Violation("customer", f"must be at most {MAX_BYTES // 1024} KiB"))
+    if violations:
+        raise InvalidInput(violations)
+
+
+def settle_marketing(customer: pb.Customer) -> None:
+    """Makes the opt-in level agree with whether the customer accepts marketing."""
+    if not customer.accepts_marketing:
+        customer.ClearField("marketing_optin_level")
+    elif not customer.marketing_optin_level:
+        customer.marketing_optin_level = pb.Customer.unknown
+
+
+def _settle_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
+    _fill(customer)
+    settle_marketing(customer)
+    if not customer.email:
+        yield Violation("email", "is required: " + contact.NOT_AN_EMAIL)
+    elif not contact.is_email(customer.email):
+        yield Violation("email", contact.NOT_AN_EMAIL)
+    if customer.dob and (wrong := dates.check_birth(customer.dob, now)):
+        yield Violation("dob", wrong)
+    if customer.customerState not in pb.Customer.State.values():
+        yield Violation("customer_state", _STATES)
+    if customer.marketing_optin_level not in pb.Customer.MarketingOptinLevel.values():
+        yield Violation("marketing_optin_level", _LEVELS)
+    if customer.HasField("marketing_preferences_updated_at") and (
+        wrong := dates.check_timestamp(customer.marketing_preferences_updated_at)
+    ):
+        yield Violation("marketing_preferences_updated_at", wrong)
+    yield from _tax_exemptions(customer)
+
+
+def _fill(customer: pb.Customer) -> None:
+    customer.email = customer.email.strip()
+    for field in _BLANK_IS_NONE:
+        if not getattr(customer, field).strip():
+            customer.ClearField(field)
+    if not customer.HasField("active"):
+        customer.active = True
+    if not customer.customerState:
+        customer.customerState = pb.Customer.disabled
+    for field in ("accepts_marketing", "tax_exempt", "verified_email"):
+        if not customer.HasField(field):
+            setattr(customer, field, False)
+
+
+def _settle_phones(customer: pb.Customer, region: str | None) -> Iterator[Violation]:
+    region = customer.default_address.country_code or region
+    for field in ("mobile", "phone"):
+        if number := getattr(customer, field):
+            try:
+                setattr(customer, field, contact.to_e164(number, region))
+            except ValueError as error:
+                yield Violation(field, str(error))
+
+
+def _tax_exemptions(customer: pb.Customer) -> Iterator[Violation]:
+    if len(customer.tax_exemptions) > MAX_TAX_EXEMPTIONS:
+        yield Violation("taxExemptions", f"must hold at most {MAX_TAX_EXEMPTIONS} texts")
+        return
+    for index, exemption in enumerate(customer.tax_exemptions):
+        if wrong := text.describe(exemption) if exemption else "must not be empty":
+            yield Violation(f"taxExemptions[{index}]", wrong)

@@ -1,0 +1,65 @@
+"""Dates and times: how they are read, and to what precision they are kept."""
+
+import re
+from datetime import UTC, date, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+NOT_A_DATE = (
+    "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
+)
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_DATE_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+).fullmatch
+
+# The years that RFC 3339, and so JSON, can write.
+_FIRST_SECOND = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+_LAST_SECOND = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+_NANOS_PER_SECOND = 1_000_000_000
+_NANOS_PER_MILLI = 1_000_000
+
+
+def read(text: str) -> datetime:
+    """Reads a calendar date, as its first moment in UTC, or an RFC 3339 date-time.
+
+    Raises ValueError if the text is neither.
+    """
+    if _DATE(text):
+        return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
+    if parts := _DATE_TIME(text):
+        day, clock, _, zone = parts.groups()
+        return datetime.fromisoformat(f"{day}T{clock}{zone.upper()}")
+    raise ValueError(NOT_A_DATE)
+
+
+def check_birth(text: str, now: datetime) -> str | None:
+    """Says what is wrong with a date of birth, or None if nothing is."""
+    try:
+        return "must not be in the future" if read(text) > now else None
+    except ValueError:
+        return NOT_A_DATE
+
+
+def check_timestamp(timestamp: Timestamp) -> str | None:
+    """Cuts a timestamp to milliseconds; says what is wrong with it, or None if nothing is."""
+    if not (
+        _FIRST_SECOND <= timestamp.seconds <= _LAST_SECOND
+        and 0 <= timestamp.nanos < _NANOS_PER_SECOND
+    ):
+        return "must be a time between the years 1 and 9999"
+    timestamp.nanos -= timestamp.nanos % _NANOS_PER_MILLI
+    return None
+
+
+def to_timestamp(moment: datetime) -> Timestamp:
+    """Writes a moment with millisecond precision."""
+    timestamp = Timestamp()
+    timestamp.FromMilliseconds(to_milliseconds(moment))
+    return timestamp
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """The milliseconds from the Unix epoch to a moment."""
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,135 @@
+"""The RPCs of CustomerService, each a few steps: rules, then storage, then the answer."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+from google.protobuf.empty_pb2 import Empty
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Customer
+
+from server import upload
+from server.boundary import Call
+from server.errors import AlreadyExists, InvalidInput, NotFound, Violation
+from server.rules import changes, dates, lookup
+from server.storage.customers import CustomerStore, Key
+
+
+class CustomerServicer:
+    """Answers every RPC from one store. A customer that is only read passes as stored bytes."""
+
+    def __init__(self, store: CustomerStore, region: Callable[[str], str | None]) -> None:
+        self._store = store
+        self._region = region
+
+    def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> Customer:
+        customer = self._ready(call.tenant, request.customer)
+        self._store.insert(call.tenant, customer)
+        call.answer(201)
+        return customer
+
+    def UploadCustomers(
+        self, requests: Iterable[pb.UploadCustomersRequest], call: Call
+    ) -> Iterator[pb.UploadCustomersResult]:
+        outcomes = upload.prepare(
+            upload.collect(requests), lambda customer: self._ready(call.tenant, customer)
+        )
+        outcomes = self._store_each(call.tenant, outcomes)
+        all_created = all(isinstance(outcome, Customer) for outcome in outcomes)
+        call.answer(201 if all_created else 200)
+        return upload.results(outcomes)
+
+    def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
+        customer = request.customer
+        changes.new(customer, self._region(call.tenant), _now())
+        if clashes := self._store.clashes(call.tenant, customer):
+            raise AlreadyExists(clashes)
+        return customer
+
+    def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> Customer:
+        region = self._region(call.tenant)
+
+        def edit(stored: Customer) -> None:
+            now = _now()
+            changes.update(stored, request.customer, request.update_mask, region, now)
+            changes.stamp(stored, now)
+
+        return self._store.change(call.tenant, _key_of(request.customer), edit)
+
+    def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> Customer:
+        region = self._region(call.tenant)
+
+        def edit(stored: Customer) -> None:
+            now = _now()
+            changes.add_address(stored, request.address, region, now)
+            changes.stamp(stored, now)
+
+        return self._store.change(call.tenant, Key.id(_required("id", request.id)), edit)
+
+    def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
+        body = self._store.get(call.tenant, Key.id(_required("id", request.id)))
+        if body is None:
+            call.answer(204)
+            return b""
+        return body
+
+    def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
+        key = Key.ref(_required("customerRef", request.customer_ref))
+        body = self._store.get(call.tenant, key)
+        if body is None:
+            raise NotFound(key.field, key.value)
+        return body
+
+    def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:
+        query = lookup.read(request, call.tenant, self._region(call.tenant))
+        found = self._store.search(call.tenant, query.wanted, query.after, query.size + 1)
+        if len(found) > query.size:
+            token = lookup.page_token(call.tenant, query.wanted, found[query.size - 1].id)
+            call.answer(200, *lookup.page_headers(request, token))
+        return iter([customer.body for customer in found[: query.size]])
+
+    def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
+        return self._delete(call, Key.id(_required("id", request.id)))
+
+    def DeleteCustomerByRef(self, request: pb.DeleteCustomerByRefRequest, call: Call) -> Empty:
+        key = Key.ref(_required("customerRef", request.customer_ref))
+        return self._delete(call, key, request.id if request.HasField("id") else None)
+
+    def _ready(self, tenant: str, customer: Customer) -> Customer:
+        """Makes a request's customer, in place, the one to be stored. Raises InvalidInput."""
+        now = _now()
+        changes.new(customer, self._region(tenant), now)
+        changes.stamp(customer, now)
+        return customer
+
+    def _store_each(self, tenant: str, outcomes: list[upload.Outcome]) -> list[upload.Outcome]:
+        """Stores what is ready; puts in its place what kept it out, if anything did."""
+        ready = [outcome for outcome in outcomes if isinstance(outcome, Customer)]
+        refused = iter(self._store.insert_each(tenant, ready) if ready else ())
+        return [
+            (next(refused) or outcome) if isinstance(outcome, Customer) else outcome
+            for outcome in outcomes
+        ]
+
+    def _delete(self, call: Call, key: Key, only_id: str | None = None) -> Empty:
+        self._store.delete(call.tenant, key, dates.to_milliseconds(_now()), only_id)
+        call.answer(204)
+        return Empty()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _required(field: str, value: str) -> str:
+    if not value:
+        raise InvalidInput([Violation(field, "is required")])
+    return value
+
+
+def _key_of(customer: Customer) -> Key:
+    """What selects the customer of an update: its id, else its customerRef."""
+    if customer.id:
+        return Key.id(customer.id)
+    if customer.customer_ref:
+        return Key.ref(customer.customer_ref)
+    raise InvalidInput([Violation("id", "is required, or customerRef, to select the customer")])

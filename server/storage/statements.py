@@ -1,0 +1,85 @@
+"""The statements, built with Peewee once and kept as compiled SQL.
+
+Building a query takes fifteen times as long as running it. What stands for a
+parameter while a statement is built (`TEXT`, `NUMBER`, `BYTES`) is replaced
+when it runs: by position, in the order of the SQL.
+"""
+
+from collections.abc import Sequence
+
+import peewee
+
+from server.storage.database import Database
+from server.storage.schema import UNIQUE, CustomerRow
+
+TEXT, NUMBER, BYTES = "", 0, b""
+
+_row = CustomerRow
+_LIVE = _row.deleted_at.is_null()
+_BY = {"id": _row.id, "customerRef": _row.customer_ref}
+_SEARCH = {
+    "email": _row.email_key,
+    "first_name": _row.first_name_key,
+    "last_name": _row.last_name_key,
+    "mobile": _row.mobile,
+    "phone": _row.phone,
+}
+_KEYS = {
+    _row.customer_ref: TEXT,
+    _row.email_key: TEXT,
+    _row.mobile: TEXT,
+    _row.phone: TEXT,
+    _row.first_name_key: TEXT,
+    _row.last_name_key: TEXT,
+}
+
+
+class Statements:
+    """The compiled SQL of every statement on customers; comments give the parameters."""
+
+    def __init__(self, database: Database) -> None:
+        self._compile = database.compile
+        # tenant, value
+        self.body_by = {name: self._one(column, _row.body) for name, column in _BY.items()}
+        self.id_by = {name: self._one(column, _row.id) for name, column in _BY.items()}
+        self.owner = {name: self._one(column, _row.id) for name, column in UNIQUE.items()}
+        # tenant, id, the keys, created_at, modified_at, body
+        self.insert = self._compile(
+            _row.insert(
+                {
+                    _row.tenant: TEXT,
+                    _row.id: TEXT,
+                    **_KEYS,
+                    _row.created_at: NUMBER,
+                    _row.modified_at: NUMBER,
+                    _row.body: BYTES,
+                }
+            )
+        )
+        # the keys, modified_at, body, tenant, id
+        self.update = self._compile(
+            _row.update({**_KEYS, _row.modified_at: NUMBER, _row.body: BYTES}).where(
+                _row.tenant == TEXT, _row.id == TEXT
+            )
+        )
+        # deleted_at, tenant, id
+        self.delete = self._compile(
+            _row.update({_row.deleted_at: NUMBER}).where(_row.tenant == TEXT, _row.id == TEXT)
+        )
+        self._searches: dict[tuple[str, ...], str] = {}
+
+    def search(self, names: Sequence[str]) -> str:
+        """The search by some parameters: tenant, their values, id to go on after, limit."""
+        chosen = tuple(names)
+        if chosen not in self._searches:
+            wanted = [_SEARCH[name] == TEXT for name in chosen]
+            self._searches[chosen] = self._compile(
+                _row.select(_row.id, _row.body)
+                .where(_row.tenant == TEXT, *wanted, _row.id > TEXT, _LIVE)
+                .order_by(_row.id)
+                .limit(1)
+            )
+        return self._searches[chosen]
+
+    def _one(self, column: peewee.Field, result: peewee.Field) -> str:
+        return self._compile(_row.select(result).where(_row.tenant == TEXT, column == TEXT, _LIVE))
