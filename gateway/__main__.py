@@ -1,0 +1,68 @@
+"""Serves the Customer API: `python -m gateway`, until Ctrl-C or SIGTERM."""
+
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+
+from gateway.config import GatewaySettings
+from gateway.stack import Stack, StackError
+
+READY = """
+The Customer API is ready: REST, gRPC and gRPC-Web on {gateway}, gRPC on {native}.
+Data is kept in {data}. Ctrl-C stops. Try:
+
+  curl -s -X POST http://{gateway}/api/v2/customers \\
+    -H 'X-TWC-Tenant: acme' -H 'Content-Type: application/json' \\
+    -d '{{"email": "ada@example.com", "firstName": "Ada"}}'
+
+  {buf} curl --protocol grpc --http2-prior-knowledge -H 'X-TWC-Tenant: acme' \\
+    -d '{{"email": "ada@example.com"}}' \\
+    http://{native}/twc.customer.v2.CustomerService/LookupCustomers
+"""
+
+
+class _Stopped(Exception):  # noqa: N818 - a signal to stop is no error
+    pass
+
+
+def main() -> None:
+    """Starts everything, says how to try it, and stops everything when told to."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="twc-") as folder,
+            Stack(GatewaySettings(), Path(folder), os.environ) as stack,
+        ):
+            print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
+            stack.wait()
+    except _Stopped:
+        return
+    except StackError as error:
+        sys.exit(f"The Customer API stopped: {error}.")
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    # A second signal does not wait for running calls.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise _Stopped
+
+
+def _ready(settings: GatewaySettings) -> str:
+    buf = Path(sys.executable).with_name("buf")
+    if buf.is_relative_to(Path.cwd()):
+        buf = buf.relative_to(Path.cwd())
+    return READY.format(
+        gateway=f"{settings.bind}:{settings.gateway_port}",
+        native=f"{settings.bind}:{settings.grpc_port}",
+        data=settings.data_dir,
+        buf=shlex.quote(str(buf)),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Writes Envoy's configuration: the template filled in, and the contract's descriptor."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.rpc import error_details_pb2
+from pydantic import Field
+from twc.customer.v2 import customer_service_pb2, error_reason_pb2
+
+from gateway import errors, routes
+from server.settings import Settings
+
+SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
+
+# Envoy's administration interface, a socket in the folder that `write` fills.
+ADMIN_SOCKET = "admin.sock"
+
+_HERE = Path(__file__).parent
+
+# Error details arrive as Any: the transcoder writes only types it was given.
+_FILES = (
+    customer_service_pb2.DESCRIPTOR,
+    error_reason_pb2.DESCRIPTOR,
+    error_details_pb2.DESCRIPTOR,
+)
+
+
+class GatewaySettings(Settings):
+    """Settings of the gateway, beside those of the server."""
+
+    gateway_port: int = Field(8080, ge=0, le=65535, description="Port of the gateway.")
+    cors_origins: list[str] = Field(
+        [], description='Origins whose pages may call: `["https://shop.example"]`.'
+    )
+    rate_limit: int = Field(
+        0, ge=0, description="Requests per second that the gateway lets in; 0 is no limit."
+    )
+
+
+def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) -> Path:
+    """Writes into a folder what Envoy reads, and returns the path of its configuration.
+
+    `upstreams` are the Unix sockets of the servers.
+    """
+    descriptor = folder / "contract.binpb"
+    descriptor.write_bytes(_descriptor_set().SerializeToString())
+    values: dict[str, Any] = {
+        "ADMIN_SOCKET": str(folder / ADMIN_SOCKET),
+        "BIND": settings.bind,
+        "PORT": settings.gateway_port,
+        "CORS_ORIGINS": [{"exact": origin} for origin in settings.cors_origins],
+        "RATE_LIMIT": max(settings.rate_limit, 1),
+        "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
+        "ERROR_MAPPERS": errors.mappers(),
+        "ROUTES": routes.table(SERVICE),
+        "STATUS_LUA": str(_HERE / "status.lua"),
+        "DESCRIPTOR": str(descriptor),
+        "UPSTREAMS": [
+            {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
+        ],
+    }
+    template = Template((_HERE / "envoy.yaml").read_text())
+    config = folder / "envoy.yaml"
+    config.write_text(template.substitute({name: json.dumps(v) for name, v in values.items()}))
+    return config
+
+
+def _descriptor_set() -> FileDescriptorSet:
+    """The contract with all that it imports, each file after those it imports."""
+    files: dict[str, FileDescriptor] = {}
+
+    def add(file: FileDescriptor) -> None:
+        for imported in file.dependencies:
+            add(imported)
+        files.setdefault(file.name, file)
+
+    for file in _FILES:
+        add(file)
+    descriptors = FileDescriptorSet()
+    for file in files.values():
+        file.CopyToProto(descriptors.file.add())
+    return descriptors

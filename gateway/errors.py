@@ -1,0 +1,87 @@
+"""The errors that Envoy makes, in the shape of those that the server makes."""
+
+from typing import Any, NamedTuple
+
+from google.rpc import code_pb2
+from twc.customer.v2 import error_reason_pb2 as reasons
+
+from server.errors import DOMAIN
+
+# What Envoy itself says; of a bad request that helps the caller, of the
+# server it is not for callers.
+_ENVOYS_WORDS = "the request is malformed: %LOCAL_REPLY_BODY%"
+
+
+class Reply(NamedTuple):
+    """What is said for an HTTP status, or for all from it upwards."""
+
+    status: int
+    code: code_pb2.Code
+    reason: reasons.ErrorReason
+    message: str
+    and_above: bool = False
+
+
+# The first that fits counts.
+REPLIES = (
+    Reply(400, code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST, _ENVOYS_WORDS),
+    Reply(404, code_pb2.NOT_FOUND, reasons.ROUTE_NOT_FOUND, "the API has no such path"),
+    Reply(
+        405,
+        code_pb2.UNIMPLEMENTED,
+        reasons.METHOD_NOT_ALLOWED,
+        "the path does not take this method; the Allow header lists those it takes",
+    ),
+    Reply(
+        413,
+        code_pb2.RESOURCE_EXHAUSTED,
+        reasons.REQUEST_TOO_LARGE,
+        "the body is larger than 2 MiB, or 16 MiB for an upload",
+    ),
+    Reply(
+        415,
+        code_pb2.INVALID_ARGUMENT,
+        reasons.UNSUPPORTED_MEDIA_TYPE,
+        "the header Content-Type must be application/json",
+    ),
+    Reply(
+        429,
+        code_pb2.RESOURCE_EXHAUSTED,
+        reasons.RATE_LIMITED,
+        "too many requests; try again after the seconds that the Retry-After header says",
+    ),
+    Reply(
+        504,
+        code_pb2.DEADLINE_EXCEEDED,
+        reasons.DEADLINE_EXCEEDED,
+        "the server did not answer in time; whether a change took effect is not known",
+    ),
+    Reply(
+        500,
+        code_pb2.UNAVAILABLE,
+        reasons.SERVICE_UNAVAILABLE,
+        "the service cannot be reached now; try again",
+        and_above=True,
+    ),
+    Reply(401, code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST, _ENVOYS_WORDS, and_above=True),
+)
+
+
+def mappers() -> list[dict[str, Any]]:
+    """Envoy's mappers of its local replies."""
+    return [_mapper(reply) for reply in REPLIES]
+
+
+def _mapper(reply: Reply) -> dict[str, Any]:
+    status = {"default_value": reply.status, "runtime_key": "none"}
+    comparison = {"op": "GE" if reply.and_above else "EQ", "value": status}
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": reasons.ErrorReason.Name(reply.reason),
+        "domain": DOMAIN,
+    }
+    body = {"code": reply.code, "message": reply.message, "details": [info]}
+    return {
+        "filter": {"status_code_filter": {"comparison": comparison}},
+        "body_format_override": {"json_format": body},
+    }

