@@ -25,7 +25,7 @@ Data is kept in {data}. Ctrl-C stops. Try:
 """
 
 
-class _Stopped(Exception):  # noqa: N818 - a signal to stop is no error
+class _Stopped(Exception):
     pass
 
 

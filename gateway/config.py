@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2
 from pydantic import Field
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from gateway import errors, routes
+from gateway import errors, routes, strict_json
 from server.settings import Settings
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
@@ -58,7 +58,8 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
         "ERROR_MAPPERS": errors.mappers(),
         "ROUTES": routes.table(SERVICE),
-        "STATUS_LUA": str(_HERE / "status.lua"),
+        "STRICT_JSON_LUA": strict_json.script(SERVICE),
+        "STATUS_LUA": (_HERE / "status.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
         "UPSTREAMS": [
             {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams

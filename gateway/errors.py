@@ -7,6 +7,9 @@ from twc.customer.v2 import error_reason_pb2 as reasons
 
 from server.errors import DOMAIN
 
+_ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
+_BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+
 # What Envoy itself says; of a bad request that helps the caller, of the
 # server it is not for callers.
 _ENVOYS_WORDS = "the request is malformed: %LOCAL_REPLY_BODY%"
@@ -69,19 +72,41 @@ REPLIES = (
 
 def mappers() -> list[dict[str, Any]]:
     """Envoy's mappers of its local replies."""
-    return [_mapper(reply) for reply in REPLIES]
+    return [_violation(), *(_mapper(reply) for reply in REPLIES)]
+
+
+def _violation() -> dict[str, Any]:
+    """Says what `strict_json.lua` found as the server says a field violation."""
+    found = {
+        "filter": "strict_json",
+        "path": [{"key": "field"}],
+        "value": {"present_match": True},
+    }
+    violation = {
+        "field": "%DYNAMIC_METADATA(strict_json:field)%",
+        "description": "%DYNAMIC_METADATA(strict_json:problem)%",
+    }
+    bad_request = {"@type": _BAD_REQUEST, "fieldViolations": [violation]}
+    body = {
+        "code": code_pb2.INVALID_ARGUMENT,
+        "message": "%LOCAL_REPLY_BODY%",
+        "details": [_info(reasons.INVALID_INPUT), bad_request],
+    }
+    return {
+        "filter": {"metadata_filter": {"matcher": found, "match_if_key_not_found": False}},
+        "body_format_override": {"json_format": body},
+    }
 
 
 def _mapper(reply: Reply) -> dict[str, Any]:
     status = {"default_value": reply.status, "runtime_key": "none"}
     comparison = {"op": "GE" if reply.and_above else "EQ", "value": status}
-    info = {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-        "reason": reasons.ErrorReason.Name(reply.reason),
-        "domain": DOMAIN,
-    }
-    body = {"code": reply.code, "message": reply.message, "details": [info]}
+    body = {"code": reply.code, "message": reply.message, "details": [_info(reply.reason)]}
     return {
         "filter": {"status_code_filter": {"comparison": comparison}},
         "body_format_override": {"json_format": body},
     }
+
+
+def _info(reason: reasons.ErrorReason) -> dict[str, Any]:
+    return {"@type": _ERROR_INFO, "reason": reasons.ErrorReason.Name(reason), "domain": DOMAIN}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from google.api import annotations_pb2
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 Route = dict[str, Any]
 
@@ -26,9 +26,12 @@ STREAM_SECONDS = 60
 _JSON = {
     "name": "content-type",
     "string_match": {"safe_regex": {"regex": r"(?i)application/json\s*(;.*)?"}},
+    "treat_missing_header_as_empty": True,
 }
+_NOT_JSON = _JSON | {"invert_match": True}
 _TYPE = "type.googleapis.com/envoy."
 _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
+_LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
 _HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
 _FILTER = _TYPE + "config.route.v3.FilterConfig"
 
@@ -39,12 +42,18 @@ _UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}
 
 
 class HttpRoute(NamedTuple):
-    """Where the contract puts an RPC: HTTP method, path template, and whether it takes a body."""
+    """Where the contract puts an RPC; `body` is the request's field that the body is, if any."""
 
     rpc: MethodDescriptor
     method: str
     path: str
-    has_body: bool
+    body: str
+
+    @property
+    def query(self) -> list[FieldDescriptor]:
+        """The fields of the request that neither path nor body holds."""
+        elsewhere = {self.body, *re.findall(r"\{(\w+)\}", self.path)}
+        return [field for field in self.rpc.input_type.fields if field.name not in elsewhere]
 
 
 def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
@@ -55,7 +64,7 @@ def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
         if options.HasExtension(annotations_pb2.http):
             rule = options.Extensions[annotations_pb2.http]
             verb = rule.WhichOneof("pattern")
-            routes.append(HttpRoute(rpc, verb.upper(), getattr(rule, verb), bool(rule.body)))
+            routes.append(HttpRoute(rpc, verb.upper(), getattr(rule, verb), rule.body))
     return routes
 
 
@@ -84,7 +93,7 @@ def _beside() -> list[Route]:
 
 
 def _rest(service: ServiceDescriptor) -> list[Route]:
-    """For each path: a route per method it takes, then 415, then 405."""
+    """For each path: routes of the methods it takes, then of what is wrong with others."""
     by_path: dict[str, list[HttpRoute]] = defaultdict(list)
     for route in http_routes(service):
         # Ids and references share a place in the path, so their routes share a regex.
@@ -120,56 +129,73 @@ def _rpc(rpc: MethodDescriptor, *, is_read: bool) -> Route:
 
 def _path(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
     for route in routes:
-        yield {
-            "name": f"rest-{route.rpc.name}",
-            "match": _match(regex, [route.method], [_JSON] if route.has_body else []),
-            "route": {"cluster": "server"},
-            "typed_per_filter_config": _request_filters(route),
-        }
-    if with_body := [route.method for route in routes if route.has_body]:
-        yield _answer(415, _match(regex, with_body))
-    allow = ", ".join(route.method for route in routes)
-    refusal = _answer(405, _match(regex))
-    refusal["response_headers_to_add"] = [{"header": {"key": "allow", "value": allow}}]
-    yield refusal
+        yield _pass(regex, route)
+    for route in routes:
+        if route.body:
+            yield _answer(415, _match(regex, route.method, [_NOT_JSON]))
+        yield _answer(400, _match(regex, route.method), _takes(route))
+    allow = {"header": {"key": "allow", "value": ", ".join(route.method for route in routes)}}
+    yield _answer(405, _match(regex)) | {"response_headers_to_add": [allow]}
 
 
-def _request_filters(route: HttpRoute) -> dict[str, Any]:
-    """Takes away headers that would reach the server as gRPC's own, and bounds the body."""
+def _pass(regex: str, route: HttpRoute) -> Route:
+    """The route to the transcoder, of requests that are for it."""
+    # Headers that would reach the server as gRPC's own go no further.
     mutations: list[dict[str, Any]] = [
         {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
         {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
     ]
-    if not route.has_body:
+    filters: dict[str, Any] = {}
+    if route.body:
+        filters["strict_json"] = {"@type": _FILTER, "config": {"@type": _LUA}}
+    else:
         mutations.append({"remove": "content-type"})
-    filters: dict[str, Any] = {
-        "envoy.filters.http.header_mutation": {
-            "@type": _HEADERS,
-            "mutations": {"request_mutations": mutations},
-        }
-    }
     if route.rpc.client_streaming:
         buffer = {"@type": _BUFFER, "buffer": {"max_request_bytes": UPLOAD_BYTES}}
         filters["envoy.filters.http.buffer"] = buffer
-    return filters
+    filters["envoy.filters.http.header_mutation"] = {
+        "@type": _HEADERS,
+        "mutations": {"request_mutations": mutations},
+    }
+    headers = [_with_query(route), *([_JSON] if route.body else [])]
+    return {
+        "name": f"rest-{route.rpc.name}",
+        "match": _match(regex, route.method, headers),
+        "route": {"cluster": "server"},
+        "metadata": {"filter_metadata": {"strict_json": {"body": route.rpc.name}}},
+        "typed_per_filter_config": filters,
+    }
 
 
-def _answer(status: int, match: dict[str, Any]) -> Route:
+def _with_query(route: HttpRoute) -> dict[str, Any]:
+    """Matches only the parameters that a path takes.
+
+    The transcoder would let others set fields inside the body.
+    """
+    names = "|".join(name for field in route.query for name in {field.name, field.json_name})
+    parameters = f"(&|({names})=[^&]*)*" if names else ""
+    regex = rf"[^?]*(\?{parameters})?"
+    return {"name": ":path", "string_match": {"safe_regex": {"regex": regex}}}
+
+
+def _takes(route: HttpRoute) -> str:
+    names = ", ".join(field.json_name for field in route.query)
+    return f"this path takes the query parameters {names}" if names else "this path takes no query"
+
+
+def _answer(status: int, match: dict[str, Any], body: str = "") -> Route:
     return {
         "name": f"rest-{status}",
         "match": match,
-        "direct_response": {"status": status},
+        "direct_response": {"status": status, "body": {"inline_string": body}},
         "typed_per_filter_config": _NOT_TRANSCODED,
     }
 
 
-def _match(
-    regex: str, methods: Iterable[str] = (), headers: Iterable[dict[str, Any]] = ()
-) -> dict[str, Any]:
+def _match(regex: str, method: str = "", headers: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
     match: dict[str, Any] = {"safe_regex": {"regex": regex}, "headers": [*headers]}
-    if pattern := "|".join(methods):
-        method = {"name": ":method", "string_match": {"safe_regex": {"regex": pattern}}}
-        match["headers"].insert(0, method)
+    if method:
+        match["headers"].append({"name": ":method", "string_match": {"exact": method}})
     return match
 
 

@@ -59,7 +59,7 @@ def _unary(rpc: str, behaviour: Callable[[Any, Call], T]) -> Callable[..., T]:
         try:
             call = Call(_tenant(context), context)
             return behaviour(_readable(request), call)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every failure has a status
             _abort(rpc, context, error)
 
     return handle
@@ -73,7 +73,7 @@ def _stream(rpc: str, behaviour: Callable[[Any, Call], Iterable[T]]) -> Callable
                 map(_readable, request) if hasattr(request, "__next__") else _readable(request)
             )
             yield from behaviour(readable, call)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - every failure has a status
             _abort(rpc, context, error)
 
     return handle
@@ -81,7 +81,7 @@ def _stream(rpc: str, behaviour: Callable[[Any, Call], Iterable[T]]) -> Callable
 
 def _tenant(context: grpc.ServicerContext) -> str:
     """The tenant that a call acts for. Raises InvalidTenant."""
-    names = [value for key, value in context.invocation_metadata() if key == TENANT_HEADER]
+    names = [str(value) for key, value in context.invocation_metadata() if key == TENANT_HEADER]
     if not names:
         raise InvalidTenant("the header X-TWC-Tenant is required: it names the tenant")
     if len(names) > 1 or not _TENANT(names[0]):

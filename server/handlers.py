@@ -35,7 +35,9 @@ def add(server: grpc.Server, service: ServiceDescriptor, guarded: SimpleNamespac
     server.add_registered_method_handlers(service.full_name, handlers)
 
 
-def _handler(method: MethodDescriptor, behaviour: Callable[..., Any]) -> grpc.RpcMethodHandler:
+def _handler(
+    method: MethodDescriptor, behaviour: Callable[..., Any]
+) -> grpc.RpcMethodHandler[Any, Any]:
     kind = _KINDS[method.client_streaming, method.server_streaming]
     return kind(behaviour, _decoder(GetMessageClass(method.input_type)), _encode)
 

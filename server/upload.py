@@ -2,19 +2,20 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from twc.customer.v2 import customer_pb2, customer_service_pb2 as pb
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import RequestTooLarge, ServiceError, to_status
 
 MAX_CUSTOMERS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
 
-Outcome = customer_pb2.Customer | ServiceError
+Outcome = Customer | ServiceError
 
 
-def collect(requests: Iterable[pb.UploadCustomersRequest]) -> list[customer_pb2.Customer]:
+def collect(requests: Iterable[pb.UploadCustomersRequest]) -> list[Customer]:
     """Reads an upload to its end. Raises RequestTooLarge."""
-    customers: list[customer_pb2.Customer] = []
+    customers: list[Customer] = []
     size = 0
     for request in requests:
         customers.append(request.customer)
@@ -27,9 +28,7 @@ def collect(requests: Iterable[pb.UploadCustomersRequest]) -> list[customer_pb2.
     return customers
 
 
-def prepare(
-    customers: Iterable[customer_pb2.Customer], ready: Callable[[customer_pb2.Customer], None]
-) -> list[Outcome]:
+def prepare(customers: Iterable[Customer], ready: Callable[[Customer], object]) -> list[Outcome]:
     """Makes each customer ready to be stored, in place, or says why it cannot be."""
     outcomes: list[Outcome] = []
     for customer in customers:

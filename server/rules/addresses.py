@@ -34,11 +34,11 @@ def settle(customer: pb.Customer, default: pb.Address | None) -> list[Violation]
         _mark(customer, _marked(customer.addresses))
         return violations
     violations += check(default, "defaultAddress.")
-    index = _find(customer.addresses, default)
-    if index is None:
+    found = _find(customer.addresses, default)
+    if found is None:
+        found = len(customer.addresses)
         customer.addresses.append(default)
-        index = len(customer.addresses) - 1
-    _mark(customer, index)
+    _mark(customer, found)
     if len(customer.addresses) > MAX_ADDRESSES:
         violations.append(_too_many())
     return violations

@@ -68,7 +68,7 @@ class CustomerStore:
         self._database.write(lambda: self._insert(tenant, customer))
 
     def insert_each(self, tenant: str, customers: Iterable[Customer]) -> list[AlreadyExists | None]:
-        """Stores new customers in one transaction; returns for each what kept it out, if anything."""
+        """Stores new customers in one transaction; returns what kept each out, or None."""
         return self._database.write(
             lambda: [self._insert_or_say(tenant, customer) for customer in customers]
         )

@@ -38,11 +38,11 @@ class Database(peewee.SqliteDatabase):
 
     def __init__(self, path: Path) -> None:
         self._connections: list[sqlite3.Connection] = []
-        super().__init__(path, pragmas=_PRAGMAS, check_same_thread=False)
+        super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
         self._writer = _Writer(self)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = super()._connect()
+        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc] # untyped in peewee
         self._connections.append(connection)
         return connection
 
@@ -66,9 +66,10 @@ class Database(peewee.SqliteDatabase):
     def rows(self, sql: str, parameters: Sequence[object]) -> list[Row]:
         """Runs a compiled query on the thread's own connection. Raises Unavailable."""
         try:
-            return self.execute_sql(sql, parameters).fetchall()
+            rows: list[Row] = self.execute_sql(sql, parameters).fetchall()
         except peewee.OperationalError as error:
             raise Unavailable("the database cannot be read now; try again") from error
+        return rows
 
     def write(self, unit: Callable[[], T]) -> T:
         """Runs a unit of work in a transaction and returns its result once that is on disk.
@@ -98,7 +99,8 @@ class _Writer:
     def run(self, unit: Callable[[], T]) -> T:
         job = _Job(unit)
         self._waiting.put(job)
-        return job.outcome.result()
+        result: T = job.outcome.result()
+        return result
 
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
@@ -125,7 +127,7 @@ class _Writer:
             with self._database.atomic("IMMEDIATE"):
                 for job in group:
                     job.run(self._database)
-        except Exception:  # whatever it is, every caller waits to be told
+        except Exception:  # noqa: BLE001 - whatever it is, every caller waits to be told
             _log.exception("a group of %d writes was not committed", len(group))
             failure = Unavailable("the database cannot be written now; try again")
         for job in group:
@@ -146,7 +148,7 @@ class _Job:
         try:
             with database.savepoint():
                 self._result = self._unit()
-        except Exception as error:  # reported to the caller
+        except Exception as error:
             self._error = error
             if not database.connection().in_transaction:
                 # SQLite gave the whole transaction up, as it does on a full disk.

@@ -4,7 +4,12 @@ The tenant leads every key and index, nothing counts up, and no table refers
 to another: the same schema fits databases that spread tenants over machines.
 """
 
+from typing import Any
+
 from peewee import SQL, BigIntegerField, BlobField, CompositeKey, Model, ModelIndex, TextField
+
+# A column, named as an attribute of a table's class.
+Column = Any
 
 
 class CustomerRow(Model):
@@ -34,7 +39,7 @@ class CustomerRow(Model):
 
 # The key column of each field that is unique among a tenant's live customers,
 # by the JSON name of the field.
-UNIQUE = {
+UNIQUE: dict[str, Column] = {
     "email": CustomerRow.email_key,
     "mobile": CustomerRow.mobile,
     "phone": CustomerRow.phone,
@@ -42,7 +47,7 @@ UNIQUE = {
 }
 
 
-def _live_index(*columns: TextField, unique: bool) -> ModelIndex:
+def _live_index(*columns: Column, unique: bool) -> ModelIndex:
     return ModelIndex(
         CustomerRow,
         (CustomerRow.tenant, *columns),
@@ -52,9 +57,9 @@ def _live_index(*columns: TextField, unique: bool) -> ModelIndex:
     )
 
 
-for _column in UNIQUE.values():
-    CustomerRow.add_index(_live_index(_column, unique=True))
-for _column in (CustomerRow.first_name_key, CustomerRow.last_name_key):
-    CustomerRow.add_index(_live_index(_column, CustomerRow.id, unique=False))
+for _key in UNIQUE.values():
+    CustomerRow.add_index(_live_index(_key, unique=True))
+for _name in (CustomerRow.first_name_key, CustomerRow.last_name_key):
+    CustomerRow.add_index(_live_index(_name, CustomerRow.id, unique=False))
 
 TABLES = (CustomerRow,)

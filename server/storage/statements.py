@@ -5,19 +5,17 @@ parameter while a statement is built (`TEXT`, `NUMBER`, `BYTES`) is replaced
 when it runs: by position, in the order of the SQL.
 """
 
-from collections.abc import Sequence
-
-import peewee
+from collections.abc import Iterable
 
 from server.storage.database import Database
-from server.storage.schema import UNIQUE, CustomerRow
+from server.storage.schema import UNIQUE, Column, CustomerRow
 
 TEXT, NUMBER, BYTES = "", 0, b""
 
 _row = CustomerRow
 _LIVE = _row.deleted_at.is_null()
-_BY = {"id": _row.id, "customerRef": _row.customer_ref}
-_SEARCH = {
+_BY: dict[str, Column] = {"id": _row.id, "customerRef": _row.customer_ref}
+_SEARCH: dict[str, Column] = {
     "email": _row.email_key,
     "first_name": _row.first_name_key,
     "last_name": _row.last_name_key,
@@ -68,7 +66,7 @@ class Statements:
         )
         self._searches: dict[tuple[str, ...], str] = {}
 
-    def search(self, names: Sequence[str]) -> str:
+    def search(self, names: Iterable[str]) -> str:
         """The search by some parameters: tenant, their values, id to go on after, limit."""
         chosen = tuple(names)
         if chosen not in self._searches:
@@ -81,5 +79,5 @@ class Statements:
             )
         return self._searches[chosen]
 
-    def _one(self, column: peewee.Field, result: peewee.Field) -> str:
+    def _one(self, column: Column, result: Column) -> str:
         return self._compile(_row.select(result).where(_row.tenant == TEXT, column == TEXT, _LIVE))
