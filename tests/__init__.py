@@ -1,0 +1,1 @@
+"""Tests of the Customer API, from pure rules to the running service."""

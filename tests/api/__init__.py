@@ -1,0 +1,1 @@
+"""The RPCs, as a gRPC client sees them."""

@@ -1,0 +1,1 @@
+"""The whole service behind the real Envoy, as an HTTP client sees it."""

@@ -1,0 +1,1 @@
+"""Rules and other pure functions, without a server or a database."""
