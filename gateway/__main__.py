@@ -1,6 +1,5 @@
 """Serves the Customer API: `python -m gateway`, until Ctrl-C or SIGTERM."""
 
-import os
 import shlex
 import signal
 import sys
@@ -36,7 +35,7 @@ def main() -> None:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="twc-") as folder,
-            Stack(GatewaySettings(), Path(folder), os.environ) as stack,
+            Stack(GatewaySettings(), Path(folder)) as stack,
         ):
             print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
             stack.wait()

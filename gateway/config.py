@@ -57,7 +57,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "RATE_LIMIT": max(settings.rate_limit, 1),
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
         "ERROR_MAPPERS": errors.mappers(),
-        "ROUTES": routes.table(SERVICE),
+        "ROUTES": routes.table(SERVICE, settings.cors_origins),
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
         "STATUS_LUA": (_HERE / "status.lua").read_text(),
         "DESCRIPTOR": str(descriptor),

@@ -37,7 +37,7 @@ REPLIES = (
     ),
     Reply(
         413,
-        code_pb2.RESOURCE_EXHAUSTED,
+        code_pb2.INVALID_ARGUMENT,
         reasons.REQUEST_TOO_LARGE,
         "the body is larger than 2 MiB, or 16 MiB for an upload",
     ),

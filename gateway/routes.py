@@ -8,7 +8,7 @@ may take. Native gRPC comes in at the latter.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from google.api import annotations_pb2
@@ -23,12 +23,6 @@ READ_SECONDS = 5
 WRITE_SECONDS = 15
 STREAM_SECONDS = 60
 
-_JSON = {
-    "name": "content-type",
-    "string_match": {"safe_regex": {"regex": r"(?i)application/json\s*(;.*)?"}},
-    "treat_missing_header_as_empty": True,
-}
-_NOT_JSON = _JSON | {"invert_match": True}
 _TYPE = "type.googleapis.com/envoy."
 _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
 _LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
@@ -39,6 +33,19 @@ _FILTER = _TYPE + "config.route.v3.FilterConfig"
 _NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
 # The server bounds streams; buffering would only hold them back.
 _UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
+
+
+def _header(name: str, regex: str) -> dict[str, Any]:
+    """Matches requests by a header; one that is missing is an empty one."""
+    return {
+        "name": name,
+        "string_match": {"safe_regex": {"regex": regex}},
+        "treat_missing_header_as_empty": True,
+    }
+
+
+_JSON = _header("content-type", r"(?i)application/json\s*(;.*)?")
+_NOT_JSON = _JSON | {"invert_match": True}
 
 
 class HttpRoute(NamedTuple):
@@ -68,9 +75,10 @@ def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
     return routes
 
 
-def table(service: ServiceDescriptor) -> list[Route]:
-    """All routes, in the order in which they are tried."""
-    return [*_rpcs(service), *_beside(), *_rest(service), _answer(404, {"prefix": "/"})]
+def table(service: ServiceDescriptor, origins: Sequence[str]) -> list[Route]:
+    """All routes, in the order in which they are tried; pages of the origins may call."""
+    rest = [*_rest(service), _answer(404, {"prefix": "/"})]
+    return [*_rpcs(service), *_beside(), *_preflight(origins), *rest]
 
 
 def _rpcs(service: ServiceDescriptor) -> list[Route]:
@@ -90,6 +98,14 @@ def _beside() -> list[Route]:
         }
         for prefix in ("/grpc.health.v1.", "/grpc.reflection.")
     ]
+
+
+def _preflight(origins: Sequence[str]) -> list[Route]:
+    """Leads to the CORS filter, which takes no notice of routes that answer by themselves."""
+    match = _match(".*", "OPTIONS", [_header("origin", "|".join(map(re.escape, origins)))])
+    return (
+        [{"name": "preflight", "match": match, "route": {"cluster": "server"}}] if origins else []
+    )
 
 
 def _rest(service: ServiceDescriptor) -> list[Route]:
@@ -114,11 +130,7 @@ def _rpc(rpc: MethodDescriptor, *, is_read: bool) -> Route:
     route: Route = {
         "name": rpc.name,
         "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
-        "route": {
-            "cluster": "server",
-            "timeout": f"{seconds}s",
-            "max_stream_duration": {"grpc_timeout_header_max": f"{seconds}s"},
-        },
+        "route": {"cluster": "server", "timeout": f"{seconds}s"},
         # So that the server, too, knows when nobody waits any more.
         "request_headers_to_add": [deadline | {"append_action": "ADD_IF_ABSENT"}],
     }
@@ -174,8 +186,7 @@ def _with_query(route: HttpRoute) -> dict[str, Any]:
     """
     names = "|".join(name for field in route.query for name in {field.name, field.json_name})
     parameters = f"(&|({names})=[^&]*)*" if names else ""
-    regex = rf"[^?]*(\?{parameters})?"
-    return {"name": ":path", "string_match": {"safe_regex": {"regex": regex}}}
+    return _header(":path", rf"[^?]*(\?{parameters})?")
 
 
 def _takes(route: HttpRoute) -> str:
@@ -195,7 +206,7 @@ def _answer(status: int, match: dict[str, Any], body: str = "") -> Route:
 def _match(regex: str, method: str = "", headers: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
     match: dict[str, Any] = {"safe_regex": {"regex": regex}, "headers": [*headers]}
     if method:
-        match["headers"].append({"name": ":method", "string_match": {"exact": method}})
+        match["headers"].append(_header(":method", method))
     return match
 
 

@@ -7,12 +7,13 @@ Envoy sends them any, and Envoy takes no more before they stop.
 import ctypes
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,8 @@ from gateway.config import GatewaySettings
 
 READY_SECONDS = 30
 _POLL_SECONDS = 0.05
+# What a server gets to stop beyond the time its calls get.
+_SLACK_SECONDS = 5
 _PR_SET_PDEATHSIG = 1
 
 
@@ -37,16 +40,13 @@ class Stack:
     path of a socket has at most 107 bytes. Ports that are 0 are chosen here.
     """
 
-    def __init__(
-        self, settings: GatewaySettings, folder: Path, environment: Mapping[str, str]
-    ) -> None:
+    def __init__(self, settings: GatewaySettings, folder: Path) -> None:
         ports = {
             name: getattr(settings, name) or _free_port(settings.bind)
             for name in ("gateway_port", "grpc_port")
         }
         self.settings = settings.model_copy(update=ports)
         self._folder = folder
-        self._environment = environment
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
@@ -69,8 +69,7 @@ class Stack:
             self._drain()
         for name in ("server", "envoy"):
             if self._running(name):
-                self._processes[name].terminate()
-                self._processes[name].wait()
+                self._stop(self._processes[name])
 
     def wait(self) -> None:
         """Waits for a process to end by itself. Raises StackError, since none should."""
@@ -81,12 +80,20 @@ class Stack:
     def _start(self, name: str, command: list[str]) -> None:
         self._processes[name] = subprocess.Popen(  # noqa: S603 - our own commands
             command,
-            env=self._environment,
+            env=os.environ | self.settings.environment(),
             # A Ctrl-C in the terminal is for this process, which stops the
             # others in order.
             start_new_session=True,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        try:
+            process.wait(self.settings.drain_seconds + self.settings.grace_seconds + _SLACK_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
     def _running(self, name: str) -> bool:
         return name in self._processes and self._processes[name].poll() is None
@@ -116,8 +123,10 @@ class Stack:
             connection.close()
 
     def _drain(self) -> None:
-        """Has Envoy take no new connections, and waits for the requests under way."""
+        """Has Envoy take nothing new, and waits for the requests under way."""
         try:
+            # Every answer from here on closes its connection.
+            self._ask_envoy("POST", "/healthcheck/fail")
             self._ask_envoy("POST", "/drain_listeners")
             _poll(lambda: self._active_requests() == 0, self.settings.grace_seconds)
         except OSError:

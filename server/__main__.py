@@ -8,25 +8,26 @@ ended.
 import logging
 import signal
 import sys
-import threading
 
 from server.app import App
 from server.settings import Settings
+
+_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(addresses: list[str]) -> None:
     """Serves until a signal comes."""
     settings = Settings()
     logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    # Blocked in every thread that starts from here, so that this one can wait
+    # for them: a handler might run in a thread that wakes nobody.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
         app = App(settings, addresses or [f"{settings.bind}:{settings.grpc_port}"])
     except OSError as error:
         sys.exit(str(error))
     app.start()
-    stopping.wait()
+    signal.sigwait(_STOP)
     app.stop()
 
 

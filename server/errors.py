@@ -100,7 +100,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
-    RequestTooLarge: (code_pb2.RESOURCE_EXHAUSTED, reasons.REQUEST_TOO_LARGE),
+    RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
     Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
     Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),

@@ -37,7 +37,7 @@ def add(server: grpc.Server, service: ServiceDescriptor, guarded: SimpleNamespac
 
 def _handler(
     method: MethodDescriptor, behaviour: Callable[..., Any]
-) -> grpc.RpcMethodHandler[Any, Any]:
+) -> "grpc.RpcMethodHandler[Any, Any]":
     kind = _KINDS[method.client_streaming, method.server_streaming]
     return kind(behaviour, _decoder(GetMessageClass(method.input_type)), _encode)
 

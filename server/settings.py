@@ -1,5 +1,6 @@
 """What people who run the service can set, by environment variables of the same names."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +34,13 @@ class Settings(BaseSettings):
         'international prefix are read in: `{"acme": "DE"}`.',
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Log level.")
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that say these settings to another process."""
+        return {
+            name.upper(): value if isinstance(value, str) else json.dumps(value)
+            for name, value in self.model_dump(mode="json").items()
+        }
 
     def region(self, tenant: str) -> str | None:
         """The default region of a tenant, if it has one."""

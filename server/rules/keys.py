@@ -42,5 +42,8 @@ def email_key(email: str) -> str:
 
 
 def _fold(text: str) -> str:
+    # By way of upper case, where the two lower-case letters i of Turkish meet,
+    # and without the dot that is all that is left of its dotted capital one.
     # Folding can undo normalisation, so it stands between two of them.
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    folded = unicodedata.normalize("NFC", text).upper().casefold()
+    return unicodedata.normalize("NFC", folded.replace("i\u0307", "i"))

@@ -1,0 +1,76 @@
+"""The whole service, started once: a server and Envoy on ports of their own."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from gateway.config import GatewaySettings
+from gateway.stack import Stack
+
+StackFactory = Callable[..., AbstractContextManager[Stack]]
+
+
+@contextmanager
+def _stack(folder: Path, **settings: Any) -> Iterator[Stack]:
+    ports = {"gateway_port": 0, "grpc_port": 0}
+    with (
+        tempfile.TemporaryDirectory(prefix="twc-") as sockets,
+        Stack(GatewaySettings(data_dir=folder, **ports, **settings), Path(sockets)) as stack,
+    ):
+        yield stack
+
+
+@pytest.fixture
+def start_stack(tmp_path: Path) -> StackFactory:
+    """Starts a service of the test's own, with settings of its own, for a `with` block."""
+    return lambda **settings: _stack(tmp_path, **settings)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The service that most tests share, each with a tenant of its own."""
+    folder = tmp_path_factory.mktemp("data")
+    with _stack(folder, cors_origins=["https://shop.example"]) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def origin(stack: Stack) -> str:
+    """The URL that all paths of the gateway begin with."""
+    return f"http://{stack.settings.bind}:{stack.settings.gateway_port}"
+
+
+@pytest.fixture
+def http(origin: str, tenant: str) -> Iterator[httpx.Client]:
+    """A REST client of one tenant; paths are relative to `/api/v2`."""
+    with httpx.Client(base_url=f"{origin}/api/v2", headers={"X-TWC-Tenant": tenant}) as client:
+        yield client
+
+
+@pytest.fixture
+def native(stack: Stack) -> Iterator[grpc.Channel]:
+    """A native gRPC channel through the gateway."""
+    address = f"{stack.settings.bind}:{stack.settings.gateway_port}"
+    with grpc.insecure_channel(address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def buf(tenant: str) -> Callable[..., str]:
+    """Runs `buf curl` on a URL with a request, as the tenant, and returns what it prints."""
+
+    def run(url: str, request: str) -> str:
+        program = Path(sys.executable).with_name("buf")
+        options = ["--protocol", "grpc", "--http2-prior-knowledge"]
+        command = [program, "curl", *options, "-H", f"X-TWC-Tenant: {tenant}", "-d", request, url]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    return run

@@ -1,0 +1,135 @@
+"""What clients see while the server is away, slow or overrun."""
+
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from gateway.stack import Stack
+from tests.gateway.conftest import StackFactory
+from tests.gateway.errors import Error, error_of
+
+UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
+
+
+def test_frozen_server(start_stack: StackFactory) -> None:
+    """A server that hangs is 504 for who waits and 503 for who comes; it recovers by itself."""
+    with start_stack() as stack, _client(stack) as http:
+        server = _server_of(stack)
+        os.kill(server, signal.SIGSTOP)
+        try:
+            waiting = http.get("/customers/x")
+            coming = http.get("/customers/x")
+        finally:
+            os.kill(server, signal.SIGCONT)
+
+        assert error_of(waiting) == Error(504, 4, "DEADLINE_EXCEEDED", [])
+        assert error_of(coming) == UNAVAILABLE
+        _eventually(lambda: http.get("/customers/x").status_code == 204)
+
+
+def test_locked_database(start_stack: StackFactory, tmp_path: Path) -> None:
+    """While another program holds the database, reads go on and writes are refused, not lost."""
+    with start_stack() as stack, _client(stack) as http:
+        created = http.post("/customers", json={"email": "ada@example.com"}).json()
+        other = sqlite3.connect(tmp_path / "customers.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        try:
+            refused = http.post("/customers", json={"email": "bob@example.com"})
+            read = http.get(f"/customers/{created['id']}")
+        finally:
+            other.execute("ROLLBACK")
+            other.close()
+
+        assert error_of(refused) == UNAVAILABLE
+        assert read.json() == created
+        assert http.post("/customers", json={"email": "bob@example.com"}).status_code == 201
+
+
+def test_killed_server(start_stack: StackFactory) -> None:
+    """With the server gone, callers get 503 and nothing of the inside."""
+    with start_stack() as stack, _client(stack) as http:
+        os.kill(_server_of(stack), signal.SIGKILL)
+        _eventually(lambda: http.get("/customers/x").status_code == 503)
+        refused = http.get("/customers/x")
+
+        assert error_of(refused) == UNAVAILABLE
+        assert refused.json()["message"] == "the service cannot be reached now; try again"
+
+
+def test_rate_limit(start_stack: StackFactory) -> None:
+    """Beyond the rate limit the answer is 429, and says when to try again."""
+    with start_stack(rate_limit=5) as stack, _client(stack) as http:
+        answers = [http.get("/customers/x") for _ in range(20)]
+
+        refused = next(answer for answer in answers if answer.status_code != 204)
+        assert error_of(refused) == Error(429, 8, "RATE_LIMITED", [])
+        assert refused.headers["retry-after"] == "1"
+        time.sleep(1)
+        assert http.get("/customers/x").status_code == 204
+
+
+def test_access_log_has_no_personal_data(
+    start_stack: StackFactory, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The access log tells tenant, RPC and outcome of a request, and no value that it carried."""
+    with start_stack() as stack, _client(stack) as http:
+        http.post("/customers", json={"email": "secret@example.com", "customerRef": "secret-ref"})
+        http.get("/customers/search", params={"email": "secret@example.com"})
+        http.get("/customers/secret-ref/ref")
+        http.get("/customers/secret-ref/nothing?email=secret@example.com")
+    log = capfd.readouterr().out
+
+    assert '"route":"CreateCustomer"' in log
+    assert '"tenant":"acme"' in log
+    assert '"status":201' in log
+    assert "secret" not in log
+
+
+def test_no_call_is_lost_when_the_service_stops(start_stack: StackFactory) -> None:
+    """Requests that have begun when the service stops are answered, and what they said is true."""
+    with ThreadPoolExecutor(8) as pool, start_stack() as stack:
+        http = _client(stack)
+
+        def create(number: int) -> tuple[str, int]:
+            email = f"customer-{number}@example.com"
+            try:
+                return email, http.post("/customers", json={"email": email}).status_code
+            except httpx.TransportError:
+                return email, 0
+
+        calls = [pool.submit(create, number) for number in range(2000)]
+        _eventually(lambda: sum(call.done() for call in calls) > 200)
+    answers = [call.result() for call in calls]
+    created = {email for email, status in answers if status == 201}
+
+    assert {status for _, status in answers} <= {201, 0}
+    assert len(created) < len(answers)
+    with start_stack() as stack, _client(stack) as http:
+        stored = [http.get("/customers/search", params={"email": e}).json() for e in created]
+    assert all(stored)
+
+
+def _client(stack: Stack) -> httpx.Client:
+    origin = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2"
+    return httpx.Client(base_url=origin, headers={"X-TWC-Tenant": "acme"}, timeout=20)
+
+
+def _server_of(stack: Stack) -> int:
+    native = f"{stack.settings.bind}:{stack.settings.grpc_port}"
+    [server] = [child for child in psutil.Process().children() if native in child.cmdline()]
+    return server.pid
+
+
+def _eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "did not come about in 20 seconds"
+        time.sleep(0.05)

@@ -1,0 +1,203 @@
+"""Every route, with every status that the document lists for it."""
+
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from gateway.config import SERVICE
+from gateway.routes import HttpRoute, http_routes
+from tests.gateway.errors import Error, error_of
+
+JSON = {"content-type": "application/json"}
+CREATED = {
+    "email": "ada@example.com",
+    "customerRef": "A-1",
+    "mobile": "+44 7700 900123",
+    "firstName": "Ada",
+}
+
+
+@pytest.fixture
+def ada(http: httpx.Client) -> dict[str, Any]:
+    """A stored customer."""
+    customer: dict[str, Any] = http.post("/customers", json=CREATED).json()
+    return customer
+
+
+class Row(NamedTuple):
+    """A request, and what it is answered; `{id}` in a path is the stored customer's."""
+
+    method: str
+    path: str
+    body: Any
+    status: int
+    answer: Any
+
+
+def refused(code: int, reason: str, *fields: str) -> Error:
+    """An error answer; its HTTP status is the row's."""
+    return Error(0, code, reason, list(fields))
+
+
+INVALID = "INVALID_INPUT"
+BOB = {"email": "bob@example.com"}
+ROWS = [
+    Row("POST", "/customers", BOB, 201, {"email": "bob@example.com", "active": True}),
+    Row("POST", "/customers", {"email": "string"}, 400, refused(3, INVALID, "email")),
+    Row("POST", "/customers", {"email": "ADA@example.com"}, 409, refused(6, "ALREADY_EXISTS")),
+    Row("POST", "/upload-customers", [BOB], 201, [{"index": 0}]),
+    Row("POST", "/upload-customers", [BOB, {}], 200, [{"index": 0}, {"index": 1}]),
+    Row("POST", "/upload-customers", [], 201, []),
+    Row("POST", "/upload-customers", BOB, 400, refused(3, INVALID, "body")),
+    Row("POST", "/customers/validate", BOB, 200, {"email": "bob@example.com", "active": True}),
+    Row("POST", "/customers/validate", {"email": "x"}, 400, refused(3, INVALID, "email")),
+    Row("POST", "/customers/validate", CREATED, 409, refused(6, "ALREADY_EXISTS")),
+    Row("PUT", "/customers", {"id": "{id}", "lastName": "King"}, 200, {"lastName": "King"}),
+    Row(
+        "PUT", "/customers", {"customerRef": "A-1", "dob": "1815-12-10"}, 200, {"firstName": "Ada"}
+    ),
+    Row("PUT", "/customers?updateMask=firstName", {"id": "{id}"}, 200, {"customerRef": "A-1"}),
+    Row("PUT", "/customers", {"id": "none"}, 404, refused(5, "RESOURCE_NOT_FOUND")),
+    Row("PUT", "/customers", {"id": "{id}", "dob": "never"}, 400, refused(3, INVALID, "dob")),
+    Row("PUT", "/customers", {"lastName": "King"}, 400, refused(3, INVALID, "id")),
+    Row("POST", "/customers/{id}/address", {"city": "Rom"}, 200, {"firstName": "Ada"}),
+    Row("POST", "/customers/{id}/address", {}, 400, refused(3, INVALID, "address")),
+    Row("POST", "/customers/none/address", {"city": "Rom"}, 404, refused(5, "RESOURCE_NOT_FOUND")),
+    Row("GET", "/customers/{id}", None, 200, {"mobile": "+447700900123"}),
+    Row("GET", "/customers/none", None, 204, None),
+    Row("GET", "/customers/A-1/ref", None, 200, {"email": "ada@example.com"}),
+    Row("GET", "/customers/none/ref", None, 404, refused(5, "RESOURCE_NOT_FOUND")),
+    Row("GET", "/customers/search?email=ADA@example.com", None, 200, [{"firstName": "Ada"}]),
+    Row("GET", "/customers/search?mobile=+447700900123", None, 200, [{"firstName": "Ada"}]),
+    Row("GET", "/customers/search?firstName=ada&lastName=x", None, 200, []),
+    Row("GET", "/customers/search", None, 400, refused(3, INVALID, "email")),
+    Row("DELETE", "/customers/{id}", None, 204, None),
+    Row("DELETE", "/customers/none", None, 204, None),
+    Row("DELETE", "/customers/A-1/ref", None, 204, None),
+    Row("DELETE", "/customers/A-1/ref?id={id}", None, 204, None),
+    Row("DELETE", "/customers/A-1/ref?id=other", None, 400, refused(9, "ID_MISMATCH")),
+    Row("DELETE", "/customers/none/ref", None, 204, None),
+    Row("GET", "/customer", None, 404, refused(5, "ROUTE_NOT_FOUND")),
+    Row("GET", "/customers/{id}/addresses", None, 404, refused(5, "ROUTE_NOT_FOUND")),
+]
+
+
+@pytest.mark.parametrize("slash", ["", "/"], ids=["plain", "trailing-slash"])
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.method} {row.path} {row.status}")
+def test_route(row: Row, slash: str, http: httpx.Client, ada: dict[str, Any]) -> None:
+    """Each route answers with the documented status and body, with a trailing slash or without."""
+    path, question, query = row.path.replace("{id}", ada["id"]).partition("?")
+    body = row.body
+    if isinstance(body, dict) and body.get("id") == "{id}":
+        body = body | {"id": ada["id"]}
+
+    response = http.request(row.method, f"{path}{slash}{question}{query}", json=body)
+
+    assert response.status_code == row.status
+    if isinstance(row.answer, Error):
+        assert error_of(response) == row.answer._replace(status=row.status)
+    elif row.answer is None:
+        assert response.content == b""
+    else:
+        assert _holds(response.json(), row.answer)
+
+
+@pytest.mark.parametrize("route", http_routes(SERVICE), ids=lambda route: route.rpc.name)
+def test_wrong_method(route: HttpRoute, http: httpx.Client) -> None:
+    """A path of the contract refuses every method it does not have, and lists those it has."""
+    taken = {other.method for other in http_routes(SERVICE) if _same_path(other, route)}
+    path = route.path.removeprefix("/api/v2").replace("{id}", "x").replace("{customer_ref}", "x")
+
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - taken:
+        response = http.request(method, path, json={})
+        assert error_of(response) == Error(405, 12, "METHOD_NOT_ALLOWED", [])
+        assert set(response.headers["allow"].split(", ")) == taken
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"email": "bob@example.com"}', b"[]", b""], ids=["customer", "list", "empty"]
+)
+@pytest.mark.parametrize("media", ["text/plain", "application/xml", "application/jsonp", None])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(route.method, route.path) for route in http_routes(SERVICE) if route.body],
+)
+def test_media_type(
+    method: str, path: str, media: str | None, body: bytes, http: httpx.Client
+) -> None:
+    """A body that is not declared to be JSON is refused, whatever it holds."""
+    headers = {"content-type": media} if media else {}
+    response = http.request(method, path.removeprefix("/api/v2"), content=body, headers=headers)
+
+    assert error_of(response) == Error(415, 3, "UNSUPPORTED_MEDIA_TYPE", [])
+
+
+def test_conflict_names_owner(http: httpx.Client, ada: dict[str, Any]) -> None:
+    """A clash names every field whose value is taken, and the customer who has it."""
+    response = http.post("/customers", json=CREATED | {"email": "Ada@Example.com"})
+
+    taken = dict.fromkeys(("email", "mobile", "customerRef"), ada["id"])
+    assert response.json()["details"][0]["metadata"] == taken
+
+
+def test_validate_stores_nothing(http: httpx.Client) -> None:
+    """A validated customer comes back as it would be stored, and is not stored."""
+    answer = http.post("/customers/validate", json={"email": " bob@example.com "}).json()
+
+    assert answer["email"] == "bob@example.com"
+    assert {"id", "createdDate", "lastModifiedDate"}.isdisjoint(answer)
+    assert http.get("/customers/search", params={"email": "bob@example.com"}).json() == []
+
+
+def test_deleted_is_gone_and_its_keys_are_free(http: httpx.Client, ada: dict[str, Any]) -> None:
+    """A deleted customer is in no answer, and another may have its e-mail, phone and reference."""
+    http.delete(f"/customers/{ada['id']}")
+
+    assert http.get(f"/customers/{ada['id']}").status_code == 204
+    assert http.get("/customers/A-1/ref").status_code == 404
+    assert http.get("/customers/search", params={"firstName": "Ada"}).json() == []
+    assert http.post("/customers", json=CREATED).status_code == 201
+
+
+def test_upload_results(http: httpx.Client) -> None:
+    """An upload answers each item in order, with the customer or the error that create gives."""
+    items = [{"email": "a@example.com"}, None, {"email": "x"}, {"email": "A@example.com"}]
+
+    response = http.post("/upload-customers", json=items)
+
+    results = response.json()
+    assert [result["index"] for result in results] == [0, 1, 2, 3]
+    assert results[0]["customer"]["email"] == "a@example.com"
+    assert [result["error"]["code"] for result in results[1:]] == [3, 3, 6]
+    assert results[2]["error"] == http.post("/customers", json=items[2]).json()
+    assert results[3]["error"] == http.post("/customers", json=items[3]).json()
+
+
+def test_pages(http: httpx.Client) -> None:
+    """Following the next link, or the token, reads every match once, in order of creation."""
+    emails = [f"page-{number}@example.com" for number in range(7)]
+    http.post("/upload-customers", json=[{"email": e, "lastName": "Page"} for e in emails])
+
+    response = http.get("/customers/search", params={"lastName": "PAGE", "pageSize": 3})
+    pages = [response]
+    while "next" in response.links:
+        response = http.get(response.links["next"]["url"].removeprefix("/api/v2"))
+        pages.append(response)
+
+    assert [len(page.json()) for page in pages] == [3, 3, 1]
+    assert [customer["email"] for page in pages for customer in page.json()] == emails
+    assert ["x-next-page-token" in page.headers for page in pages] == [True, True, False]
+
+
+def _same_path(one: HttpRoute, other: HttpRoute) -> bool:
+    return one.path.replace("{customer_ref}", "{id}") == other.path.replace(
+        "{customer_ref}", "{id}"
+    )
+
+
+def _holds(whole: Any, part: Any) -> bool:
+    """Tells whether an answer is a list of as many items, or an object, that hold the expected."""
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(_holds, whole, part))
+    return bool(whole | part == whole)

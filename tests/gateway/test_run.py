@@ -1,0 +1,124 @@
+"""`make run`, as the person at the terminal sees it."""
+
+import argparse
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command that `make run` runs, in a session of its own as in a terminal."""
+    ports = {"GATEWAY_PORT": "0", "GRPC_PORT": "0", "DATA_DIR": str(tmp_path / "data")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway"],
+        env=os.environ | ports,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def _curl(command: list[str]) -> dict[str, Any]:
+    """Sends what a curl command would, on machines that may lack curl."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-s", action="store_true")
+    parser.add_argument("-X")
+    parser.add_argument("-H", action="append")
+    parser.add_argument("-d")
+    parser.add_argument("url")
+    asked = parser.parse_args(command[1:])
+    headers = dict(header.split(": ") for header in asked.H)
+    answer: dict[str, Any] = httpx.request(
+        asked.X, asked.url, content=asked.d, headers=headers
+    ).json()
+    return answer
+
+
+def _ready(service: subprocess.Popen[str]) -> str:
+    """What the service prints up to the end of its last example."""
+    assert service.stdout
+    printed = ""
+    for line in service.stdout:
+        printed += line
+        if "/twc.customer.v2.CustomerService/" in line:
+            return printed
+    raise AssertionError(f"the service ended with status {service.wait()}")
+
+
+def test_examples_work_as_pasted(service: subprocess.Popen[str]) -> None:
+    """The curl and buf curl lines that a ready service prints work when pasted into a shell."""
+    printed = _ready(service)
+    create, lookup = (
+        shlex.split(example.replace("\\\n", ""))
+        for example in re.findall(r"^  ((?:.*\\\n)+.*)$", printed, re.MULTILINE)
+    )
+
+    created = _curl(create)
+    found = subprocess.run(lookup, capture_output=True, check=True, cwd=ROOT)
+
+    assert created["email"] == "ada@example.com"
+    assert b'"firstName": "Ada"' in found.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stops_cleanly(service: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Ctrl-C, or a supervisor's SIGTERM, ends every process and frees both ports."""
+    ports = [int(port) for port in re.findall(r"on 127\.0\.0\.1:(\d+)", _ready(service))]
+    children = psutil.Process(service.pid).children()
+
+    service.send_signal(number)
+
+    assert service.wait(timeout=20) == 0
+    assert len(children) == 2
+    assert not [child for child in children if child.is_running()]
+    for port in ports:
+        with socket.create_server(("127.0.0.1", port), reuse_port=False):
+            pass
+
+
+def test_taken_port(tmp_path: Path) -> None:
+    """A port that is taken is said in a sentence, and nothing stays running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ports = {"GATEWAY_PORT": "0", "GRPC_PORT": port, "DATA_DIR": str(tmp_path / "data")}
+        ended = subprocess.run(
+            [sys.executable, "-m", "gateway"],
+            env=os.environ | ports,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_kill_leaves_nothing(service: subprocess.Popen[str]) -> None:
+    """When the supervisor is killed outright, its children end as well."""
+    _ready(service)
+    children = psutil.Process(service.pid).children()
+
+    service.kill()
+    service.wait()
+
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert not alive
