@@ -20,10 +20,10 @@ StackFactory = Callable[..., AbstractContextManager[Stack]]
 
 @contextmanager
 def _stack(folder: Path, **settings: Any) -> Iterator[Stack]:
-    ports = {"gateway_port": 0, "grpc_port": 0}
+    chosen = GatewaySettings(data_dir=folder, gateway_port=0, grpc_port=0, **settings)
     with (
         tempfile.TemporaryDirectory(prefix="twc-") as sockets,
-        Stack(GatewaySettings(data_dir=folder, **ports, **settings), Path(sockets)) as stack,
+        Stack(chosen, Path(sockets)) as stack,
     ):
         yield stack
 
@@ -68,7 +68,7 @@ def buf(tenant: str) -> Callable[..., str]:
     """Runs `buf curl` on a URL with a request, as the tenant, and returns what it prints."""
 
     def run(url: str, request: str) -> str:
-        program = Path(sys.executable).with_name("buf")
+        program = str(Path(sys.executable).with_name("buf"))
         options = ["--protocol", "grpc", "--http2-prior-knowledge"]
         command = [program, "curl", *options, "-H", f"X-TWC-Tenant: {tenant}", "-d", request, url]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -20,7 +20,7 @@ def _customer(**members: Any) -> str:
 
 
 # What is sent as a customer, the reason it is refused for, and the field.
-BODIES = {
+BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
     "placeholder email": (_customer(email="string"), INVALID, "email"),
     "placeholder phone": (_customer(phone="string"), INVALID, "phone"),
     "placeholder value": (
@@ -208,10 +208,10 @@ def test_grpc_media_type_on_a_rest_path(http: httpx.Client) -> None:
     assert response.status_code == 204
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "ä".encode(), "a,b"])
-def test_tenant_name(name: str | bytes, http: httpx.Client) -> None:
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "a,b", "a;b", "*"])
+def test_tenant_name(name: str, http: httpx.Client) -> None:
     """A tenant whose name cannot exist is refused, whatever else is wrong."""
-    response = http.post("/customers", content="{}", headers=JSON | {"X-TWC-Tenant": name})
+    response = http.post("/customers", content="{}", headers={**JSON, "X-TWC-Tenant": name})
 
     assert error_of(response) == Error(400, 3, "INVALID_TENANT", [])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import grpc
 import httpx
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
@@ -54,13 +54,13 @@ def test_native_error(native: grpc.Channel) -> None:
         CustomerServiceStub(native).GetCustomer(pb.GetCustomerRequest(id="x"))
 
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "X-TWC-Tenant" in error.value.details()
+    assert "X-TWC-Tenant" in str(error.value.details())
 
 
 def test_unknown_rpc(native: grpc.Channel) -> None:
     """An RPC that the contract does not have is UNIMPLEMENTED."""
     with pytest.raises(grpc.RpcError) as error:
-        native.unary_unary(f"/{SERVICE}/Nothing")(b"")
+        _call(native, f"/{SERVICE}/Nothing", b"")
 
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
@@ -89,9 +89,10 @@ def test_reflection(port: str, stack: Stack, buf: Callable[..., str]) -> None:
 
 def test_health(native: grpc.Channel, origin: str) -> None:
     """The gateway answers health checks over gRPC, and over HTTP for load balancers."""
-    request = health_pb2.HealthCheckRequest(service=SERVICE)
-    response = health_pb2_grpc.HealthStub(native).Check(request)
+    request = health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()
+    answer = _call(native, "/grpc.health.v1.Health/Check", request)
 
+    response = health_pb2.HealthCheckResponse.FromString(answer)
     assert response.status == health_pb2.HealthCheckResponse.SERVING
     assert httpx.get(f"{origin}/healthz").status_code == 200
 
@@ -170,3 +171,9 @@ def test_no_header_of_the_inside(http: httpx.Client) -> None:
     assert {"server", "x-http-code", "grpc-status", "x-envoy-upstream-service-time"}.isdisjoint(
         created.headers
     )
+
+
+def _call(channel: grpc.Channel, path: str, request: bytes) -> bytes:
+    """Calls any RPC with an encoded request, and returns the encoded answer."""
+    call = channel.unary_unary(path, request_serializer=bytes, response_deserializer=bytes)
+    return call(request)
