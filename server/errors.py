@@ -13,6 +13,7 @@ CUSTOMER_TYPE = "twc.customer.v2.Customer"
 # gRPC peers accept 8 KiB of metadata unless told otherwise, and the details
 # travel there in base64: this leaves room for all else.
 DETAILS_BYTES = 4096
+_SHOWN = 256
 
 
 class Violation(NamedTuple):
@@ -56,7 +57,7 @@ class NotFound(ServiceError):
 
     def __init__(self, field: str, value: str) -> None:
         super().__init__(f"ResourceNotFound: no customer has this {field}")
-        self.value = value
+        self.value = value[:_SHOWN]
 
 
 class AlreadyExists(ServiceError):

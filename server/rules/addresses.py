@@ -1,6 +1,6 @@
 """Rules of a customer's addresses, and which of them is the default."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import pycountry
 from twc.customer.v2 import customer_pb2 as pb
@@ -19,15 +19,18 @@ _COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
 _SERVER_FIELDS = ("id", "customer_id", "default_address")
 
 
-def settle(customer: pb.Customer, default: pb.Address | None) -> list[Violation]:
+def settle(
+    customer: pb.Customer, default: pb.Address | None, known: Container[str]
+) -> list[Violation]:
     """Checks and normalises all addresses and sets the default address.
 
-    The default is `default`, which joins the list if it is not there; else the
-    one that is marked; else the first.
+    `known` are the ids of addresses that are stored. The default is `default`,
+    which joins the list if it is not there; else the one that is marked; else
+    the first.
     """
     if len(customer.addresses) > MAX_ADDRESSES:
         return [_too_many()]
-    violations = [*_check_marks(customer.addresses)]
+    violations = [*_check_marks(customer.addresses, known)]
     for index, address in enumerate(customer.addresses):
         violations += check(address, f"addresses[{index}].")
     if default is None:
@@ -67,16 +70,20 @@ def unmark(customer: pb.Customer) -> None:
 
 
 def mark_id(customer: pb.Customer, wanted: str) -> None:
-    """Marks the address with an id as the default, if there is one."""
+    """Marks the first address with an id as the default, if there is one."""
     for address in customer.addresses:
-        address.default_address = bool(wanted) and address.id == wanted
+        if wanted and address.id == wanted:
+            address.default_address = True
+            return
 
 
 def replace(customer: pb.Customer, edited: pb.Address) -> None:
-    """Puts an address in the place of the one with the same id, if there is one."""
+    """Puts what an address says in the place of the one with the same id, if there is one."""
     for address in customer.addresses:
         if edited.id and address.id == edited.id:
+            marked = address.default_address
             address.CopyFrom(edited)
+            address.default_address = marked
 
 
 def repeats(request: pb.Customer, stored: pb.Customer, wanted: str) -> bool:
@@ -92,8 +99,8 @@ def _too_many() -> Violation:
     return Violation("addresses", f"must hold at most {MAX_ADDRESSES} addresses")
 
 
-def _check_marks(addresses: Sequence[pb.Address]) -> Iterator[Violation]:
-    """Finds addresses that claim an id or the default beside an earlier one that does."""
+def _check_marks(addresses: Sequence[pb.Address], known: Container[str]) -> Iterator[Violation]:
+    """Finds addresses that claim to be the default, or a stored one, as an earlier one does."""
     default = None
     seen: dict[str, int] = {}
     for index, address in enumerate(addresses):
@@ -104,7 +111,7 @@ def _check_marks(addresses: Sequence[pb.Address]) -> Iterator[Violation]:
                     f"must not be true, because that of addresses[{default}] is",
                 )
             default = index
-        if address.id and seen.setdefault(address.id, index) != index:
+        if address.id in known and seen.setdefault(address.id, index) != index:
             yield Violation(
                 f"addresses[{index}].id", f"must differ from that of addresses[{seen[address.id]}]"
             )
@@ -115,10 +122,10 @@ def _marked(addresses: Sequence[pb.Address]) -> int:
 
 
 def _find(addresses: Sequence[pb.Address], wanted: pb.Address) -> int | None:
-    """The index of the address with the same id, else of the one with the same content."""
-    for index, address in enumerate(addresses):
-        if wanted.id and address.id == wanted.id:
-            return index
+    """The index of the one address with the same id, else of the first with the same content."""
+    same = [i for i, address in enumerate(addresses) if wanted.id and address.id == wanted.id]
+    if len(same) == 1:
+        return same[0]
     content = _content(wanted)
     return next((i for i, address in enumerate(addresses) if _content(address) == content), None)
 

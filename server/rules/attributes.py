@@ -1,7 +1,5 @@
 """Rules of attribute groups: how many, how named, and that each value reads as its type."""
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 
@@ -17,7 +15,12 @@ ValueType = pb.Attribute.ValueType
 
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII).fullmatch
-_BASE64_ALPHABET = re.compile(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}").fullmatch
+_BASE64 = re.compile(
+    "|".join(
+        f"(?:{digit}{{4}})*(?:{digit}{{2}}==|{digit}{{3}}=)?"
+        for digit in ("[A-Za-z0-9+/]", "[A-Za-z0-9_-]")
+    )
+).fullmatch
 
 
 def check(customer: pb.Customer) -> list[Violation]:
@@ -66,16 +69,6 @@ def _is_text(_value: str) -> bool:
     return True
 
 
-def _is_base64(value: str) -> bool:
-    if not _BASE64_ALPHABET(value):
-        return False
-    try:
-        base64.urlsafe_b64decode(value.replace("+", "-").replace("/", "_"))
-    except binascii.Error:
-        return False
-    return True
-
-
 def _is_date(value: str) -> bool:
     try:
         dates.read(value)
@@ -89,6 +82,6 @@ _READABLE: dict[int, tuple[Callable[[str], object], str]] = {
     ValueType.INTEGER: (_INTEGER, "a whole number in decimal digits, such as -42"),
     ValueType.NUMBER: (_NUMBER, "a decimal number as JSON writes it, such as -1.5e3"),
     ValueType.STRING: (_is_text, "text"),
-    ValueType.BLOB: (_is_base64, "padded base64, such as aGVsbG8="),
+    ValueType.BLOB: (_BASE64, "padded base64, such as aGVsbG8="),
     ValueType.DATE: (_is_date, dates.NOT_A_DATE.removeprefix("must be ")),
 }

@@ -9,8 +9,8 @@ from twc.customer.v2 import customer_pb2 as pb
 from uuid_utils import uuid7
 
 from server.errors import InvalidInput, Violation
-from server.rules import addresses, dates
-from server.rules.customer import settle, settle_marketing
+from server.rules import addresses, dates, text
+from server.rules.customer import MAX_BYTES, Circumstances, settle, settle_marketing
 
 _SERVER_FIELDS = frozenset({"id", "created_date", "last_modified_date"})
 _ALL_FIELDS = frozenset(pb.Customer.DESCRIPTOR.fields_by_name) - _SERVER_FIELDS
@@ -24,7 +24,7 @@ def new(customer: pb.Customer, region: str | None, now: datetime) -> None:
     stated = customer.HasField("accepts_marketing") or bool(customer.marketing_optin_level)
     if stated and not customer.HasField("marketing_preferences_updated_at"):
         customer.marketing_preferences_updated_at.CopyFrom(dates.to_timestamp(now))
-    settle(customer, _default_of(customer), region, now)
+    settle(customer, _default_of(customer), Circumstances(now, region))
     for field in _SERVER_FIELDS:
         customer.ClearField(field)
     _drop_ids(customer, known=())
@@ -44,6 +44,7 @@ def update(
     fields = _masked(mask) if mask.paths else {field.name for field, _ in request.ListFields()}
     fields &= _ALL_FIELDS
     known = {address.id for address in stored.addresses}
+    given = Circumstances(now, region, known, max(MAX_BYTES, stored.ByteSize()))
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     default = _wanted_default(stored, request, fields)
     for field, _ in request.ListFields():
@@ -56,7 +57,7 @@ def update(
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
     if changed and not request.HasField("marketing_preferences_updated_at"):
         stored.marketing_preferences_updated_at.CopyFrom(dates.to_timestamp(now))
-    settle(stored, default, region, now)
+    settle(stored, default, given)
     _drop_ids(stored, known)
 
 
@@ -70,7 +71,7 @@ def add_address(
     if address.default_address:
         addresses.unmark(stored)
     stored.addresses.append(address)
-    settle(stored, None, region, now)
+    settle(stored, None, Circumstances(now, region))
 
 
 def stamp(customer: pb.Customer, now: datetime) -> None:
@@ -134,7 +135,10 @@ def _masked(mask: FieldMask) -> set[str]:
     unknown = [path for path in mask.paths if path not in _SPELLINGS]
     if unknown:
         raise InvalidInput(
-            [Violation("updateMask", f'"{path}" is not a field of a customer') for path in unknown]
+            [
+                Violation("updateMask", f'"{text.shorten(path)}" is not a field of a customer')
+                for path in unknown
+            ]
         )
     return {_SPELLINGS[path] for path in mask.paths}
 

@@ -19,6 +19,7 @@ _PLAIN_EMAIL = re.compile(
     re.ASCII | re.IGNORECASE,
 ).fullmatch
 _LOCAL_PART_LENGTH = 64
+_E164_LENGTH = len("+") + 15
 
 NOT_AN_EMAIL = "must be an e-mail address, such as ada@example.com"
 NOT_A_PHONE = "must be a phone number that can be dialled from abroad, such as +491701234567"
@@ -35,14 +36,14 @@ def is_email(text: str) -> bool:
     if _PLAIN_EMAIL(text) and text.index("@") <= _LOCAL_PART_LENGTH:
         return True
     try:
-        email_validator.validate_email(text, check_deliverability=False)
+        email_validator.validate_email(text, check_deliverability=False, strict=True)
     except email_validator.EmailNotValidError:
         return False
     return True
 
 
 def to_e164(number: str, region: str | None) -> str:
-    """Writes a phone number in E.164 format.
+    """Writes a phone number in E.164 format (ITU-T E.164: at most 15 digits).
 
     A number without an international prefix is read as one of `region`, an
     ISO 3166-1 alpha-2 code. It counts if its country exists and its length is
@@ -57,6 +58,15 @@ def to_e164(number: str, region: str | None) -> str:
         raise ValueError(NO_COUNTRY if unplaced and "+" not in number else NOT_A_PHONE) from error
     if parsed.extension:
         raise ValueError(HAS_EXTENSION)
-    if phonenumbers.is_possible_number_with_reason(parsed) != ValidationResult.IS_POSSIBLE:
+    written = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    if not _is_dialable(parsed) or len(written) > _E164_LENGTH:
         raise ValueError(NOT_A_PHONE)
-    return phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
+    if phonenumbers.parse(written) != parsed:
+        # It holds a trunk prefix, which nobody dials from abroad.
+        raise ValueError(NOT_A_PHONE)
+    return written
+
+
+def _is_dialable(number: phonenumbers.PhoneNumber) -> bool:
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    return bool(reason == ValidationResult.IS_POSSIBLE)

@@ -18,11 +18,22 @@ _LENGTHS = {
     pb.Address.DESCRIPTOR.fields_by_name["phone"]: 64,
 }
 
+# What a request has no say in is not looked at.
+_IGNORED = {"id", "customer_id"}
+
 # NUL and the other control characters that no person types; PostgreSQL cannot
 # store NUL at all.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]").search
 
-_SHOWN_KEY = 64
+# White space that may be cut from the ends of a text: all but control
+# characters, which are to be seen and refused.
+_SPACE = "".join(
+    character
+    for character in map(chr, range(0x3001))
+    if character.isspace() and not _CONTROL(character)
+)
+
+_SHOWN = 64
 
 M = TypeVar("M", bound=Message)
 
@@ -45,17 +56,28 @@ def check(message: Message, path: str = "") -> list[Violation]:
     ]
 
 
+def trim(text: str) -> str:
+    """Cuts white space from both ends of a text."""
+    return text.strip(_SPACE)
+
+
+def shorten(text: str) -> str:
+    """Cuts a text to what a person can read in an error."""
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+
+
 def member(path: str, key: str) -> str:
-    """The path of a map's entry, its key shortened to what a person can read."""
-    shown = key if len(key) <= _SHOWN_KEY else key[:_SHOWN_KEY] + "…"
-    return f'{path}["{shown}"]'
+    """The path of a map's entry."""
+    return f'{path}["{shorten(key)}"]'
 
 
 def _fields(message: Descriptor) -> list[tuple[str, str, int]]:
     return [
         (field.name, field.json_name, _LENGTHS.get(field, MAX_LENGTH))
         for field in message.fields
-        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+        if field.type == FieldDescriptor.TYPE_STRING
+        and not field.is_repeated
+        and field.name not in _IGNORED
     ]
 
 

@@ -1,0 +1,197 @@
+"""The SQLite database keeps what it acknowledged, shares commits, and goes by its indexes."""
+
+import itertools
+import re
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import pytest
+from twc.customer.v2.customer_pb2 import Customer
+
+from server.errors import AlreadyExists
+from server.storage.customers import CustomerStore, Key
+from server.storage.database import Database
+from server.storage.statements import Statements
+from tests.storage.samples import find, insert, stamped
+from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
+
+TENANT = "acme"
+
+_STATEMENTS = Statements(Database(Path("never-opened.db")))
+_PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
+QUERIES = {
+    **{f"body by {name}": sql for name, sql in _STATEMENTS.body_by.items()},
+    **{f"id by {name}": sql for name, sql in _STATEMENTS.id_by.items()},
+    **{f"owner of {name}": sql for name, sql in _STATEMENTS.owner.items()},
+    "update": _STATEMENTS.update,
+    "delete": _STATEMENTS.delete,
+    **{
+        f"search by {'+'.join(names)}": _STATEMENTS.search(names)
+        for size in range(1, 6)
+        for names in itertools.combinations(_PARAMETERS, size)
+    },
+}
+
+
+def test_acknowledged_is_visible_elsewhere(path: Path, keeper: CustomerStore) -> None:
+    """What a call has stored, another process reads at once."""
+    insert(keeper, TENANT)
+    gone = insert(keeper, TENANT)
+    assert count_elsewhere(path) == 2
+    keeper.delete(TENANT, Key.id(gone.id), 1)
+    assert count_elsewhere(path) == 1
+
+
+def test_reopened(path: Path, own: Database, keeper: CustomerStore) -> None:
+    """A database that was shut down and opened again holds what it held."""
+    customer = insert(keeper, TENANT, customer_ref="A-1")
+    own.shut_down()
+    again = Database(path)
+    again.prepare()
+    try:
+        stored = CustomerStore(again).get(TENANT, Key.ref("A-1"))
+    finally:
+        again.shut_down()
+    assert stored == customer.SerializeToString()
+
+
+def test_insert_at_once(path: Path, keeper: CustomerStore) -> None:
+    """What 64 threads store at once is all stored."""
+    new = [stamped(last_name="Same") for _ in range(640)]
+    with ThreadPoolExecutor(64) as threads:
+        list(threads.map(partial(keeper.insert, TENANT), new))
+    found = find(keeper, TENANT, {"last_name": "same"}, limit=1000)
+    assert [it.id for it in found] == [it.id for it in new]
+    assert count_elsewhere(path) == 640
+
+
+def test_two_databases_at_once(path: Path, keeper: CustomerStore) -> None:
+    """Two servers on one file, writing at once, lose nothing and keep values unique."""
+    second = Database(path)
+    second.prepare()
+    stores = [keeper, CustomerStore(second)] * 64
+    emails = [f"rush-{number // 2}@example.com" for number in range(128)]
+
+    def try_insert(store: CustomerStore, email: str) -> bool:
+        try:
+            store.insert(TENANT, stamped(email=email))
+        except AlreadyExists:
+            return False
+        return True
+
+    try:
+        with ThreadPoolExecutor(16) as threads:
+            stored = list(threads.map(try_insert, stores, emails))
+    finally:
+        second.shut_down()
+    pairs = zip(stored[::2], stored[1::2], strict=True)
+    assert [sum(pair) for pair in pairs] == [1] * 64
+    assert count_elsewhere(path) == 64
+
+
+def test_group_shares_commit(own: Database, keeper: CustomerStore) -> None:
+    """Writes that wait together share one commit."""
+    statements: list[str] = []
+    own.write(lambda: connection_of(own).set_trace_callback(statements.append))
+    statements.clear()
+    calls = [partial(keeper.insert, TENANT, stamped()) for _ in range(20)]
+    for outcome in together(own, calls):
+        outcome.result()
+    # One is of the write that the others waited for.
+    assert statements.count("COMMIT") == 2
+
+
+def test_group_keeps_others(own: Database, keeper: CustomerStore) -> None:
+    """A write that fails within a group undoes itself, and none of its neighbours."""
+    taken = insert(keeper, TENANT, email="taken@example.com")
+    new = [stamped(last_name="Same") for _ in range(3)]
+
+    def edit(stored: Customer) -> None:
+        stored.last_name = "Half done"
+        raise LookupError("by the edit")
+
+    outcomes = together(
+        own,
+        [
+            partial(keeper.insert, TENANT, new[0]),
+            partial(keeper.insert, TENANT, stamped(email="TAKEN@example.com")),
+            partial(keeper.insert, TENANT, new[1]),
+            partial(keeper.change, TENANT, Key.id(taken.id), edit),
+            partial(keeper.insert, TENANT, new[2]),
+        ],
+    )
+    errors = [type(outcome.exception()) for outcome in outcomes]
+    nothing = type(None)
+    assert errors == [nothing, AlreadyExists, nothing, LookupError, nothing]
+    found = find(keeper, TENANT, {"last_name": "same"})
+    assert [it.id for it in found] == [it.id for it in new]
+    assert keeper.get(TENANT, Key.id(taken.id)) == taken.SerializeToString()
+    assert find(keeper, TENANT, {"email": "taken@example.com"}) == [
+        (taken.id, taken.SerializeToString())
+    ]
+
+
+def test_group_sees_earlier(own: Database, keeper: CustomerStore) -> None:
+    """Of two customers with one value in a group the first is stored, the second refused."""
+    first, second = (stamped(email="rush@example.com") for _ in range(2))
+    outcomes = together(own, [partial(keeper.insert, TENANT, it) for it in (first, second)])
+    refused = outcomes[1].exception()
+    assert outcomes[0].exception() is None
+    assert isinstance(refused, AlreadyExists)
+    assert dict(refused.clashes) == {"email": first.id}
+
+
+def test_shut_down_ends_writes(path: Path, own: Database, keeper: CustomerStore) -> None:
+    """Writes that wait when the database is shut down are still stored."""
+    calls = [partial(keeper.insert, TENANT, stamped()) for _ in range(8)]
+    for outcome in together(own, [*calls, own.shut_down]):
+        assert outcome.exception() is None
+    assert count_elsewhere(path) == 8
+
+
+def test_shut_down_closes_connections(path: Path, own: Database, keeper: CustomerStore) -> None:
+    """Shutting down closes the connection of every thread, and so leaves no journal behind."""
+    customer = insert(keeper, TENANT)
+    barrier = threading.Barrier(8)
+
+    def read() -> sqlite3.Connection:
+        barrier.wait(SECONDS)
+        keeper.get(TENANT, Key.id(customer.id))
+        return connection_of(own)
+
+    with ThreadPoolExecutor(8) as threads:
+        reading = [threads.submit(read) for _ in range(8)]
+        connections = {id(it): it for it in (future.result() for future in reading)}
+    own.shut_down()
+    assert len(connections) == 8
+    for connection in connections.values():
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 5000)]
+)
+def test_pragmas(own: Database, pragma: str, value: object) -> None:
+    """Every connection writes ahead, syncs each commit to disk, and waits for a lock."""
+
+    def read() -> list[tuple[object, ...]]:
+        return own.rows(f"PRAGMA {pragma}", ())
+
+    assert read() == [(value,)]
+    assert own.write(read) == [(value,)]
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(read).result() == [(value,)]
+
+
+@pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
+def test_query_plan(own: Database, sql: str) -> None:
+    """Every statement goes by an index that the tenant leads and a value it asks for follows."""
+    plan = own.rows(f"EXPLAIN QUERY PLAN {sql}", (1,) * sql.count("?"))
+    steps = [detail for *_, detail in plan if not detail.startswith("USE TEMP B-TREE")]
+    assert len(steps) == 1
+    assert re.match(r"SEARCH \w+ USING INDEX \w+ \(tenant=\? AND \w+=\?( AND id>\?)?\)$", steps[0])

@@ -1,0 +1,86 @@
+"""The rules of the house: which module may import what, how large it is, and its name."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(
+    path.relative_to(ROOT)
+    for package in ("server", "gateway")
+    for path in (ROOT / package).rglob("*.py")
+)
+MAX_LINES = 320
+
+
+def _imports(module: Path) -> Iterator[str]:
+    """The full names of all that a module imports, within functions too."""
+    for node in ast.walk(ast.parse((ROOT / module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _is_grpc(name: str) -> bool:
+    return name.startswith("grpc") or any(part.endswith("_grpc") for part in name.split("."))
+
+
+def _under(*places: str) -> list[Path]:
+    found = [module for module in MODULES if str(module).startswith(places)]
+    assert found, f"nothing is left at {places}"
+    return found
+
+
+@pytest.mark.parametrize(
+    "module", _under("server/rules/", "server/storage/", "server/servicer.py"), ids=str
+)
+def test_grpc_stays_at_the_boundary(module: Path) -> None:
+    """Rules, storage and the servicer know nothing of gRPC."""
+    assert [name for name in _imports(module) if _is_grpc(name)] == []
+
+
+@pytest.mark.parametrize(
+    "module", [each for each in MODULES if each not in _under("server/storage/")], ids=str
+)
+def test_only_storage_knows_peewee(module: Path) -> None:
+    """No module but those of storage imports Peewee or a database driver."""
+    roots = {name.partition(".")[0] for name in _imports(module)}
+
+    assert roots & {"peewee", "playhouse", "sqlite3", "psycopg"} == set()
+
+
+@pytest.mark.parametrize("module", _under("server/rules/"), ids=str)
+def test_rules_import_nothing_but_errors_and_rules(module: Path) -> None:
+    """Of the server, the rules know only its errors and each other."""
+    own = [name for name in _imports(module) if name.startswith(("server", "gateway"))]
+
+    assert [name for name in own if not name.startswith(("server.errors", "server.rules"))] == []
+
+
+@pytest.mark.parametrize("module", _under("server/storage/"), ids=str)
+def test_storage_knows_nothing_of_what_is_above_it(module: Path) -> None:
+    """Storage imports neither the servicer nor what surrounds it."""
+    above = ("server.servicer", "server.boundary", "server.handlers", "server.app", "gateway")
+
+    assert [name for name in _imports(module) if name.startswith(above)] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_module_is_short(module: Path) -> None:
+    """A module is short enough to be read at once."""
+    assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_module_name_says_what_it_holds(module: Path) -> None:
+    """No module has a name that would fit any content."""
+    assert {part.rstrip("s") for part in module.with_suffix("").parts} & {
+        "util",
+        "helper",
+        "manager",
+        "common",
+        "misc",
+    } == set()

@@ -1,0 +1,215 @@
+"""How a client sees each error."""
+
+import base64
+from collections.abc import Callable
+from unittest.mock import create_autospec
+from urllib.parse import quote
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from google.rpc import code_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo
+from google.rpc.status_pb2 import Status
+from twc.customer.v2 import error_reason_pb2 as reasons
+from twc.customer.v2.customer_pb2 import Customer
+from twc.customer.v2.customer_service_pb2 import GetCustomerByRefRequest
+
+from server import errors
+from server.boundary import Call
+from server.errors import ServiceError, Violation, to_status
+from server.rules import changes
+from server.servicer import CustomerServicer
+from server.storage.customers import CustomerStore
+from tests import builders
+from tests.unit.steps import NOW, settled, stored
+
+# What gRPC peers accept of metadata, and what of it trailers beside the status take.
+METADATA_BYTES = 8192
+OTHER_TRAILERS_BYTES = 512
+
+ADA, EVE = "01938f6e-0000-7000-8000-00000000000a", "01938f6e-0000-7000-8000-00000000000e"
+
+TABLE = [
+    (
+        errors.InvalidInput([Violation("dob", "must not be in the future")]),
+        code_pb2.INVALID_ARGUMENT,
+        "INVALID_INPUT",
+    ),
+    (errors.MalformedRequest("not UTF-8"), code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST"),
+    (errors.InvalidTenant("no tenant"), code_pb2.INVALID_ARGUMENT, "INVALID_TENANT"),
+    (errors.NotFound("id", ADA), code_pb2.NOT_FOUND, "RESOURCE_NOT_FOUND"),
+    (
+        errors.AlreadyExists([errors.Clash("email", ADA)]),
+        code_pb2.ALREADY_EXISTS,
+        "ALREADY_EXISTS",
+    ),
+    (errors.IdMismatch("another id"), code_pb2.FAILED_PRECONDITION, "ID_MISMATCH"),
+    (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
+    (errors.Unavailable("no database"), code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    (errors.DeadlineExceeded("too late"), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    (errors.Internal(), code_pb2.INTERNAL, "INTERNAL_ERROR"),
+]
+
+
+def _details(error: ServiceError) -> list[Message]:
+    """The details of an error's status, each as the message that it is."""
+    kinds = {kind.DESCRIPTOR.full_name: kind for kind in (ErrorInfo, BadRequest, ResourceInfo)}
+    found: list[Message] = []
+    for packed in to_status(error).details:
+        detail = kinds[packed.TypeName()]()
+        packed.Unpack(detail)
+        found.append(detail)
+    return found
+
+
+def _listed(error: ServiceError) -> list[tuple[str, str]]:
+    """The violations that the details of an error list."""
+    [_, listed] = _details(error)
+    assert isinstance(listed, BadRequest)
+    return [(each.field, each.description) for each in listed.field_violations]
+
+
+def _on_the_wire(status: Status) -> int:
+    """The bytes that a status takes of a response's trailers."""
+    return len(base64.b64encode(status.SerializeToString())) + len(quote(status.message))
+
+
+def test_table_has_every_error() -> None:
+    """Every error that a client can see has a row in the table of this test."""
+    assert {type(error) for error, _, _ in TABLE} == set(ServiceError.__subclasses__())
+
+
+@pytest.mark.parametrize(("error", "code", "reason"), TABLE, ids=[row[2] for row in TABLE])
+def test_to_status(error: ServiceError, code: int, reason: str) -> None:
+    """An error has its code, its own message, and first of its details its public reason."""
+    status = to_status(error)
+    info, *_ = _details(error)
+
+    assert (status.code, status.message) == (code, str(error))
+    assert isinstance(info, ErrorInfo)
+    assert (info.reason, info.domain) == (reason, "customer.twc")
+    assert reason in reasons.ErrorReason.keys()  # noqa: SIM118 - no dictionary
+
+
+def test_internal_error_says_nothing_of_its_cause() -> None:
+    """A failure of the server is told by where to look it up, and by nothing else."""
+    assert to_status(errors.Internal()).message == (
+        "the server failed to answer; its operators find the cause by x-request-id"
+    )
+
+
+def test_bad_request_lists_all_violations() -> None:
+    """Invalid input lists every field that breaks a rule; its message names the first."""
+    violations = [Violation("email", "is required"), Violation("dob", "must be a date")]
+    error = errors.InvalidInput(violations)
+
+    assert _listed(error) == [("email", "is required"), ("dob", "must be a date")]
+    assert str(error) == "email: is required (and 1 more)"
+
+
+def test_message_of_one_violation() -> None:
+    """The message of a single violation says just that."""
+    assert str(errors.InvalidInput([Violation("email", "is required")])) == "email: is required"
+
+
+def test_thousand_violations_are_cut() -> None:
+    """Of too many violations the first are listed, and then how many more there are."""
+    violations = [Violation(f"addresses[{n}].countryCode", "must be one") for n in range(1000)]
+    listed = _listed(errors.InvalidInput(violations))
+
+    assert listed[:-1] == violations[: len(listed) - 1]
+    assert len(listed) > 50
+    assert listed[-1] == ("", f"{1000 - (len(listed) - 1)} more fields")
+
+
+def test_as_many_violations_as_fit_are_listed() -> None:
+    """A list that takes just the room there is is not cut."""
+    one = Violation("dob", "x" * 53)
+    fitting = (
+        errors.DETAILS_BYTES
+        // BadRequest(
+            field_violations=[BadRequest.FieldViolation(field="dob", description="x" * 53)]
+        ).ByteSize()
+    )
+
+    assert _listed(errors.InvalidInput([one] * fitting)) == [one] * fitting
+    assert _listed(errors.InvalidInput([one] * (fitting + 1))) == [
+        *[one] * fitting,
+        ("", "1 more fields"),
+    ]
+
+
+def _long_names() -> None:
+    customer = builders.customer()
+    name = "\U0001f600" * 1025
+    for number in range(100):
+        customer.attribute_groups[name].attributes[f"{name}{number}"].attribute_value = "x"
+    settled(customer)
+
+
+def _thousand_fields() -> None:
+    customer = builders.customer(tax_exemptions=[""] * 100)
+    for group in range(50):
+        for name in range(20):
+            attribute = customer.attribute_groups[f"g{group}"].attributes[f"a{name}"]
+            attribute.value_type = 99  # type: ignore[assignment]
+    settled(customer)
+
+
+def _long_mask() -> None:
+    changes.update(stored(), Customer(), FieldMask(paths=["x" * 20_000]), None, NOW)
+
+
+def _long_reference() -> None:
+    store = create_autospec(CustomerStore, instance=True)
+    store.get.return_value = None
+    servicer = CustomerServicer(store, lambda _: None)
+    request = GetCustomerByRefRequest(customer_ref="x" * 20_000)
+    servicer.GetCustomerByRef(request, create_autospec(Call, instance=True, tenant="acme"))
+
+
+@pytest.mark.parametrize("act", [_long_names, _thousand_fields, _long_mask, _long_reference])
+def test_status_fits_into_metadata(act: Callable[[], None]) -> None:
+    """Whatever the input, its error is small enough for every gRPC peer."""
+    with pytest.raises(ServiceError) as error:
+        act()
+
+    assert _on_the_wire(to_status(error.value)) <= METADATA_BYTES - OTHER_TRAILERS_BYTES
+
+
+def test_already_exists_names_every_clash() -> None:
+    """A clash names each field and the customer that has its value, for people and programs."""
+    error = errors.AlreadyExists([errors.Clash("email", ADA), errors.Clash("customerRef", EVE)])
+    info, *resources = _details(error)
+
+    assert str(error) == (
+        f"another customer has the same email (customer {ADA}), customerRef (customer {EVE})"
+    )
+    assert isinstance(info, ErrorInfo)
+    assert dict(info.metadata) == {"email": ADA, "customerRef": EVE}
+    assert resources == [
+        ResourceInfo(
+            resource_type="twc.customer.v2.Customer",
+            resource_name=ADA,
+            description="has the same email",
+        ),
+        ResourceInfo(
+            resource_type="twc.customer.v2.Customer",
+            resource_name=EVE,
+            description="has the same customerRef",
+        ),
+    ]
+
+
+def test_not_found_names_what_was_looked_for() -> None:
+    """The message begins with the documented name, and the details hold what was looked for."""
+    error = errors.NotFound("customerRef", "R-1")
+    [_, resource] = _details(error)
+
+    assert str(error) == "ResourceNotFound: no customer has this customerRef"
+    assert resource == ResourceInfo(
+        resource_type="twc.customer.v2.Customer",
+        resource_name="R-1",
+        description="ResourceNotFound: no customer has this customerRef",
+    )

@@ -1,0 +1,233 @@
+"""A whole customer: its size, what storing adds, and that settling it is done once."""
+
+import re
+from contextlib import suppress
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
+
+from server.errors import InvalidInput, Violation
+from server.rules import changes, contact
+from tests import builders
+from tests.unit.steps import (
+    ANY_TEXT,
+    EXAMPLES,
+    LATER,
+    NOW,
+    copy,
+    refused,
+    settled,
+    stored,
+    timestamp,
+)
+
+MAX_BYTES = 262_144
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def _customer_of(size: int) -> Customer:
+    """A settled customer of exactly so many bytes, about MAX_BYTES, with 50 addresses."""
+    customer = builders.customer(
+        accepts_marketing=False, addresses=[Address(city=str(n)) for n in range(50)]
+    )
+    for number in range(250):
+        attribute = customer.attribute_groups[f"g{number // 200}"].attributes[f"a{number}"]
+        attribute.attribute_value = "x" * 1000
+    settled(customer)
+    while size - customer.ByteSize() > 1000:
+        customer.tax_exemptions.append("x" * 500)
+    customer.last_name = "x" * (size - customer.ByteSize() - 3)
+    return customer
+
+
+def _texts(message: type[Customer | Address]) -> list[str]:
+    return [
+        field.name
+        for field in message.DESCRIPTOR.fields
+        if field.type == field.TYPE_STRING and not field.is_repeated
+    ]
+
+
+FIELDS = [*Customer.DESCRIPTOR.fields_by_name]
+
+ANY_ADDRESS = st.builds(
+    Address, default_address=st.booleans(), **dict.fromkeys(_texts(Address), ANY_TEXT)
+)
+ANY_GROUP = st.builds(
+    AttributeGroup,
+    attribute_group=ANY_TEXT,
+    attributes=st.dictionaries(
+        ANY_TEXT,
+        st.builds(Attribute, attribute_value=ANY_TEXT, value_type=st.integers(-1, 7)),
+        max_size=2,
+    ),
+)
+ANY_TIMESTAMP = st.builds(
+    Timestamp, seconds=st.integers(-(2**63), 2**63 - 1), nanos=st.integers(-(2**31), 2**31 - 1)
+)
+ANY_CUSTOMER = st.builds(
+    Customer,
+    tax_exemptions=st.lists(ANY_TEXT, max_size=2),
+    addresses=st.lists(ANY_ADDRESS, max_size=2),
+    default_address=st.none() | ANY_ADDRESS,
+    attribute_groups=st.dictionaries(ANY_TEXT, ANY_GROUP, max_size=2),
+    customerState=st.integers(-1, 6),
+    marketing_optin_level=st.integers(-1, 5),
+    marketing_preferences_updated_at=st.none() | ANY_TIMESTAMP,
+    created_date=st.none() | ANY_TIMESTAMP,
+    **(
+        dict.fromkeys(_texts(Customer), st.none() | ANY_TEXT)
+        | {"email": st.just("ada@example.com") | ANY_TEXT}
+    ),
+)
+
+NAME = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=9)
+ADDRESS = st.builds(
+    Address,
+    city=NAME,
+    country_code=st.sampled_from([None, "de", "CH", " it "]),
+    phone=st.none() | NAME,
+)
+VALID_CUSTOMER = st.builds(
+    Customer,
+    customer_ref=st.none() | NAME,
+    email=st.sampled_from(["ada@example.com", " Ada@Example.com ", "ada@b\u00fccher.example"]),
+    first_name=st.none() | NAME,
+    mobile=st.sampled_from([None, "", "+49 170 1234567", "030 901820"]),
+    dob=st.sampled_from([None, " ", "1815-12-10", "1815-12-10T12:00:00+01:00"]),
+    active=st.none() | st.booleans(),
+    accepts_marketing=st.booleans(),
+    customerState=st.none() | st.integers(0, 4),
+    marketing_optin_level=st.none() | st.integers(0, 3),
+    tax_exemptions=st.lists(NAME, max_size=2),
+    # Which of two equal addresses is the default only ids could tell.
+    addresses=st.lists(ADDRESS, max_size=3, unique_by=lambda address: address.city),
+    default_address=st.none() | ADDRESS,
+    attribute_groups=st.dictionaries(
+        NAME, st.builds(AttributeGroup, attribute_group=NAME), max_size=2
+    ),
+)
+
+
+@EXAMPLES
+@given(ANY_CUSTOMER)
+def test_any_text_is_settled_or_refused(customer: Customer) -> None:
+    """Whatever its texts and numbers, a customer is settled or refused as invalid input."""
+    with suppress(InvalidInput):
+        assert contact.is_email(settled(customer, "DE").email)
+
+
+@EXAMPLES
+@given(ANY_CUSTOMER, st.lists(st.sampled_from([*FIELDS, "*"]) | ANY_TEXT, max_size=3))
+def test_any_update_is_made_or_refused(request: Customer, mask: list[str]) -> None:
+    """Whatever an update says, it is made or refused as invalid input."""
+    customer = stored(addresses=[builders.address()])
+
+    with suppress(InvalidInput):
+        changes.update(customer, request, FieldMask(paths=mask), "DE", LATER)
+        assert contact.is_email(customer.email)
+
+
+@EXAMPLES
+@given(ANY_ADDRESS)
+def test_any_address_is_added_or_refused(address: Address) -> None:
+    """Whatever an address says, it is added or refused as invalid input."""
+    customer = stored(addresses=[builders.address()])
+
+    with suppress(InvalidInput):
+        changes.add_address(customer, address, "DE", LATER)
+        assert len(customer.addresses) == 2
+
+
+@EXAMPLES
+@given(VALID_CUSTOMER)
+def test_settling_is_done_once(customer: Customer) -> None:
+    """A customer that is settled stays as it is when it is settled again."""
+    once = copy(settled(customer, "DE"))
+
+    assert settled(customer, "DE") == once
+
+
+@EXAMPLES
+@given(VALID_CUSTOMER)
+def test_settled_customer_has_one_default(customer: Customer) -> None:
+    """One of the addresses, if there are any, is marked, and the default address repeats it."""
+    settled(customer, "DE")
+
+    marked = [address for address in customer.addresses if address.default_address]
+    assert marked == ([customer.default_address] if customer.addresses else [])
+
+
+@EXAMPLES
+@given(VALID_CUSTOMER)
+def test_writing_back_what_was_read_changes_nothing(customer: Customer) -> None:
+    """An update with the whole of a stored customer leaves it as it is."""
+    settled(customer, "DE")
+    changes.stamp(customer, NOW)
+    before = copy(customer)
+
+    changes.update(customer, copy(before), FieldMask(), "DE", LATER)
+    changes.stamp(customer, NOW)
+
+    assert customer == before
+
+
+def test_256_kib_are_accepted() -> None:
+    """A customer may take 256 KiB in its Protobuf encoding."""
+    customer = settled(_customer_of(MAX_BYTES))
+
+    assert customer.ByteSize() == MAX_BYTES
+
+
+def test_more_than_256_kib_are_refused() -> None:
+    """A customer is refused from the first byte beyond 256 KiB."""
+    assert refused(_customer_of(MAX_BYTES + 1)) == [
+        Violation("customer", "must be at most 256 KiB")
+    ]
+
+
+def test_what_was_created_can_be_changed() -> None:
+    """A customer is not too large for the least change once it could be created."""
+    created = []
+    for size in range(MAX_BYTES - 8_000, MAX_BYTES + 1, 1_000):
+        with suppress(InvalidInput):
+            created.append(settled(_customer_of(size)))
+
+    for customer in created:
+        changes.stamp(customer, NOW)
+        changes.update(customer, Customer(active=False), FieldMask(), None, LATER)
+
+    assert [customer.active for customer in created] == [False] * len(created) != []
+
+
+def test_stamp_gives_id_and_dates() -> None:
+    """A new customer gets an id of its own, and one moment as both of its dates."""
+    first, second = stored(), stored()
+
+    assert UUID7.fullmatch(first.id)
+    assert first.id != second.id
+    assert first.created_date == timestamp("2026-03-04T05:06:07.891Z")
+    assert first.last_modified_date == first.created_date
+
+
+def test_stamp_keeps_what_was_stored() -> None:
+    """A stored customer keeps its ids and the date of its creation."""
+    customer = stored(addresses=[builders.address()])
+    before = copy(customer)
+
+    changes.stamp(customer, LATER)
+
+    before.last_modified_date.CopyFrom(timestamp("2026-03-05T05:06:07.891Z"))
+    assert customer == before
+
+
+def test_stamp_gives_addresses_ids() -> None:
+    """Each address gets an id of its own; the default address has that of its twin."""
+    customer = stored(addresses=[builders.address(city="Rom"), builders.address(city="Bern")])
+
+    assert all(UUID7.fullmatch(address.id) for address in customer.addresses)
+    assert customer.addresses[0].id != customer.addresses[1].id
+    assert customer.default_address == customer.addresses[0]

@@ -1,0 +1,56 @@
+"""The Lua table that says what the JSON of each body is."""
+
+import pytest
+from twc.customer.v2 import customer_service_pb2
+
+from gateway import strict_json
+
+SCRIPT = strict_json.script(customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
+LINES = SCRIPT.splitlines()
+
+CUSTOMER = 'message["twc.customer.v2.Customer"]'
+ADDRESS = 'message["twc.customer.v2.Address"]'
+
+BODIES = {
+    "CreateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
+    "UploadCustomers": f'{{is = "list", nulls = true, of = {{is = "object", of = {CUSTOMER}}}}}',
+    "ValidateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
+    "UpdateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
+    "AddCustomerAddress": f'{{is = "object", of = {ADDRESS}}}',
+}
+
+MEMBERS = {
+    "customerState": '{is = "enum"}',
+    "customer_state": '{is = "enum"}',
+    "defaultAddress": f'{{is = "object", of = {ADDRESS}}}',
+    "default_address": f'{{is = "object", of = {ADDRESS}}}',
+    "addresses": f'{{is = "list", of = {{is = "object", of = {ADDRESS}}}}}',
+    "taxExemptions": '{is = "list", of = {is = "text"}}',
+    "attributeGroups": (
+        '{is = "map", of = {is = "object", of = message["twc.customer.v2.AttributeGroup"]}}'
+    ),
+    "accepts_marketing": '{is = "boolean"}',
+    "createdDate": '{is = "text"}',
+}
+
+
+def test_contract_has_every_body() -> None:
+    """The contract has an entry for each RPC with a body, and for no other."""
+    entries = [line for line in LINES if line.startswith("CONTRACT[")]
+
+    assert entries == [f'CONTRACT["{rpc}"] = {body}' for rpc, body in BODIES.items()]
+
+
+@pytest.mark.parametrize(("name", "member"), MEMBERS.items(), ids=MEMBERS)
+def test_contract_has_every_spelling(name: str, member: str) -> None:
+    """A member of a customer is known by each of its spellings, and by what it is."""
+    at = LINES.index(f'  {CUSTOMER}["{name}"] = member')
+    start = max(i for i in range(at) if LINES[i].startswith("do local member"))
+
+    assert LINES[start] == f"do local member = {member}"
+    assert "end" not in LINES[start:at]
+
+
+def test_contract_stands_before_the_script() -> None:
+    """The script that reads the contract comes after it."""
+    assert SCRIPT.index("CONTRACT = {}") < SCRIPT.index("function envoy_on_request(handle)")
