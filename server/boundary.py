@@ -7,6 +7,7 @@ is served.
 
 import logging
 import re
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
@@ -26,6 +27,14 @@ _TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+# How long after the end of a stream it may turn out to have been a break.
+_BREAK_SECONDS = 0.02
+
+
+class _BrokenOff(Exception):
+    """The client ended the call before its stream of messages was complete."""
 
 
 class Call:
@@ -69,10 +78,9 @@ def _stream(rpc: str, behaviour: Callable[[Any, Call], Iterable[T]]) -> Callable
     def handle(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
         try:
             call = Call(_tenant(context), context)
-            readable = (
-                map(_readable, request) if hasattr(request, "__next__") else _readable(request)
-            )
-            yield from behaviour(readable, call)
+            is_stream = hasattr(request, "__next__")
+            given = _whole(request, context) if is_stream else _readable(request)
+            yield from behaviour(given, call)
         except Exception as error:  # noqa: BLE001 - every failure has a status
             _abort(rpc, context, error)
 
@@ -98,10 +106,23 @@ def _readable(request: T) -> T:
     return request
 
 
+def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
+    """Passes on a stream of messages; raises at its end if it did not end but break off.
+
+    grpcio first reports both alike, and a moment later that a broken call is
+    over: that moment is waited for.
+    """
+    over = threading.Event()
+    is_over = not context.add_callback(over.set)
+    yield from map(_readable, requests)
+    if is_over or over.wait(_BREAK_SECONDS):
+        raise _BrokenOff
+
+
 def _abort(rpc: str, context: grpc.ServicerContext, error: Exception) -> NoReturn:
     """Ends the call with the status of an error; hides and logs what is not for clients."""
-    if isinstance(error, grpc.RpcError) and not context.is_active():
-        raise error  # the client is gone, nobody is left to tell
+    if isinstance(error, (grpc.RpcError, _BrokenOff)):
+        context.abort(grpc.StatusCode.CANCELLED, "the call was broken off")
     if not isinstance(error, ServiceError):
         # Messages of unforeseen errors may hold personal data; their places do not.
         places = "".join(traceback.format_tb(error.__traceback__))

@@ -15,7 +15,7 @@ _DIGEST_MARK = "\x02"
 def exact_key(text: str) -> str:
     """The key of a text that is compared exactly."""
     encoded = text.encode()
-    if len(encoded) <= MAX_KEY_BYTES:
+    if len(encoded) <= MAX_KEY_BYTES and not text.startswith(_DIGEST_MARK):
         return text
     return _DIGEST_MARK + hashlib.sha256(encoded).hexdigest()
 

@@ -1,0 +1,156 @@
+"""The API as a client sees it: calls for one tenant, and failures with their details."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar, cast
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Address, Customer
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+SERVICE = pb.DESCRIPTOR.services_by_name["CustomerService"]
+SECONDS = 30
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+def as_tenant(name: str) -> Metadata:
+    """The metadata of a call for a tenant."""
+    return (("x-twc-tenant", name),)
+
+
+class Client:
+    """Calls the API for one tenant. `headers` are those of the last answer."""
+
+    def __init__(self, channel: grpc.Channel, tenant: str) -> None:
+        self.headers: dict[str, str | bytes] = {}
+        self._stub = CustomerServiceStub(channel)
+        self._metadata = as_tenant(tenant)
+
+    def create(self, customer: Customer | None) -> Customer:
+        """Calls CreateCustomer."""
+        return self._unary(self._stub.CreateCustomer, pb.CreateCustomerRequest(customer=customer))
+
+    def upload(self, customers: Iterable[Customer | None]) -> list[pb.UploadCustomersResult]:
+        """Calls UploadCustomers with an item for each customer."""
+        items = (pb.UploadCustomersRequest(customer=customer) for customer in customers)
+        call = self._stub.UploadCustomers(items, SECONDS, self._metadata)
+        results = list(call)
+        self.headers = _headers(call)
+        return results
+
+    def validate(self, customer: Customer | None) -> Customer:
+        """Calls ValidateCustomer."""
+        return self._unary(
+            self._stub.ValidateCustomer, pb.ValidateCustomerRequest(customer=customer)
+        )
+
+    def update(self, customer: Customer | None, *mask: str) -> Customer:
+        """Calls UpdateCustomer, with a mask if any field is named."""
+        request = pb.UpdateCustomerRequest(customer=customer)
+        if mask:
+            request.update_mask.CopyFrom(FieldMask(paths=mask))
+        return self._unary(self._stub.UpdateCustomer, request)
+
+    def add_address(self, customer_id: str, address: Address | None) -> Customer:
+        """Calls AddCustomerAddress."""
+        return self._unary(
+            self._stub.AddCustomerAddress,
+            pb.AddCustomerAddressRequest(id=customer_id, address=address),
+        )
+
+    def get(self, customer_id: str) -> Customer:
+        """Calls GetCustomer."""
+        return self._unary(self._stub.GetCustomer, pb.GetCustomerRequest(id=customer_id))
+
+    def get_by_ref(self, ref: str) -> Customer:
+        """Calls GetCustomerByRef."""
+        return self._unary(
+            self._stub.GetCustomerByRef, pb.GetCustomerByRefRequest(customer_ref=ref)
+        )
+
+    def lookup(self, request: pb.LookupCustomersRequest) -> list[Customer]:
+        """Calls LookupCustomers."""
+        call = self._stub.LookupCustomers(request, SECONDS, self._metadata)
+        customers = list(call)
+        self.headers = _headers(call)
+        return customers
+
+    def delete(self, customer_id: str) -> None:
+        """Calls DeleteCustomer."""
+        self._unary(self._stub.DeleteCustomer, pb.DeleteCustomerRequest(id=customer_id))
+
+    def delete_by_ref(self, ref: str, only_id: str | None = None) -> None:
+        """Calls DeleteCustomerByRef."""
+        self._unary(
+            self._stub.DeleteCustomerByRef,
+            pb.DeleteCustomerByRefRequest(customer_ref=ref, id=only_id),
+        )
+
+    def _unary(
+        self, rpc: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request
+    ) -> Response:
+        answer, call = rpc.with_call(request, SECONDS, self._metadata)
+        self.headers = _headers(call)
+        return answer
+
+
+class Failure(NamedTuple):
+    """A failed call: its status, and what its details say, empty where there is no such detail."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    domain: str
+    # ErrorInfo's metadata
+    owners: dict[str, str]
+    # BadRequest's violations: descriptions by field
+    fields: dict[str, str]
+    # Each ResourceInfo's type and name
+    resources: list[tuple[str, str]]
+
+
+def failure(act: Callable[[], object]) -> Failure:
+    """Does what must fail with an RpcError, and reads that."""
+    with pytest.raises(grpc.RpcError) as raised:
+        act()
+    return read_failure(raised.value)
+
+
+def read_failure(error: grpc.RpcError) -> Failure:
+    """Reads an error and the `google.rpc.Status` that comes with it."""
+    info = error_details_pb2.ErrorInfo()
+    bad_request = error_details_pb2.BadRequest()
+    resources = []
+    status = rpc_status.from_call(cast("grpc.Call", error))
+    for detail in status.details if status else ():
+        resource = error_details_pb2.ResourceInfo()
+        assert any(detail.Unpack(kind) for kind in (info, bad_request, resource))
+        if resource.resource_type:
+            resources.append((resource.resource_type, resource.resource_name))
+    return Failure(
+        error.code(),
+        error.details() or "",
+        info.reason,
+        info.domain,
+        dict(info.metadata),
+        {it.field: it.description for it in bad_request.field_violations},
+        resources,
+    )
+
+
+def send(channel: grpc.Channel, rpc: str, encoded: bytes, metadata: Metadata) -> list[bytes]:
+    """Calls an RPC of any kind with one request of any bytes; returns the encoded responses."""
+    method = f"/{SERVICE.full_name}/{rpc}"
+    call: grpc.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(method)
+    return list(call(iter([encoded]), SECONDS, metadata))
+
+
+def _headers(call: grpc.Call) -> dict[str, str | bytes]:
+    return dict(call.initial_metadata())

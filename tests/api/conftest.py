@@ -1,0 +1,40 @@
+"""A real server that the tests share, each as a tenant of its own."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from server.app import App
+from server.settings import Settings
+from tests.api.client import Client
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A server on a port of its own. One tenant, `german`, has a default region."""
+    folder = tmp_path_factory.mktemp("api")
+    settings = Settings(data_dir=folder, default_regions={"german": "DE"})
+    app = App(settings, ["127.0.0.1:0"])
+    app.start()
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="session")
+def channel(app: App) -> Iterator[grpc.Channel]:
+    """A channel to the shared server."""
+    with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
+        yield channel
+
+
+@pytest.fixture
+def client(channel: grpc.Channel, tenant: str) -> Client:
+    """A client of the shared server for the test's tenant."""
+    return Client(channel, tenant)
+
+
+@pytest.fixture
+def foreigner(channel: grpc.Channel, tenant: str) -> Client:
+    """A client of the shared server for another tenant."""
+    return Client(channel, f"{tenant}-foreign")

@@ -1,0 +1,99 @@
+"""`python -m server` as a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.api.client import SECONDS, Client
+
+# A client that tries again at once finds a server as soon as it is there.
+_EAGER = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))
+
+
+def free_port() -> int:
+    """A port that the system had free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def command(*addresses: str) -> list[str]:
+    """The command that runs a server on addresses."""
+    return [sys.executable, "-m", "server", *addresses]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for a condition to hold. Raises TimeoutError."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
+
+
+class ServerProcess:
+    """A server on a port of its own, with its database in a folder."""
+
+    def __init__(
+        self, folder: Path, *more_addresses: str, file_blocks: int = 0, **environment: str
+    ) -> None:
+        """Starts the process, and does not wait until it serves.
+
+        Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
+        """
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self._log = folder / f"{port}.log"
+        limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*(limit if file_blocks else ()), *command(self.address, *more_addresses)],
+                env=os.environ | {"DATA_DIR": str(folder)} | environment,
+                stderr=log,
+            )
+        self.channel = grpc.insecure_channel(self.address, _EAGER)
+        # Its stubs do not say its methods.
+        self.health: Any = health_pb2_grpc.HealthStub(self.channel)
+
+    def wait_ready(self) -> None:
+        """Waits until the server serves."""
+        request = health_pb2.HealthCheckRequest()
+        self.health.Check(request, timeout=SECONDS, wait_for_ready=True)
+
+    def client(self, tenant: str) -> Client:
+        """A client of the server for a tenant."""
+        return Client(self.channel, tenant)
+
+    def listens(self) -> bool:
+        """Tells whether the server takes connections."""
+        host, port = self.address.split(":")
+        try:
+            socket.create_connection((host, int(port))).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stops the server by a signal and returns its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+    def log(self) -> str:
+        """What the server has written to its standard error."""
+        return self._log.read_text()
+
+    def end(self) -> None:
+        """Ends the process at once, if it runs, and the connection to it."""
+        self.channel.close()
+        self.process.kill()
+        self.process.wait()

@@ -1,0 +1,255 @@
+"""The server as a process: how it starts, what it tells of itself, and how it ends."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from tests.api.client import SECONDS, SERVICE, Failure, as_tenant, read_failure
+from tests.api.samples import UNKNOWN_ID
+from tests.api.server_process import ServerProcess, command, wait_until
+from tests.builders import customer
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+STOPPING = [signal.SIGTERM, signal.SIGINT]
+
+Start = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a server on the test's own database and waits until it serves."""
+    started: list[ServerProcess] = []
+
+    def start_one(*arguments: str, **options: Any) -> ServerProcess:
+        started.append(ServerProcess(tmp_path, *arguments, **options))
+        started[-1].wait_ready()
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        server.end()
+
+
+@pytest.mark.parametrize("service", ["", SERVICE.full_name])
+def test_health(channel: grpc.Channel, service: str) -> None:
+    """A server that serves says so, of itself and of its service."""
+    request = health_pb2.HealthCheckRequest(service=service)
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    assert stub.Check(request, timeout=SECONDS).status == SERVING
+
+
+def test_reflection_lists(channel: grpc.Channel) -> None:
+    """Reflection lists the service, so that tools need not be given the contract."""
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=SECONDS)
+    names = {it.name for it in answer.list_services_response.service}
+    assert {SERVICE.full_name, "grpc.health.v1.Health"} <= names
+
+
+def test_reflection_describes(channel: grpc.Channel) -> None:
+    """Reflection gives the file of the service, as the contract compiles to."""
+    request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE.full_name)
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=SECONDS)
+    files = answer.file_descriptor_response.file_descriptor_proto
+    assert SERVICE.file.serialized_pb in files
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_stop_and_restart(start: Start, number: signal.Signals) -> None:
+    """A signal ends an idle server with status 0, and the next one has its customers."""
+    first = start()
+    created = first.client("acme").create(customer())
+    assert first.stop(number) == 0
+    assert "Traceback" not in first.log()
+    assert start().client("acme").get(created.id) == created
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_stop_finishes_running_call(start: Start, number: signal.Signals) -> None:
+    """A server that is stopped takes no new calls, and ends when a running one has its answer."""
+    server = start()
+    sent, go_on = threading.Event(), threading.Event()
+    given = [customer(), customer()]
+
+    def items() -> Iterator[pb.UploadCustomersRequest]:
+        yield pb.UploadCustomersRequest(customer=given[0])
+        sent.set()
+        go_on.wait(SECONDS)
+        yield pb.UploadCustomersRequest(customer=given[1])
+
+    stub = CustomerServiceStub(server.channel)
+    running = stub.UploadCustomers(items(), SECONDS, as_tenant("acme"))
+    assert sent.wait(SECONDS)
+    # One connection keeps the order: when this is answered the upload has begun.
+    server.client("acme").get(UNKNOWN_ID)
+    server.process.send_signal(number)
+    wait_until(lambda: not server.listens())
+    go_on.set()
+    stored = [it.customer for it in running]
+    assert [it.email for it in stored] == [it.email for it in given]
+    assert server.process.wait(SECONDS) == 0
+    assert "Traceback" not in server.log()
+    again = start().client("acme")
+    assert [again.get(it.id) for it in stored] == stored
+
+
+def test_stop_reports_not_serving_first(start: Start) -> None:
+    """Before a server takes no more calls it says for a while that it will not."""
+    server = start(DRAIN_SECONDS="2")
+    watch = server.health.Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
+    assert next(watch).status == SERVING
+    server.process.send_signal(signal.SIGTERM)
+    assert next(watch).status == NOT_SERVING
+    assert server.health.Check(health_pb2.HealthCheckRequest()).status == NOT_SERVING
+    created = server.client("acme").create(customer())
+    watch.cancel()
+    assert server.process.wait(SECONDS) == 0
+    assert start().client("acme").get(created.id) == created
+
+
+def test_stop_leaves_call_behind(start: Start) -> None:
+    """A call that outlasts the time it gets does not keep the server from ending."""
+    server = start(GRACE_SECONDS="0")
+    dates = {
+        f"{number}": Attribute(attribute_value="2001-05-28", value_type=Attribute.DATE)
+        for number in range(110)
+    }
+    groups = {f"{number}": AttributeGroup(attributes=dates) for number in range(100)}
+    sent = threading.Event()
+
+    def items() -> Iterator[pb.UploadCustomersRequest]:
+        for _ in range(60):
+            yield pb.UploadCustomersRequest(customer=customer(attribute_groups=groups))
+        sent.set()
+
+    stub = CustomerServiceStub(server.channel)
+    running = stub.UploadCustomers(items(), SECONDS, as_tenant("acme"))
+    assert sent.wait(SECONDS)
+    server.client("acme").get(UNKNOWN_ID)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+    with pytest.raises(grpc.RpcError) as broken:
+        list(running)
+    assert broken.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_kill_loses_nothing(start: Start) -> None:
+    """Every create that was answered before a server was killed is there when it is back."""
+    server = start()
+    created: list[Customer] = []
+
+    def create_on() -> None:
+        client = server.client("acme")
+        with suppress(grpc.RpcError):
+            while True:
+                created.append(client.create(customer()))
+
+    with ThreadPoolExecutor(8) as threads:
+        creating = [threads.submit(create_on) for _ in range(8)]
+        wait_until(lambda: len(created) > 300)
+        server.process.kill()
+    assert [it.exception() for it in creating] == [None] * 8
+    again = start().client("acme")
+    assert [again.get(it.id) for it in created] == created
+
+
+def test_servers_share_database(tmp_path: Path) -> None:
+    """Servers that start at once on a new database serve it together, each value once."""
+    given = [Customer(email=f"rush-{number}@example.com") for number in range(100)]
+    servers = [ServerProcess(tmp_path) for _ in range(4)]
+    try:
+        for server in servers:
+            server.wait_ready()
+        clients = [server.client("acme") for server in servers]
+        with ThreadPoolExecutor(4) as threads:
+            uploads = list(threads.map(lambda client: client.upload(given), clients))
+        for results in zip(*uploads, strict=True):
+            [stored] = [it.customer for it in results if it.HasField("customer")]
+            assert [client.get(stored.id) for client in clients] == [stored] * 4
+        assert [server.stop() for server in servers] == [0] * 4
+    finally:
+        for server in servers:
+            server.end()
+
+
+def test_full_disk(start: Start) -> None:
+    """While nothing more fits on the disk creates are UNAVAILABLE; what was answered is kept."""
+    server = start(file_blocks=600)
+    client = server.client("acme")
+    created: list[Customer] = []
+    refused: list[tuple[Customer, Failure]] = []
+    while len(refused) < 3 and len(created) < 100:
+        big = customer(tax_exemptions=["x" * 1000] * 20)
+        try:
+            created.append(client.create(big))
+        except grpc.RpcError as error:
+            refused.append((big, read_failure(error)))
+    assert [it.code for _, it in refused] == [grpc.StatusCode.UNAVAILABLE] * 3
+    assert [it.reason for _, it in refused] == ["SERVICE_UNAVAILABLE"] * 3
+    assert [client.get(it.id) for it in created] == created
+    assert server.stop() == 0
+    again = start().client("acme")
+    assert [again.get(it.id) for it in created] == created
+    for big, _ in refused:
+        assert again.lookup(pb.LookupCustomersRequest(email=big.email)) == []
+
+
+def test_several_addresses(start: Start, tmp_path: Path) -> None:
+    """A server listens on every address it is given, Unix sockets among them."""
+    path = f"unix:{tmp_path}/s"
+    created = start(path).client("acme").create(customer())
+    with grpc.insecure_channel(path) as channel:
+        request = pb.GetCustomerRequest(id=created.id)
+        stub = CustomerServiceStub(channel)
+        assert stub.GetCustomer(request, SECONDS, as_tenant("acme")) == created
+
+
+def test_taken_port(tmp_path: Path) -> None:
+    """A server whose port is taken says which, and ends with status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        ended = run(tmp_path, address)
+    assert ended.returncode == 1
+    assert f"cannot listen on {address}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_unusable_folder(tmp_path: Path) -> None:
+    """A server whose folder cannot be made says so, and ends with status 1."""
+    folder = tmp_path / "file"
+    folder.touch()
+    ended = run(folder, "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert str(folder) in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def run(folder: Path, address: str) -> subprocess.CompletedProcess[str]:
+    """Runs a server that is to end by itself."""
+    environment = os.environ | {"DATA_DIR": str(folder)}
+    return subprocess.run(
+        command(address),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )

@@ -1,0 +1,76 @@
+"""A failure that nobody foresaw is told to no client, and its text to no log."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NoReturn
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Address, Customer
+
+from server import handlers
+from server.boundary import guard
+from server.servicer import CustomerServicer
+from tests.api.client import SERVICE, as_tenant, failure, send
+
+# Kept out of the line that raises it: a log of the line is no leak.
+PRIVATE = "secret@example.com"
+
+REQUESTS: dict[str, Message] = {
+    "CreateCustomer": pb.CreateCustomerRequest(customer=Customer(email=PRIVATE)),
+    "UploadCustomers": pb.UploadCustomersRequest(customer=Customer(email=PRIVATE)),
+    "ValidateCustomer": pb.ValidateCustomerRequest(customer=Customer(email=PRIVATE)),
+    "UpdateCustomer": pb.UpdateCustomerRequest(customer=Customer(id=PRIVATE)),
+    "AddCustomerAddress": pb.AddCustomerAddressRequest(id=PRIVATE, address=Address(city=PRIVATE)),
+    "GetCustomer": pb.GetCustomerRequest(id=PRIVATE),
+    "GetCustomerByRef": pb.GetCustomerByRefRequest(customer_ref=PRIVATE),
+    "LookupCustomers": pb.LookupCustomersRequest(email=PRIVATE),
+    "DeleteCustomer": pb.DeleteCustomerRequest(id=PRIVATE),
+    "DeleteCustomerByRef": pb.DeleteCustomerByRefRequest(customer_ref=PRIVATE),
+}
+
+
+class BrokenStore:
+    """A store that fails in every call."""
+
+    def __getattr__(self, _name: str) -> Any:
+        return self._fail
+
+    def _fail(self, *_arguments: object) -> NoReturn:
+        raise RuntimeError(PRIVATE) from KeyError(PRIVATE)
+
+
+@pytest.fixture(scope="module")
+def broken() -> Iterator[grpc.Channel]:
+    """A channel to a server whose store is broken."""
+    store: Any = BrokenStore()
+    servicer = CustomerServicer(store, lambda _: None)
+    server = grpc.server(ThreadPoolExecutor(2))
+    handlers.add(server, SERVICE, guard(servicer, SERVICE))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    server.stop(None).wait()
+
+
+def test_every_rpc_is_here() -> None:
+    """The requests below are those of every RPC of the service."""
+    assert set(REQUESTS) == {method.name for method in SERVICE.methods}
+
+
+@pytest.mark.parametrize(("rpc", "request_"), REQUESTS.items(), ids=REQUESTS)
+def test_unforeseen(
+    broken: grpc.Channel, caplog: pytest.LogCaptureFixture, rpc: str, request_: Message
+) -> None:
+    """It is INTERNAL_ERROR to the client; the log has its kind and place, and neither its text."""
+    encoded = request_.SerializeToString()
+    failed = failure(lambda: send(broken, rpc, encoded, as_tenant("acme")))
+    assert failed.code is grpc.StatusCode.INTERNAL
+    assert (failed.reason, failed.domain) == ("INTERNAL_ERROR", "customer.twc")
+    assert PRIVATE not in repr(failed)
+    assert f"{rpc} failed with RuntimeError" in caplog.text
+    assert "test_unforeseen.py" in caplog.text
+    assert PRIVATE not in caplog.text
