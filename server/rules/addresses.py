@@ -122,12 +122,16 @@ def _marked(addresses: Sequence[pb.Address]) -> int:
 
 
 def _find(addresses: Sequence[pb.Address], wanted: pb.Address) -> int | None:
-    """The index of the one address with the same id, else of the first with the same content."""
+    """The index of the one address with the same id, else of one with the same content.
+
+    Of several with that content it is the marked one, else the first.
+    """
     same = [i for i, address in enumerate(addresses) if wanted.id and address.id == wanted.id]
     if len(same) == 1:
         return same[0]
     content = _content(wanted)
-    return next((i for i, address in enumerate(addresses) if _content(address) == content), None)
+    alike = [i for i, address in enumerate(addresses) if _content(address) == content]
+    return next((i for i in alike if addresses[i].default_address), next(iter(alike), None))
 
 
 def _mark(customer: pb.Customer, default: int) -> None:

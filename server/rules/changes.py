@@ -1,6 +1,5 @@
 """How a request makes or changes a customer: create, update, add an address."""
 
-import re
 from collections.abc import Collection
 from datetime import datetime
 
@@ -13,6 +12,11 @@ from server.rules import addresses, dates, text
 from server.rules.customer import MAX_BYTES, Circumstances, settle, settle_marketing
 
 _SERVER_FIELDS = frozenset({"id", "created_date", "last_modified_date"})
+_SPELLINGS = {
+    name: field.name
+    for field in pb.Customer.DESCRIPTOR.fields
+    for name in (field.name, field.json_name)
+}
 _ALL_FIELDS = frozenset(pb.Customer.DESCRIPTOR.fields_by_name) - _SERVER_FIELDS
 
 
@@ -130,9 +134,7 @@ def _wanted_default(
 
 def _masked(mask: FieldMask) -> set[str]:
     """The names of the fields that a mask names, in whichever spelling."""
-    if "*" in mask.paths:
-        return set(_ALL_FIELDS)
-    unknown = [path for path in mask.paths if path not in _SPELLINGS]
+    unknown = [path for path in mask.paths if path != "*" and path not in _SPELLINGS]
     if unknown:
         raise InvalidInput(
             [
@@ -140,16 +142,6 @@ def _masked(mask: FieldMask) -> set[str]:
                 for path in unknown
             ]
         )
+    if "*" in mask.paths:
+        return set(_ALL_FIELDS)
     return {_SPELLINGS[path] for path in mask.paths}
-
-
-def _snake(name: str) -> str:
-    return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
-
-
-_SPELLINGS = {
-    spelling: field.name
-    for field in pb.Customer.DESCRIPTOR.fields
-    for name in (field.name, field.json_name)
-    for spelling in (name, _snake(name))
-}

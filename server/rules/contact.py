@@ -19,6 +19,7 @@ _PLAIN_EMAIL = re.compile(
     re.ASCII | re.IGNORECASE,
 ).fullmatch
 _LOCAL_PART_LENGTH = 64
+_LETTER = re.compile(r"[^\W\d_]").search
 _E164_LENGTH = len("+") + 15
 
 NOT_AN_EMAIL = "must be an e-mail address, such as ada@example.com"
@@ -58,6 +59,8 @@ def to_e164(number: str, region: str | None) -> str:
         raise ValueError(NO_COUNTRY if unplaced and "+" not in number else NOT_A_PHONE) from error
     if parsed.extension:
         raise ValueError(HAS_EXTENSION)
+    if _LETTER(number.removeprefix("tel:")):
+        raise ValueError(NOT_A_PHONE)  # The library would read them as the keys of a telephone.
     written = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     if not _is_dialable(parsed) or len(written) > _E164_LENGTH:
         raise ValueError(NOT_A_PHONE)

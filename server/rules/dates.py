@@ -32,6 +32,8 @@ def read(text: str) -> datetime:
         return datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
     if parts := _DATE_TIME(text):
         day, clock, _, zone = parts.groups()
+        if clock.endswith(":60"):  # A leap second, which Python does not know.
+            clock = clock[:-2] + "59"
         return datetime.fromisoformat(f"{day}T{clock}{zone.upper()}")
     raise ValueError(NOT_A_DATE)
 

@@ -91,7 +91,7 @@ def _comparable(name: str, value: str, region: str | None) -> str:
 
 def _after(token: str, tenant: str, wanted: dict[str, str]) -> str:
     try:
-        decoded = base64.urlsafe_b64decode(token)
+        decoded = base64.b64decode(token, b"-_", validate=True)
         digest, last_id = decoded[:_DIGEST_BYTES], str(UUID(decoded[_DIGEST_BYTES:].decode()))
     except ValueError as error:
         raise ValueError("must be a page token as a page before gave it") from error

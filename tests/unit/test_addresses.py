@@ -106,6 +106,14 @@ def test_default_address_matches_by_id(other: str) -> None:
     assert [mark for _, mark in _marks(customer)] == [False, True]
 
 
+def test_default_address_with_an_id_of_several_matches_by_content() -> None:
+    """An id that a request uses twice tells no address from the other; the content does."""
+    listed = [builders.address(id="string", city=city) for city in ("Bern", "Wien")]
+    customer = settled(builders.customer(addresses=listed, default_address=listed[1]))
+
+    assert _marks(customer) == [("Bern", False), ("Wien", True)]
+
+
 @pytest.mark.parametrize(
     "default",
     [

@@ -140,6 +140,8 @@ ENUMS = {
             "SERVICE_UNAVAILABLE": 12,
             "DEADLINE_EXCEEDED": 13,
             "INTERNAL_ERROR": 14,
+            "UNAUTHENTICATED": 15,
+            "TENANT_FORBIDDEN": 16,
         },
     ),
 }

@@ -141,6 +141,11 @@ def test_check_birth_accepts(text: str) -> None:
     assert dates.check_birth(text, NOW) is None
 
 
+def test_check_birth_accepts_this_moment() -> None:
+    """The present moment is not in the future."""
+    assert dates.check_birth("2001-05-28T00:00:00Z", IN_2001) is None
+
+
 @pytest.mark.parametrize("text", NOT_YET.values(), ids=NOT_YET)
 def test_check_birth_refuses_the_future(text: str) -> None:
     """A date of birth is not in the future."""

@@ -38,6 +38,8 @@ TABLE = [
     ),
     (errors.MalformedRequest("not UTF-8"), code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST"),
     (errors.InvalidTenant("no tenant"), code_pb2.INVALID_ARGUMENT, "INVALID_TENANT"),
+    (errors.Unauthenticated("no token"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    (errors.TenantForbidden("another"), code_pb2.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
     (errors.NotFound("id", ADA), code_pb2.NOT_FOUND, "RESOURCE_NOT_FOUND"),
     (
         errors.AlreadyExists([errors.Clash("email", ADA)]),

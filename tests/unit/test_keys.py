@@ -23,6 +23,9 @@ NAME_CASES = {
     "compatible letter": ("\u212bngstr\u00f6m", "\u00e5ngstr\u00f6m"),
     "Kelvin sign": ("\u212aim", "kim"),
     "final sigma": ("\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2", "σίσυφοσ"),
+    "Turkish dotted capital": ("\u0130STANBUL", "istanbul"),
+    "Turkish dotless letter": ("D\u0131yarbak\u0131r", "diyarbakir"),
+    "Turkish capitals": ("DIYARBAKIR", "diyarbakir"),
     "Cyrillic": ("ЖЮЛЯ", "жюля"),
     "no case": ("王", "王"),
     "empty": ("", ""),
@@ -45,6 +48,7 @@ EMAIL_CASES = {
     "decomposed local part": ("ju\u0308rgen@example.com", "j\u00fcrgen@example.com"),
     "sharp s in the local part": ("STRASSE@EXAMPLE.COM", "strasse@example.com"),
     "its lower case": ("stra\u00dfe@example.com", "strasse@example.com"),
+    "Turkish capital": ("AL\u0130@example.com", "ali@example.com"),
     "impossible ASCII form": ("ada@XN--A.example", "ada@xn--a.example"),
 }
 
