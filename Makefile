@@ -1,6 +1,8 @@
 # The Customer API's commands. All they need is make and Python 3.11 or newer.
 
 PYTHON ?= python3
+# `make run` is for trying the service, unless it is told whose tokens to believe.
+DEVELOPMENT ?= $(if $(ISSUER),false,true)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -9,13 +11,16 @@ CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit lint format wheel lock release-contract clean
+.PHONY: help run token test test-unit lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/contract ## Set up what is needed and serve; Ctrl-C stops
-	@$(BIN)/python -m gateway
+	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m gateway
+
+token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
+	@DEVELOPMENT=true $(BIN)/python -m server token $(or $(TENANT),$(error TENANT is missing: make token TENANT=acme))
 
 test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of server/
 	@$(BIN)/python -m pytest --cov --cov-report=term
@@ -57,18 +62,18 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/serve: constraints.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing what serving needs into $(VENV) ..."
+	@echo "Installing what serving needs into $(VENV) ..." >&2
 	@$(PIP) install --constraint constraints.txt hatchling
 	@$(INSTALL) --editable '.[build,gateway]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/serve
-	@echo "Installing what testing needs into $(VENV) ..."
+	@echo "Installing what testing needs into $(VENV) ..." >&2
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/contract: $(CONTRACT) $(VENV)/serve
-	@echo "Compiling the contract ..."
+	@echo "Compiling the contract ..." >&2
 	@$(INSTALL) --no-deps --force-reinstall ./protos
 	@touch $@
 

@@ -7,18 +7,30 @@ import tempfile
 from pathlib import Path
 from types import FrameType
 
+from pydantic import ValidationError
+
 from gateway.config import GatewaySettings
 from gateway.stack import Stack, StackError
+from server.__main__ import explain
 
 READY = """
 The Customer API is ready: REST, gRPC and gRPC-Web on {gateway}, gRPC on {native}.
-Data is kept in {data}. Ctrl-C stops. Try:
+Data is kept in {data}. Ctrl-C stops.
+"""
+DEVELOPMENT = """
+*** DEVELOPMENT MODE: whoever can run `make token` on this machine can be any tenant. ***
+*** Serve real customers with ISSUER and JWKS set; the README says how.              ***
+
+Try, in another terminal:
+
+  TOKEN=$(make -s token TENANT=acme)
 
   curl -s -X POST http://{gateway}/api/v2/customers \\
-    -H 'X-TWC-Tenant: acme' -H 'Content-Type: application/json' \\
-    -d '{{"email": "ada@example.com", "firstName": "Ada"}}'
+    -H "Authorization: Bearer $TOKEN" -H 'X-TWC-Tenant: acme' \\
+    -H 'Content-Type: application/json' -d '{{"email": "ada@example.com", "firstName": "Ada"}}'
 
-  {buf} curl --protocol grpc --http2-prior-knowledge -H 'X-TWC-Tenant: acme' \\
+  {buf} curl --protocol grpc --http2-prior-knowledge \\
+    -H "Authorization: Bearer $TOKEN" -H 'X-TWC-Tenant: acme' \\
     -d '{{"email": "ada@example.com"}}' \\
     http://{native}/twc.customer.v2.CustomerService/LookupCustomers
 """
@@ -33,9 +45,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     try:
+        settings = GatewaySettings()
+    except ValidationError as error:
+        sys.exit(explain(error))
+    try:
         with (
             tempfile.TemporaryDirectory(prefix="twc-") as folder,
-            Stack(GatewaySettings(), Path(folder)) as stack,
+            Stack(settings, Path(folder)) as stack,
         ):
             print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
             stack.wait()
@@ -55,7 +71,8 @@ def _ready(settings: GatewaySettings) -> str:
     buf = Path(sys.executable).with_name("buf")
     if buf.is_relative_to(Path.cwd()):
         buf = buf.relative_to(Path.cwd())
-    return READY.format(
+    text = READY + DEVELOPMENT if settings.development else READY
+    return text.format(
         gateway=f"{settings.bind}:{settings.gateway_port}",
         native=f"{settings.bind}:{settings.grpc_port}",
         data=settings.data_dir,

@@ -20,6 +20,8 @@ SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 # Envoy's administration interface, a socket in the folder that `write` fills.
 ADMIN_SOCKET = "admin.sock"
 
+_TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+
 _HERE = Path(__file__).parent
 
 # Error details arrive as Any: the transcoder writes only types it was given.
@@ -59,6 +61,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ERROR_MAPPERS": errors.mappers(),
         "ROUTES": routes.table(SERVICE, settings.cors_origins),
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
+        "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "status.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
         "UPSTREAMS": [
@@ -69,6 +72,29 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     config = folder / "envoy.yaml"
     config.write_text(template.substitute({name: json.dumps(v) for name, v in values.items()}))
     return config
+
+
+def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
+    """TLS on the gateway's port, mutual if client authorities are set; None if it is not."""
+    if not (settings.tls_certificate and settings.tls_key):
+        return None
+    tls: dict[str, Any] = {
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_certificates": [
+            {
+                "certificate_chain": {"filename": str(settings.tls_certificate)},
+                "private_key": {"filename": str(settings.tls_key)},
+            }
+        ],
+    }
+    if settings.tls_client_ca:
+        tls["validation_context"] = {"trusted_ca": {"filename": str(settings.tls_client_ca)}}
+    context = {
+        "@type": _TLS_CONTEXT,
+        "common_tls_context": tls,
+        "require_client_certificate": settings.tls_client_ca is not None,
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
 def _descriptor_set() -> FileDescriptorSet:

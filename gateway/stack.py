@@ -54,7 +54,9 @@ class Stack:
         try:
             upstream = self._folder / "server.sock"
             native = f"{self.settings.bind}:{self.settings.grpc_port}"
-            self._start("server", [sys.executable, "-m", "server", f"unix:{upstream}", native])
+            self._start(
+                "server", [sys.executable, "-m", "server", "serve", f"unix:{upstream}", native]
+            )
             configuration = config.write(self.settings, [upstream], self._folder)
             self._start("envoy", _envoy(configuration))
             self._await_ready()
@@ -106,21 +108,10 @@ class Stack:
     def _await_ready(self) -> None:
         def ready() -> bool:
             self._check()
-            return self._get_health() == http.client.OK
+            return self._stat("cluster.server.membership_healthy") == 1
 
         if not _poll(ready, READY_SECONDS):
             raise StackError(f"the service did not become ready in {READY_SECONDS} seconds")
-
-    def _get_health(self) -> int | None:
-        host = "127.0.0.1" if self.settings.bind == "0.0.0.0" else self.settings.bind  # noqa: S104
-        connection = http.client.HTTPConnection(host, self.settings.gateway_port, timeout=1)
-        try:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status
-        except OSError:
-            return None
-        finally:
-            connection.close()
 
     def _drain(self) -> None:
         """Has Envoy take nothing new, and waits for the requests under way."""
@@ -128,14 +119,18 @@ class Stack:
             # Every answer from here on closes its connection.
             self._ask_envoy("POST", "/healthcheck/fail")
             self._ask_envoy("POST", "/drain_listeners")
-            _poll(lambda: self._active_requests() == 0, self.settings.grace_seconds)
         except OSError:
             return  # Envoy is gone, and its requests with it.
+        active = "http.public.downstream_rq_active"
+        _poll(lambda: not self._stat(active), self.settings.grace_seconds)
 
-    def _active_requests(self) -> int:
-        name = "http.public.downstream_rq_active"
-        stats = json.loads(self._ask_envoy("GET", f"/stats?format=json&filter=^{name}$"))
-        return int(stats["stats"][0]["value"]) if stats["stats"] else 0
+    def _stat(self, name: str) -> int | None:
+        """A number that Envoy keeps, or None while it does not."""
+        try:
+            stats = json.loads(self._ask_envoy("GET", f"/stats?format=json&filter=^{name}$"))
+        except OSError:
+            return None
+        return next((int(stat["value"]) for stat in stats["stats"]), None)
 
     def _ask_envoy(self, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection("envoy", timeout=1)

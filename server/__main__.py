@@ -1,24 +1,23 @@
-"""Runs the gRPC server: `python -m server [ADDRESS ...]`.
+"""The server's commands: `python -m server serve` and `python -m server token TENANT`."""
 
-An address is `host:port` or `unix:path`; without any, the server listens on
-`BIND` and `GRPC_PORT`. SIGTERM and SIGINT stop it when running calls have
-ended.
-"""
-
-import logging
+import argparse
 import signal
 import sys
+from collections.abc import Sequence
 
+from pydantic import ValidationError
+
+from server import log
 from server.app import App
+from server.identity.development import DevelopmentIssuer
 from server.settings import Settings
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
-def main(addresses: list[str]) -> None:
-    """Serves until a signal comes."""
-    settings = Settings()
-    logging.basicConfig(level=settings.log_level, format="%(levelname)s %(name)s %(message)s")
+def serve(settings: Settings, addresses: Sequence[str]) -> None:
+    """Serves on addresses until a signal comes and running calls have ended."""
+    log.configure(settings.log_level)
     # Blocked in every thread that starts from here, so that this one can wait
     # for them: a handler might run in a thread that wakes nobody.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
@@ -31,5 +30,44 @@ def main(addresses: list[str]) -> None:
     app.stop()
 
 
+def token(settings: Settings, tenant: str) -> None:
+    """Prints a token of development for a tenant."""
+    if not settings.development:
+        sys.exit("tokens are made in development only (DEVELOPMENT=true); ask your issuer for one")
+    issuer = DevelopmentIssuer(settings.development_folder)
+    print(issuer.token(tenant, settings.audience, settings.tenant_claim))  # noqa: T201
+
+
+def main() -> None:
+    """Runs the command that the arguments name."""
+    parser = argparse.ArgumentParser(prog="python -m server")
+    commands = parser.add_subparsers(required=True)
+    serving = commands.add_parser("serve", help="serve gRPC until SIGTERM or SIGINT")
+    serving.add_argument("addresses", nargs="*", help="host:port or unix:path; BIND and GRPC_PORT")
+    serving.set_defaults(run=lambda settings, args: serve(settings, args.addresses))
+    making = commands.add_parser("token", help="print a token of development")
+    making.add_argument("tenant")
+    making.set_defaults(run=lambda settings, args: token(settings, args.tenant))
+    args = parser.parse_args()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        sys.exit(explain(error))
+    args.run(settings, args)
+
+
+def explain(error: ValidationError) -> str:
+    """Says what is wrong with settings, by the names of their environment variables."""
+    return "\n".join(
+        ": ".join(
+            [
+                *(str(place).upper() for place in wrong["loc"]),
+                wrong["msg"].removeprefix("Value error, "),
+            ]
+        )
+        for wrong in error.errors(include_url=False, include_input=False)
+    )
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -1,8 +1,10 @@
 """The composition root: puts settings, storage, servicer and gRPC server together."""
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -11,6 +13,10 @@ from twc.customer.v2 import customer_service_pb2
 
 from server import handlers
 from server.boundary import guard
+from server.identity import development, keys
+from server.identity.callers import Callers
+from server.identity.keys import KeySet, Policy
+from server.identity.tokens import PLACEHOLDER, Trust, Verifier
 from server.servicer import CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore
@@ -20,14 +26,19 @@ from server.upload import MAX_BYTES
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 
 _OPTIONS = (
-    # The rules, which say what is right, are to refuse what is too large.
+    # The rules, which say what is right, are to refuse what is too large, and
+    # identity, which answers 401, what is no token.
     ("grpc.max_receive_message_length", MAX_BYTES + (1 << 20)),
+    ("grpc.max_metadata_size", 128 << 10),
+    ("grpc.absolute_max_metadata_size", 128 << 10),
     # A second server on the same port is a mistake, not a share of the load.
     ("grpc.so_reuseport", 0),
     # Clients may ping as often as proxies do to keep idle connections open.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
 )
+
+_log = logging.getLogger(__name__)
 
 
 class App:
@@ -44,13 +55,14 @@ class App:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         servicer = CustomerServicer(CustomerStore(self._database), settings.region)
-        handlers.add(self._server, SERVICE, guard(servicer, SERVICE))
+        handlers.add(self._server, SERVICE, guard(servicer, SERVICE, callers_of(settings)))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
-        self.ports = [_bind(self._server, address) for address in addresses]
+        if settings.serves_reflection:
+            names = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        credentials = _credentials(settings)
+        self.ports = [_bind(self._server, address, credentials) for address in addresses]
 
     def start(self) -> None:
         """Opens the database and serves."""
@@ -67,8 +79,46 @@ class App:
         self._database.shut_down()
 
 
-def _bind(server: grpc.Server, address: str) -> int:
+def callers_of(settings: Settings) -> Callers:
+    """Whom to admit. Raises OSError if the issuer's keys are a file that cannot be read."""
+    policy = Policy(settings.jwks_lifetime_seconds, settings.jwks_cooldown_seconds)
+    background = ThreadPoolExecutor(1, thread_name_prefix="jwks")
+    issuer, location = settings.issuer or "", settings.jwks or ""
+    if settings.development:
+        own = development.DevelopmentIssuer(settings.development_folder)
+        issuer, location = development.ISSUER, str(own.jwks)
+        _log.warning("DEVELOPMENT MODE: whoever can read %s can be any tenant", own.jwks.parent)
+    trust = Trust(
+        issuer,
+        settings.audience,
+        settings.algorithms,
+        settings.tenant_claim,
+        settings.clock_skew_seconds,
+    )
+
+    def key_set(realm: str) -> KeySet:
+        place = location.replace(PLACEHOLDER, realm)
+        return KeySet(partial(keys.read, place), policy, background)
+
+    if not settings.has_realms and "://" not in location:
+        keys.read(location)
+    return Callers(Verifier(trust, key_set))
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """What proves the server to clients, and with a client CA them to it, if that is set."""
+    if not (settings.tls_certificate and settings.tls_key):
+        return None
+    pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
+    ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
+    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    """Listens on an address. A Unix socket needs no TLS: its folder says who may use it."""
     try:
-        return server.add_insecure_port(address)
+        if credentials is None or address.startswith("unix:"):
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(f"cannot listen on {address}: is something else listening there?") from error

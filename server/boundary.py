@@ -1,4 +1,4 @@
-"""What surrounds every RPC: whose call it is, and how its failure is told.
+"""What surrounds every RPC: whose call it is, how its failure is told, and its line in the log.
 
 The servicer is written against `Call`. `guard` makes of it an object whose
 methods have gRPC's signature, so that each call passes here whichever way it
@@ -8,29 +8,29 @@ is served.
 import logging
 import re
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from types import SimpleNamespace
-from typing import Any, NoReturn, TypeVar
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_status import rpc_status
 
-from server.errors import Internal, InvalidTenant, ServiceError, to_status
+from server.errors import DOMAIN, Internal, ServiceError, Unauthenticated, to_status
+from server.identity.callers import Callers
 
-TENANT_HEADER = "x-twc-tenant"
 STATUS_HEADER = "x-http-code"
 
-_TENANT = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII).fullmatch
+# How long after the end of a stream it may turn out to have been a break.
+_BREAK_SECONDS = 0.02
+
+_is_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-# How long after the end of a stream it may turn out to have been a break.
-_BREAK_SECONDS = 0.02
 
 
 class _BrokenOff(Exception):
@@ -51,52 +51,100 @@ class Call:
         self._context.send_initial_metadata(((STATUS_HEADER, str(http_status)), *headers))
 
 
-def guard(servicer: object, service: ServiceDescriptor) -> SimpleNamespace:
+def guard(servicer: object, service: ServiceDescriptor, callers: Callers) -> SimpleNamespace:
     """Surrounds every RPC of a service; a servicer that lacks one is refused here."""
-    return SimpleNamespace(
-        **{
-            method.name: (_stream if method.server_streaming else _unary)(
-                method.name, getattr(servicer, method.name)
-            )
-            for method in service.methods
-        }
-    )
+    guarded = {}
+    for method in service.methods:
+        surround = _stream if method.server_streaming else _unary
+        guarded[method.name] = surround(method.name, getattr(servicer, method.name), callers)
+    return SimpleNamespace(**guarded)
 
 
-def _unary(rpc: str, behaviour: Callable[[Any, Call], T]) -> Callable[..., T]:
+def _unary(rpc: str, behaviour: Callable[[Any, Call], T], callers: Callers) -> Callable[..., T]:
     def handle(request: Any, context: grpc.ServicerContext) -> T:
-        try:
-            call = Call(_tenant(context), context)
+        with _Served(rpc, context) as served:
+            call = served.admit(callers)
             return behaviour(_readable(request), call)
-        except Exception as error:  # noqa: BLE001 - every failure has a status
-            _abort(rpc, context, error)
 
     return handle
 
 
-def _stream(rpc: str, behaviour: Callable[[Any, Call], Iterable[T]]) -> Callable[..., Iterator[T]]:
+def _stream(
+    rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers
+) -> Callable[..., Iterator[T]]:
     def handle(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
-        try:
-            call = Call(_tenant(context), context)
+        with _Served(rpc, context) as served:
+            call = served.admit(callers)
             is_stream = hasattr(request, "__next__")
             given = _whole(request, context) if is_stream else _readable(request)
             yield from behaviour(given, call)
-        except Exception as error:  # noqa: BLE001 - every failure has a status
-            _abort(rpc, context, error)
 
     return handle
 
 
-def _tenant(context: grpc.ServicerContext) -> str:
-    """The tenant that a call acts for. Raises InvalidTenant."""
-    names = [str(value) for key, value in context.invocation_metadata() if key == TENANT_HEADER]
-    if not names:
-        raise InvalidTenant("the header X-TWC-Tenant is required: it names the tenant")
-    if len(names) > 1 or not _TENANT(names[0]):
-        raise InvalidTenant(
-            "the header X-TWC-Tenant must be one name of 1 to 64 letters, digits, '.', '_' or '-'"
-        )
-    return names[0]
+class _Served:
+    """A call while it is served; afterwards its error has become its status, and it is logged."""
+
+    __slots__ = ("_context", "_rpc", "_started", "_tenant")
+
+    def __init__(self, rpc: str, context: grpc.ServicerContext) -> None:
+        self._rpc = rpc
+        self._context = context
+        self._tenant = ""
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def admit(self, callers: Callers) -> Call:
+        """Finds out whose call it is. Raises what `Callers.tenant` does."""
+        self._tenant = callers.tenant(self._context.invocation_metadata())
+        return Call(self._tenant, self._context)
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._account("OK")
+        elif isinstance(error, (grpc.RpcError, _BrokenOff)):
+            self._account("CANCELLED")
+            self._context.abort(grpc.StatusCode.CANCELLED, "the call was broken off")
+        elif isinstance(error, Exception):
+            self._fail(error)
+        else:
+            # The client wants no more of a stream, and its generator is closed.
+            self._account("CANCELLED")
+
+    def _fail(self, error: Exception) -> None:
+        """Ends the call with the status of an error; hides and logs what is not for clients."""
+        if not isinstance(error, ServiceError):
+            # Its message may hold personal data; the places it came by do not.
+            places = {"places": traceback.format_tb(error.__traceback__)}
+            kind = type(error).__name__
+            _log.error("%s failed with %s", self._rpc, kind, extra=self._facts() | places)
+            error = Internal()
+        if isinstance(error, Unauthenticated):
+            self._context.send_initial_metadata((("www-authenticate", _challenge(error)),))
+        status = rpc_status.to_status(to_status(error))
+        self._account(status.code.name)
+        self._context.set_trailing_metadata(status.trailing_metadata)
+        self._context.abort(status.code, status.details)
+
+    def _account(self, code: str) -> None:
+        if _log.isEnabledFor(logging.INFO):
+            milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
+            outcome = {"code": code, "milliseconds": milliseconds}
+            _log.info("call", extra=self._facts() | outcome)
+
+    def _facts(self) -> dict[str, object]:
+        """What tells a call from others, and nothing of what it carries."""
+        metadata = self._context.invocation_metadata()
+        given = next((str(value) for key, value in metadata if key == "x-request-id"), "")
+        request_id = given if _is_request_id(given) else ""
+        return {"request_id": request_id, "tenant": self._tenant, "rpc": self._rpc}
 
 
 def _readable(request: T) -> T:
@@ -119,15 +167,6 @@ def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
         raise _BrokenOff
 
 
-def _abort(rpc: str, context: grpc.ServicerContext, error: Exception) -> NoReturn:
-    """Ends the call with the status of an error; hides and logs what is not for clients."""
-    if isinstance(error, (grpc.RpcError, _BrokenOff)):
-        context.abort(grpc.StatusCode.CANCELLED, "the call was broken off")
-    if not isinstance(error, ServiceError):
-        # Messages of unforeseen errors may hold personal data; their places do not.
-        places = "".join(traceback.format_tb(error.__traceback__))
-        _log.error("%s failed with %s\n%s", rpc, type(error).__name__, places)
-        error = Internal()
-    status = rpc_status.to_status(to_status(error))
-    context.set_trailing_metadata(status.trailing_metadata)
-    context.abort(status.code, status.details)
+def _challenge(error: Unauthenticated) -> str:
+    """What a caller is asked for (RFC 6750, section 3)."""
+    return f'Bearer realm="{DOMAIN}", error="invalid_token", error_description="{error}"'

@@ -52,6 +52,14 @@ class InvalidTenant(ServiceError):
     """The call names no tenant, or none that can exist."""
 
 
+class Unauthenticated(ServiceError):
+    """The call has no bearer token that is genuine; the message says why in general terms."""
+
+
+class TenantForbidden(ServiceError):
+    """The call's token is not for the tenant that the call names."""
+
+
 class NotFound(ServiceError):
     """The tenant has no customer whose `field` is `value`."""
 
@@ -97,6 +105,8 @@ class Internal(ServiceError):
 _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     InvalidInput: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_INPUT),
     MalformedRequest: (code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST),
+    Unauthenticated: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
+    TenantForbidden: (code_pb2.PERMISSION_DENIED, reasons.TENANT_FORBIDDEN),
     InvalidTenant: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_TENANT),
     NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),

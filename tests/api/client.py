@@ -12,6 +12,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
+from tests.tokens import token_for
+
 SERVICE = pb.DESCRIPTOR.services_by_name["CustomerService"]
 SECONDS = 30
 
@@ -22,7 +24,12 @@ Response = TypeVar("Response")
 
 def as_tenant(name: str) -> Metadata:
     """The metadata of a call for a tenant."""
-    return (("x-twc-tenant", name),)
+    return (("authorization", f"Bearer {token_for(name)}"), tenant_header(name))
+
+
+def tenant_header(name: str) -> tuple[str, str]:
+    """The header that names a tenant."""
+    return ("x-twc-tenant", name)
 
 
 class Client:

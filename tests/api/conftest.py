@@ -8,13 +8,14 @@ import pytest
 from server.app import App
 from server.settings import Settings
 from tests.api.client import Client
+from tests.tokens import trust
 
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A server on a port of its own. One tenant, `german`, has a default region."""
     folder = tmp_path_factory.mktemp("api")
-    settings = Settings(data_dir=folder, default_regions={"german": "DE"})
+    settings = Settings(data_dir=folder, default_regions={"german": "DE"}, **trust())
     app = App(settings, ["127.0.0.1:0"])
     app.start()
     yield app

@@ -1,4 +1,4 @@
-"""`python -m server` as a process of its own."""
+"""`python -m server serve` as a process of its own."""
 
 import os
 import signal
@@ -13,7 +13,9 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from server.settings import Settings
 from tests.api.client import SECONDS, Client
+from tests.tokens import trust
 
 # A client that tries again at once finds a server as soon as it is there.
 _EAGER = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))
@@ -29,7 +31,7 @@ def free_port() -> int:
 
 def command(*addresses: str) -> list[str]:
     """The command that runs a server on addresses."""
-    return [sys.executable, "-m", "server", *addresses]
+    return [sys.executable, "-m", "server", "serve", *addresses]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -58,7 +60,8 @@ class ServerProcess:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*(limit if file_blocks else ()), *command(self.address, *more_addresses)],
-                env=os.environ | {"DATA_DIR": str(folder)} | environment,
+                env=os.environ | Settings(data_dir=folder, **trust()).environment() | environment,
+                stdout=log,
                 stderr=log,
             )
         self.channel = grpc.insecure_channel(self.address, _EAGER)
@@ -89,7 +92,7 @@ class ServerProcess:
         return self.process.wait(SECONDS)
 
     def log(self) -> str:
-        """What the server has written to its standard error."""
+        """What the server has written."""
         return self._log.read_text()
 
     def end(self) -> None:

@@ -17,6 +17,7 @@ from server.settings import Settings
 from tests.api.client import SECONDS, Client, Failure, as_tenant, failure, read_failure
 from tests.api.samples import UNKNOWN_ID
 from tests.builders import address, customer
+from tests.tokens import trust
 
 T = TypeVar("T")
 
@@ -114,7 +115,9 @@ def test_delete_and_create_at_once(client: Client) -> None:
 
 def test_too_many_at_once(tmp_path: Path) -> None:
     """A call beyond what the server may run or keep waiting is refused at once."""
-    app = App(Settings(data_dir=tmp_path, threads=1, max_concurrent_rpcs=1), ["127.0.0.1:0"])
+    app = App(
+        Settings(data_dir=tmp_path, threads=1, max_concurrent_rpcs=1, **trust()), ["127.0.0.1:0"]
+    )
     app.start()
     sent, over = threading.Event(), threading.Event()
 

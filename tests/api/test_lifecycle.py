@@ -19,10 +19,12 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
+from server.settings import Settings
 from tests.api.client import SECONDS, SERVICE, Failure, as_tenant, read_failure
 from tests.api.samples import UNKNOWN_ID
 from tests.api.server_process import ServerProcess, command, wait_until
 from tests.builders import customer
+from tests.tokens import trust
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -244,7 +246,7 @@ def test_unusable_folder(tmp_path: Path) -> None:
 
 def run(folder: Path, address: str) -> subprocess.CompletedProcess[str]:
     """Runs a server that is to end by itself."""
-    environment = os.environ | {"DATA_DIR": str(folder)}
+    environment = os.environ | Settings(data_dir=folder, **trust()).environment()
     return subprocess.run(
         command(address),
         env=environment,

@@ -12,13 +12,16 @@ from google.protobuf.message_factory import GetMessageClass
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
+from server.app import callers_of
 from server.boundary import guard
 from server.servicer import CustomerServicer
+from server.settings import Settings
 from server.storage.customers import CustomerStore, Key
 from server.storage.database import Database
 from tests.api.client import SECONDS, SERVICE, as_tenant
 from tests.api.samples import UNKNOWN_ID
 from tests.builders import customer
+from tests.tokens import trust
 
 
 class Answer(NamedTuple):
@@ -90,7 +93,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CustomerStore]:
 def server(store: CustomerStore) -> Any:
     """The guarded servicer, in the place where a server would call it."""
     servicer = CustomerServicer(store, {"german": "DE"}.get)
-    servicers = {SERVICE: guard(servicer, SERVICE)}
+    servicers = {SERVICE: guard(servicer, SERVICE, callers_of(Settings(**trust())))}
     return grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())
 
 

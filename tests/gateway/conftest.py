@@ -14,13 +14,19 @@ import pytest
 
 from gateway.config import GatewaySettings
 from gateway.stack import Stack
+from tests.tokens import token_for, trust
 
 StackFactory = Callable[..., AbstractContextManager[Stack]]
 
 
+def as_tenant(name: str) -> dict[str, str]:
+    """The headers of a request for a tenant."""
+    return {"authorization": f"Bearer {token_for(name)}", "x-twc-tenant": name}
+
+
 @contextmanager
 def _stack(folder: Path, **settings: Any) -> Iterator[Stack]:
-    chosen = GatewaySettings(data_dir=folder, gateway_port=0, grpc_port=0, **settings)
+    chosen = GatewaySettings(data_dir=folder, gateway_port=0, grpc_port=0, **trust() | settings)
     with (
         tempfile.TemporaryDirectory(prefix="twc-") as sockets,
         Stack(chosen, Path(sockets)) as stack,
@@ -51,7 +57,7 @@ def origin(stack: Stack) -> str:
 @pytest.fixture
 def http(origin: str, tenant: str) -> Iterator[httpx.Client]:
     """A REST client of one tenant; paths are relative to `/api/v2`."""
-    with httpx.Client(base_url=f"{origin}/api/v2", headers={"X-TWC-Tenant": tenant}) as client:
+    with httpx.Client(base_url=f"{origin}/api/v2", headers=as_tenant(tenant)) as client:
         yield client
 
 
@@ -70,7 +76,8 @@ def buf(tenant: str) -> Callable[..., str]:
     def run(url: str, request: str) -> str:
         program = str(Path(sys.executable).with_name("buf"))
         options = ["--protocol", "grpc", "--http2-prior-knowledge"]
-        command = [program, "curl", *options, "-H", f"X-TWC-Tenant: {tenant}", "-d", request, url]
+        headers = [f"-H{name}: {value}" for name, value in as_tenant(tenant).items()]
+        command = [program, "curl", *options, *headers, "-d", request, url]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     return run

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from gateway.stack import Stack
-from tests.gateway.conftest import StackFactory
+from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.errors import Error, error_of
 
 UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
@@ -119,7 +119,7 @@ def test_no_call_is_lost_when_the_service_stops(start_stack: StackFactory) -> No
 
 def _client(stack: Stack) -> httpx.Client:
     origin = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2"
-    return httpx.Client(base_url=origin, headers={"X-TWC-Tenant": "acme"}, timeout=20)
+    return httpx.Client(base_url=origin, headers=as_tenant("acme"), timeout=20)
 
 
 def _server_of(stack: Stack) -> int:

@@ -20,12 +20,18 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Development mode, with ports and data of the test's own."""
+    ports = {"GATEWAY_PORT": "0", "GRPC_PORT": "0"}
+    return os.environ | ports | {"DATA_DIR": str(tmp_path / "data"), "DEVELOPMENT": "true"}
+
+
+@pytest.fixture
+def service(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The command that `make run` runs, in a session of its own as in a terminal."""
-    ports = {"GATEWAY_PORT": "0", "GRPC_PORT": "0", "DATA_DIR": str(tmp_path / "data")}
     with subprocess.Popen(
         [sys.executable, "-m", "gateway"],
-        env=os.environ | ports,
+        env=environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -62,11 +68,18 @@ def _ready(service: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the service ended with status {service.wait()}")
 
 
-def test_examples_work_as_pasted(service: subprocess.Popen[str]) -> None:
-    """The curl and buf curl lines that a ready service prints work when pasted into a shell."""
+def test_examples_work_as_pasted(
+    service: subprocess.Popen[str], environment: dict[str, str]
+) -> None:
+    """The lines that a ready service prints, to try it, work when pasted into a shell."""
     printed = _ready(service)
+    [command] = re.findall(r"^  TOKEN=\$\((.*)\)$", printed, re.MULTILINE)
+    made = subprocess.run(
+        shlex.split(command), env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    token = made.stdout.decode().removesuffix("\n")
     create, lookup = (
-        shlex.split(example.replace("\\\n", ""))
+        shlex.split(example.replace("\\\n", "").replace("$TOKEN", token))
         for example in re.findall(r"^  ((?:.*\\\n)+.*)$", printed, re.MULTILINE)
     )
 
@@ -93,14 +106,13 @@ def test_stops_cleanly(service: subprocess.Popen[str], number: signal.Signals) -
             pass
 
 
-def test_taken_port(tmp_path: Path) -> None:
+def test_taken_port(environment: dict[str, str]) -> None:
     """A port that is taken is said in a sentence, and nothing stays running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        ports = {"GATEWAY_PORT": "0", "GRPC_PORT": port, "DATA_DIR": str(tmp_path / "data")}
         ended = subprocess.run(
             [sys.executable, "-m", "gateway"],
-            env=os.environ | ports,
+            env=environment | {"GRPC_PORT": port},
             capture_output=True,
             text=True,
             timeout=60,
@@ -109,6 +121,33 @@ def test_taken_port(tmp_path: Path) -> None:
 
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"DEVELOPMENT": "false"}, "ISSUER and JWKS are required"),
+        ({"ISSUER": "https://issuer.example"}, "unset ISSUER and JWKS"),
+        ({"BIND": "0.0.0.0"}, "is for this machine alone"),  # noqa: S104 - refused
+        ({"GRPC_PORT": "many"}, "GRPC_PORT: "),
+        ({"TLS_KEY": "key.pem"}, "TLS_CERTIFICATE and TLS_KEY go together"),
+    ],
+    ids=["no issuer", "two issuers", "open to others", "no number", "half of TLS"],
+)
+def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
+    """Settings that cannot serve, or not safely, are said in a sentence, and nothing starts."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "gateway"],
+        env=environment | changed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert said in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

@@ -16,6 +16,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from gateway.stack import Stack
 from tests.builders import customer
+from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
 
 SERVICE = "twc.customer.v2.CustomerService"
@@ -25,7 +26,7 @@ ORIGIN = "https://shop.example"
 def test_native_grpc(native: grpc.Channel, tenant: str, http: httpx.Client) -> None:
     """A native client creates and reads through the gateway what REST reads as well."""
     stub = CustomerServiceStub(native)
-    metadata = (("x-twc-tenant", tenant),)
+    metadata = tuple(as_tenant(tenant).items())
 
     created = stub.CreateCustomer(
         pb.CreateCustomerRequest(customer=customer(first_name="Ada")), metadata=metadata
@@ -41,9 +42,8 @@ def test_native_grpc(native: grpc.Channel, tenant: str, http: httpx.Client) -> N
 def test_native_upload(native: grpc.Channel, tenant: str) -> None:
     """A native client streams an upload through the gateway."""
     items = (pb.UploadCustomersRequest(customer=customer()) for _ in range(3))
-    results = CustomerServiceStub(native).UploadCustomers(
-        items, metadata=(("x-twc-tenant", tenant),)
-    )
+    metadata = tuple(as_tenant(tenant).items())
+    results = CustomerServiceStub(native).UploadCustomers(items, metadata=metadata)
 
     assert [result.index for result in results if result.HasField("customer")] == [0, 1, 2]
 
@@ -53,8 +53,8 @@ def test_native_error(native: grpc.Channel) -> None:
     with pytest.raises(grpc.RpcError) as error:
         CustomerServiceStub(native).GetCustomer(pb.GetCustomerRequest(id="x"))
 
-    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-    assert "X-TWC-Tenant" in str(error.value.details())
+    assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert "Authorization" in str(error.value.details())
 
 
 def test_unknown_rpc(native: grpc.Channel) -> None:
@@ -106,7 +106,7 @@ def test_grpc_web(text: bool, origin: str, tenant: str) -> None:  # noqa: FBT001
     response = httpx.post(
         f"{origin}/{SERVICE}/CreateCustomer",
         content=base64.b64encode(frame) if text else frame,
-        headers={"content-type": media, "accept": media, "x-twc-tenant": tenant},
+        headers={"content-type": media, "accept": media, **as_tenant(tenant)},
     )
 
     body = response.content

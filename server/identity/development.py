@@ -1,0 +1,49 @@
+"""An issuer for development: a key pair of its own, kept beside the data, and its tokens."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jwt.algorithms import RSAAlgorithm
+
+ISSUER = "urn:twc:development"
+ALGORITHM = "RS256"
+KEY_ID = "development"
+TOKEN_SECONDS = 12 * 60 * 60
+_KEY_BITS = 2048
+
+
+class DevelopmentIssuer:
+    """Issues tokens for any tenant with the key pair in a folder, which it makes if need be."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises OSError if the folder can be neither read nor made."""
+        self.jwks = folder / "jwks.json"
+        self._key_file = folder / "key.pem"
+        if not self._key_file.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._make_key()
+
+    def token(self, tenant: str, audience: str, tenant_claim: str) -> str:
+        """Returns a token that is good for a tenant for twelve hours."""
+        now = int(time.time())
+        claims = {"iss": ISSUER, "aud": audience, "sub": "developer", tenant_claim: tenant}
+        times = {"iat": now, "exp": now + TOKEN_SECONDS}
+        key = self._key_file.read_bytes()
+        return jwt.encode(claims | times, key, ALGORITHM, headers={"kid": KEY_ID})
+
+    def _make_key(self) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
+        public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        entry = public | {"kid": KEY_ID, "use": "sig", "alg": ALGORITHM}
+        self.jwks.write_text(json.dumps({"keys": [entry]}))
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        # Readable by its owner alone, and never half-written under its name.
+        draft = self._key_file.with_suffix(".draft")
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(pem)
+        draft.rename(self._key_file)

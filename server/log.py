@@ -1,0 +1,31 @@
+"""Logs: one JSON object a line, which never holds what customers are made of."""
+
+import logging
+import sys
+import traceback
+from types import TracebackType
+
+from pythonjsonlogger.json import JsonFormatter
+
+_FIELDS = "{levelname}{name}{message}"
+_NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
+
+
+class _Formatter(JsonFormatter):
+    """Tells of an exception its kind and where it arose; its message may hold personal data."""
+
+    def formatException(  # noqa: N802 - logging's name
+        self,
+        ei: tuple[type[BaseException] | None, BaseException | None, TracebackType | None],
+    ) -> str:
+        kind, _, trace = ei
+        return f"{kind.__name__ if kind else None} at\n" + "".join(traceback.format_tb(trace))
+
+
+def configure(level: str) -> None:
+    """Has everything that this process logs, from a level on, go to standard output."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Formatter(_FIELDS, style="{", rename_fields=_NAMES, timestamp="time"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It logs every address it fetches.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
