@@ -126,11 +126,9 @@ class _Served:
             kind = type(error).__name__
             _log.error("%s failed with %s", self._rpc, kind, extra=self._facts() | places)
             error = Internal()
-        if isinstance(error, Unauthenticated):
-            self._context.send_initial_metadata((("www-authenticate", _challenge(error)),))
         status = rpc_status.to_status(to_status(error))
         self._account(status.code.name)
-        self._context.set_trailing_metadata(status.trailing_metadata)
+        self._context.set_trailing_metadata((*status.trailing_metadata, *_headers(error)))
         self._context.abort(status.code, status.details)
 
     def _account(self, code: str) -> None:
@@ -167,6 +165,9 @@ def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
         raise _BrokenOff
 
 
-def _challenge(error: Unauthenticated) -> str:
-    """What a caller is asked for (RFC 6750, section 3)."""
-    return f'Bearer realm="{DOMAIN}", error="invalid_token", error_description="{error}"'
+def _headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
+    """What HTTP says of an error in a header: how to authenticate (RFC 6750, section 3)."""
+    if not isinstance(error, Unauthenticated):
+        return ()
+    challenge = f'Bearer realm="{DOMAIN}", error="invalid_token", error_description="{error}"'
+    return (("www-authenticate", challenge),)

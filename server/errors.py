@@ -13,7 +13,6 @@ CUSTOMER_TYPE = "twc.customer.v2.Customer"
 # gRPC peers accept 8 KiB of metadata unless told otherwise, and the details
 # travel there in base64: this leaves room for all else.
 DETAILS_BYTES = 4096
-_SHOWN = 256
 
 
 class Violation(NamedTuple):
@@ -61,11 +60,14 @@ class TenantForbidden(ServiceError):
 
 
 class NotFound(ServiceError):
-    """The tenant has no customer whose `field` is `value`."""
+    """The tenant has no customer with what the request's `field` says.
 
-    def __init__(self, field: str, value: str) -> None:
+    The error does not repeat it: a reference may be personal data, and errors
+    end up in logs.
+    """
+
+    def __init__(self, field: str) -> None:
         super().__init__(f"ResourceNotFound: no customer has this {field}")
-        self.value = value[:_SHOWN]
 
 
 class AlreadyExists(ServiceError):
@@ -145,7 +147,7 @@ def _details(error: ServiceError, reason: str) -> Iterator[Message]:
         case NotFound():
             yield info
             yield error_details_pb2.ResourceInfo(
-                resource_type=CUSTOMER_TYPE, resource_name=error.value, description=str(error)
+                resource_type=CUSTOMER_TYPE, description=str(error)
             )
         case _:
             yield info

@@ -10,6 +10,9 @@ from pythonjsonlogger.json import JsonFormatter
 _FIELDS = "{levelname}{name}{message}"
 _NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
 
+# They log statements with their values, and addresses they fetch.
+_TALKATIVE = ("peewee", "httpx", "httpcore")
+
 
 class _Formatter(JsonFormatter):
     """Tells of an exception its kind and where it arose; its message may hold personal data."""
@@ -27,5 +30,5 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter(_FIELDS, style="{", rename_fields=_NAMES, timestamp="time"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # It logs every address it fetches.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -76,7 +76,7 @@ class CustomerServicer:
         key = Key.ref(_required("customerRef", request.customer_ref))
         body = self._store.get(call.tenant, key)
         if body is None:
-            raise NotFound(key.field, key.value)
+            raise NotFound(key.field)
         return body
 
     def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:

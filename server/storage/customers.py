@@ -83,7 +83,7 @@ class CustomerStore:
         def unit() -> Customer:
             body = self.get(tenant, key)
             if body is None:
-                raise NotFound(key.field, key.value)
+                raise NotFound(key.field)
             customer = Customer.FromString(body)
             edit(customer)
             self._update(tenant, customer)

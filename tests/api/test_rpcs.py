@@ -39,7 +39,7 @@ def test_get_by_ref_missing(client: Client, unknown: str) -> None:
     assert refused.code is grpc.StatusCode.NOT_FOUND
     assert refused.message.startswith("ResourceNotFound")
     assert (refused.reason, refused.domain) == ("RESOURCE_NOT_FOUND", "customer.twc")
-    assert refused.resources == [(CUSTOMER_TYPE, unknown)]
+    assert refused.resources == [(CUSTOMER_TYPE, "")]
 
 
 def test_get_by_ref_digest(client: Client) -> None:

@@ -108,7 +108,7 @@ class Model:
         """Replaces a customer by what `edit` makes of it. Raises NotFound and AlreadyExists."""
         found = self._find(tenant, key)
         if found is None:
-            raise NotFound(key.field, key.value)
+            raise NotFound(key.field)
         changed = Customer()
         changed.CopyFrom(found)
         edit(changed)

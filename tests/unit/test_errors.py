@@ -40,7 +40,7 @@ TABLE = [
     (errors.InvalidTenant("no tenant"), code_pb2.INVALID_ARGUMENT, "INVALID_TENANT"),
     (errors.Unauthenticated("no token"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
     (errors.TenantForbidden("another"), code_pb2.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
-    (errors.NotFound("id", ADA), code_pb2.NOT_FOUND, "RESOURCE_NOT_FOUND"),
+    (errors.NotFound("id"), code_pb2.NOT_FOUND, "RESOURCE_NOT_FOUND"),
     (
         errors.AlreadyExists([errors.Clash("email", ADA)]),
         code_pb2.ALREADY_EXISTS,
@@ -204,14 +204,13 @@ def test_already_exists_names_every_clash() -> None:
     ]
 
 
-def test_not_found_names_what_was_looked_for() -> None:
-    """The message begins with the documented name, and the details hold what was looked for."""
-    error = errors.NotFound("customerRef", "R-1")
+def test_not_found_says_by_what_it_was_looked_for() -> None:
+    """The message begins with the documented name, and repeats no value of the request."""
+    error = errors.NotFound("customerRef")
     [_, resource] = _details(error)
 
     assert str(error) == "ResourceNotFound: no customer has this customerRef"
     assert resource == ResourceInfo(
         resource_type="twc.customer.v2.Customer",
-        resource_name="R-1",
         description="ResourceNotFound: no customer has this customerRef",
     )

@@ -1,0 +1,181 @@
+"""Nobody is let in where they do not belong, by REST as by native gRPC."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.config import SERVICE
+from gateway.routes import HttpRoute, http_routes
+from tests.gateway.conftest import StackFactory, as_tenant
+from tests.gateway.documented import CUSTOMER
+from tests.gateway.errors import Error, error_of
+from tests.tokens import Issuer, jwks
+
+JSON = {"content-type": "application/json"}
+ROUTES = http_routes(SERVICE)
+each_route = pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.rpc.name)
+
+UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])
+FORBIDDEN = Error(403, 7, "TENANT_FORBIDDEN", [])
+
+
+@each_route
+def test_no_token(route: HttpRoute, origin: str, tenant: str) -> None:
+    """Without a token every route is 401 and says what to send, whatever else is wrong."""
+    response = _send(origin, route, {"x-twc-tenant": tenant})
+
+    assert error_of(response) == UNAUTHENTICATED
+    assert response.headers["www-authenticate"].startswith('Bearer realm="customer.twc"')
+
+
+@each_route
+def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> None:
+    """With another tenant's token every route is 403, whatever else is wrong."""
+    response = _send(origin, route, as_tenant("other") | {"x-twc-tenant": tenant})
+
+    assert error_of(response) == FORBIDDEN
+
+
+def test_two_tokens(origin: str, tenant: str) -> None:
+    """Two Authorization headers are refused, be one of them good."""
+    good = as_tenant(tenant)["authorization"]
+    headers = [("authorization", good), ("authorization", good), ("x-twc-tenant", tenant)]
+
+    assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
+
+
+def test_oversized_token(origin: str, tenant: str) -> None:
+    """A token of 64 KiB is refused as any other that is not genuine."""
+    headers = {"authorization": "Bearer " + "x" * (64 << 10), "x-twc-tenant": tenant}
+
+    assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
+
+
+def test_realm_for_each_tenant(start_stack: StackFactory, tmp_path: Any) -> None:
+    """With a realm for each tenant, a realm's tokens are good for its own tenant alone."""
+    realms = {name: Issuer(f"https://login.example/realms/{name}") for name in ("acme", "other")}
+    for name, issuer in realms.items():
+        (tmp_path / f"{name}.json").write_bytes(jwks(issuer))
+    forged = Issuer("https://login.example/realms/acme").token()
+    trust = {
+        "issuer": "https://login.example/realms/{tenant}",
+        "jwks": f"{tmp_path}/{{tenant}}.json",
+    }
+
+    with start_stack(**trust) as stack:
+        url = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/x"
+
+        def status(token: str, tenant: str) -> int:
+            headers = {"authorization": f"Bearer {token}", "x-twc-tenant": tenant}
+            return httpx.get(url, headers=headers).status_code
+
+        acme, other = (issuer.token() for issuer in realms.values())
+        assert (status(acme, "acme"), status(other, "other")) == (204, 204)
+        assert (status(acme, "other"), status(other, "acme")) == (403, 403)
+        assert status(forged, "acme") == 401
+
+
+@pytest.fixture
+def theirs(http: httpx.Client) -> dict[str, Any]:
+    """A customer of the test's tenant, with all that a foreigner could ask for."""
+    customer: dict[str, Any] = http.post("/customers", json=CUSTOMER).json()
+    return customer
+
+
+@pytest.fixture
+def foreigner(origin: str, tenant: str) -> Iterator[httpx.Client]:
+    """A client of a tenant that has no customers."""
+    headers = as_tenant(f"{tenant}-foreign")
+    with httpx.Client(base_url=f"{origin}/api/v2", headers=headers) as client:
+        yield client
+
+
+REQUESTS: dict[str, tuple[str, str, Any]] = {
+    "get by id": ("GET", "/customers/{id}", None),
+    "get by ref": ("GET", "/customers/{ref}/ref", None),
+    "look up email": ("GET", "/customers/search?email={email}", None),
+    "look up mobile": ("GET", "/customers/search?mobile={mobile}", None),
+    "look up name": ("GET", "/customers/search?firstName=Ada", None),
+    "update by id": ("PUT", "/customers", {"id": "{id}", "firstName": "Eve"}),
+    "update by ref": ("PUT", "/customers", {"customerRef": "{ref}", "firstName": "Eve"}),
+    "add address": ("POST", "/customers/{id}/address", {"city": "Rom"}),
+    "delete by id": ("DELETE", "/customers/{id}", None),
+    "delete by ref": ("DELETE", "/customers/{ref}/ref", None),
+    "delete by ref and id": ("DELETE", "/customers/{ref}/ref?id={id}", None),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_foreign_keys(
+    name: str, http: httpx.Client, foreigner: httpx.Client, theirs: dict[str, Any]
+) -> None:
+    """Another tenant's customer answers, and suffers, exactly as one that does not exist."""
+    keys = {
+        "id": theirs["id"],
+        "ref": theirs["customerRef"],
+        "email": theirs["email"],
+        "mobile": theirs["mobile"],
+    }
+    nothing = {"id": "none", "ref": "none", "email": "none@example.com", "mobile": "+14155550100"}
+
+    asked = _ask(foreigner, name, keys)
+    compared = _ask(foreigner, name, nothing)
+
+    assert (asked.status_code, asked.content) == (compared.status_code, compared.content)
+    assert http.get(f"/customers/{theirs['id']}").json() == theirs
+
+
+def test_foreign_values_are_free(foreigner: httpx.Client, theirs: dict[str, Any]) -> None:
+    """What is unique within a tenant clashes with no other tenant's."""
+    assert foreigner.post("/customers/validate", json=theirs).status_code == 200
+    assert foreigner.post("/customers", json=theirs).status_code == 201
+
+
+def test_foreign_address_id(foreigner: httpx.Client, theirs: dict[str, Any]) -> None:
+    """The id of another tenant's address means nothing: the address gets an id of its own."""
+    own = foreigner.post("/customers", json={"email": "own@example.com"}).json()
+    [stolen] = theirs["addresses"]
+
+    answer = foreigner.put("/customers", json={"id": own["id"], "addresses": [stolen]}).json()
+
+    assert answer["addresses"][0]["id"] != stolen["id"]
+    assert answer["addresses"][0]["customerId"] == own["id"]
+
+
+def test_foreign_page_token(http: httpx.Client, foreigner: httpx.Client) -> None:
+    """Another tenant's page token is refused like any other that is not of this lookup."""
+    for client in (http, foreigner):
+        items = [{"email": f"p{n}@example.com", "lastName": "Page"} for n in range(3)]
+        client.post("/upload-customers", json=items)
+    query = {"lastName": "Page", "pageSize": "1"}
+    token = http.get("/customers/search", params=query).headers["x-next-page-token"]
+
+    refused = foreigner.get("/customers/search", params=query | {"pageToken": token})
+    used = http.get("/customers/search", params=query | {"pageToken": token})
+
+    assert error_of(refused) == Error(400, 3, "INVALID_INPUT", ["pageToken"])
+    assert used.json()[0]["email"] == "p1@example.com"
+
+
+def _ask(client: httpx.Client, name: str, keys: dict[str, str]) -> httpx.Response:
+    method, path, body = REQUESTS[name]
+    filled = json.loads(_fill(json.dumps(body), keys))
+    path = _fill(path, {key: value.replace("+", "%2B") for key, value in keys.items()})
+    return client.request(method, path, json=filled)
+
+
+def _fill(text: str, keys: dict[str, str]) -> str:
+    for key, value in keys.items():
+        text = text.replace(f"{{{key}}}", value)
+    return text
+
+
+def _send(origin: str, route: HttpRoute, headers: dict[str, str]) -> httpx.Response:
+    """Sends a route a request that breaks every rule but those of its path."""
+    path = route.path.replace("{id}", "x").replace("{customer_ref}", "x")
+    body = "[{}]" if route.rpc.client_streaming else "{}"
+    content, media = (body, JSON) if route.body else (None, {})
+    return httpx.request(route.method, f"{origin}{path}", content=content, headers=headers | media)
