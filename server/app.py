@@ -96,9 +96,11 @@ def callers_of(settings: Settings) -> Callers:
         settings.clock_skew_seconds,
     )
 
+    read = keys.read_realm if settings.has_realms else keys.read
+
     def key_set(realm: str) -> KeySet:
         place = location.replace(PLACEHOLDER, realm)
-        return KeySet(partial(keys.read, place), policy, background)
+        return KeySet(partial(read, place), policy, background)
 
     if not settings.has_realms and "://" not in location:
         keys.read(location)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ FETCH_SECONDS = 5
 # and the lifetimes that they stay in use for if they cannot be renewed.
 RENEW_AFTER = 0.8
 STALE_LIFETIMES = 12
+
+# Forged tokens may name many realms; their fetches must not hold every thread.
+_fetching = threading.BoundedSemaphore(4)
 
 Keys = dict[str, jwt.PyJWK]
 
@@ -89,13 +93,29 @@ class KeySet:
 def read(location: str) -> Keys:
     """Reads the keys that sign at a path or a URL.
 
-    Raises httpx.HTTPError, OSError or ValueError. Redirects are not followed:
-    who may answer for an issuer is the operator's choice.
+    Raises FileNotFoundError if there is nothing, and httpx.HTTPError, OSError
+    or ValueError if it cannot be read. Redirects are not followed: who may
+    answer for an issuer is the operator's choice.
     """
-    if location.startswith(("https://", "http://")):
-        answer = httpx.get(location, timeout=FETCH_SECONDS).raise_for_status()
-        return parse(answer.content)
-    return parse(Path(location).read_bytes())
+    if not location.startswith(("https://", "http://")):
+        return parse(Path(location).read_bytes())
+    if not _fetching.acquire(blocking=False):
+        raise OSError("too many fetches at a time")
+    try:
+        answer = httpx.get(location, timeout=FETCH_SECONDS)
+    finally:
+        _fetching.release()
+    if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        raise FileNotFoundError(location)
+    return parse(answer.raise_for_status().content)
+
+
+def read_realm(location: str) -> Keys:
+    """Reads the keys of a realm as `read` does; one that does not exist has none."""
+    try:
+        return read(location)
+    except FileNotFoundError:
+        return {}
 
 
 def parse(document: bytes) -> Keys:

@@ -60,6 +60,9 @@ class Verifier:
         self._trust = trust
         self._new_key_set = new_key_set
         self._key_sets: dict[str, KeySet] = {}
+        # Realms that no genuine token has come from may be an attacker's
+        # invention, and must not push out those that one has.
+        self._unproven: dict[str, KeySet] = {}
         self._verified: dict[str, _Verified] = {}
         self._lock = threading.Lock()
         pattern = re.escape(trust.issuer).replace(re.escape(PLACEHOLDER), f"(?P<realm>{TENANT})")
@@ -104,6 +107,8 @@ class Verifier:
             leeway=self._trust.skew_seconds,
             options={"require": ["exp", "iss", "aud"]},
         )
+        if self._unproven.pop(realm, None):
+            self._keep(self._key_sets, realm, keys)
         tenants = frozenset({realm}) if realm else self._tenants_in(claims)
         keys_last = time.time() + keys.good_until - time.monotonic()
         return _Verified(tenants, min(claims["exp"] + self._trust.skew_seconds, keys_last))
@@ -114,10 +119,10 @@ class Verifier:
         if match is None:
             raise jwt.InvalidIssuerError
         realm = match.groupdict().get("realm", "")
-        keys = self._key_sets.get(realm)
+        keys = self._key_sets.get(realm) or self._unproven.get(realm)
         if keys is None:
             keys = self._new_key_set(realm)
-            self._keep(self._key_sets, realm, keys)
+            self._keep(self._unproven, realm, keys)
         return realm, keys
 
     def _tenants_in(self, claims: Mapping[str, Any]) -> frozenset[str]:

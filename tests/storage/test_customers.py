@@ -87,7 +87,7 @@ def test_change_foreign(
     customer = insert(store, tenant, **FULL)
     with pytest.raises(NotFound) as refused:
         store.change(f"{tenant}-foreign", key_of(customer), lambda stored: stored.Clear())
-    assert refused.value.value == key_of(customer).value
+    assert key_of(customer).field in str(refused.value)
     assert store.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
 
 

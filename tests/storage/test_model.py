@@ -163,7 +163,7 @@ def outcome(act: Callable[[Keeper], object], keeper: Keeper) -> object:
     except AlreadyExists as refused:
         return AlreadyExists, dict(refused.clashes)
     except NotFound as refused:
-        return NotFound, refused.value
+        return NotFound, str(refused)
     except IdMismatch:
         return IdMismatch
 
