@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -224,14 +223,14 @@ def test_several_addresses(start: Start, tmp_path: Path) -> None:
         assert stub.GetCustomer(request, SECONDS, as_tenant("acme")) == created
 
 
-def test_taken_port(tmp_path: Path) -> None:
-    """A server whose port is taken says which, and ends with status 1."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        address = f"127.0.0.1:{other.getsockname()[1]}"
-        ended = run(tmp_path, address)
+def test_taken_port(start: Start, tmp_path: Path) -> None:
+    """A server whose port another has says which, and ends with status 1; the other serves on."""
+    other = start()
+    ended = run(tmp_path, other.address)
     assert ended.returncode == 1
-    assert f"cannot listen on {address}" in ended.stderr
+    assert f"cannot listen on {other.address}" in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert other.client("acme").get(UNKNOWN_ID) == Customer()
 
 
 def test_unusable_folder(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_change_keeps_own_values(store: CustomerStore, tenant: str) -> None:
 
 @pytest.mark.parametrize("key", [Key.id("no-such"), Key.ref("no-such"), Key.ref("")])
 def test_change_not_found(store: CustomerStore, tenant: str, key: Key) -> None:
-    """A change of a customer that is not there fails, says by what it was looked for, edits nothing."""
+    """A change of a customer that is not there fails, says by what it was looked for."""
     insert(store, tenant)
     edited: list[Customer] = []
     with pytest.raises(NotFound) as refused:
