@@ -30,10 +30,13 @@ class Database(peewee.SqliteDatabase):
 
     def __init__(self, path: Path) -> None:
         self._connections: list[sqlite3.Connection] = []
+        self._is_shut = False
         super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
         self._writer = Writer(self, path)
 
     def _connect(self) -> sqlite3.Connection:
+        if self._is_shut:
+            raise peewee.OperationalError("shut down")
         connection: sqlite3.Connection = super()._connect()  # type: ignore[misc] # untyped in peewee
         self._connections.append(connection)
         return connection
@@ -47,6 +50,7 @@ class Database(peewee.SqliteDatabase):
     def shut_down(self) -> None:
         """Ends the writes that have begun, then closes every connection."""
         self._writer.stop()
+        self._is_shut = True
         for connection in self._connections:
             connection.close()
 

@@ -118,3 +118,12 @@ def test_write_after_shut_down(
 
     threading.Thread(target=late, daemon=True).start()
     assert isinstance(outcome.exception(timeout=1), Unavailable)
+
+
+def test_read_after_shut_down(own: Database, keeper: CustomerStore) -> None:
+    """A read that comes when the database is shut down is Unavailable, and opens nothing."""
+    customer = insert(keeper, TENANT)
+    own.shut_down()
+    with ThreadPoolExecutor(1) as threads:
+        late = threads.submit(keeper.get, TENANT, Key.id(customer.id))
+    assert isinstance(late.exception(), Unavailable)
