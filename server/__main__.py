@@ -1,4 +1,4 @@
-"""The server's commands: `python -m server serve` and `python -m server token TENANT`."""
+"""The server's commands: `python -m server serve`, `migrate` and `token TENANT`."""
 
 import argparse
 import signal
@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from server import log
-from server.app import App
+from server.app import App, open_database
 from server.identity.development import DevelopmentIssuer
 from server.settings import Settings
+from server.storage.migrate import SchemaMismatchError
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
@@ -25,9 +26,24 @@ def serve(settings: Settings, addresses: Sequence[str]) -> None:
         app = App(settings, addresses or [f"{settings.bind}:{settings.grpc_port}"])
     except OSError as error:
         sys.exit(str(error))
-    app.start()
+    try:
+        app.start()
+    except SchemaMismatchError as error:
+        sys.exit(str(error))
     signal.sigwait(_STOP)
     app.stop()
+
+
+def migrate(settings: Settings) -> None:
+    """Brings the database to the newest version, and says what that took."""
+    database = open_database(settings)
+    try:
+        taken = database.migrate()
+    except SchemaMismatchError as error:
+        sys.exit(str(error))
+    finally:
+        database.shut_down()
+    print(f"migrated: {', '.join(taken)}" if taken else "the database is up to date")  # noqa: T201
 
 
 def token(settings: Settings, tenant: str) -> None:
@@ -45,6 +61,8 @@ def main() -> None:
     serving = commands.add_parser("serve", help="serve gRPC until SIGTERM or SIGINT")
     serving.add_argument("addresses", nargs="*", help="host:port or unix:path; BIND and GRPC_PORT")
     serving.set_defaults(run=lambda settings, args: serve(settings, args.addresses))
+    migrating = commands.add_parser("migrate", help="bring the database to the newest version")
+    migrating.set_defaults(run=lambda settings, _: migrate(settings))
     making = commands.add_parser("token", help="print a token of development")
     making.add_argument("tenant")
     making.set_defaults(run=lambda settings, args: token(settings, args.tenant))

@@ -46,9 +46,8 @@ class App:
 
     def __init__(self, settings: Settings, addresses: Sequence[str]) -> None:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._settings = settings
-        self._database = Database(settings.data_dir / "customers.db")
+        self._database = open_database(settings)
         self._server = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc"),
             options=_OPTIONS,
@@ -65,7 +64,7 @@ class App:
         self.ports = [_bind(self._server, address, credentials) for address in addresses]
 
     def start(self) -> None:
-        """Opens the database and serves."""
+        """Opens the database and serves. Raises SchemaMismatchError."""
         self._database.prepare()
         self._server.start()
         for service in ("", SERVICE.full_name):
@@ -77,6 +76,12 @@ class App:
         time.sleep(self._settings.drain_seconds)
         self._server.stop(self._settings.grace_seconds).wait()
         self._database.shut_down()
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that is set. Raises OSError if its folder cannot be made."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return Database(settings.data_dir / "customers.db")
 
 
 def callers_of(settings: Settings) -> Callers:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import peewee
 
 from server.errors import Unavailable
-from server.storage.schema import TABLES
+from server.storage.migrate import ensure_current, migrate
 from server.storage.writer import Writer
 
 T = TypeVar("T")
@@ -42,10 +42,21 @@ class Database(peewee.SqliteDatabase):
         return connection
 
     def prepare(self) -> None:
-        """Creates what is missing of the tables, and starts the writing thread."""
-        with self.bind_ctx(TABLES):
-            self.create_tables(TABLES)
+        """Starts the writing thread, on a database of the version that this server serves.
+
+        An empty database becomes one. Raises SchemaMismatchError.
+        """
+        with self._writer.turn():
+            ensure_current(self)
         self._writer.start()
+
+    def migrate(self) -> list[str]:
+        """Brings the database to the newest version; returns the migrations that it took.
+
+        Of several processes at once, one does. Raises SchemaMismatchError.
+        """
+        with self._writer.turn():
+            return migrate(self)
 
     def shut_down(self) -> None:
         """Ends the writes that have begun, then closes every connection."""

@@ -1,4 +1,4 @@
-"""The tables and their indexes.
+"""The tables and their indexes, as the newest of the migrations leaves them.
 
 The tenant leads every key and index, nothing counts up, and no table refers
 to another: the same schema fits databases that spread tenants over machines.

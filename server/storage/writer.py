@@ -53,6 +53,13 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join()
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Waits until no other process writes, and keeps others from writing meanwhile."""
+        with self._turn.open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def run(self, unit: Callable[[], T]) -> T:
         """Runs a unit and returns its result once that is on disk; raises what the unit raises.
 
