@@ -21,7 +21,7 @@ def set_pragma(database: Database, pragma: str) -> None:
 
 def connection_of(database: Database) -> sqlite3.Connection:
     """The connection of the thread that asks."""
-    connection: sqlite3.Connection = database.connection()  # type: ignore[no-untyped-call]
+    connection: sqlite3.Connection = database.connection()
     return connection
 
 

@@ -9,7 +9,7 @@ def up(_migrator: object, db: Database) -> None:
     """Creates the table with its indexes."""
     base: Any = db.Model
 
-    class Customer(base):
+    class Customer(base):  # type: ignore[misc] # Peewee makes the base
         tenant = TextField()
         id = TextField()
         customer_ref = TextField(null=True)
