@@ -14,6 +14,7 @@ from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
 from gateway import errors, routes, strict_json
 from server.settings import Settings
+from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 
@@ -58,6 +59,8 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "CORS_ORIGINS": [{"exact": origin} for origin in settings.cors_origins],
         "RATE_LIMIT": max(settings.rate_limit, 1),
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
+        "BODY_BYTES": routes.BODY_BYTES,
+        "UPLOAD_BYTES": UPLOAD_BYTES,
         "ERROR_MAPPERS": errors.mappers(),
         "ROUTES": routes.table(SERVICE, settings.cors_origins),
         "STRICT_JSON_LUA": strict_json.script(SERVICE),

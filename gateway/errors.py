@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 from google.rpc import code_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
+from gateway.routes import BODY_BYTES
 from server.errors import DOMAIN
+from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
@@ -39,7 +41,7 @@ REPLIES = (
         413,
         code_pb2.INVALID_ARGUMENT,
         reasons.REQUEST_TOO_LARGE,
-        "the body is larger than 2 MiB, or 16 MiB for an upload",
+        f"the body is larger than {BODY_BYTES >> 20} MiB, or {UPLOAD_BYTES >> 20} MiB for an upload",
     ),
     Reply(
         415,

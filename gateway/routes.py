@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
+from server.upload import MAX_BYTES as UPLOAD_BYTES
+
 Route = dict[str, Any]
 
-UPLOAD_BYTES = 16 * 1024 * 1024
+# What a JSON body may have. That of an upload may have what an upload may.
+BODY_BYTES = 2 * 1024 * 1024
 
 # Seconds that a call may take, whichever way it comes in.
 READ_SECONDS = 5
