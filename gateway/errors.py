@@ -41,7 +41,7 @@ REPLIES = (
         413,
         code_pb2.INVALID_ARGUMENT,
         reasons.REQUEST_TOO_LARGE,
-        f"the body is larger than {BODY_BYTES >> 20} MiB, or {UPLOAD_BYTES >> 20} MiB for an upload",
+        f"the body has more than {BODY_BYTES >> 20} MiB, or {UPLOAD_BYTES >> 20} MiB for an upload",
     ),
     Reply(
         415,
