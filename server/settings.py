@@ -25,7 +25,7 @@ NO_ISSUER = (
 class Settings(BaseSettings):
     """Settings of the gRPC server."""
 
-    model_config = SettingsConfigDict(extra="ignore")
+    model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the database.")
     bind: str = Field("127.0.0.1", description="Address that both ports listen on.")
@@ -128,6 +128,10 @@ class Settings(BaseSettings):
             raise ValueError(NO_ISSUER)
         elif self.has_realms != (PLACEHOLDER in self.jwks):
             raise ValueError("ISSUER and JWKS must both hold {tenant}, or neither")
+        elif (self.issuer or "").count(PLACEHOLDER) > 1:
+            raise ValueError("ISSUER must hold {tenant} once")
+        elif "://" in self.jwks and not self.jwks.startswith(("https://", "http://")):
+            raise ValueError("JWKS must be an https URL or the path of a file")
         elif self.jwks.startswith("http:") and not _is_loopback(urlsplit(self.jwks).hostname or ""):
             raise ValueError("JWKS must be an https URL: who can change keys can forge tokens")
         return self

@@ -20,8 +20,8 @@ class Callers:
     def tenant(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
         """Returns the tenant that a call may act for.
 
-        Raises Unauthenticated, InvalidTenant, TenantForbidden or Unavailable,
-        in this order of precedence but for the last.
+        Raises Unauthenticated, or Unavailable if that cannot be found out now;
+        then InvalidTenant; then TenantForbidden.
         """
         credentials, names = [], []
         for key, value in metadata:
@@ -29,9 +29,9 @@ class Callers:
                 credentials.append(str(value))
             elif key == "x-twc-tenant":
                 names.append(str(value))
-        token = _token(credentials)
+        tenants = self._verifier.tenants(_token(credentials))
         tenant = _name(names)
-        if tenant not in self._verifier.tenants(token):
+        if tenant not in tenants:
             raise TenantForbidden("the token is not for the tenant that X-TWC-Tenant names")
         return tenant
 

@@ -16,6 +16,7 @@ import jwt
 from server.errors import Unavailable
 
 FETCH_SECONDS = 5
+QUEUE_SECONDS = 1
 
 # The part of their lifetime after which keys are renewed in the background,
 # and the lifetimes that they stay in use for if they cannot be renewed.
@@ -67,18 +68,25 @@ class KeySet:
         elif now >= self._renew_at:
             self._renew_at = self.good_until
             self._background.submit(self._renew, now)
-        if key_id not in self._keys and now >= self._tried_at + self._policy.cooldown:
-            self._renew(now)
+        if key_id not in self._keys:
+            self._renew(now, self._policy.cooldown)
         if now >= self._read_at + STALE_LIFETIMES * self._policy.lifetime:
             raise Unavailable("tokens cannot be verified now: the issuer's keys are out of reach")
         return self._keys.get(key_id)
 
-    def _renew(self, asked_at: float) -> None:
-        """Reads the keys, unless that was tried while this thread waited for its turn."""
+    def holds(self, key: jwt.PyJWK) -> bool:
+        """Tells whether a key is still one of these."""
+        return self._keys.get(str(key.key_id)) is key
+
+    def _renew(self, asked_at: float, cooldown: float = 0) -> None:
+        """Reads the keys, unless that was done after, or within a cool-down before, it was asked.
+
+        Whoever asks while they are being read waits for that.
+        """
         with self._lock:
-            if self._tried_at > asked_at:
+            if self._tried_at > asked_at - cooldown:
                 return
-            self._tried_at = now = time.monotonic()
+            now = time.monotonic()
             try:
                 self._keys = self._read()
             except (httpx.HTTPError, OSError, ValueError) as error:
@@ -88,6 +96,8 @@ class KeySet:
                 self._read_at = now
                 self._renew_at = now + RENEW_AFTER * self._policy.lifetime
                 self.good_until = now + self._policy.lifetime
+            finally:
+                self._tried_at = time.monotonic()
 
 
 def read(location: str) -> Keys:
@@ -99,7 +109,7 @@ def read(location: str) -> Keys:
     """
     if not location.startswith(("https://", "http://")):
         return parse(Path(location).read_bytes())
-    if not _fetching.acquire(blocking=False):
+    if not _fetching.acquire(timeout=QUEUE_SECONDS):
         raise OSError("too many fetches at a time")
     try:
         answer = httpx.get(location, timeout=FETCH_SECONDS)

@@ -21,6 +21,9 @@ MAX_KEPT = 10_000
 TENANT = r"(?!\.\.?(?![A-Za-z0-9._-]))[A-Za-z0-9._-]{1,64}"
 PLACEHOLDER = "{tenant}"
 
+# RFC 7519 has them be numbers; PyJWT would take what int() takes.
+_TIMES = ("exp", "nbf", "iat")
+
 NOT_GENUINE = "the token cannot be verified"
 
 T = TypeVar("T")
@@ -83,6 +86,8 @@ class Verifier:
     def _verify(self, token: str) -> _Verified:
         if len(token) > MAX_LENGTH:
             raise Unauthenticated("the token is too long")
+        if "=" in token:
+            raise Unauthenticated(NOT_GENUINE)  # RFC 7515 has no padding, PyJWT forgives it.
         try:
             return self._believe(token)
         except jwt.PyJWTError as error:
@@ -107,10 +112,14 @@ class Verifier:
             leeway=self._trust.skew_seconds,
             options={"require": ["exp", "iss", "aud"]},
         )
-        if self._unproven.pop(realm, None):
-            self._keep(self._key_sets, realm, keys)
+        if not all(type(claims.get(name, 0)) in (int, float) for name in _TIMES):
+            raise jwt.InvalidTokenError
         tenants = frozenset({realm}) if realm else self._tenants_in(claims)
-        keys_last = time.time() + keys.good_until - time.monotonic()
+        if realm in self._unproven:
+            self._keep(self._key_sets, realm, keys)
+            self._unproven.pop(realm, None)
+        # Keys that were renewed meanwhile may be without the one that proved it.
+        keys_last = time.time() + keys.good_until - time.monotonic() if keys.holds(key) else 0
         return _Verified(tenants, min(claims["exp"] + self._trust.skew_seconds, keys_last))
 
     def _keys_of(self, issuer: object) -> tuple[str, KeySet]:
@@ -136,5 +145,5 @@ class Verifier:
         """Adds to a bounded collection; if that is full, the oldest goes."""
         with self._lock:
             if len(kept) >= MAX_KEPT:
-                del kept[next(iter(kept))]
+                kept.pop(next(iter(kept)), None)
             kept[name] = value

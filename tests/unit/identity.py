@@ -1,0 +1,83 @@
+"""What the tests of identity share: a clock they set, keys they count, and verifiers of them."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, tzinfo
+from types import SimpleNamespace
+
+import pytest
+
+from server.identity import keys, tokens
+from server.identity.keys import Keys, KeySet, Policy, parse
+from server.identity.tokens import Trust, Verifier
+from tests.tokens import AUDIENCE, ISSUER, Issuer, jwks
+
+SKEW = 30.0
+TRUST = Trust(ISSUER, AUDIENCE, ["RS256", "PS256", "ES256", "EdDSA"], "tenant", SKEW)
+POLICY = Policy(lifetime=300, cooldown=10)
+
+# Only key sets whose lifetime passes use it.
+BACKGROUND = ThreadPoolExecutor(1, thread_name_prefix="jwks")
+
+# What the wall clock shows when a test's clock shows nothing.
+START = 1_700_000_000
+
+
+class Clock:
+    """A clock that shows what a test sets, and a microsecond more at each look."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.looks = 0
+        self._lock = threading.Lock()
+
+    def __call__(self) -> float:
+        """The time that has passed, as the monotonic clock shows it."""
+        with self._lock:
+            self.looks += 1
+            return self.now + self.looks * 1e-6
+
+    def wall(self) -> float:
+        """The time of day."""
+        return START + self.now
+
+
+def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Replaces the clocks that identity looks at, PyJWT's among them."""
+    clock = Clock()
+
+    class Moment(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = UTC) -> "Moment":
+            return cls.fromtimestamp(clock.wall(), tz)
+
+    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=clock, time=clock.wall))
+    monkeypatch.setattr("jwt.api_jwt.datetime", Moment)
+    return clock
+
+
+class Source:
+    """A JWKS document that tests change, and count the reads of."""
+
+    def __init__(self, *issuers: Issuer) -> None:
+        self.document = jwks(*issuers)
+        self.error: Exception | None = None
+        self.reads = 0
+
+    def publish(self, *issuers: Issuer) -> None:
+        """Lists the keys of issuers, and no others."""
+        self.document = jwks(*issuers)
+
+    def read(self) -> Keys:
+        """Reads the keys, or fails if the test wants that."""
+        self.reads += 1
+        if self.error:
+            raise self.error
+        return parse(self.document)
+
+
+def verifier(read: Callable[[], Keys], trust: Trust = TRUST) -> Verifier:
+    """A verifier with keys that `read` gives."""
+    return Verifier(trust, lambda _: KeySet(read, POLICY, BACKGROUND))

@@ -1,0 +1,140 @@
+"""The issuer for development: its key pair, and its tokens."""
+
+import stat
+import time
+from functools import partial
+from pathlib import Path
+
+import jwt
+import pytest
+
+from server.app import callers_of
+from server.errors import TenantForbidden, Unauthenticated
+from server.identity import development, keys
+from server.identity.development import DevelopmentIssuer
+from server.identity.tokens import Verifier
+from server.settings import Settings
+from tests.unit.identity import TRUST, verifier
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a key pair."""
+    folder = tmp_path_factory.mktemp("data") / "development"
+    DevelopmentIssuer(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with another key pair."""
+    folder = tmp_path_factory.mktemp("other") / "development"
+    DevelopmentIssuer(folder)
+    return folder
+
+
+def token(folder: Path, tenant: str = "acme") -> str:
+    """A token that is made with the key pair in a folder."""
+    return DevelopmentIssuer(folder).token(tenant, TRUST.audience, TRUST.tenant_claim)
+
+
+def believing(folder: Path) -> Verifier:
+    """A verifier of the tokens of a folder."""
+    read = partial(keys.read, str(DevelopmentIssuer(folder).jwks))
+    return verifier(read, TRUST._replace(issuer=development.ISSUER))
+
+
+def test_key_file_is_its_owners(folder: Path) -> None:
+    """Nobody but its owner can read or change the private key, and no draft of it stays."""
+    assert {path.name for path in folder.iterdir()} == {"key.pem", "jwks.json"}
+    assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
+
+
+def test_published_key_is_public(folder: Path) -> None:
+    """What is published of the key pair is one public key of 2,048 bits, for RS256."""
+    [key] = keys.read(str(folder / "jwks.json")).values()
+    assert (key.key_id, key.algorithm_name, key.public_key_use) == ("development", "RS256", "sig")
+    assert key.key.key_size == 2048
+    assert not hasattr(key.key, "private_numbers")
+
+
+def test_kept(folder: Path) -> None:
+    """The key pair that is there is used and not made anew."""
+    files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    before = token(folder)
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == (
+        files
+    )
+    assert believing(folder).tenants(before) == {"acme"}
+
+
+@pytest.mark.parametrize("tenant", ["acme", "...", "a" * 64])
+def test_token(folder: Path, tenant: str) -> None:
+    """A token is believed by who trusts its folder, for the tenant it was made for."""
+    assert believing(folder).tenants(token(folder, tenant)) == {tenant}
+
+
+def test_token_lasts_twelve_hours(folder: Path) -> None:
+    """A token is good from now on for twelve hours, and says nothing more than it must."""
+    before = int(time.time())
+    claims = jwt.decode(token(folder), options={"verify_signature": False})
+    assert before <= claims["iat"] <= time.time()
+    assert claims == {
+        "iss": "urn:twc:development",
+        "aud": "customer-api",
+        "sub": "developer",
+        "tenant": "acme",
+        "iat": claims["iat"],
+        "exp": claims["iat"] + 12 * 60 * 60,
+    }
+
+
+def test_token_of_another_folder(folder: Path, other_folder: Path) -> None:
+    """A token is not believed by who trusts another folder."""
+    with pytest.raises(Unauthenticated, match="cannot be verified"):
+        believing(folder).tenants(token(other_folder))
+
+
+def test_half_made_pair(tmp_path: Path) -> None:
+    """A pair whose making was broken off is made anew, and its halves fit."""
+    tmp_path.joinpath("jwks.json").write_text("{}")
+    tmp_path.joinpath("key.draft").write_text("half")
+    assert believing(tmp_path).tenants(token(tmp_path)) == {"acme"}
+    assert {path.name for path in tmp_path.iterdir()} == {"key.pem", "jwks.json"}
+
+
+def test_open_draft(tmp_path: Path) -> None:
+    """A draft that all could read, left by whoever, does not make a private key that all can."""
+    draft = tmp_path / "key.draft"
+    draft.touch()
+    draft.chmod(0o644)
+    DevelopmentIssuer(tmp_path)
+    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    """Where a file stands in the way there is no issuer."""
+    (tmp_path / "data").touch()
+    with pytest.raises(OSError, match="data"):
+        DevelopmentIssuer(tmp_path / "data" / "development")
+
+
+def test_callers(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server in development admits the tokens of its own folder, and warns of that."""
+    settings = Settings(data_dir=folder.parent, development=True)
+    callers = callers_of(settings)
+    assert [(it.levelname, it.getMessage()) for it in caplog.records] == [
+        ("WARNING", f"DEVELOPMENT MODE: whoever can read {folder} can be any tenant")
+    ]
+    own = ("authorization", f"Bearer {token(folder)}")
+    assert callers.tenant([own, ("x-twc-tenant", "acme")]) == "acme"
+    with pytest.raises(TenantForbidden):
+        callers.tenant([own, ("x-twc-tenant", "other")])
+
+
+def test_callers_of_another_folder(folder: Path, other_folder: Path) -> None:
+    """A server in development admits no tokens of another's folder."""
+    callers = callers_of(Settings(data_dir=folder.parent, development=True))
+    foreign = ("authorization", f"Bearer {token(other_folder)}")
+    with pytest.raises(Unauthenticated):
+        callers.tenant([foreign, ("x-twc-tenant", "acme")])

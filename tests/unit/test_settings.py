@@ -1,0 +1,189 @@
+"""What can be set, what cannot be set together, and how settings are handed on."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from server.settings import NO_ISSUER, Settings
+
+KNOWN: dict[str, Any] = {"issuer": "https://id.example", "jwks": "https://id.example/jwks.json"}
+REALMS: dict[str, Any] = {
+    "issuer": "https://id.example/{tenant}",
+    "jwks": "https://id.example/{tenant}/jwks",
+}
+
+OWN_ISSUER = "DEVELOPMENT=true has an issuer of its own: unset ISSUER and JWKS"
+LOOPBACK = "DEVELOPMENT=true is for this machine alone: BIND to 127.0.0.1"
+BOTH = "ISSUER and JWKS must both hold {tenant}, or neither"
+HTTPS = "JWKS must be an https URL: who can change keys can forge tokens"
+PAIR = "TLS_CERTIFICATE and TLS_KEY go together"
+CLIENT_CA = "TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY"
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "no issuer": ({}, NO_ISSUER),
+    "no JWKS": ({"issuer": "https://id.example"}, NO_ISSUER),
+    "JWKS alone": ({"jwks": "jwks.json"}, NO_ISSUER),
+    "empty issuer": (KNOWN | {"issuer": ""}, NO_ISSUER),
+    "empty JWKS": (KNOWN | {"jwks": ""}, NO_ISSUER),
+    "development with both": (KNOWN | {"development": True}, OWN_ISSUER),
+    "development with an issuer": ({"issuer": "a", "development": True}, OWN_ISSUER),
+    "development with keys": ({"jwks": "a", "development": True}, OWN_ISSUER),
+    "development on all addresses": ({"development": True, "bind": "0.0.0.0"}, LOOPBACK),  # noqa: S104
+    "development on all of IPv6": ({"development": True, "bind": "::"}, LOOPBACK),
+    "development on a network": ({"development": True, "bind": "192.168.0.1"}, LOOPBACK),
+    "development on a host": ({"development": True, "bind": "localhost.example"}, LOOPBACK),
+    "development on nothing": ({"development": True, "bind": ""}, LOOPBACK),
+    "realms in the issuer alone": (REALMS | {"jwks": KNOWN["jwks"]}, BOTH),
+    "realms in the JWKS alone": (REALMS | {"issuer": KNOWN["issuer"]}, BOTH),
+    "http": (KNOWN | {"jwks": "http://id.example/jwks"}, HTTPS),
+    "http with a port": (KNOWN | {"jwks": "http://id.example:80/jwks"}, HTTPS),
+    "http to a network": (KNOWN | {"jwks": "http://192.168.0.1/jwks"}, HTTPS),
+    "http to a host like this": (KNOWN | {"jwks": "http://localhost.example/jwks"}, HTTPS),
+    "http to an address like this": (KNOWN | {"jwks": "http://127.0.0.1.example/jwks"}, HTTPS),
+    "http with this host as user": (KNOWN | {"jwks": "http://127.0.0.1@id.example/jwks"}, HTTPS),
+    "http to no host": (KNOWN | {"jwks": "http:///jwks"}, HTTPS),
+    "http to a host per realm": (REALMS | {"jwks": "http://{tenant}.example/jwks"}, HTTPS),
+    "certificate alone": (KNOWN | {"tls_certificate": "c.pem"}, PAIR),
+    "private key alone": (KNOWN | {"tls_key": "k.pem"}, PAIR),
+    "client CA alone": (KNOWN | {"tls_client_ca": "a.pem"}, CLIENT_CA),
+    "client CA with half a pair": (KNOWN | {"tls_client_ca": "a.pem", "tls_key": "k"}, PAIR),
+}
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "issuer": KNOWN,
+    "realms": REALMS,
+    "file": KNOWN | {"jwks": "/etc/jwks.json"},
+    "http to this machine": KNOWN | {"jwks": "http://127.0.0.1:8080/jwks"},
+    "http to this machine by IPv6": KNOWN | {"jwks": "http://[::1]:8080/jwks"},
+    "http to this machine by name": KNOWN | {"jwks": "http://localhost/jwks"},
+    "http realms on this machine": REALMS | {"jwks": "http://localhost/{tenant}/jwks"},
+    "development": {"development": True},
+    "development by IPv6": {"development": True, "bind": "::1"},
+    "development by name": {"development": True, "bind": "localhost"},
+    "development elsewhere in the loopback": {"development": True, "bind": "127.1.2.3"},
+    "all addresses": KNOWN | {"bind": "0.0.0.0"},  # noqa: S104
+    "greatest skew": KNOWN | {"clock_skew_seconds": 60},
+    "no skew": KNOWN | {"clock_skew_seconds": 0},
+    "TLS": KNOWN | {"tls_certificate": "c.pem", "tls_key": "k.pem"},
+    "mutual TLS": KNOWN | {"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"},
+}
+
+OUT_OF_RANGE: dict[str, dict[str, Any]] = {
+    "skew over a minute": {"clock_skew_seconds": 60.01},
+    "skew below none": {"clock_skew_seconds": -0.01},
+    "skew of any length": {"clock_skew_seconds": float("inf")},
+    "skew that is no number": {"clock_skew_seconds": float("nan")},
+    "keys for no time": {"jwks_lifetime_seconds": 0},
+    "no cool-down": {"jwks_cooldown_seconds": 0},
+    "no algorithm": {"algorithms": []},
+    "algorithm none": {"algorithms": ["none"]},
+    "symmetric algorithm": {"algorithms": ["HS256"]},
+    "symmetric algorithm among others": {"algorithms": ["RS256", "HS512"]},
+    "unknown algorithm": {"algorithms": ["XY256"]},
+    "algorithm in lower case": {"algorithms": ["rs256"]},
+    "algorithm as text": {"algorithms": "RS256"},
+    "port beyond all": {"grpc_port": 65536},
+    "no thread": {"threads": 0},
+    "unknown level": {"log_level": "TRACE"},
+    "no region": {"default_regions": {"acme": "Germany"}},
+}
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set but what the test sets."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
+def test_refused(given: dict[str, Any], message: str) -> None:
+    """Settings that would not be safe together, or not work, are refused with what to do."""
+    with pytest.raises(ValidationError) as error:
+        Settings(**given)
+    assert [it["msg"] for it in error.value.errors()] == [f"Value error, {message}"]
+
+
+@pytest.mark.parametrize("given", OUT_OF_RANGE.values(), ids=OUT_OF_RANGE)
+def test_out_of_range(given: dict[str, Any]) -> None:
+    """A value that a setting cannot have is refused by the setting's name."""
+    with pytest.raises(ValidationError) as error:
+        Settings(**KNOWN, **given)
+    assert {it["loc"][0] for it in error.value.errors()} == {*given}
+
+
+@pytest.mark.parametrize("given", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepted(given: dict[str, Any]) -> None:
+    """Settings that are safe together are taken as they are given."""
+    settings = Settings(**given)
+    assert {name: getattr(settings, name) for name in given} == {
+        name: Path(value) if name.startswith("tls_") else value for name, value in given.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *ACCEPTED.values(),
+        KNOWN | {"audience": "123", "tenant_claim": "true", "issuer": "urn:null"},
+        KNOWN
+        | {"algorithms": ["ES512"], "default_regions": {"acme": "DE", "*": "CH", "123": "AT"}},
+        KNOWN | {"data_dir": "/tmp/a b", "grace_seconds": 0.5, "threads": 3, "log_level": "DEBUG"},  # noqa: S108
+        KNOWN | {"reflection": True},
+        {"development": True, "reflection": False},
+    ],
+    ids=[*ACCEPTED, "texts like other values", "lists", "numbers", "reflection", "no reflection"],
+)
+def test_environment(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> None:
+    """Another process with the environment that settings name has the same settings."""
+    settings = Settings(**given)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings() == settings
+
+
+def test_environment_names_nothing_unset() -> None:
+    """What is not set is not in the environment that is handed on."""
+    environment = Settings(**KNOWN).environment()
+    assert environment["ISSUER"] == "https://id.example"
+    assert not {"TLS_KEY", "REFLECTION", "TLS_CERTIFICATE", "TLS_CLIENT_CA"} & environment.keys()
+
+
+def test_nothing_set() -> None:
+    """Without any setting the server does not start, and says what is missing."""
+    with pytest.raises(ValidationError, match="ISSUER and JWKS are required"):
+        Settings()
+
+
+@pytest.mark.parametrize(("given", "has"), [(KNOWN, False), (REALMS, True)], ids=["one", "realms"])
+def test_has_realms(given: dict[str, Any], *, has: bool) -> None:
+    """There are realms if the issuer names the tenant."""
+    assert Settings(**given).has_realms is has
+
+
+@pytest.mark.parametrize(
+    ("given", "serves"),
+    [
+        (KNOWN, False),
+        (KNOWN | {"reflection": True}, True),
+        ({"development": True}, True),
+        ({"development": True, "reflection": False}, False),
+    ],
+    ids=["default", "wanted", "development", "development without"],
+)
+def test_reflection(given: dict[str, Any], *, serves: bool) -> None:
+    """Reflection is served in development, unless it is set otherwise."""
+    assert Settings(**given).serves_reflection is serves
+
+
+@pytest.mark.parametrize(
+    ("tenant", "region"), [("acme", "DE"), ("other", "CH"), ("", "CH")], ids=["own", "all", "none"]
+)
+def test_region(tenant: str, region: str) -> None:
+    """A tenant has its own region, or that of all."""
+    settings = Settings(**KNOWN, default_regions={"acme": "DE", "*": "CH"})
+    assert settings.region(tenant) == region
+    assert Settings(**KNOWN, default_regions={"acme": "DE"}).region("other") is None

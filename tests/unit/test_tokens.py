@@ -1,0 +1,617 @@
+"""Which tokens are believed, for which tenants, and for how long."""
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import example, given
+from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from server.errors import Unauthenticated, Unavailable
+from server.identity import keys, tokens
+from server.identity.keys import Keys, KeySet
+from server.identity.tokens import MAX_LENGTH, NOT_GENUINE, Verifier
+from tests.tokens import AUDIENCE, ISSUER, Issuer, jwks
+from tests.unit.forged import FUTURE, PAST, TENANT, forged_tokens, genuine_token, signed
+from tests.unit.identity import (
+    BACKGROUND,
+    POLICY,
+    SKEW,
+    START,
+    TRUST,
+    Clock,
+    Source,
+    stop_clocks,
+    verifier,
+)
+from tests.unit.steps import ANY_TEXT, EXAMPLES
+
+ISSUED = Issuer()
+GENUINE = genuine_token(ISSUED)
+FORGED = forged_tokens(ISSUED)
+VERIFIER = verifier(lambda: keys.parse(jwks(ISSUED)))
+
+TOO_LONG = "the token is too long"
+EXPIRED = "the token has expired"
+NOT_YET = "the token is not valid yet"
+OTHER_AUDIENCE = "the token is for another audience"
+OTHER_ISSUER = "the token is of another issuer"
+
+# What is said of a forged token, where it is more than that it cannot be verified.
+SAID = {
+    "payload of 64 KiB": TOO_LONG,
+    "exp long past": EXPIRED,
+    "exp twice, at last past": EXPIRED,
+    "nbf far ahead": NOT_YET,
+    "iat far ahead": NOT_YET,
+    "aud another": OTHER_AUDIENCE,
+    "aud with a suffix": OTHER_AUDIENCE,
+    "aud list without ours": OTHER_AUDIENCE,
+    "iss another": OTHER_ISSUER,
+    "iss with a suffix": OTHER_ISSUER,
+    "iss with a prefix": OTHER_ISSUER,
+}
+MESSAGES = {NOT_GENUINE, TOO_LONG, EXPIRED, NOT_YET, OTHER_AUDIENCE, OTHER_ISSUER}
+
+RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC_KEY = ec.generate_private_key(ec.SECP256R1())
+ED_KEY = Ed25519PrivateKey.generate()
+PUBLIC: dict[str, dict[str, Any]] = {
+    "RS256": RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True),
+    "PS256": RSAAlgorithm.to_jwk(RSA_KEY.public_key(), as_dict=True),
+    "ES256": ECAlgorithm.to_jwk(EC_KEY.public_key(), as_dict=True),
+    "EdDSA": OKPAlgorithm.to_jwk(ED_KEY.public_key(), as_dict=True),
+}
+PRIVATE: dict[str, Any] = {"RS256": RSA_KEY, "PS256": RSA_KEY, "ES256": EC_KEY, "EdDSA": ED_KEY}
+
+REALMS = TRUST._replace(issuer="https://id.example/realms/{tenant}")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the verifiers that the test makes."""
+    return stop_clocks(monkeypatch)
+
+
+def refusal(verifier: Verifier, token: str) -> str:
+    """The message that a token is refused with."""
+    with pytest.raises(Unauthenticated) as error:
+        verifier.tenants(token)
+    return str(error.value)
+
+
+def keys_of(algorithm: str, **entry: Any) -> Keys:
+    """The key set of an issuer that signs with an algorithm, under the algorithm's name."""
+    key = jwt.PyJWK(PUBLIC[algorithm] | {"kid": algorithm, "alg": algorithm} | entry)
+    return {algorithm: key}
+
+
+def signed_by(key: Any, algorithm: str, key_id: str) -> str:
+    """A token for TENANT, signed with any key."""
+    return jwt.encode(ISSUED.claims(tenant=TENANT), key, algorithm, headers={"kid": key_id})
+
+
+def realm(tenant: str) -> Issuer:
+    """The issuer of a tenant's realm."""
+    return Issuer(f"https://id.example/realms/{tenant}")
+
+
+def of_realms(*issuers: Issuer) -> Verifier:
+    """A verifier of the realms of some issuers."""
+    documents = {issuer.name.rpartition("/")[2]: jwks(issuer) for issuer in issuers}
+    return Verifier(
+        REALMS,
+        lambda tenant: KeySet(lambda: keys.parse(documents[tenant]), POLICY, BACKGROUND),
+    )
+
+
+def test_genuine() -> None:
+    """The token that the forged ones are made of is believed: each has one fault alone."""
+    assert VERIFIER.tenants(GENUINE) == {TENANT}
+
+
+def test_forged_tokens_stay_the_same() -> None:
+    """The forged tokens are many, no two are alike, and none changes from call to call."""
+    assert len(FORGED) == len({*FORGED.values(), GENUINE}) - 1 >= 45
+    assert forged_tokens(ISSUED) == FORGED
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged(name: str) -> None:
+    """A forged token is refused, with a fixed message that holds nothing of it."""
+    said = refusal(VERIFIER, FORGED[name])
+    assert said == SAID.get(name, said)
+    assert said in MESSAGES
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_forged_again(name: str) -> None:
+    """A forged token is refused each time, also by who knows the genuine one."""
+    knowing = verifier(lambda: keys.parse(jwks(ISSUED)))
+    knowing.tenants(GENUINE)
+    assert refusal(knowing, FORGED[name]) == refusal(knowing, FORGED[name])
+    assert knowing.tenants(GENUINE) == {TENANT}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        f"{GENUINE}\n",
+        f"\t{GENUINE}",
+        f"{GENUINE}\0",
+        f"{GENUINE}\u00e4",
+        GENUINE.replace(".", "\u2024"),
+        GENUINE.replace(".", "\uff0e"),
+        f"{GENUINE}\ud800",
+        GENUINE.replace("e", "\u0435", 1),
+        "\U0001f600",
+    ],
+    ids=[
+        "line break",
+        "tab",
+        "NUL",
+        "umlaut",
+        "one dot leader",
+        "full-width dots",
+        "lone surrogate",
+        "Cyrillic letter",
+        "emoji",
+    ],
+)
+def test_not_printable(token: str) -> None:
+    """Characters that no token holds make none of a genuine one."""
+    assert refusal(VERIFIER, token) == NOT_GENUINE
+
+
+@pytest.mark.parametrize(
+    ("named", "tenants"),
+    [
+        ("acme", {"acme"}),
+        (["acme"], {"acme"}),
+        (["acme", "other", "acme"], {"acme", "other"}),
+        ([], set()),
+        ("", {""}),
+    ],
+    ids=["string", "list of one", "list", "empty list", "empty string"],
+)
+def test_tenant_claim(named: Any, tenants: Collection[str]) -> None:
+    """A claim names the token's tenant, or lists its tenants."""
+    assert VERIFIER.tenants(ISSUED.token(tenant=named)) == tenants
+
+
+def test_tenant_claim_of_another_name() -> None:
+    """Which claim names the tenants is a setting, and no other claim does."""
+    trust = TRUST._replace(tenant_claim="https://example.com/tenants")
+    other = verifier(lambda: keys.parse(jwks(ISSUED)), trust)
+    token = ISSUED.token(**{"https://example.com/tenants": ["acme"], "tenant": "other"})
+    assert other.tenants(token) == {"acme"}
+    assert refusal(other, ISSUED.token(tenant="acme")) == NOT_GENUINE
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        ({"typ": "at+jwt"}, {}),
+        ({"typ": "jwt"}, {}),
+        ({"crit": ["b64"], "b64": True}, {}),
+        ({"x-other": [1]}, {}),
+        ({}, {"aud": [AUDIENCE]}),
+        ({}, {"aud": ["other-api", AUDIENCE]}),
+        ({}, {"nbf": PAST}),
+        ({}, {"nbf": PAST + 0.5, "iat": PAST + 0.5, "exp": FUTURE + 0.5}),
+        ({}, {"scope": {"nested": [1, None]}}),
+    ],
+    ids=[
+        "access token",
+        "type in lower case",
+        "crit that is understood",
+        "other header",
+        "list of our audience",
+        "list with our audience",
+        "valid for long",
+        "fractions of seconds",
+        "other claims",
+    ],
+)
+def test_believed(header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """What the standard lets issuers vary is believed."""
+    assert VERIFIER.tenants(signed(ISSUED, header, claims)) == {TENANT}
+
+
+@pytest.mark.parametrize("absent", ["iat", "sub"])
+def test_optional_claims(absent: str) -> None:
+    """What a token need not say may be left out."""
+    assert VERIFIER.tenants(ISSUED.token(tenant="acme", **{absent: None})) == {"acme"}
+
+
+def test_longest_token() -> None:
+    """A token is read up to its greatest length and refused beyond, whatever it says."""
+    by_length = {
+        len(token): token
+        for token in (
+            signed(ISSUED, {}, {"pad": "x" * size})
+            for size in range(MAX_LENGTH // 4 * 3 - 400, MAX_LENGTH // 4 * 3)
+        )
+    }
+    longest = max(length for length in by_length if length <= MAX_LENGTH)
+    longer = min(length for length in by_length if length > MAX_LENGTH)
+    assert longer - longest <= 2
+    assert VERIFIER.tenants(by_length[longest]) == {TENANT}
+    assert refusal(VERIFIER, by_length[longer]) == TOO_LONG
+
+
+@pytest.mark.parametrize("algorithm", PUBLIC)
+def test_algorithms(algorithm: str) -> None:
+    """Each allowed algorithm proves tokens with a key of its kind."""
+    believing = verifier(lambda: keys_of(algorithm))
+    token = signed_by(PRIVATE[algorithm], algorithm, algorithm)
+    assert believing.tenants(token) == {TENANT}
+
+
+@pytest.mark.parametrize("algorithm", PUBLIC)
+def test_algorithm_that_is_not_allowed(algorithm: str) -> None:
+    """A genuine token is refused if its algorithm is not in the settings."""
+    others = [it for it in PUBLIC if it != algorithm]
+    refusing = verifier(lambda: keys_of(algorithm), TRUST._replace(algorithms=others))
+    token = signed_by(PRIVATE[algorithm], algorithm, algorithm)
+    assert refusal(refusing, token) == NOT_GENUINE
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "published"),
+    [
+        ("RS384", "RS256"),
+        ("RS512", "RS256"),
+        ("PS256", "RS256"),
+        ("PS384", "PS256"),
+        ("RS256", "PS256"),
+    ],
+)
+@pytest.mark.parametrize("allowed", [TRUST.algorithms, ["RS256", "RS384", "RS512", "PS256"]])
+def test_algorithm_of_another_key(algorithm: str, published: str, allowed: list[str]) -> None:
+    """The right key proves nothing with an algorithm that it is not for, allowed or not."""
+    refusing = verifier(lambda: keys_of(published), TRUST._replace(algorithms=allowed))
+    assert refusal(refusing, signed_by(RSA_KEY, algorithm, published)) == NOT_GENUINE
+
+
+def test_algorithm_of_a_symmetric_key() -> None:
+    """A secret among the published keys proves nothing: all may know it."""
+    secret = b"s" * 32
+    entry = {
+        "kty": "oct",
+        "kid": "oct",
+        "alg": "HS256",
+        "k": "c3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3M",
+    }
+    refusing = verifier(lambda: {"oct": jwt.PyJWK(entry)})
+    assert refusal(refusing, signed_by(secret, "HS256", "oct")) == NOT_GENUINE
+
+
+@pytest.mark.parametrize(
+    "signature", [bytes(64), bytes(32) + b"\1" * 32, b"\xff" * 64, b"0\6\2\1\0\2\1\0", b""]
+)
+def test_made_up_numbers_for_an_elliptic_curve(signature: bytes) -> None:
+    """Numbers that fit a careless check of ES256 are no signature."""
+    refusing = verifier(lambda: keys_of("ES256"))
+    text = signed_by(EC_KEY, "ES256", "ES256").rpartition(".")[0]
+    forged = f"{text}.{jwt.utils.base64url_encode(signature).decode()}"
+    assert refusal(refusing, forged) == NOT_GENUINE
+
+
+@pytest.mark.parametrize(
+    ("claims", "since", "until"),
+    [
+        ({"exp": START + 100}, -1e6, START + 100 + SKEW),
+        ({"exp": START + 100, "nbf": START + 50}, START + 50 - SKEW, START + 100 + SKEW),
+        ({"exp": START + 100, "iat": START + 50}, START + 50 - SKEW, START + 100 + SKEW),
+    ],
+    ids=["exp", "nbf", "iat"],
+)
+def test_skew(clock: Clock, claims: dict[str, int], since: float, until: float) -> None:
+    """A token's times may be off by the skew, and by no more."""
+    token = ISSUED.token(tenant="acme", **({"iat": None} | claims))
+
+    def said_at(moment: float) -> str:
+        clock.now = moment - START
+        fresh = verifier(lambda: keys.parse(jwks(ISSUED)))
+        try:
+            return ",".join(fresh.tenants(token))
+        except Unauthenticated as refused:
+            return str(refused)
+
+    assert [said_at(since), said_at(until - 0.01), said_at(until)] == ["acme", "acme", EXPIRED]
+    assert [said_at(since - 0.01)] == [NOT_YET if since > 0 else "acme"]
+
+
+def test_no_skew(clock: Clock) -> None:
+    """Without a skew a token ends when it says so."""
+    token = ISSUED.token(tenant="acme", iat=None, exp=START + 1)
+    exact = verifier(lambda: keys.parse(jwks(ISSUED)), TRUST._replace(skew_seconds=0))
+    clock.now = 0.99
+    assert exact.tenants(token) == {"acme"}
+    clock.now = 1
+    assert refusal(exact, token) == EXPIRED
+
+
+class Counted(KeySet):
+    """A key set that counts how often it is asked."""
+
+    finds = 0
+
+    def find(self, key_id: str) -> jwt.PyJWK | None:
+        """Counts, and finds a key."""
+        self.finds += 1
+        return super().find(key_id)
+
+
+def counting(source: Source) -> tuple[Verifier, Counted]:
+    """A verifier, and its key set that counts."""
+    counted = Counted(source.read, POLICY, BACKGROUND)
+    return Verifier(TRUST, lambda _: counted), counted
+
+
+def test_remembered() -> None:
+    """A token that was verified is not verified again; another is."""
+    remembering, counted = counting(Source(ISSUED))
+    assert [remembering.tenants(GENUINE) for _ in range(100)] == [{TENANT}] * 100
+    assert counted.finds == 1
+    remembering.tenants(ISSUED.token(tenant="other"))
+    assert counted.finds == 2
+
+
+def test_refused_is_not_remembered() -> None:
+    """A token that is refused takes no room among those remembered, and is verified each time."""
+    remembering, counted = counting(Source(ISSUED))
+    bad = FORGED["tenant missing"]
+    assert [refusal(remembering, bad) for _ in range(3)] == [NOT_GENUINE] * 3
+    assert counted.finds == 3
+
+
+def test_remembered_until_it_expires(clock: Clock) -> None:
+    """A remembered token is refused as soon as it would be if it were not."""
+    remembering, counted = counting(Source(ISSUED))
+    token = ISSUED.token(tenant="acme", iat=None, exp=START + 100)
+    remembering.tenants(token)
+    clock.now = 100 + SKEW - 0.01
+    assert remembering.tenants(token) == {"acme"}
+    assert counted.finds == 1
+    clock.now = 100 + SKEW
+    assert refusal(remembering, token) == EXPIRED
+
+
+def test_remembered_until_its_key_expires(clock: Clock) -> None:
+    """A remembered token is refused once its key is gone and its lifetime over."""
+    successor = Issuer(key_id="key-2")
+    source = Source(ISSUED)
+    remembering, counted = counting(source)
+    remembering.tenants(GENUINE)
+    source.publish(successor)
+    clock.now = POLICY.lifetime - 0.01
+    assert remembering.tenants(GENUINE) == {TENANT}
+    assert counted.finds == 1
+    clock.now = POLICY.lifetime
+    assert refusal(remembering, GENUINE) == NOT_GENUINE
+    assert remembering.tenants(successor.token(tenant="acme", iat=None, exp=FUTURE)) == {"acme"}
+
+
+def test_remembered_with_the_keys_that_proved_it(clock: Clock) -> None:
+    """A token is remembered no longer than the keys that proved it, though others came meanwhile.
+
+    Between the finding of the key and the remembering, another thread may renew the keys.
+    """
+    source = Source(ISSUED)
+
+    class Overtaken(KeySet):
+        """A key set that another thread renews as soon as the key is found."""
+
+        def find(self, key_id: str) -> jwt.PyJWK | None:
+            found = super().find(key_id)
+            source.publish(Issuer(key_id="key-2"))
+            clock.now = POLICY.lifetime
+            super().find("key-2")
+            return found
+
+    overtaken = Overtaken(source.read, POLICY, BACKGROUND)
+    remembering = Verifier(TRUST, lambda _: overtaken)
+    assert remembering.tenants(GENUINE) == {TENANT}
+    assert refusal(remembering, GENUINE) == NOT_GENUINE
+
+
+def test_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more tokens than a set number are remembered; the oldest is forgotten."""
+    monkeypatch.setattr(tokens, "MAX_KEPT", 3)
+    remembering, counted = counting(Source(ISSUED))
+    given = [ISSUED.token(tenant=str(number)) for number in range(4)]
+    for token in given:
+        remembering.tenants(token)
+    assert counted.finds == 4
+    assert [remembering.tenants(token) for token in given[1:]] == [{"1"}, {"2"}, {"3"}]
+    assert counted.finds == 4
+    assert remembering.tenants(given[0]) == {"0"}
+    assert counted.finds == 5
+
+
+def test_realms() -> None:
+    """With a realm per tenant the issuer names the tenant, and no claim does."""
+    acme, other = realm("acme"), realm("other")
+    believing = of_realms(acme, other)
+    assert believing.tenants(acme.token()) == {"acme"}
+    assert believing.tenants(other.token(tenant="acme")) == {"other"}
+
+
+@pytest.mark.parametrize("name", ["a", "A-Z_0.9", "a" * 64, "...", ".a", "a.", "..a", "-", "_"])
+def test_realm_names(name: str) -> None:
+    """The realm of every name that a tenant can have is believed."""
+    issuer = realm(name)
+    assert of_realms(issuer).tenants(issuer.token()) == {name}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "a/b", "../acme", "a" * 65, "a b", "acme\n", "\u00e4", "\u0661", "a%2Fb", "*"],
+    ids=repr,
+)
+def test_realms_of_no_tenant(name: str) -> None:
+    """No keys are looked for at a place that a name leads to which no tenant can have."""
+    asked: list[str] = []
+
+    def key_set(tenant: str) -> KeySet:
+        asked.append(tenant)
+        return KeySet(dict, POLICY, BACKGROUND)
+
+    assert refusal(Verifier(REALMS, key_set), realm(name).token()) == OTHER_ISSUER
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://id.example/realms/acme/",
+        "https://id.example/realms/acme/protocol",
+        "https://evil.example/realms/acme",
+        "https://idxexample/realms/acme",
+        "http://id.example/realms/acme",
+        "https://id.example/realms/acme?",
+        "https://id.example/realms/{tenant}",
+        "https://id.example/realms/acme#",
+        " https://id.example/realms/acme",
+    ],
+)
+def test_issuers_beside_the_realms(name: str) -> None:
+    """An issuer that only resembles the template is another."""
+    assert refusal(of_realms(realm("acme")), Issuer(name).token()) == OTHER_ISSUER
+
+
+def test_realm_of_another_key() -> None:
+    """The key of one realm makes no tokens for another."""
+    acme, other = realm("acme"), realm("other")
+    believing = of_realms(acme, other)
+    other.name = acme.name
+    assert believing.tenants(acme.token()) == {"acme"}
+    assert refusal(believing, other.token()) == NOT_GENUINE
+    assert refusal(believing, other.token(tenant="acme")) == NOT_GENUINE
+
+
+def test_realm_that_is_not_there(tmp_path: Path) -> None:
+    """A token of a made up realm is not genuine, however sound the service is."""
+    (tmp_path / "acme.json").write_bytes(jwks(realm("acme")))
+    believing = Verifier(
+        REALMS,
+        lambda tenant: KeySet(
+            partial(keys.read_realm, str(tmp_path / f"{tenant}.json")), POLICY, BACKGROUND
+        ),
+    )
+    assert refusal(believing, realm("ghost").token()) in MESSAGES
+
+
+def test_realms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key sets of no more realms than a set number are kept."""
+    monkeypatch.setattr(tokens, "MAX_KEPT", 2)
+    made: list[str] = []
+
+    def key_set(tenant: str) -> KeySet:
+        made.append(tenant)
+        return KeySet(dict, POLICY, BACKGROUND)
+
+    believing = Verifier(REALMS, key_set)
+    for name in ("a", "b", "a", "c", "c", "b", "a"):
+        refusal(believing, realm(name).token())
+    assert made == ["a", "b", "c", "a"]
+
+
+def test_invented_realms_do_not_push_out_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many realms are made up, those that a genuine token came from stay."""
+    monkeypatch.setattr(tokens, "MAX_KEPT", 2)
+    acme = realm("acme")
+    made: list[str] = []
+
+    def key_set(tenant: str) -> KeySet:
+        made.append(tenant)
+        return KeySet(lambda: keys.parse(jwks(acme)), POLICY, BACKGROUND)
+
+    believing = Verifier(REALMS, key_set)
+    assert believing.tenants(acme.token()) == {"acme"}
+    for name in ("x", "y", "z"):
+        refusal(believing, realm(name).token())
+    assert believing.tenants(acme.token(jti="2")) == {"acme"}
+    assert made == ["acme", "x", "y", "z"]
+
+
+@pytest.mark.parametrize("token", [GENUINE, FORGED["signature of zeros"]], ids=["good", "forged"])
+def test_keys_out_of_reach(token: str) -> None:
+    """A token is neither believed nor refused for good while the issuer's keys were never read."""
+    source = Source()
+    source.error = OSError("no route")
+    without_keys = verifier(source.read)
+    with pytest.raises(Unavailable, match="out of reach"):
+        without_keys.tenants(token)
+
+
+@EXAMPLES
+@given(ANY_TEXT)
+def test_any_text(text: str) -> None:
+    """Whatever is sent in the place of a token is refused, and never fails otherwise."""
+    assert refusal(VERIFIER, text) in MESSAGES
+
+
+@EXAMPLES
+@given(
+    st.binary(max_size=60).map(lambda it: jwt.utils.base64url_encode(it).decode()),
+    st.dictionaries(st.sampled_from(["alg", "kid", "crit", "b64", "jwk"]), st.none())
+    | st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=4)),
+    st.dictionaries(
+        st.sampled_from(["iss", "aud", "exp", "nbf", "iat", "tenant"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner),
+            max_leaves=4,
+        ),
+    ),
+)
+def test_any_parts(garbage: str, header: dict[str, Any], claims: dict[str, Any]) -> None:
+    """Whatever the parts of a token say, it is refused if it is unsigned, and never fails."""
+    text = signed(ISSUED, header, claims).rpartition(".")[0]
+    assert refusal(VERIFIER, f"{text}.{garbage}") in MESSAGES
+
+
+PLACES = st.integers(0, len(GENUINE) - 1)
+
+
+@EXAMPLES
+@given(PLACES, st.sampled_from(["flip", "insert", "delete"]), st.characters(codec="utf-8"))
+@example(len(GENUINE) - 1, "flip", "A")
+@example(0, "delete", "A")
+def test_mutations(place: int, kind: str, character: str) -> None:
+    """A genuine token whose header or payload differs in a character is refused.
+
+    Of the signature the last bits count for nothing: there all that matters
+    is that nothing else is raised.
+    """
+    inserted = "" if kind == "delete" else character
+    rest = GENUINE[place:] if kind == "insert" else GENUINE[place + 1 :]
+    mutated = GENUINE[:place] + inserted + rest
+    try:
+        believed = VERIFIER.tenants(mutated)
+    except Unauthenticated as refused:
+        assert str(refused) in MESSAGES  # noqa: PT017 - not to be refused is no failure
+    else:
+        assert believed == {TENANT}
+        assert mutated.rpartition(".")[0] == GENUINE.rpartition(".")[0]
+
+
+def test_issuer_is_taken_literally() -> None:
+    """What an issuer's name means in a pattern it does not mean here."""
+    odd = Issuer("https://issuer.example/(a|b)+?x=[1]*")
+    trust = TRUST._replace(issuer=odd.name)
+    believing = verifier(lambda: keys.parse(jwks(odd)), trust)
+    assert believing.tenants(odd.token(tenant="acme")) == {"acme"}
+    odd.name = "https://issuer.example/ax=1"
+    assert refusal(believing, odd.token(tenant="acme")) == OTHER_ISSUER
+    odd.name = ISSUER
+    assert refusal(believing, odd.token(tenant="acme")) == OTHER_ISSUER
