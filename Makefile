@@ -23,7 +23,7 @@ migrate: $(VENV)/contract ## Bring the database to the newest version
 	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m server migrate
 
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
-	@DEVELOPMENT=true $(BIN)/python -m server token $(or $(TENANT),$(error TENANT is missing: make token TENANT=acme))
+	@DEVELOPMENT=true $(BIN)/python -m server token -- '$(subst ','\'',$(or $(TENANT),$(error TENANT is missing: make token TENANT=acme)))'
 
 test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of server/
 	@$(BIN)/python -m pytest --cov --cov-report=term

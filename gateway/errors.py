@@ -18,18 +18,32 @@ _ENVOYS_WORDS = "the request is malformed: %LOCAL_REPLY_BODY%"
 
 
 class Reply(NamedTuple):
-    """What is said for an HTTP status, or for all from it upwards."""
+    """What is said for an HTTP status, or for all from it upwards, or another in its place."""
 
     status: int
     code: code_pb2.Code
     reason: reasons.ErrorReason
     message: str
     and_above: bool = False
+    becomes: int | None = None
 
 
 # The first that fits counts.
 REPLIES = (
     Reply(400, code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST, _ENVOYS_WORDS),
+    Reply(
+        401,
+        code_pb2.UNAUTHENTICATED,
+        reasons.UNAUTHENTICATED,
+        "the header Authorization is required: Bearer and a token",
+    ),
+    Reply(
+        501,
+        code_pb2.INVALID_ARGUMENT,
+        reasons.MALFORMED_REQUEST,
+        "the header Transfer-Encoding must be chunked, or missing",
+        becomes=400,
+    ),
     Reply(404, code_pb2.NOT_FOUND, reasons.ROUTE_NOT_FOUND, "the API has no such path"),
     Reply(
         405,
@@ -81,14 +95,11 @@ def _violation() -> dict[str, Any]:
     """Says what `strict_json.lua` found as the server says a field violation."""
     found = {
         "filter": "strict_json",
-        "path": [{"key": "field"}],
+        "path": [{"key": "found"}],
         "value": {"present_match": True},
     }
-    violation = {
-        "field": "%DYNAMIC_METADATA(strict_json:field)%",
-        "description": "%DYNAMIC_METADATA(strict_json:problem)%",
-    }
-    bad_request = {"@type": _BAD_REQUEST, "fieldViolations": [violation]}
+    violations = "%DYNAMIC_METADATA(strict_json:violations)%"
+    bad_request = {"@type": _BAD_REQUEST, "fieldViolations": violations}
     body = {
         "code": code_pb2.INVALID_ARGUMENT,
         "message": "%LOCAL_REPLY_BODY%",
@@ -104,10 +115,11 @@ def _mapper(reply: Reply) -> dict[str, Any]:
     status = {"default_value": reply.status, "runtime_key": "none"}
     comparison = {"op": "GE" if reply.and_above else "EQ", "value": status}
     body = {"code": reply.code, "message": reply.message, "details": [_info(reply.reason)]}
-    return {
+    mapper: dict[str, Any] = {
         "filter": {"status_code_filter": {"comparison": comparison}},
         "body_format_override": {"json_format": body},
     }
+    return mapper | {"status_code": reply.becomes} if reply.becomes else mapper
 
 
 def _info(reason: reasons.ErrorReason) -> dict[str, Any]:

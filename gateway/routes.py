@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
+from server.errors import DOMAIN
 from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 Route = dict[str, Any]
@@ -34,6 +35,8 @@ _FILTER = _TYPE + "config.route.v3.FilterConfig"
 
 # The transcoder refuses what is no RPC, answers of Envoy's own included.
 _NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
+# gRPC-Web is for the paths of RPCs. On those of REST it would put JSON into headers.
+_REST = {"envoy.filters.http.grpc_web": {"@type": _FILTER, "disabled": True}}
 # The server bounds streams; buffering would only hold them back.
 _UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
 
@@ -48,6 +51,7 @@ def _header(name: str, regex: str) -> dict[str, Any]:
 
 
 _JSON = _header("content-type", r"(?i)application/json\s*(;.*)?")
+_NO_TOKEN = _header("authorization", "(?i)bearer .+") | {"invert_match": True}
 _NOT_JSON = _JSON | {"invert_match": True}
 
 
@@ -96,10 +100,15 @@ def _beside() -> list[Route]:
         {
             "name": prefix.strip("/"),
             "match": {"prefix": prefix},
-            "route": {"cluster": "server", "timeout": "0s"},
+            # A stream holds a thread of the server, so that it must not last.
+            "route": {
+                "cluster": "server",
+                "timeout": "0s",
+                "max_stream_duration": {"max_stream_duration": f"{seconds}s"},
+            },
             "typed_per_filter_config": _UNBUFFERED,
         }
-        for prefix in ("/grpc.health.v1.", "/grpc.reflection.")
+        for prefix, seconds in (("/grpc.health.v1.", 3600), ("/grpc.reflection.", 10))
     ]
 
 
@@ -144,6 +153,7 @@ def _rpc(rpc: MethodDescriptor, *, is_read: bool) -> Route:
 
 def _path(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
     for route in routes:
+        yield _challenge(regex, route)
         yield _pass(regex, route)
     for route in routes:
         if route.body:
@@ -153,6 +163,16 @@ def _path(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
     yield _answer(405, _match(regex)) | {"response_headers_to_add": [allow]}
 
 
+def _challenge(regex: str, route: HttpRoute) -> Route:
+    """The answer to requests without a token, before anything of them is read.
+
+    Whether a token is good only the server can tell.
+    """
+    header = {"header": {"key": "www-authenticate", "value": f'Bearer realm="{DOMAIN}"'}}
+    answer = _answer(401, _match(regex, route.method, [_NO_TOKEN]))
+    return answer | {"response_headers_to_add": [header]}
+
+
 def _pass(regex: str, route: HttpRoute) -> Route:
     """The route to the transcoder, of requests that are for it."""
     # Headers that would reach the server as gRPC's own go no further.
@@ -160,7 +180,7 @@ def _pass(regex: str, route: HttpRoute) -> Route:
         {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
         {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
     ]
-    filters: dict[str, Any] = {}
+    filters: dict[str, Any] = {**_REST}
     if route.body:
         filters["strict_json"] = {"@type": _FILTER, "config": {"@type": _LUA}}
     else:
@@ -202,7 +222,7 @@ def _answer(status: int, match: dict[str, Any], body: str = "") -> Route:
         "name": f"rest-{status}",
         "match": match,
         "direct_response": {"status": status, "body": {"inline_string": body}},
-        "typed_per_filter_config": _NOT_TRANSCODED,
+        "typed_per_filter_config": _NOT_TRANSCODED | _REST,
     }
 
 

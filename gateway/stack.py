@@ -53,7 +53,7 @@ class Stack:
         """Starts everything. Raises StackError if it does not come to serve."""
         try:
             upstream = self._folder / "server.sock"
-            native = f"{self.settings.bind}:{self.settings.grpc_port}"
+            native = self.settings.native_address
             self._start(
                 "server", [sys.executable, "-m", "server", "serve", f"unix:{upstream}", native]
             )

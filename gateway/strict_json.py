@@ -3,19 +3,24 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import (
+    Descriptor,
+    EnumDescriptor,
+    FieldDescriptor,
+    ServiceDescriptor,
+)
 
 from gateway.routes import http_routes
+from server.upload import MAX_CUSTOMERS
 
 _SCRIPT = Path(__file__).with_suffix(".lua")
 
 _SCALARS = {
     FieldDescriptor.TYPE_STRING: "text",
     FieldDescriptor.TYPE_BOOL: "boolean",
-    FieldDescriptor.TYPE_ENUM: "enum",
 }
 # Messages that JSON writes as a string.
-_TEXTS = {"google.protobuf.Timestamp"}
+_TEXTS = {"google.protobuf.Timestamp": "time"}
 
 
 def script(service: ServiceDescriptor) -> str:
@@ -37,7 +42,7 @@ def script(service: ServiceDescriptor) -> str:
         wanted = _object(body)
         if rpc.client_streaming:
             # A null here is an item of the upload that is refused by itself.
-            wanted = f'{{is = "list", nulls = true, of = {wanted}}}'
+            wanted = f'{{is = "list", nulls = true, most = {MAX_CUSTOMERS}, of = {wanted}}}'
         lines.append(f'CONTRACT["{rpc.name}"] = {wanted}')
     return "\n".join([*lines, _SCRIPT.read_text()])
 
@@ -74,9 +79,22 @@ def _type(field: FieldDescriptor) -> str:
 
 
 def _single(field: FieldDescriptor) -> str:
-    if field.message_type and field.message_type.full_name not in _TEXTS:
-        return _object(field.message_type)
-    return f'{{is = "{_SCALARS.get(field.type, "text")}"}}'
+    if field.enum_type:
+        return _enum(field.enum_type)
+    if field.message_type is None:
+        return f'{{is = "{_SCALARS[field.type]}"}}'
+    if field.message_type.full_name in _TEXTS:
+        return f'{{is = "{_TEXTS[field.message_type.full_name]}"}}'
+    return _object(field.message_type)
+
+
+def _enum(enum: EnumDescriptor) -> str:
+    names = [value.name for value in enum.values]
+    known = ", ".join(f"{name} = true" for name in names)
+    # The first is what stands for none of them.
+    *others, last = names[1:]
+    wanted = f"{', '.join(others)} or {last}"
+    return f'{{is = "enum", names = {{{known}}}, wanted = "{wanted}"}}'
 
 
 def _object(message: Descriptor) -> str:

@@ -1,6 +1,7 @@
 """The server's commands: `python -m server serve`, `migrate` and `token TENANT`."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from server import log
 from server.app import App, open_database
+from server.identity.callers import is_tenant
 from server.identity.development import DevelopmentIssuer
 from server.settings import Settings
 from server.storage.migrate import SchemaMismatchError
@@ -23,7 +25,7 @@ def serve(settings: Settings, addresses: Sequence[str]) -> None:
     # for them: a handler might run in a thread that wakes nobody.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
-        app = App(settings, addresses or [f"{settings.bind}:{settings.grpc_port}"])
+        app = App(settings, addresses or [settings.native_address])
     except OSError as error:
         sys.exit(str(error))
     try:
@@ -50,6 +52,8 @@ def token(settings: Settings, tenant: str) -> None:
     """Prints a token of development for a tenant."""
     if not settings.development:
         sys.exit("tokens are made in development only (DEVELOPMENT=true); ask your issuer for one")
+    if not is_tenant(tenant):
+        sys.exit("a tenant's name has 1 to 64 letters, digits, '.', '_' or '-'")
     issuer = DevelopmentIssuer(settings.development_folder)
     print(issuer.token(tenant, settings.audience, settings.tenant_claim))  # noqa: T201
 
@@ -67,6 +71,8 @@ def main() -> None:
     making.add_argument("tenant")
     making.set_defaults(run=lambda settings, args: token(settings, args.tenant))
     args = parser.parse_args()
+    # What is written is personal data and keys: for this user alone.
+    os.umask(0o077)
     try:
         settings = Settings()
     except ValidationError as error:

@@ -54,7 +54,11 @@ class App:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         servicer = CustomerServicer(CustomerStore(self._database), settings.region)
-        handlers.add(self._server, SERVICE, guard(servicer, SERVICE, callers_of(settings)))
+        handlers.add(
+            self._server,
+            SERVICE,
+            guard(servicer, SERVICE, callers_of(settings), max(1, settings.threads // 2)),
+        )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.serves_reflection:
@@ -80,7 +84,7 @@ class App:
 
 def open_database(settings: Settings) -> Database:
     """The database that is set. Raises OSError if its folder cannot be made."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Database(settings.data_dir / "customers.db")
 
 

@@ -18,10 +18,21 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_status import rpc_status
 
-from server.errors import DOMAIN, Internal, ServiceError, Unauthenticated, to_status
+from server.errors import (
+    DOMAIN,
+    Internal,
+    NoCredentials,
+    Overloaded,
+    ServiceError,
+    Unauthenticated,
+    to_status,
+)
 from server.identity.callers import Callers
 
 STATUS_HEADER = "x-http-code"
+
+# How long a client may take to send a stream.
+_STREAM_SECONDS = 60
 
 # How long after the end of a stream it may turn out to have been a break.
 _BREAK_SECONDS = 0.02
@@ -51,12 +62,22 @@ class Call:
         self._context.send_initial_metadata(((STATUS_HEADER, str(http_status)), *headers))
 
 
-def guard(servicer: object, service: ServiceDescriptor, callers: Callers) -> SimpleNamespace:
-    """Surrounds every RPC of a service; a servicer that lacks one is refused here."""
+def guard(
+    servicer: object, service: ServiceDescriptor, callers: Callers, max_streams: int = 1
+) -> SimpleNamespace:
+    """Surrounds every RPC of a service; a servicer that lacks one is refused here.
+
+    At most `max_streams` clients may stream at the same time: each holds a
+    thread for as long as it pleases.
+    """
+    streams = threading.BoundedSemaphore(max_streams)
     guarded = {}
     for method in service.methods:
+        behaviour = getattr(servicer, method.name)
+        if method.client_streaming:
+            behaviour = _bounded(behaviour, streams)
         surround = _stream if method.server_streaming else _unary
-        guarded[method.name] = surround(method.name, getattr(servicer, method.name), callers)
+        guarded[method.name] = surround(method.name, behaviour, callers)
     return SimpleNamespace(**guarded)
 
 
@@ -80,6 +101,20 @@ def _stream(
             yield from behaviour(given, call)
 
     return handle
+
+
+def _bounded(
+    behaviour: Callable[[Any, Call], Iterable[T]], streams: threading.BoundedSemaphore
+) -> Callable[[Any, Call], Iterator[T]]:
+    def within(requests: Any, call: Call) -> Iterator[T]:
+        if not streams.acquire(blocking=False):
+            raise Overloaded("too many uploads at the same time; try again after a while")
+        try:
+            yield from behaviour(requests, call)
+        finally:
+            streams.release()
+
+    return within
 
 
 class _Served:
@@ -160,7 +195,13 @@ def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
     """
     over = threading.Event()
     is_over = not context.add_callback(over.set)
-    yield from map(_readable, requests)
+    patience = threading.Timer(_STREAM_SECONDS, context.cancel)
+    patience.daemon = True
+    patience.start()
+    try:
+        yield from map(_readable, requests)
+    finally:
+        patience.cancel()
     if is_over or over.wait(_BREAK_SECONDS):
         raise _BrokenOff
 
@@ -169,5 +210,7 @@ def _headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
     """What HTTP says of an error in a header: how to authenticate (RFC 6750, section 3)."""
     if not isinstance(error, Unauthenticated):
         return ()
-    challenge = f'Bearer realm="{DOMAIN}", error="invalid_token", error_description="{error}"'
+    challenge = f'Bearer realm="{DOMAIN}"'
+    if not isinstance(error, NoCredentials):
+        challenge += f', error="invalid_token", error_description="{error}"'
     return (("www-authenticate", challenge),)

@@ -55,6 +55,10 @@ class Unauthenticated(ServiceError):
     """The call has no bearer token that is genuine; the message says why in general terms."""
 
 
+class NoCredentials(Unauthenticated):
+    """The call has no bearer token at all."""
+
+
 class TenantForbidden(ServiceError):
     """The call's token is not for the tenant that the call names."""
 
@@ -87,6 +91,10 @@ class RequestTooLarge(ServiceError):
     """The request carries more than one call may."""
 
 
+class Overloaded(ServiceError):
+    """The server has more calls of this kind than it can take."""
+
+
 class Unavailable(ServiceError):
     """The database cannot serve the call now."""
 
@@ -108,12 +116,14 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     InvalidInput: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_INPUT),
     MalformedRequest: (code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST),
     Unauthenticated: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
+    NoCredentials: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
     TenantForbidden: (code_pb2.PERMISSION_DENIED, reasons.TENANT_FORBIDDEN),
     InvalidTenant: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_TENANT),
     NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
     RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
+    Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),
     Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
     Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),

@@ -10,8 +10,16 @@ from pythonjsonlogger.json import JsonFormatter
 _FIELDS = "{levelname}{name}{message}"
 _NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
 
-# They log statements with their values, and addresses they fetch.
-_TALKATIVE = ("peewee", "httpx", "httpcore")
+_OWN = ("server", "gateway")
+
+
+class _Withhold(logging.Filter):
+    """Takes what libraries say, which may quote what calls carry, and leaves where they say it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not record.name.startswith(_OWN):
+            record.msg, record.args = "withheld, said at %s:%d", (record.filename, record.lineno)
+        return True
 
 
 class _Formatter(JsonFormatter):
@@ -29,6 +37,5 @@ def configure(level: str) -> None:
     """Has everything that this process logs, from a level on, go to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter(_FIELDS, style="{", rename_fields=_NAMES, timestamp="time"))
+    handler.addFilter(_Withhold())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)

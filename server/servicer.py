@@ -81,11 +81,11 @@ class CustomerServicer:
 
     def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:
         query = lookup.read(request, call.tenant, self._region(call.tenant))
-        found = self._store.search(call.tenant, query.wanted, query.after, query.size + 1)
-        if len(found) > query.size:
-            token = lookup.page_token(call.tenant, query.wanted, found[query.size - 1].id)
+        page = self._store.page(call.tenant, query.wanted, query.after, query.size)
+        if page.has_more:
+            token = lookup.page_token(call.tenant, query.wanted, page.found[-1].id)
             call.answer(200, *lookup.page_headers(request, token))
-        return iter([customer.body for customer in found[: query.size]])
+        return iter([customer.body for customer in page.found])
 
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
         return self._delete(call, Key.id(_required("id", request.id)))

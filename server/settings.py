@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.identity.tokens import PLACEHOLDER
@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the database.")
-    bind: str = Field("127.0.0.1", description="Address that both ports listen on.")
+    bind: str = Field("127.0.0.1", description="IP address that both ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
     threads: int = Field(16, ge=1, le=256, description="RPCs that run at the same time.")
     max_concurrent_rpcs: int = Field(
@@ -90,6 +90,23 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = Field(
         None, description="PEM file of the authorities whose client certificates are required."
     )
+
+    @field_validator("bind")
+    @classmethod
+    def _check_bind(cls, address: str) -> str:
+        try:
+            return str(ipaddress.ip_address(address))
+        except ValueError:
+            raise ValueError("must be an IP address, such as 127.0.0.1 or ::1") from None
+
+    @property
+    def native_address(self) -> str:
+        """Where native gRPC is served, as `host:port`."""
+        return f"{self._host}:{self.grpc_port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.bind}]" if ":" in self.bind else self.bind
 
     @property
     def has_realms(self) -> bool:

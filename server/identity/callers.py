@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterable
 
-from server.errors import InvalidTenant, TenantForbidden, Unauthenticated
+from server.errors import InvalidTenant, NoCredentials, TenantForbidden, Unauthenticated
 from server.identity.tokens import TENANT, Verifier
 
-_is_tenant = re.compile(TENANT, re.ASCII).fullmatch
+is_tenant = re.compile(TENANT, re.ASCII).fullmatch
 
 _SCHEME = "bearer "
 
@@ -38,19 +38,19 @@ class Callers:
 
 def _token(credentials: list[str]) -> str:
     if not credentials:
-        raise Unauthenticated("the header Authorization is required: Bearer and a token")
+        raise NoCredentials("the header Authorization is required: Bearer and a token")
     if len(credentials) > 1:
         raise Unauthenticated("the header Authorization must be given once")
     [credential] = credentials
     if credential[: len(_SCHEME)].lower() != _SCHEME:
-        raise Unauthenticated("the header Authorization must be Bearer and a token")
+        raise NoCredentials("the header Authorization must be Bearer and a token")
     return credential[len(_SCHEME) :].strip()
 
 
 def _name(names: list[str]) -> str:
     if not names:
         raise InvalidTenant("the header X-TWC-Tenant is required: it names the tenant")
-    if len(names) > 1 or not _is_tenant(names[0]):
+    if len(names) > 1 or not is_tenant(names[0]):
         raise InvalidTenant(
             "the header X-TWC-Tenant must be one name of 1 to 64 letters, digits, '.', '_' or '-'"
         )

@@ -25,7 +25,7 @@ class DevelopmentIssuer:
         self.jwks = folder / "jwks.json"
         self._key_file = folder / "key.pem"
         if not self._key_file.exists():
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._make_key()
 
     def token(self, tenant: str, audience: str, tenant_claim: str) -> str:

@@ -36,8 +36,10 @@ def settle(
     if default is None:
         _mark(customer, _marked(customer.addresses))
         return violations
-    violations += check(default, "defaultAddress.")
+    wrong = [*check(default, "defaultAddress.")]
     found = _find(customer.addresses, default)
+    if found is None or not _is_selector(default):
+        violations += wrong
     if found is None:
         found = len(customer.addresses)
         customer.addresses.append(default)
@@ -78,12 +80,17 @@ def mark_id(customer: pb.Customer, wanted: str) -> None:
 
 
 def replace(customer: pb.Customer, edited: pb.Address) -> None:
-    """Puts what an address says in the place of the one with the same id, if there is one."""
+    """Puts what an address says, if it says something, in the place of the one with its id."""
     for address in customer.addresses:
-        if edited.id and address.id == edited.id:
+        if edited.id and address.id == edited.id and not _is_selector(edited):
             marked = address.default_address
             address.CopyFrom(edited)
             address.default_address = marked
+
+
+def lists(customer: pb.Customer, wanted: str) -> bool:
+    """Tells whether an address with an id is in the list."""
+    return any(address.id == wanted for address in customer.addresses)
 
 
 def repeats(request: pb.Customer, stored: pb.Customer, wanted: str) -> bool:
@@ -140,6 +147,11 @@ def _mark(customer: pb.Customer, default: int) -> None:
         address.default_address = index == default
         if address.default_address:
             customer.default_address.CopyFrom(address)
+
+
+def _is_selector(address: pb.Address) -> bool:
+    """Tells whether an address only names one, by its id."""
+    return bool(address.id) and not _content(address)
 
 
 def _content(address: pb.Address) -> dict[str, str]:

@@ -24,7 +24,7 @@ _BASE64 = re.compile(
 
 
 def check(customer: pb.Customer) -> list[Violation]:
-    """Checks every attribute group of a customer."""
+    """Checks every attribute group of a customer; a type that is not stated is not kept."""
     return list(_groups(customer))
 
 
@@ -47,6 +47,8 @@ def _attributes(path: str, group: pb.AttributeGroup) -> Iterator[Violation]:
         member = text.member(path, name)
         yield from _name(member, name)
         yield from text.check(attribute, f"{member}.")
+        if not attribute.value_type:
+            attribute.ClearField("value_type")
         yield from _value(member, attribute)
 
 

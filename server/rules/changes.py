@@ -50,6 +50,8 @@ def update(
     known = {address.id for address in stored.addresses}
     given = Circumstances(now, region, known, max(MAX_BYTES, stored.ByteSize()))
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
+    # A request that repeats the stored moment does not give one.
+    repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
     default = _wanted_default(stored, request, fields)
     for field, _ in request.ListFields():
         if field.name not in fields:
@@ -59,7 +61,7 @@ def update(
     stored.MergeFrom(request)
     settle_marketing(stored)
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
-    if changed and not request.HasField("marketing_preferences_updated_at"):
+    if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
         stored.marketing_preferences_updated_at.CopyFrom(dates.to_timestamp(now))
     settle(stored, default, given)
     _drop_ids(stored, known)
@@ -122,6 +124,9 @@ def _wanted_default(
         if default is not None:
             addresses.replace(stored, default)
         return default
+    if default == stored.default_address and not addresses.lists(request, current):
+        # The caller took it from the list, and left here what had been read.
+        return None
     if default is not None and addresses.repeats(request, stored, default.id):
         addresses.replace(request, default)
     if not any(address.default_address for address in request.addresses):
@@ -138,7 +143,11 @@ def _masked(mask: FieldMask) -> set[str]:
     if unknown:
         raise InvalidInput(
             [
-                Violation("updateMask", f'"{text.shorten(path)}" is not a field of a customer')
+                Violation(
+                    "updateMask",
+                    f'"{text.shorten(path)}" is not a field of a customer; '
+                    "name whole fields, such as firstName",
+                )
                 for path in unknown
             ]
         )

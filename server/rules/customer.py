@@ -15,6 +15,8 @@ MAX_TAX_EXEMPTIONS = 100
 # A blank value of one of these says that there is none.
 _BLANK_IS_NONE = ("customer_ref", "email", "mobile", "phone", "dob")
 
+_STEPS = (".", "..")
+
 _DEFINED_STATES = frozenset(pb.Customer.State.values())
 _DEFINED_LEVELS = frozenset(pb.Customer.MarketingOptinLevel.values())
 _STATES = "must be disabled, invited, enabled or declined"
@@ -71,9 +73,11 @@ def settle_marketing(customer: pb.Customer) -> None:
 
 def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
     if not customer.email:
-        yield Violation("email", "is required: " + contact.NOT_AN_EMAIL)
+        yield Violation("email", "is required, and " + contact.NOT_AN_EMAIL)
     elif not contact.is_email(customer.email):
         yield Violation("email", contact.NOT_AN_EMAIL)
+    if customer.customer_ref in _STEPS:
+        yield Violation("customerRef", "must not be . or .., which URLs take for steps in a path")
     if customer.dob and (wrong := dates.check_birth(customer.dob, now)):
         yield Violation("dob", wrong)
     if customer.customerState not in _DEFINED_STATES:

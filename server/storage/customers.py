@@ -11,6 +11,11 @@ from server.rules import keys
 from server.storage.database import Database
 from server.storage.statements import Statements
 
+# What a page may have before it ends early, and the rows that are read at a
+# time: one more than the page that is asked for by default.
+PAGE_BYTES = 4 * 1024 * 1024
+CHUNK = 101
+
 
 class Key(NamedTuple):
     """What one customer is found by: the JSON name of a field, and its value."""
@@ -36,6 +41,13 @@ class Found(NamedTuple):
     body: bytes
 
 
+class Page(NamedTuple):
+    """Customers that a search found, and whether there are more after the last of them."""
+
+    found: list[Found]
+    has_more: bool
+
+
 class CustomerStore:
     """The live customers of every tenant. Every call raises Unavailable if the database is."""
 
@@ -52,6 +64,21 @@ class CustomerStore:
         """Returns customers with all wanted keys, in the order of ids from after `after`."""
         parameters = (tenant, *wanted.values(), after, limit)
         return [Found(*row) for row in self._database.rows(self._sql.search(wanted), parameters)]
+
+    def page(self, tenant: str, wanted: Mapping[str, str], after: str, size: int) -> Page:
+        """Searches for a page of at most `size` customers, and about PAGE_BYTES."""
+        found: list[Found] = []
+        room = PAGE_BYTES
+        while True:
+            limit = min(CHUNK, size + 1 - len(found))
+            rows = self.search(tenant, wanted, found[-1].id if found else after, limit)
+            for row in rows:
+                if len(found) == size or room < 0:
+                    return Page(found, has_more=True)
+                found.append(row)
+                room -= len(row.body)
+            if len(rows) < limit:
+                return Page(found, has_more=False)
 
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
         """Returns what other live customers already have of a customer's unique values."""

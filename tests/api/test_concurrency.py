@@ -1,5 +1,6 @@
 """Many calls at once: none is lost, and no two win what only one may."""
 
+import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -140,3 +141,36 @@ def test_too_many_at_once(tmp_path: Path) -> None:
         app.stop()
     assert [it.HasField("customer") for it in results] == [True]
     assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_too_many_streams(tmp_path: Path) -> None:
+    """Clients that stream cannot take every thread: other calls are served beside them."""
+    app = App(Settings(data_dir=tmp_path, threads=2, **trust()), ["127.0.0.1:0"])
+    app.start()
+    over = threading.Event()
+
+    def items() -> Iterator[pb.UploadCustomersRequest]:
+        yield pb.UploadCustomersRequest(customer=customer())
+        over.wait(SECONDS)
+
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
+            client = Client(channel, "acme")
+            stub = CustomerServiceStub(channel)
+            streams: list[Any] = [
+                stub.UploadCustomers(items(), SECONDS, as_tenant("acme")) for _ in range(2)
+            ]
+            ends: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            for stream in streams:
+                stream.add_done_callback(ends.put)
+            ended = ends.get(timeout=SECONDS)
+            refused = failure(lambda: list(ended))
+            assert client.get(UNKNOWN_ID) == Customer()
+            over.set()
+            results = [list(stream) for stream in streams if stream is not ended]
+    finally:
+        over.set()
+        app.stop()
+    assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert (refused.reason, refused.domain) == ("RATE_LIMITED", "customer.twc")
+    assert [it.HasField("customer") for [it] in results] == [True]

@@ -1,6 +1,8 @@
 """Whatever arrives, the answer is a 4xx in the one shape, and nothing is stored."""
 
 import json
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -8,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.stack import Stack
 from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
 
@@ -54,7 +57,7 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
     "null in texts": (_customer(taxExemptions=[None]), INVALID, "taxExemptions[0]"),
     "null in map": (_customer(attributeGroups={"g": None}), INVALID, 'attributeGroups["g"]'),
     "empty address": (_customer(addresses=[{}]), INVALID, "addresses[0]"),
-    "unknown enum name": (_customer(customer_state="asleep"), MALFORMED, None),
+    "unknown enum name": (_customer(customer_state="asleep"), INVALID, "customer_state"),
     "unknown enum number": (_customer(customer_state=99), INVALID, "customer_state"),
     "unknown level": (
         _customer(accepts_marketing=True, marketing_optin_level=9),
@@ -63,9 +66,10 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
     ),
     "not a timestamp": (
         _customer(marketing_preferences_updated_at="yesterday"),
-        MALFORMED,
-        None,
+        INVALID,
+        "marketing_preferences_updated_at",
     ),
+    "reference of a dot": (_customer(customerRef="."), INVALID, "customerRef"),
     "future birth": (_customer(dob="2999-01-01"), INVALID, "dob"),
     "NUL": (_customer(firstName="a\0b"), INVALID, "firstName"),
     "NUL in a key": (_customer(attributeGroups={"a\0b": {}}), INVALID, 'attributeGroups["a\0b"]'),
@@ -201,11 +205,25 @@ def test_forged_headers(headers: dict[str, str], http: httpx.Client) -> None:
     assert (created.status_code, read.status_code) == (201, 200)
 
 
-def test_grpc_media_type_on_a_rest_path(http: httpx.Client) -> None:
+@pytest.mark.parametrize("media", ["application/grpc", "application/grpc-web"])
+def test_grpc_media_type_on_a_rest_path(media: str, http: httpx.Client) -> None:
     """A read that claims to be gRPC is answered as the REST request that it is."""
-    response = http.get("/customers/none", headers={"content-type": "application/grpc"})
+    created = http.post("/customers", content=_customer(), headers=JSON).json()
+    response = http.get("/customers/search?lastName=eve", headers={"content-type": media})
 
-    assert response.status_code == 204
+    assert response.json() == [created]
+
+
+def test_unknown_transfer_encoding(stack: Stack) -> None:
+    """A transfer encoding that is not served is the caller's error."""
+    with closing(
+        HTTPConnection("127.0.0.1", stack.settings.gateway_port, timeout=10)
+    ) as connection:
+        connection.request("GET", "/api/v2/customers/x", headers={"transfer-encoding": "gzip"})
+        answer = connection.getresponse()
+
+        assert answer.status == 400
+        assert json.load(answer)["details"][0]["reason"] == MALFORMED
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 65, "a,b", "a;b", "*"])
@@ -245,8 +263,29 @@ def test_upload_too_large(http: httpx.Client) -> None:
     many = http.post("/upload-customers", json=items)
 
     assert error_of(large) == Error(413, 3, "REQUEST_TOO_LARGE", [])
-    assert error_of(many) == Error(400, 3, "REQUEST_TOO_LARGE", [])
+    assert error_of(many) == Error(400, 3, INVALID, ["body"])
     assert http.get("/customers/search?lastName=Eve").json() == []
+
+
+def test_every_wrong_type_at_once(http: httpx.Client) -> None:
+    """All members of a wrong type are named at once, in an upload with their index."""
+    bad = {"email": 5, "active": "yes", "addresses": [{"city": 1}, None], "customer_state": "x"}
+    fields = ["email", "active", "addresses[0].city", "addresses[1]", "customer_state"]
+
+    one = http.post("/customers", json=bad)
+    many = http.post("/upload-customers", json=[{"email": EMAIL}, bad])
+
+    assert error_of(one).fields == fields
+    assert error_of(many).fields == [f"[1].{field}" for field in fields]
+
+
+def test_endless_upload(http: httpx.Client) -> None:
+    """An upload of millions of items is refused where it has one too many, and quickly."""
+    response = http.post(
+        "/upload-customers", content=b"[" + b"{}," * 5_000_000 + b"{}]", headers=JSON, timeout=5
+    )
+
+    assert error_of(response) == Error(400, 3, INVALID, ["body"])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,19 @@ def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> 
     assert error_of(response) == FORBIDDEN
 
 
+@pytest.mark.parametrize("authorization", [None, "", "Basic eDp5", "Bearer"])
+def test_identity_comes_first(authorization: str | None, origin: str, tenant: str) -> None:
+    """Without a token nothing is said of a body's type or form, nor of a query."""
+    headers = {"x-twc-tenant": tenant, "content-type": "text/plain"}
+    if authorization is not None:
+        headers["authorization"] = authorization
+
+    posted = httpx.post(f"{origin}/api/v2/customers?x=y", content=b"{", headers=headers)
+    read = httpx.get(f"{origin}/api/v2/customers/x?y=1", headers=headers)
+
+    assert [error_of(posted), error_of(read)] == [UNAUTHENTICATED] * 2
+
+
 def test_two_tokens(origin: str, tenant: str) -> None:
     """Two Authorization headers are refused, be one of them good."""
     good = as_tenant(tenant)["authorization"]

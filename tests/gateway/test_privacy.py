@@ -68,6 +68,9 @@ def _refused(http: httpx.Client) -> Iterator[httpx.Response]:
     yield http.get("/customers/x", headers={"x-twc-tenant": _canary() + "!"})
     yield http.get("/customers/x", headers={"x-twc-tenant": _canary()})
     yield http.get("/customers/x", headers={"authorization": f"Bearer {_canary()}"})
+    yield http.get(
+        "/customers/x", headers={b"authorization": f"Bearer {_canary()}\xff".encode("latin-1")}
+    )
     yield http.get("/customers/x", headers={"authorization": _canary(), "user-agent": _canary()})
 
 

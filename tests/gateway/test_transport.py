@@ -117,11 +117,13 @@ def test_grpc_web(text: bool, origin: str, tenant: str) -> None:  # noqa: FBT001
     assert b"grpc-status:0" in body[5 + size :]
 
 
-def test_cors_of_a_known_origin(origin: str) -> None:
+def test_cors_of_a_known_origin(origin: str, tenant: str) -> None:
     """A page of a configured origin may call with the headers it needs, and read ours."""
     asked = {"origin": ORIGIN, "access-control-request-method": "PUT"}
     preflight = httpx.options(f"{origin}/api/v2/customers", headers=asked)
-    answer = httpx.get(f"{origin}/api/v2/customers/x", headers={"origin": ORIGIN})
+    answer = httpx.get(
+        f"{origin}/api/v2/customers/x", headers=as_tenant(tenant) | {"origin": ORIGIN}
+    )
 
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == ORIGIN

@@ -3,9 +3,10 @@
 import itertools
 
 import pytest
+from twc.customer.v2.customer_pb2 import AttributeGroup
 
 from server.rules import keys
-from server.storage.customers import CustomerStore, Key
+from server.storage.customers import PAGE_BYTES, CustomerStore, Key
 from tests.storage.samples import FULL, find, insert, stamped
 
 # The key of each of FULL's searchable values.
@@ -120,3 +121,30 @@ def test_search_all_long(store: CustomerStore, tenant: str) -> None:
     found = find(store, tenant, wanted)
     assert [it.id for it in found] == [customer.id]
     assert store.get(tenant, Key.ref(name)) == found[0].body
+
+
+def test_page_ends_early_when_it_is_large(store: CustomerStore, tenant: str) -> None:
+    """A page of large customers holds fewer of them, and those that follow are not lost."""
+    note = {f"group-{n}": AttributeGroup(attribute_group="x" * 1000) for n in range(90)}
+    stored = [insert(store, tenant, last_name="Large", attribute_groups=note).id for _ in range(60)]
+    read: list[str] = []
+    pages = 0
+    has_more = True
+    while has_more:
+        found, has_more = store.page(tenant, {"last_name": "large"}, read[-1] if read else "", 1000)
+        assert sum(len(it.body) for it in found) < 2 * PAGE_BYTES
+        read += [it.id for it in found]
+        pages += 1
+
+    assert read == stored
+    assert pages == 2
+
+
+@pytest.mark.parametrize("size", [1, 99, 100, 101, 102, 250])
+def test_page_of_any_size(store: CustomerStore, tenant: str, size: int) -> None:
+    """A page holds as many customers as it is asked for, whatever are read at a time."""
+    for _ in range(250):
+        insert(store, tenant, last_name="Small")
+    found, has_more = store.page(tenant, {"last_name": "small"}, "", size)
+
+    assert (len(found), has_more) == (size, size < 250)

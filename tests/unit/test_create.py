@@ -10,7 +10,7 @@ from server.rules import contact, dates
 from tests import builders
 from tests.unit.steps import fields_of, refused, settled, timestamp
 
-NO_EMAIL = "is required: must be an e-mail address, such as ada@example.com"
+NO_EMAIL = "is required, and must be an e-mail address, such as ada@example.com"
 
 
 def test_defaults() -> None:

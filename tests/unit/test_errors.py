@@ -40,6 +40,7 @@ TABLE = [
     (errors.InvalidTenant("no tenant"), code_pb2.INVALID_ARGUMENT, "INVALID_TENANT"),
     (errors.Unauthenticated("no token"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
     (errors.TenantForbidden("another"), code_pb2.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
+    (errors.Overloaded("uploads"), code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
     (errors.NotFound("id"), code_pb2.NOT_FOUND, "RESOURCE_NOT_FOUND"),
     (
         errors.AlreadyExists([errors.Clash("email", ADA)]),

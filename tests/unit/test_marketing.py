@@ -9,7 +9,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from server.rules import changes
 from tests import builders
-from tests.unit.steps import LATER, settled, stored, timestamp
+from tests.unit.steps import LATER, copy, settled, stored, timestamp
 
 SINGLE, CONFIRMED = Customer.single_opt_in, Customer.confirmed_opt_in
 UNKNOWN = Customer.unknown
@@ -161,4 +161,14 @@ def test_clearing_the_acceptance_is_a_change() -> None:
     customer = _updated(stored(**YES), "accepts_marketing")
 
     assert _preferences(customer) == NO
+    assert customer.marketing_preferences_updated_at == DATED_LATER
+
+
+def test_withdrawal_in_what_was_read_is_dated() -> None:
+    """Consent withdrawn in a customer that was read whole is dated then, not when it was given."""
+    customer = stored(accepts_marketing=True)
+    request = copy(customer)
+    request.accepts_marketing = False
+    changes.update(customer, request, FieldMask(), None, LATER)
+
     assert customer.marketing_preferences_updated_at == DATED_LATER

@@ -15,6 +15,7 @@ REALMS: dict[str, Any] = {
 }
 
 OWN_ISSUER = "DEVELOPMENT=true has an issuer of its own: unset ISSUER and JWKS"
+NO_ADDRESS = "must be an IP address, such as 127.0.0.1 or ::1"
 LOOPBACK = "DEVELOPMENT=true is for this machine alone: BIND to 127.0.0.1"
 BOTH = "ISSUER and JWKS must both hold {tenant}, or neither"
 HTTPS = "JWKS must be an https URL: who can change keys can forge tokens"
@@ -33,8 +34,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "development on all addresses": ({"development": True, "bind": "0.0.0.0"}, LOOPBACK),  # noqa: S104
     "development on all of IPv6": ({"development": True, "bind": "::"}, LOOPBACK),
     "development on a network": ({"development": True, "bind": "192.168.0.1"}, LOOPBACK),
-    "development on a host": ({"development": True, "bind": "localhost.example"}, LOOPBACK),
-    "development on nothing": ({"development": True, "bind": ""}, LOOPBACK),
+    "bind to a name": (KNOWN | {"bind": "localhost"}, NO_ADDRESS),
+    "bind to nothing": (KNOWN | {"bind": ""}, NO_ADDRESS),
     "realms in the issuer alone": (REALMS | {"jwks": KNOWN["jwks"]}, BOTH),
     "realms in the JWKS alone": (REALMS | {"issuer": KNOWN["issuer"]}, BOTH),
     "http": (KNOWN | {"jwks": "http://id.example/jwks"}, HTTPS),
@@ -61,7 +62,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "http realms on this machine": REALMS | {"jwks": "http://localhost/{tenant}/jwks"},
     "development": {"development": True},
     "development by IPv6": {"development": True, "bind": "::1"},
-    "development by name": {"development": True, "bind": "localhost"},
+    "development on IPv6": {"development": True, "bind": "::1"},
     "development elsewhere in the loopback": {"development": True, "bind": "127.1.2.3"},
     "all addresses": KNOWN | {"bind": "0.0.0.0"},  # noqa: S104
     "greatest skew": KNOWN | {"clock_skew_seconds": 60},

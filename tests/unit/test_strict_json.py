@@ -8,20 +8,26 @@ from gateway import strict_json
 SCRIPT = strict_json.script(customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
 LINES = SCRIPT.splitlines()
 
+STATE = (
+    '{is = "enum", names = {state_unspecified = true, disabled = true, invited = true, '
+    'enabled = true, declined = true}, wanted = "disabled, invited, enabled or declined"}'
+)
 CUSTOMER = 'message["twc.customer.v2.Customer"]'
 ADDRESS = 'message["twc.customer.v2.Address"]'
 
 BODIES = {
     "CreateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
-    "UploadCustomers": f'{{is = "list", nulls = true, of = {{is = "object", of = {CUSTOMER}}}}}',
+    "UploadCustomers": (
+        f'{{is = "list", nulls = true, most = 10000, of = {{is = "object", of = {CUSTOMER}}}}}'
+    ),
     "ValidateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
     "UpdateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
     "AddCustomerAddress": f'{{is = "object", of = {ADDRESS}}}',
 }
 
 MEMBERS = {
-    "customerState": '{is = "enum"}',
-    "customer_state": '{is = "enum"}',
+    "customerState": STATE,
+    "customer_state": STATE,
     "defaultAddress": f'{{is = "object", of = {ADDRESS}}}',
     "default_address": f'{{is = "object", of = {ADDRESS}}}',
     "addresses": f'{{is = "list", of = {{is = "object", of = {ADDRESS}}}}}',
@@ -30,7 +36,7 @@ MEMBERS = {
         '{is = "map", of = {is = "object", of = message["twc.customer.v2.AttributeGroup"]}}'
     ),
     "accepts_marketing": '{is = "boolean"}',
-    "createdDate": '{is = "text"}',
+    "createdDate": '{is = "time"}',
 }
 
 

@@ -230,7 +230,11 @@ def test_unknown_names_in_a_mask_are_refused() -> None:
     unknown = ["nickname", "addresses.city", "addresses[0]", "FIRST_NAME", "first name", ""]
 
     assert refusals(lambda: _update(_full(), "first_name", *unknown)) == [
-        Violation("updateMask", f'"{name}" is not a field of a customer') for name in unknown
+        Violation(
+            "updateMask",
+            f'"{name}" is not a field of a customer; name whole fields, such as firstName',
+        )
+        for name in unknown
     ]
 
 
@@ -294,7 +298,7 @@ def test_all_violations_come_at_once() -> None:
     )
 
     assert violations == [
-        Violation("email", f"is required: {contact.NOT_AN_EMAIL}"),
+        Violation("email", f"is required, and {contact.NOT_AN_EMAIL}"),
         Violation("dob", "must not be in the future"),
         Violation("customer_state", "must be disabled, invited, enabled or declined"),
         Violation("taxExemptions[0]", "must not be empty"),

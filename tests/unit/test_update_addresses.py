@@ -225,3 +225,19 @@ def test_101_addresses_are_refused(customer: Customer) -> None:
     assert refusals(lambda: _update(customer, default_address=builders.address(city="Wien"))) == [
         Violation("addresses", "must hold at most 100 addresses")
     ]
+
+
+def test_default_named_by_id_alone(customer: Customer) -> None:
+    """A default address of an id and no more names the stored one, and takes nothing from it."""
+    [_, second] = customer.addresses
+    request = Customer(id=customer.id, default_address=Address(id=second.id))
+
+    assert cities(_put(customer, request)) == ["Rom", "Bern*"]
+
+
+def test_default_taken_from_the_list_in_what_was_read(customer: Customer) -> None:
+    """Where the default was taken from the list, the default address as it was read stays out."""
+    request = copy(customer)
+    del request.addresses[0]
+
+    assert cities(_put(customer, request)) == ["Bern*"]
