@@ -24,6 +24,7 @@ from gateway.config import GatewaySettings
 
 READY_SECONDS = 30
 _POLL_SECONDS = 0.05
+_QUIET_POLLS = 6
 # What a server gets to stop beyond the time its calls get.
 _SLACK_SECONDS = 5
 _PR_SET_PDEATHSIG = 1
@@ -69,7 +70,8 @@ class Stack:
         """Lets running calls end, then stops everything."""
         if self._running("envoy"):
             self._drain()
-        for name in ("server", "envoy"):
+        # Envoy first: who comes late finds no port, rather than no server behind it.
+        for name in ("envoy", "server"):
             if self._running(name):
                 self._stop(self._processes[name])
 
@@ -121,8 +123,19 @@ class Stack:
             self._ask_envoy("POST", "/drain_listeners")
         except OSError:
             return  # Envoy is gone, and its requests with it.
-        active = "http.public.downstream_rq_active"
-        _poll(lambda: not self._stat(active), self.settings.grace_seconds)
+        _poll(self._is_quiet, self.settings.grace_seconds)
+
+    def _is_quiet(self) -> bool:
+        """Tells whether nothing was under way for a while.
+
+        For a moment there may be nothing between two requests of a connection
+        that has not been told yet that it is to close.
+        """
+        for _ in range(_QUIET_POLLS):
+            if self._stat("http.public.downstream_rq_active"):
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
 
     def _stat(self, name: str) -> int | None:
         """A number that Envoy keeps, or None while it does not."""
