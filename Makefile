@@ -50,7 +50,7 @@ wheel: $(VENV)/contract ## Build the wheel of messages and stubs into dist/
 lock: $(VENV)/dev ## Pin the newest versions that pyproject.toml admits
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
-		--no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--no-header --no-annotate \
 		pyproject.toml --output-file constraints.txt
 
 release-contract: $(VENV)/dev build/third_party/google ## Make the contract what later ones must not break
