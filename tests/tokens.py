@@ -52,7 +52,7 @@ def jwks(*issuers: Issuer) -> bytes:
 @functools.cache
 def token_for(tenant: str) -> str:
     """A token of the issuer that `trust` makes a server believe, good for one tenant."""
-    return _issuer().token(tenant=tenant)
+    return trusted_issuer().token(tenant=tenant)
 
 
 @functools.cache
@@ -60,10 +60,11 @@ def trust() -> dict[str, Any]:
     """Settings that make a server believe the tokens of `token_for`."""
     folder = Path(tempfile.mkdtemp(prefix="twc-issuer-"))
     atexit.register(shutil.rmtree, folder)
-    folder.joinpath("jwks.json").write_bytes(jwks(_issuer()))
+    folder.joinpath("jwks.json").write_bytes(jwks(trusted_issuer()))
     return {"issuer": ISSUER, "jwks": str(folder / "jwks.json"), "reflection": True}
 
 
 @functools.cache
-def _issuer() -> Issuer:
+def trusted_issuer() -> Issuer:
+    """The issuer that `trust` makes a server believe."""
     return Issuer()

@@ -12,7 +12,8 @@ from gateway.routes import HttpRoute, http_routes
 from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
-from tests.tokens import Issuer, jwks
+from tests.tokens import Issuer, jwks, trusted_issuer
+from tests.unit.forged import forged_tokens
 
 JSON = {"content-type": "application/json"}
 ROUTES = http_routes(SERVICE)
@@ -50,6 +51,17 @@ def test_identity_comes_first(authorization: str | None, origin: str, tenant: st
     read = httpx.get(f"{origin}/api/v2/customers/x?y=1", headers=headers)
 
     assert [error_of(posted), error_of(read)] == [UNAUTHENTICATED] * 2
+
+
+@pytest.mark.parametrize("name", forged_tokens(Issuer()))
+def test_forged(name: str, http: httpx.Client) -> None:
+    """A token that is not genuine is 401, says why in general terms, and is nowhere repeated."""
+    token = forged_tokens(trusted_issuer())[name]
+    response = http.get("/customers/x", headers={"authorization": f"Bearer {token}".strip()})
+
+    assert error_of(response) == UNAUTHENTICATED
+    assert response.headers["www-authenticate"].startswith('Bearer realm="customer.twc"')
+    assert len(token) < 8 or token not in response.text
 
 
 def test_two_tokens(origin: str, tenant: str) -> None:
