@@ -73,8 +73,8 @@ def _ready(settings: GatewaySettings) -> str:
         buf = buf.relative_to(Path.cwd())
     text = READY + DEVELOPMENT if settings.development else READY
     return text.format(
-        gateway=f"{settings.bind}:{settings.gateway_port}",
-        native=f"{settings.bind}:{settings.grpc_port}",
+        gateway=f"{settings.host}:{settings.gateway_port}",
+        native=settings.native_address,
         data=settings.data_dir,
         buf=shlex.quote(str(buf)),
     )

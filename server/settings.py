@@ -102,10 +102,11 @@ class Settings(BaseSettings):
     @property
     def native_address(self) -> str:
         """Where native gRPC is served, as `host:port`."""
-        return f"{self._host}:{self.grpc_port}"
+        return f"{self.host}:{self.grpc_port}"
 
     @property
-    def _host(self) -> str:
+    def host(self) -> str:
+        """The address of both ports as it stands in a URL."""
         return f"[{self.bind}]" if ":" in self.bind else self.bind
 
     @property
