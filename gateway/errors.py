@@ -6,7 +6,7 @@ from google.rpc import code_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from gateway.routes import BODY_BYTES
-from server.errors import DOMAIN
+from server.errors import CREDENTIALS_REQUIRED, DOMAIN
 from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
@@ -35,7 +35,7 @@ REPLIES = (
         401,
         code_pb2.UNAUTHENTICATED,
         reasons.UNAUTHENTICATED,
-        "the header Authorization is required: Bearer and a token",
+        CREDENTIALS_REQUIRED,
     ),
     Reply(
         501,

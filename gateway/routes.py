@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from server.errors import DOMAIN
+from server.errors import CHALLENGE
 from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 Route = dict[str, Any]
@@ -168,7 +168,7 @@ def _challenge(regex: str, route: HttpRoute) -> Route:
 
     Whether a token is good only the server can tell.
     """
-    header = {"header": {"key": "www-authenticate", "value": f'Bearer realm="{DOMAIN}"'}}
+    header = {"header": {"key": "www-authenticate", "value": CHALLENGE}}
     answer = _answer(401, _match(regex, route.method, [_NO_TOKEN]))
     return answer | {"response_headers_to_add": [header]}
 

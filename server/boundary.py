@@ -19,7 +19,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_status import rpc_status
 
 from server.errors import (
-    DOMAIN,
+    CHALLENGE,
     Internal,
     NoCredentials,
     Overloaded,
@@ -42,6 +42,9 @@ _is_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+# What makes of a call's request, or of its stream of them, what the servicer is given.
+Reader = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class _BrokenOff(Exception):
@@ -74,31 +77,32 @@ def guard(
     guarded = {}
     for method in service.methods:
         behaviour = getattr(servicer, method.name)
+        read = _whole if method.client_streaming else _readable
         if method.client_streaming:
             behaviour = _bounded(behaviour, streams)
         surround = _stream if method.server_streaming else _unary
-        guarded[method.name] = surround(method.name, behaviour, callers)
+        guarded[method.name] = surround(method.name, behaviour, callers, read)
     return SimpleNamespace(**guarded)
 
 
-def _unary(rpc: str, behaviour: Callable[[Any, Call], T], callers: Callers) -> Callable[..., T]:
+def _unary(
+    rpc: str, behaviour: Callable[[Any, Call], T], callers: Callers, read: Reader
+) -> Callable[..., T]:
     def handle(request: Any, context: grpc.ServicerContext) -> T:
         with _Served(rpc, context) as served:
             call = served.admit(callers)
-            return behaviour(_readable(request), call)
+            return behaviour(read(request, context), call)
 
     return handle
 
 
 def _stream(
-    rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers
+    rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
 ) -> Callable[..., Iterator[T]]:
     def handle(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
         with _Served(rpc, context) as served:
             call = served.admit(callers)
-            is_stream = hasattr(request, "__next__")
-            given = _whole(request, context) if is_stream else _readable(request)
-            yield from behaviour(given, call)
+            yield from behaviour(read(request, context), call)
 
     return handle
 
@@ -180,7 +184,7 @@ class _Served:
         return {"request_id": request_id, "tenant": self._tenant, "rpc": self._rpc}
 
 
-def _readable(request: T) -> T:
+def _readable(request: T, _context: grpc.ServicerContext) -> T:
     """Passes a message on; raises what the deserializer put in the place of one."""
     if isinstance(request, ServiceError):
         raise request
@@ -199,7 +203,8 @@ def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
     patience.daemon = True
     patience.start()
     try:
-        yield from map(_readable, requests)
+        for request in requests:
+            yield _readable(request, context)
     finally:
         patience.cancel()
     if is_over or over.wait(_BREAK_SECONDS):
@@ -210,7 +215,7 @@ def _headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
     """What HTTP says of an error in a header: how to authenticate (RFC 6750, section 3)."""
     if not isinstance(error, Unauthenticated):
         return ()
-    challenge = f'Bearer realm="{DOMAIN}"'
+    challenge = CHALLENGE
     if not isinstance(error, NoCredentials):
         challenge += f', error="invalid_token", error_description="{error}"'
     return (("www-authenticate", challenge),)

@@ -8,6 +8,10 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 DOMAIN = "customer.twc"
+
+# How a call without credentials is refused, here and by the gateway (RFC 6750).
+CHALLENGE = f'Bearer realm="{DOMAIN}"'
+CREDENTIALS_REQUIRED = "the header Authorization is required: Bearer and a token"
 CUSTOMER_TYPE = "twc.customer.v2.Customer"
 
 # gRPC peers accept 8 KiB of metadata unless told otherwise, and the details
@@ -99,10 +103,6 @@ class Unavailable(ServiceError):
     """The database cannot serve the call now."""
 
 
-class DeadlineExceeded(ServiceError):
-    """The time that the call had is over."""
-
-
 class Internal(ServiceError):
     """The server failed; the log holds the cause under the request id."""
 
@@ -125,7 +125,6 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
     Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),
     Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
-    DeadlineExceeded: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
     Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),
 }
 

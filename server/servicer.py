@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 from twc.customer.v2 import customer_service_pb2 as pb
@@ -46,24 +47,12 @@ class CustomerServicer:
         return customer
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> Customer:
-        region = self._region(call.tenant)
-
-        def edit(stored: Customer) -> None:
-            now = _now()
-            changes.update(stored, request.customer, request.update_mask, region, now)
-            changes.stamp(stored, now)
-
-        return self._store.change(call.tenant, _key_of(request.customer), edit)
+        edit = partial(changes.update, request=request.customer, mask=request.update_mask)
+        return self._change(call.tenant, _key_of(request.customer), edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> Customer:
-        region = self._region(call.tenant)
-
-        def edit(stored: Customer) -> None:
-            now = _now()
-            changes.add_address(stored, request.address, region, now)
-            changes.stamp(stored, now)
-
-        return self._store.change(call.tenant, Key.id(_required("id", request.id)), edit)
+        edit = partial(changes.add_address, address=request.address)
+        return self._change(call.tenant, Key.id(_required("id", request.id)), edit)
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
         body = self._store.get(call.tenant, Key.id(_required("id", request.id)))
@@ -100,6 +89,17 @@ class CustomerServicer:
         changes.new(customer, self._region(tenant), now)
         changes.stamp(customer, now)
         return customer
+
+    def _change(self, tenant: str, key: Key, edit: Callable[..., None]) -> Customer:
+        """Edits a stored customer by the rules, and returns it as stored."""
+        region = self._region(tenant)
+
+        def unit(stored: Customer) -> None:
+            now = _now()
+            edit(stored, region=region, now=now)
+            changes.stamp(stored, now)
+
+        return self._store.change(tenant, key, unit)
 
     def _store_each(self, tenant: str, outcomes: list[upload.Outcome]) -> list[upload.Outcome]:
         """Stores what is ready; puts in its place what kept it out, if anything did."""

@@ -3,7 +3,13 @@
 import re
 from collections.abc import Iterable
 
-from server.errors import InvalidTenant, NoCredentials, TenantForbidden, Unauthenticated
+from server.errors import (
+    CREDENTIALS_REQUIRED,
+    InvalidTenant,
+    NoCredentials,
+    TenantForbidden,
+    Unauthenticated,
+)
 from server.identity.tokens import TENANT, Verifier
 
 is_tenant = re.compile(TENANT, re.ASCII).fullmatch
@@ -38,7 +44,7 @@ class Callers:
 
 def _token(credentials: list[str]) -> str:
     if not credentials:
-        raise NoCredentials("the header Authorization is required: Bearer and a token")
+        raise NoCredentials(CREDENTIALS_REQUIRED)
     if len(credentials) > 1:
         raise Unauthenticated("the header Authorization must be given once")
     [credential] = credentials

@@ -56,8 +56,7 @@ class Writer:
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Waits until no other process writes, and keeps others from writing meanwhile."""
-        with self._turn.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with self._turn.open("a") as file, _locked(file.fileno()):
             yield
 
     def run(self, unit: Callable[[], T]) -> T:

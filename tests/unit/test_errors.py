@@ -50,7 +50,6 @@ TABLE = [
     (errors.IdMismatch("another id"), code_pb2.FAILED_PRECONDITION, "ID_MISMATCH"),
     (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
     (errors.Unavailable("no database"), code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
-    (errors.DeadlineExceeded("too late"), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     (errors.Internal(), code_pb2.INTERNAL, "INTERNAL_ERROR"),
 ]
 
