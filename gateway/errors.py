@@ -6,15 +6,19 @@ from google.rpc import code_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from gateway.routes import BODY_BYTES
-from server.errors import CREDENTIALS_REQUIRED, DOMAIN
+from server.errors import CREDENTIALS_REQUIRED, DOMAIN, RETRY_SECONDS
 from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+_RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 # What Envoy itself says; of a bad request that helps the caller, of the
 # server it is not for callers.
 _ENVOYS_WORDS = "the request is malformed: %LOCAL_REPLY_BODY%"
+
+# What the service could not take for now.
+_FOR_NOW = (code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE)
 
 
 class Reply(NamedTuple):
@@ -114,11 +118,17 @@ def _violation() -> dict[str, Any]:
 def _mapper(reply: Reply) -> dict[str, Any]:
     status = {"default_value": reply.status, "runtime_key": "none"}
     comparison = {"op": "GE" if reply.and_above else "EQ", "value": status}
-    body = {"code": reply.code, "message": reply.message, "details": [_info(reply.reason)]}
+    details = [_info(reply.reason)]
+    body = {"code": reply.code, "message": reply.message, "details": details}
     mapper: dict[str, Any] = {
         "filter": {"status_code_filter": {"comparison": comparison}},
         "body_format_override": {"json_format": body},
     }
+    if reply.code in _FOR_NOW:
+        details.append({"@type": _RETRY_INFO, "retryDelay": f"{RETRY_SECONDS}s"})
+        header = {"key": "retry-after", "value": str(RETRY_SECONDS)}
+        once = {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        mapper["headers_to_add"] = [once]
     return mapper | {"status_code": reply.becomes} if reply.becomes else mapper
 
 

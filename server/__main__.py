@@ -13,13 +13,16 @@ from server.app import App, open_database
 from server.identity.callers import is_tenant
 from server.identity.development import DevelopmentIssuer
 from server.settings import Settings
-from server.storage.migrate import SchemaMismatchError
+from server.storage.database import CannotServeError
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(settings: Settings, addresses: Sequence[str]) -> None:
-    """Serves on addresses until a signal comes and running calls have ended."""
+    """Serves on addresses until a signal comes and running calls have ended.
+
+    Raises CannotServeError.
+    """
     log.configure(settings.log_level)
     # Blocked in every thread that starts from here, so that this one can wait
     # for them: a handler might run in a thread that wakes nobody.
@@ -28,21 +31,19 @@ def serve(settings: Settings, addresses: Sequence[str]) -> None:
         app = App(settings, addresses or [settings.native_address])
     except OSError as error:
         sys.exit(str(error))
-    try:
-        app.start()
-    except SchemaMismatchError as error:
-        sys.exit(str(error))
+    app.start()
     signal.sigwait(_STOP)
     app.stop()
 
 
 def migrate(settings: Settings) -> None:
-    """Brings the database to the newest version, and says what that took."""
+    """Brings the database to the newest version, and says what that took.
+
+    Raises CannotServeError.
+    """
     database = open_database(settings)
     try:
         taken = database.migrate()
-    except SchemaMismatchError as error:
-        sys.exit(str(error))
     finally:
         database.shut_down()
     print(f"migrated: {', '.join(taken)}" if taken else "the database is up to date")  # noqa: T201
@@ -77,7 +78,10 @@ def main() -> None:
         settings = Settings()
     except ValidationError as error:
         sys.exit(explain(error))
-    args.run(settings, args)
+    try:
+        args.run(settings, args)
+    except CannotServeError as error:
+        sys.exit(str(error))
 
 
 def explain(error: ValidationError) -> str:

@@ -21,6 +21,8 @@ from server.servicer import CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore
 from server.storage.database import Database
+from server.storage.postgres import Postgres
+from server.storage.sqlite import Sqlite
 from server.upload import MAX_BYTES
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
@@ -68,7 +70,7 @@ class App:
         self.ports = [_bind(self._server, address, credentials) for address in addresses]
 
     def start(self) -> None:
-        """Opens the database and serves. Raises SchemaMismatchError."""
+        """Opens the database and serves. Raises CannotServeError."""
         self._database.prepare()
         self._server.start()
         for service in ("", SERVICE.full_name):
@@ -84,8 +86,15 @@ class App:
 
 def open_database(settings: Settings) -> Database:
     """The database that is set. Raises OSError if its folder cannot be made."""
+    if settings.database_url:
+        return Postgres(
+            settings.database_url,
+            settings.database_pool_size,
+            settings.database_timeout_seconds,
+            settings.database_wait_seconds,
+        )
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Database(settings.data_dir / "customers.db")
+    return Sqlite(settings.data_dir / "customers.db")
 
 
 def callers_of(settings: Settings) -> Callers:

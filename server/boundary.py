@@ -20,11 +20,13 @@ from grpc_status import rpc_status
 
 from server.errors import (
     CHALLENGE,
+    RETRY_SECONDS,
     Internal,
     NoCredentials,
     Overloaded,
     ServiceError,
     Unauthenticated,
+    Unavailable,
     to_status,
 )
 from server.identity.callers import Callers
@@ -212,7 +214,12 @@ def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
 
 
 def _headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
-    """What HTTP says of an error in a header: how to authenticate (RFC 6750, section 3)."""
+    """What HTTP says of an error in a header: how to authenticate, and when to try again.
+
+    RFC 6750, section 3, and RFC 9110, section 10.2.3.
+    """
+    if isinstance(error, (Overloaded, Unavailable)):
+        return (("retry-after", str(RETRY_SECONDS)),)
     if not isinstance(error, Unauthenticated):
         return ()
     challenge = CHALLENGE

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
@@ -12,6 +13,10 @@ DOMAIN = "customer.twc"
 # How a call without credentials is refused, here and by the gateway (RFC 6750).
 CHALLENGE = f'Bearer realm="{DOMAIN}"'
 CREDENTIALS_REQUIRED = "the header Authorization is required: Bearer and a token"
+
+# When a call may be repeated that the service could not take for now.
+RETRY_SECONDS = 1
+
 CUSTOMER_TYPE = "twc.customer.v2.Customer"
 
 # gRPC peers accept 8 KiB of metadata unless told otherwise, and the details
@@ -158,6 +163,9 @@ def _details(error: ServiceError, reason: str) -> Iterator[Message]:
             yield error_details_pb2.ResourceInfo(
                 resource_type=CUSTOMER_TYPE, description=str(error)
             )
+        case Overloaded() | Unavailable():
+            yield info
+            yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
         case _:
             yield info
 

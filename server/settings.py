@@ -27,7 +27,25 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
-    data_dir: Path = Field(Path("data"), description="Folder of the database.")
+    data_dir: Path = Field(Path("data"), description="Folder of the SQLite database.")
+    database_url: str | None = Field(
+        None,
+        repr=False,
+        description="PostgreSQL in the place of SQLite: `postgresql://user@host:5432/customers`.",
+    )
+    database_pool_size: int = Field(
+        16, ge=1, le=1000, description="Connections that a server has to PostgreSQL at most."
+    )
+    database_timeout_seconds: float = Field(
+        4,
+        gt=0,
+        le=300,
+        description="Time that PostgreSQL has for a read; a write has three times, an upload "
+        "twelve times as long.",
+    )
+    database_wait_seconds: float = Field(
+        30, ge=0, le=3600, description="Time that a start waits for PostgreSQL."
+    )
     bind: str = Field("127.0.0.1", description="IP address that both ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
     threads: int = Field(16, ge=1, le=256, description="RPCs that run at the same time.")
@@ -98,6 +116,13 @@ class Settings(BaseSettings):
             return str(ipaddress.ip_address(address))
         except ValueError:
             raise ValueError("must be an IP address, such as 127.0.0.1 or ::1") from None
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be like postgresql://user:password@host:5432/customers")
+        return url
 
     @property
     def native_address(self) -> str:

@@ -1,8 +1,12 @@
 """What every test may ask for."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
+
+from tests.backends import Backend, PostgresBackend, SqliteBackend
+from tests.postgres import Server, serving
 
 _numbers = itertools.count(1)
 
@@ -11,3 +15,18 @@ _numbers = itertools.count(1)
 def tenant() -> str:
     """A tenant that no other test uses, so that tests share a server or a database."""
     return f"tenant-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The PostgreSQL server that the tests share, each with databases of its own."""
+    with serving(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each kind of database that the service runs on."""
+    if request.param == "sqlite":
+        return SqliteBackend()
+    return PostgresBackend(request.getfixturevalue("postgres"))

@@ -6,8 +6,8 @@ import unicodedata
 import idna
 
 # A B-tree key of PostgreSQL holds at most about 2,700 bytes, and several keys
-# stand side by side. A longer text is compared by its digest, which begins
-# with a character that no valid text holds.
+# stand side by side; nor does a text of its hold NUL. What does not fit is
+# compared by its digest, which begins with a character that no valid text holds.
 MAX_KEY_BYTES = 512
 _DIGEST_MARK = "\x02"
 
@@ -15,7 +15,8 @@ _DIGEST_MARK = "\x02"
 def exact_key(text: str) -> str:
     """The key of a text that is compared exactly."""
     encoded = text.encode()
-    if len(encoded) <= MAX_KEY_BYTES and not text.startswith(_DIGEST_MARK):
+    fits = len(encoded) <= MAX_KEY_BYTES and "\0" not in text
+    if fits and not text.startswith(_DIGEST_MARK):
         return text
     return _DIGEST_MARK + hashlib.sha256(encoded).hexdigest()
 

@@ -1,20 +1,23 @@
 """Customers in the database: stored, read, searched, changed and deleted, by tenant."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
-import peewee
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import AlreadyExists, Clash, IdMismatch, NotFound
+from server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
 from server.rules import keys
-from server.storage.database import Database
+from server.storage.database import Database, UniqueViolationError
 from server.storage.statements import Statements
 
 # What a page may have before it ends early, and the rows that are read at a
 # time: one more than the page that is asked for by default.
 PAGE_BYTES = 4 * 1024 * 1024
 CHUNK = 101
+
+# How often a write is tried while what it clashes with comes and goes.
+_TRIES = 5
+_CONTENDED = "others change the same values all the time; try again"
 
 
 class Key(NamedTuple):
@@ -92,31 +95,41 @@ class CustomerStore:
 
     def insert(self, tenant: str, customer: Customer) -> None:
         """Stores a new customer. Raises AlreadyExists."""
-        self._database.write(lambda: self._insert(tenant, customer))
+        for _ in range(_TRIES):
+            if self._database.write_one(self._sql.insert, _new_row(tenant, customer)):
+                return
+            self._refuse_clashing(tenant, customer)
+            if self._is_stored(tenant, customer):
+                return
+        raise Unavailable(_CONTENDED)
 
-    def insert_each(self, tenant: str, customers: Iterable[Customer]) -> list[AlreadyExists | None]:
+    def insert_each(self, tenant: str, customers: Sequence[Customer]) -> list[AlreadyExists | None]:
         """Stores new customers in one transaction; returns what kept each out, or None."""
-        return self._database.write(
-            lambda: [self._insert_or_say(tenant, customer) for customer in customers]
-        )
+        rows = [_new_row(tenant, customer) for customer in customers]
+        places = {customer.id: place for place, customer in enumerate(customers)}
+
+        def unit() -> list[AlreadyExists | None]:
+            stored = self._database.run_each(self._sql.insert, rows)
+            return [
+                None if stored[place] else self._kept_out(tenant, customer, places)
+                for place, customer in enumerate(customers)
+            ]
+
+        return self._database.write(unit, bulk=True)
 
     def change(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> Customer:
         """Lets `edit` change the customer that a key finds, and returns it as stored.
 
-        No other write comes between reading and storing. Raises NotFound,
-        AlreadyExists, and what `edit` raises; then nothing is changed.
+        No other write comes between reading and storing. `edit` may run
+        several times, on a copy each. Raises NotFound, AlreadyExists, and what
+        `edit` raises; then nothing is changed.
         """
-
-        def unit() -> Customer:
-            body = self.get(tenant, key)
-            if body is None:
-                raise NotFound(key.field)
-            customer = Customer.FromString(body)
-            edit(customer)
-            self._update(tenant, customer)
-            return customer
-
-        return self._database.write(unit)
+        for _ in range(_TRIES):
+            try:
+                return self._database.write(lambda: self._edited(tenant, key, edit))
+            except _Clashing as clashing:
+                self._refuse_clashing(tenant, clashing.customer)
+        raise Unavailable(_CONTENDED)
 
     def delete(self, tenant: str, key: Key, now: int, only_id: str | None = None) -> None:
         """Marks the customer that a key finds, if there is one, as deleted at a time.
@@ -124,45 +137,67 @@ class CustomerStore:
         `now` is in milliseconds since the Unix epoch. Raises IdMismatch if
         `only_id` is given and is not its id.
         """
+        if only_id is None:
+            self._database.write_one(self._sql.delete[key.field], (now, tenant, _exact(key)))
+            return
+        parameters = (now, tenant, _exact(key), only_id)
+        deleted = self._database.write_one(self._sql.delete_only[key.field], parameters)
+        if not deleted and self.get(tenant, key) is not None:
+            raise IdMismatch(f"the customer with this {key.field} has another id")
 
-        def unit() -> None:
-            for (customer_id,) in self._database.rows(
-                self._sql.id_by[key.field], (tenant, _exact(key))
-            ):
-                if only_id is not None and only_id != customer_id:
-                    raise IdMismatch(f"the customer with this {key.field} has another id")
-                self._database.execute_sql(self._sql.delete, (now, tenant, customer_id))
-
-        self._database.write(unit)
-
-    def _insert_or_say(self, tenant: str, customer: Customer) -> AlreadyExists | None:
-        try:
-            with self._database.savepoint():
-                self._insert(tenant, customer)
-        except AlreadyExists as clash:
-            return clash
-        return None
-
-    def _insert(self, tenant: str, customer: Customer) -> None:
-        created = customer.created_date.ToMilliseconds()
-        parameters = (tenant, customer.id, *_keys(customer), created, *_content(customer))
-        self._store(tenant, customer, self._sql.insert, parameters)
-
-    def _update(self, tenant: str, customer: Customer) -> None:
+    def _edited(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> Customer:
+        """Changes a customer as part of a unit of work. Raises _Clashing, which undoes that."""
+        rows = self._database.rows(self._sql.body_to_change[key.field], (tenant, _exact(key)))
+        if not rows:
+            raise NotFound(key.field)
+        customer = Customer.FromString(rows[0][0])
+        edit(customer)
         parameters = (*_keys(customer), *_content(customer), tenant, customer.id)
-        self._store(tenant, customer, self._sql.update, parameters)
-
-    def _store(
-        self, tenant: str, customer: Customer, sql: str, parameters: tuple[Any, ...]
-    ) -> None:
-        """Runs a statement whose unique indexes decide; on a clash finds out whose values."""
         try:
-            self._database.execute_sql(sql, parameters)
-        except peewee.IntegrityError as error:
+            self._database.run(self._sql.update, parameters)
+        except UniqueViolationError as error:
+            raise _Clashing(customer) from error
+        return customer
+
+    def _refuse_clashing(self, tenant: str, customer: Customer) -> None:
+        """Raises AlreadyExists, unless what a customer clashed with is gone in the meantime."""
+        if clashes := self.clashes(tenant, customer):
+            raise AlreadyExists(clashes)
+
+    def _is_stored(self, tenant: str, customer: Customer) -> bool:
+        """Tells whether a new customer is there already: its insertion may run twice."""
+        return self.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
+
+    def _kept_out(
+        self, tenant: str, customer: Customer, places: Mapping[str, int]
+    ) -> AlreadyExists | None:
+        """Finds out what kept a customer out of a list; stores it if that is gone by now.
+
+        What comes after it in the list was stored since, and did not.
+        """
+        mine = places[customer.id]
+        for _ in range(_TRIES):
             clashes = self.clashes(tenant, customer)
-            if not clashes:
-                raise
-            raise AlreadyExists(clashes) from error
+            if earlier := [clash for clash in clashes if places.get(clash.customer_id, -1) < mine]:
+                return AlreadyExists(earlier)
+            if self._is_stored(tenant, customer):
+                return None
+            if self._database.run(self._sql.insert, _new_row(tenant, customer)):
+                return None
+        raise Unavailable(_CONTENDED)
+
+
+class _Clashing(Exception):
+    """A change that unique values of other customers do not admit."""
+
+    def __init__(self, customer: Customer) -> None:
+        super().__init__()
+        self.customer = customer
+
+
+def _new_row(tenant: str, customer: Customer) -> tuple[Any, ...]:
+    created = customer.created_date.ToMilliseconds()
+    return (tenant, customer.id, *_keys(customer), created, *_content(customer))
 
 
 def _exact(key: Key) -> str:

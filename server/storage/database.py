@@ -1,87 +1,85 @@
-"""The SQLite database: its connections, and how it is read and written."""
+"""What the store asks of a database, whichever it is."""
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import peewee
 
-from server.errors import Unavailable
-from server.storage.migrate import ensure_current, migrate
-from server.storage.writer import Writer
-
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Parameters = Sequence[object]
 
-BUSY_MILLISECONDS = 5000
-
-_PRAGMAS = {
-    "journal_mode": "wal",
-    # An acknowledged write survives the loss of power.
-    "synchronous": "full",
-    "busy_timeout": BUSY_MILLISECONDS,
-    "cache_size": -64 * 1024,
-}
+AWAY = "the database cannot be reached now; try again"
 
 
-class Database(peewee.SqliteDatabase):
-    """A SQLite file, with a connection per thread that reads and one thread that writes."""
+class CannotServeError(Exception):
+    """The database cannot be served; the message says why and what to do, to who runs it."""
 
-    def __init__(self, path: Path) -> None:
-        self._connections: list[sqlite3.Connection] = []
-        self._is_shut = False
-        super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
-        self._writer = Writer(self, path)
 
-    def _connect(self) -> sqlite3.Connection:
-        if self._is_shut:
-            raise peewee.OperationalError("shut down")
-        connection: sqlite3.Connection = super()._connect()  # type: ignore[misc] # untyped in peewee
-        self._connections.append(connection)
-        return connection
+class UniqueViolationError(Exception):
+    """A statement would give two live customers what only one may have."""
 
+
+class Database(ABC):
+    """A database of customers. Beside this class, a backend is one of Peewee's databases."""
+
+    # Peewee's: whether rows can be locked while they are read, and what writes its SQL.
+    for_update: bool
+    get_sql_context: Callable[[], Any]
+
+    @abstractmethod
     def prepare(self) -> None:
-        """Starts the writing thread, on a database of the version that this server serves.
+        """Makes it ready to be served, an empty one with the newest schema.
 
-        An empty database becomes one. Raises SchemaMismatchError.
+        Raises CannotServeError.
         """
-        with self._writer.turn():
-            ensure_current(self)
-        self._writer.start()
 
+    @abstractmethod
     def migrate(self) -> list[str]:
-        """Brings the database to the newest version; returns the migrations that it took.
+        """Brings it to the newest version; returns the migrations that it took.
 
-        Of several processes at once, one does. Raises SchemaMismatchError.
+        Of several processes at once, one does. Raises CannotServeError.
         """
-        with self._writer.turn():
-            return migrate(self)
 
+    @abstractmethod
     def shut_down(self) -> None:
         """Ends the writes that have begun, then closes every connection."""
-        self._writer.stop()
-        self._is_shut = True
-        for connection in self._connections:
-            connection.close()
+
+    @abstractmethod
+    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
+        """Runs a compiled query, within a unit of work as part of that. Raises Unavailable."""
+
+    @abstractmethod
+    def run(self, sql: str, parameters: Parameters) -> int:
+        """Runs a compiled statement as part of a unit of work; returns how many rows it wrote.
+
+        Raises UniqueViolationError; then the unit must end with an error.
+        """
+
+    @abstractmethod
+    def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        """Runs a compiled statement for each row of parameters, in order, as `run` does."""
+
+    @abstractmethod
+    def write(self, unit: Callable[[], T], *, bulk: bool = False) -> T:
+        """Runs a unit of work in a transaction and returns its result once that is on disk.
+
+        What the unit raises undoes what it wrote, and is raised here. It may
+        run several times before it is committed. One in `bulk` has the time
+        of an upload, and must do no harm if it runs again after it was
+        committed. Raises Unavailable if the database cannot commit.
+        """
+
+    @abstractmethod
+    def write_one(self, sql: str, parameters: Parameters) -> int:
+        """Runs a compiled statement as a unit of work of its own; returns how many rows it wrote.
+
+        It may run again after it was committed, and must do no harm then.
+        Raises Unavailable if the database cannot commit.
+        """
 
     def compile(self, statement: peewee.Node) -> str:
         """The SQL of a statement; its values become parameters in the order they stand."""
         sql, _ = self.get_sql_context().sql(statement).query()
         return str(sql)
-
-    def rows(self, sql: str, parameters: Sequence[object]) -> list[Row]:
-        """Runs a compiled query on the thread's own connection. Raises Unavailable."""
-        try:
-            rows: list[Row] = self.execute_sql(sql, parameters).fetchall()
-        except peewee.OperationalError as error:
-            raise Unavailable("the database cannot be read now; try again") from error
-        return rows
-
-    def write(self, unit: Callable[[], T]) -> T:
-        """Runs a unit of work in a transaction and returns its result once that is on disk.
-
-        What the unit raises undoes what it wrote, and is raised here. Raises
-        Unavailable if the database cannot commit.
-        """
-        return self._writer.run(unit)

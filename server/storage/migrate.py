@@ -10,11 +10,13 @@ from pathlib import Path
 import peewee
 from playhouse.migrations import Runner
 
+from server.storage.database import CannotServeError
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 COMMAND = "make migrate (or python -m server migrate)"
 
 
-class SchemaMismatchError(Exception):
+class SchemaMismatchError(CannotServeError):
     """The database is not of the version that this server serves; the message says what to do."""
 
 
@@ -26,6 +28,11 @@ def migrate(database: peewee.Database) -> list[str]:
     runner = _runner(database)
     _refuse_newer(runner)
     return list(runner.up())
+
+
+def is_current(database: peewee.Database) -> bool:
+    """Tells whether a database is of the version that this server serves."""
+    return all(migration.applied and migration.path for migration in _runner(database).status())
 
 
 def ensure_current(database: peewee.Database) -> None:

@@ -6,11 +6,15 @@ when it runs: by position, in the order of the SQL.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from server.storage.database import Database
 from server.storage.schema import UNIQUE, Column, CustomerRow
 
 TEXT, NUMBER, BYTES = "", 0, b""
+
+# A query of Peewee's, which leaves their types open.
+Query = Any
 
 _row = CustomerRow
 _LIVE = _row.deleted_at.is_null()
@@ -36,11 +40,17 @@ class Statements:
     """The compiled SQL of every statement on customers; comments give the parameters."""
 
     def __init__(self, database: Database) -> None:
+        self._locks = database.for_update
         self._compile = database.compile
         # tenant, value
-        self.body_by = {name: self._one(column, _row.body) for name, column in _BY.items()}
-        self.id_by = {name: self._one(column, _row.id) for name, column in _BY.items()}
-        self.owner = {name: self._one(column, _row.id) for name, column in UNIQUE.items()}
+        self.body_by = {
+            name: self._compile(_one(column, _row.body)) for name, column in _BY.items()
+        }
+        self.body_to_change = {
+            name: self._compile(self._locked(_one(column, _row.body)))
+            for name, column in _BY.items()
+        }
+        self.owner = {name: self._compile(_one(column, _row.id)) for name, column in UNIQUE.items()}
         # tenant, id, the keys, created_at, modified_at, body
         self.insert = self._compile(
             _row.insert(
@@ -52,7 +62,7 @@ class Statements:
                     _row.modified_at: NUMBER,
                     _row.body: BYTES,
                 }
-            )
+            ).on_conflict(action="nothing")
         )
         # the keys, modified_at, body, tenant, id
         self.update = self._compile(
@@ -60,10 +70,12 @@ class Statements:
                 _row.tenant == TEXT, _row.id == TEXT
             )
         )
-        # deleted_at, tenant, id
-        self.delete = self._compile(
-            _row.update({_row.deleted_at: NUMBER}).where(_row.tenant == TEXT, _row.id == TEXT)
-        )
+        # deleted_at, tenant, value, and the id if that is to be it
+        self.delete = {name: self._compile(_delete(column)) for name, column in _BY.items()}
+        self.delete_only = {
+            name: self._compile(_delete(column).where(_row.id == TEXT))
+            for name, column in _BY.items()
+        }
         self._searches: dict[tuple[str, ...], str] = {}
 
     def search(self, names: Iterable[str]) -> str:
@@ -79,5 +91,14 @@ class Statements:
             )
         return self._searches[chosen]
 
-    def _one(self, column: Column, result: Column) -> str:
-        return self._compile(_row.select(result).where(_row.tenant == TEXT, column == TEXT, _LIVE))
+    def _locked(self, query: Query) -> Query:
+        """Keeps others from changing what a query reads, where the database locks rows."""
+        return query.for_update() if self._locks else query
+
+
+def _one(column: Column, result: Column) -> Query:
+    return _row.select(result).where(_row.tenant == TEXT, column == TEXT, _LIVE)
+
+
+def _delete(column: Column) -> Query:
+    return _row.update({_row.deleted_at: NUMBER}).where(_row.tenant == TEXT, column == TEXT, _LIVE)

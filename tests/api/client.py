@@ -121,6 +121,8 @@ class Failure(NamedTuple):
     fields: dict[str, str]
     # Each ResourceInfo's type and name
     resources: list[tuple[str, str]]
+    # RetryInfo's delay, in seconds
+    retry: float | None = None
 
 
 def failure(act: Callable[[], object]) -> Failure:
@@ -134,11 +136,12 @@ def read_failure(error: grpc.RpcError) -> Failure:
     """Reads an error and the `google.rpc.Status` that comes with it."""
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
+    retry_info = error_details_pb2.RetryInfo()
     resources = []
     status = rpc_status.from_call(cast("grpc.Call", error))
     for detail in status.details if status else ():
         resource = error_details_pb2.ResourceInfo()
-        assert any(detail.Unpack(kind) for kind in (info, bad_request, resource))
+        assert any(detail.Unpack(kind) for kind in (info, bad_request, resource, retry_info))
         if resource.resource_type:
             resources.append((resource.resource_type, resource.resource_name))
     return Failure(
@@ -149,6 +152,7 @@ def read_failure(error: grpc.RpcError) -> Failure:
         dict(info.metadata),
         {it.field: it.description for it in bad_request.field_violations},
         resources,
+        retry_info.retry_delay.ToTimedelta().total_seconds() or None,
     )
 
 

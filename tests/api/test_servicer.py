@@ -17,7 +17,7 @@ from server.boundary import guard
 from server.servicer import CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore, Key
-from server.storage.database import Database
+from server.storage.sqlite import Sqlite
 from tests.api.client import SECONDS, SERVICE, as_tenant
 from tests.api.samples import UNKNOWN_ID
 from tests.builders import customer
@@ -83,7 +83,7 @@ def _headers(running: Any, code: grpc.StatusCode) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CustomerStore]:
     """The store behind the servicer."""
-    database = Database(tmp_path_factory.mktemp("servicer") / "customers.db")
+    database = Sqlite(tmp_path_factory.mktemp("servicer") / "customers.db")
     database.prepare()
     yield CustomerStore(database)
     database.shut_down()

@@ -26,6 +26,9 @@ def error_of(response: httpx.Response) -> Error:
     assert info["domain"] == "customer.twc"
     violations = _detail(body, "google.rpc.BadRequest").get("fieldViolations", [])
     assert all(violation["description"] for violation in violations)
+    if response.status_code in (429, 503):
+        assert _detail(body, "google.rpc.RetryInfo")["retryDelay"] == "1s"
+        assert response.headers["retry-after"] == "1"
     fields = [violation["field"] for violation in violations]
     return Error(response.status_code, body["code"], info["reason"], fields)
 

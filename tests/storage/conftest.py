@@ -1,24 +1,30 @@
-"""The backends that every test of this folder must pass on."""
+"""The databases that the tests of this folder run on: each backend, or SQLite for its own tests."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from server.app import open_database
+from server.settings import Settings
 from server.storage.customers import CustomerStore
 from server.storage.database import Database
+from server.storage.sqlite import Sqlite
+from tests.backends import Backend
+from tests.tokens import trust
 
-_BACKENDS: dict[str, Callable[[Path], Database]] = {
-    "sqlite": lambda folder: Database(folder / "customers.db"),
-}
+Opener = Callable[[], Database]
 
 
-@pytest.fixture(scope="session", params=_BACKENDS)
-def database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
+def _opener(backend: Backend, folder: Path) -> Opener:
+    settings = Settings(**backend.settings(folder), **trust())
+    return lambda: open_database(settings)
+
+
+@pytest.fixture(scope="session")
+def database(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database that the tests share; each keeps to its own tenant."""
-    database = _BACKENDS[request.param](tmp_path_factory.mktemp("storage"))
+    database = _opener(backend, tmp_path_factory.mktemp("storage"))()
     database.prepare()
     yield database
     database.shut_down()
@@ -31,21 +37,27 @@ def store(database: Database) -> CustomerStore:
 
 
 @pytest.fixture
+def opener(backend: Backend, tmp_path: Path) -> Opener:
+    """Opens a database for one test alone, the same each time, which is empty at first."""
+    return _opener(backend, tmp_path)
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Where the database of one test is."""
+    """Where the SQLite database of one test is."""
     return tmp_path / "customers.db"
 
 
 @pytest.fixture
-def own(path: Path) -> Iterator[Database]:
-    """A database for one test alone."""
-    database = Database(path)
+def own(path: Path) -> Iterator[Sqlite]:
+    """A SQLite database for one test alone."""
+    database = Sqlite(path)
     database.prepare()
     yield database
     database.shut_down()
 
 
 @pytest.fixture
-def keeper(own: Database) -> CustomerStore:
-    """A store on the test's own database."""
+def keeper(own: Sqlite) -> CustomerStore:
+    """A store on the test's own SQLite database."""
     return CustomerStore(own)

@@ -9,23 +9,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from server.storage.database import Database
+from server.storage.sqlite import Sqlite
 
 SECONDS = 10
 
 
-def set_pragma(database: Database, pragma: str) -> None:
+def set_pragma(database: Sqlite, pragma: str) -> None:
     """Sets a pragma of the connection that writes."""
     database.write(lambda: database.rows(f"PRAGMA {pragma}", ()))
 
 
-def connection_of(database: Database) -> sqlite3.Connection:
+def connection_of(database: Sqlite) -> sqlite3.Connection:
     """The connection of the thread that asks."""
     connection: sqlite3.Connection = database.connection()
     return connection
 
 
-def together(database: Database, calls: Sequence[Callable[[], object]]) -> list[Future[object]]:
+def together(database: Sqlite, calls: Sequence[Callable[[], object]]) -> list[Future[object]]:
     """Has calls that write form one group: they gather, in order, while another write lasts."""
     gate, held = threading.Event(), threading.Event()
 

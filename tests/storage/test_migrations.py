@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import peewee
 import pytest
 from playhouse.schema_diff import diff_models
 
@@ -18,6 +19,8 @@ from server.storage.customers import CustomerStore, Key
 from server.storage.database import Database
 from server.storage.migrate import MIGRATIONS, SchemaMismatchError
 from server.storage.schema import TABLES
+from tests.backends import Backend
+from tests.storage.conftest import Opener
 from tests.storage.samples import insert
 from tests.tokens import trust
 
@@ -32,12 +35,6 @@ def up(migrator, db):
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where a database may be made."""
-    return tmp_path / "customers.db"
-
-
-@pytest.fixture
 def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes this server one that has a migration more."""
     folder = tmp_path / "migrations"
@@ -46,85 +43,92 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrate, "MIGRATIONS", folder)
 
 
-def test_empty_database_becomes_current(path: Path) -> None:
+@contextmanager
+def prepared(opener: Opener) -> Iterator[Database]:
+    """The test's database, as a server opens it."""
+    database = opener()
+    try:
+        database.prepare()
+        yield database
+    finally:
+        database.shut_down()
+
+
+def test_empty_database_becomes_current(opener: Opener) -> None:
     """A server makes an empty database what the schema says, table, columns and indexes."""
-    database = Database(path)
-    database.prepare()
-    with database.bind_ctx(TABLES):
-        difference = diff_models(database, TABLES)
-    database.shut_down()
+    with prepared(opener) as database:
+        assert isinstance(database, peewee.Database)
+        difference = database.write(lambda: _difference(database))
 
     assert not difference
 
 
+def _difference(database: peewee.Database) -> object:
+    with database.bind_ctx(TABLES):
+        return diff_models(database, TABLES)
+
+
 @pytest.mark.usefixtures("next_version")
-def test_migration_keeps_data(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migration_keeps_data(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that the first migration made is upgraded with all that is in it."""
     with monkeypatch.context() as first_version:
         first_version.setattr(migrate, "MIGRATIONS", MIGRATIONS)
-        database = Database(path)
-        database.prepare()
-        customer = insert(CustomerStore(database), "acme", email="ada@example.com")
-        database.shut_down()
+        with prepared(opener) as first:
+            customer = insert(CustomerStore(first), "acme", email="ada@example.com")
 
-    database = Database(path)
-    taken = database.migrate()
-    database.prepare()
-    kept = CustomerStore(database).get("acme", Key.id(customer.id))
-    database.shut_down()
+    migrating = opener()
+    taken = migrating.migrate()
+    migrating.shut_down()
+    with prepared(opener) as database:
+        kept = CustomerStore(database).get("acme", Key.id(customer.id))
+        notes = database.rows("SELECT note FROM customer", ())
 
     assert taken == ["0002_next"]
     assert kept == customer.SerializeToString()
-    with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT note FROM customer").fetchall() == [(None,)]
+    assert notes == [(None,)]
 
 
-def test_older_database_is_refused(path: Path, request: pytest.FixtureRequest) -> None:
+def test_older_database_is_refused(opener: Opener, request: pytest.FixtureRequest) -> None:
     """A server does not serve an older database, and names the command that upgrades it."""
-    first = Database(path)
-    first.prepare()
-    first.shut_down()
+    with prepared(opener):
+        pass
     request.getfixturevalue("next_version")
 
-    database = Database(path)
-    with pytest.raises(SchemaMismatchError, match=r"0002_next missing.*make migrate"):
-        database.prepare()
-    database.shut_down()
+    refused = pytest.raises(SchemaMismatchError, match=r"0002_next missing.*make migrate")
+    with refused, prepared(opener):
+        pass
 
 
 @pytest.mark.parametrize("act", ["prepare", "migrate"])
-def test_newer_database_is_refused(path: Path, act: str) -> None:
+def test_newer_database_is_refused(opener: Opener, act: str) -> None:
     """A server neither serves nor changes a database that a newer one has migrated."""
-    first = Database(path)
-    first.prepare()
-    first.execute_sql(
-        "INSERT INTO schema_migration (name, applied) VALUES ('0009_later', '2030-01-01')"
-    )
-    first.shut_down()
+    later = "INSERT INTO schema_migration (name, applied) VALUES ('0009_later', '2030-01-01')"
+    with prepared(opener) as first:
+        first.write_one(later, ())
 
-    database = Database(path)
+    database = opener()
     with pytest.raises(SchemaMismatchError, match="does not know 0009_later"):
         getattr(database, act)()
     database.shut_down()
 
 
-def test_servers_that_start_together_migrate_once(path: Path) -> None:
-    """Of many servers that find an empty database at once, one makes it current for all."""
-    databases = [Database(path) for _ in range(8)]
-    with ThreadPoolExecutor(len(databases)) as threads:
-        for prepared in [threads.submit(database.prepare) for database in databases]:
-            prepared.result()
-    with closing(sqlite3.connect(path)) as other:
-        applied = other.execute("SELECT name FROM schema_migration").fetchall()
-    for database in databases:
-        database.shut_down()
+@pytest.mark.usefixtures("next_version")
+def test_servers_that_start_together(opener: Opener) -> None:
+    """Of servers that find an empty database at once, one migrates it; none sees it half done."""
+    with ExitStack() as stack, ThreadPoolExecutor(8) as threads:
+        databases = [opener() for _ in range(8)]
+        for database in databases:
+            stack.callback(database.shut_down)
+        for preparing in [threads.submit(database.prepare) for database in databases]:
+            preparing.result()
+        names = databases[0].rows("SELECT name FROM schema_migration ORDER BY name", ())
 
-    assert applied == [("0001_customers",)]
+    assert names == [("0001_customers",), ("0002_next",)]
 
 
-def test_command(tmp_path: Path) -> None:
+def test_command(backend: Backend, tmp_path: Path) -> None:
     """The command says what it did, and the second time that there is nothing to do."""
-    settings = Settings(data_dir=tmp_path, **trust())
+    settings = Settings(**backend.settings(tmp_path), **trust())
     said = [
         subprocess.run(
             [sys.executable, "-m", "server", "migrate"],

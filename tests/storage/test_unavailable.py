@@ -14,7 +14,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import Unavailable
 from server.storage.customers import CustomerStore, Key
-from server.storage.database import Database
+from server.storage.sqlite import Sqlite
 from tests.storage.samples import find, insert, stamped
 from tests.storage.sqlite_file import SECONDS, count_elsewhere, set_pragma, together
 
@@ -38,7 +38,7 @@ each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 each_write = pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
 
 
-def test_full_database(path: Path, own: Database, keeper: CustomerStore) -> None:
+def test_full_database(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """Where a group fills the database up, all its callers are told and nothing is stored."""
     insert(keeper, TENANT)
     [[pages]] = own.write(lambda: own.rows("PRAGMA page_count", ()))
@@ -57,7 +57,7 @@ def test_full_database(path: Path, own: Database, keeper: CustomerStore) -> None
 @each_write
 def test_locked_database(
     path: Path,
-    own: Database,
+    own: Sqlite,
     keeper: CustomerStore,
     call: Callable[[CustomerStore, Customer], object],
 ) -> None:
@@ -103,7 +103,7 @@ def test_lost_table(
 
 @each_write
 def test_write_after_shut_down(
-    own: Database, keeper: CustomerStore, call: Callable[[CustomerStore, Customer], object]
+    own: Sqlite, keeper: CustomerStore, call: Callable[[CustomerStore, Customer], object]
 ) -> None:
     """A write that comes when the database is shut down is Unavailable, and waits for nothing."""
     customer = insert(keeper, TENANT)
@@ -120,7 +120,7 @@ def test_write_after_shut_down(
     assert isinstance(outcome.exception(timeout=1), Unavailable)
 
 
-def test_read_after_shut_down(own: Database, keeper: CustomerStore) -> None:
+def test_read_after_shut_down(own: Sqlite, keeper: CustomerStore) -> None:
     """A read that comes when the database is shut down is Unavailable, and opens nothing."""
     customer = insert(keeper, TENANT)
     own.shut_down()

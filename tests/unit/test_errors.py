@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from datetime import timedelta
 from unittest.mock import create_autospec
 from urllib.parse import quote
 
@@ -9,7 +10,7 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from twc.customer.v2 import error_reason_pb2 as reasons
 from twc.customer.v2.customer_pb2 import Customer
@@ -56,7 +57,8 @@ TABLE = [
 
 def _details(error: ServiceError) -> list[Message]:
     """The details of an error's status, each as the message that it is."""
-    kinds = {kind.DESCRIPTOR.full_name: kind for kind in (ErrorInfo, BadRequest, ResourceInfo)}
+    known = (ErrorInfo, BadRequest, ResourceInfo, RetryInfo)
+    kinds = {kind.DESCRIPTOR.full_name: kind for kind in known}
     found: list[Message] = []
     for packed in to_status(error).details:
         detail = kinds[packed.TypeName()]()
@@ -92,6 +94,15 @@ def test_to_status(error: ServiceError, code: int, reason: str) -> None:
     assert isinstance(info, ErrorInfo)
     assert (info.reason, info.domain) == (reason, "customer.twc")
     assert reason in reasons.ErrorReason.keys()  # noqa: SIM118 - no dictionary
+
+
+@pytest.mark.parametrize("error", [errors.Overloaded("full"), errors.Unavailable("away")])
+def test_retry(error: ServiceError) -> None:
+    """What the service could not take for now says when it may be tried again."""
+    [_, retry] = _details(error)
+
+    assert isinstance(retry, RetryInfo)
+    assert retry.retry_delay.ToTimedelta() == timedelta(seconds=1)
 
 
 def test_internal_error_says_nothing_of_its_cause() -> None:

@@ -13,21 +13,21 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import AlreadyExists
 from server.storage.customers import CustomerStore, Key
-from server.storage.database import Database
+from server.storage.sqlite import Sqlite
 from server.storage.statements import Statements
 from tests.storage.samples import find, insert, stamped
 from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
 
 TENANT = "acme"
 
-_STATEMENTS = Statements(Database(Path("never-opened.db")))
+_STATEMENTS = Statements(Sqlite(Path("never-opened.db")))
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 QUERIES = {
     **{f"body by {name}": sql for name, sql in _STATEMENTS.body_by.items()},
-    **{f"id by {name}": sql for name, sql in _STATEMENTS.id_by.items()},
     **{f"owner of {name}": sql for name, sql in _STATEMENTS.owner.items()},
     "update": _STATEMENTS.update,
-    "delete": _STATEMENTS.delete,
+    **{f"delete by {name}": sql for name, sql in _STATEMENTS.delete.items()},
+    **{f"delete only by {name}": sql for name, sql in _STATEMENTS.delete_only.items()},
     **{
         f"search by {'+'.join(names)}": _STATEMENTS.search(names)
         for size in range(1, 6)
@@ -45,11 +45,11 @@ def test_acknowledged_is_visible_elsewhere(path: Path, keeper: CustomerStore) ->
     assert count_elsewhere(path) == 1
 
 
-def test_reopened(path: Path, own: Database, keeper: CustomerStore) -> None:
+def test_reopened(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """A database that was shut down and opened again holds what it held."""
     customer = insert(keeper, TENANT, customer_ref="A-1")
     own.shut_down()
-    again = Database(path)
+    again = Sqlite(path)
     again.prepare()
     try:
         stored = CustomerStore(again).get(TENANT, Key.ref("A-1"))
@@ -70,7 +70,7 @@ def test_insert_at_once(path: Path, keeper: CustomerStore) -> None:
 
 def test_two_databases_at_once(path: Path, keeper: CustomerStore) -> None:
     """Two servers on one file, writing at once, lose nothing and keep values unique."""
-    second = Database(path)
+    second = Sqlite(path)
     second.prepare()
     stores = [keeper, CustomerStore(second)] * 64
     emails = [f"rush-{number // 2}@example.com" for number in range(128)]
@@ -92,7 +92,7 @@ def test_two_databases_at_once(path: Path, keeper: CustomerStore) -> None:
     assert count_elsewhere(path) == 64
 
 
-def test_group_shares_commit(own: Database, keeper: CustomerStore) -> None:
+def test_group_shares_commit(own: Sqlite, keeper: CustomerStore) -> None:
     """Writes that wait together share one commit."""
     statements: list[str] = []
     own.write(lambda: connection_of(own).set_trace_callback(statements.append))
@@ -104,7 +104,7 @@ def test_group_shares_commit(own: Database, keeper: CustomerStore) -> None:
     assert statements.count("COMMIT") == 2
 
 
-def test_group_keeps_others(own: Database, keeper: CustomerStore) -> None:
+def test_group_keeps_others(own: Sqlite, keeper: CustomerStore) -> None:
     """A write that fails within a group undoes itself, and none of its neighbours."""
     taken = insert(keeper, TENANT, email="taken@example.com")
     new = [stamped(last_name="Same") for _ in range(3)]
@@ -134,7 +134,7 @@ def test_group_keeps_others(own: Database, keeper: CustomerStore) -> None:
     ]
 
 
-def test_group_sees_earlier(own: Database, keeper: CustomerStore) -> None:
+def test_group_sees_earlier(own: Sqlite, keeper: CustomerStore) -> None:
     """Of two customers with one value in a group the first is stored, the second refused."""
     first, second = (stamped(email="rush@example.com") for _ in range(2))
     outcomes = together(own, [partial(keeper.insert, TENANT, it) for it in (first, second)])
@@ -144,7 +144,7 @@ def test_group_sees_earlier(own: Database, keeper: CustomerStore) -> None:
     assert dict(refused.clashes) == {"email": first.id}
 
 
-def test_shut_down_ends_writes(path: Path, own: Database, keeper: CustomerStore) -> None:
+def test_shut_down_ends_writes(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """Writes that wait when the database is shut down are still stored."""
     calls = [partial(keeper.insert, TENANT, stamped()) for _ in range(8)]
     for outcome in together(own, [*calls, own.shut_down]):
@@ -152,7 +152,7 @@ def test_shut_down_ends_writes(path: Path, own: Database, keeper: CustomerStore)
     assert count_elsewhere(path) == 8
 
 
-def test_shut_down_closes_connections(path: Path, own: Database, keeper: CustomerStore) -> None:
+def test_shut_down_closes_connections(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """Shutting down closes the connection of every thread, and so leaves no journal behind."""
     customer = insert(keeper, TENANT)
     barrier = threading.Barrier(8)
@@ -176,7 +176,7 @@ def test_shut_down_closes_connections(path: Path, own: Database, keeper: Custome
 @pytest.mark.parametrize(
     ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 5000)]
 )
-def test_pragmas(own: Database, pragma: str, value: object) -> None:
+def test_pragmas(own: Sqlite, pragma: str, value: object) -> None:
     """Every connection writes ahead, syncs each commit to disk, and waits for a lock."""
 
     def read() -> list[tuple[object, ...]]:
@@ -189,7 +189,7 @@ def test_pragmas(own: Database, pragma: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
-def test_query_plan(own: Database, sql: str) -> None:
+def test_query_plan(own: Sqlite, sql: str) -> None:
     """Every statement goes by an index that the tenant leads and a value it asks for follows."""
     plan = own.rows(f"EXPLAIN QUERY PLAN {sql}", (1,) * sql.count("?"))
     steps = [detail for *_, detail in plan if not detail.startswith("USE TEMP B-TREE")]

