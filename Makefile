@@ -11,7 +11,7 @@ CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate token test test-unit lint format wheel lock release-contract clean
+.PHONY: help run migrate copy token test test-unit lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(VENV)/contract ## Set up what is needed and serve; Ctrl-C stops
 
 migrate: $(VENV)/contract ## Bring the database to the newest version
 	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m server migrate
+
+copy: $(VENV)/contract ## Copy all data from SQLite to the PostgreSQL of DATABASE_URL, and compare
+	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m server copy
 
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
 	@DEVELOPMENT=true $(BIN)/python -m server token -- '$(subst ','\'',$(or $(TENANT),$(error TENANT is missing: make token TENANT=acme)))'

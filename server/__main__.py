@@ -1,4 +1,4 @@
-"""The server's commands: `python -m server serve`, `migrate` and `token TENANT`."""
+"""The server's commands: `python -m server serve`, `migrate`, `copy`, `distribute`, `token`."""
 
 import argparse
 import os
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from server import log
-from server.app import App, open_database
+from server.app import App, open_database, open_postgres, open_sqlite
 from server.identity.callers import is_tenant
 from server.identity.development import DevelopmentIssuer
 from server.settings import Settings
-from server.storage.database import CannotServeError
+from server.storage.copying import copy_all
+from server.storage.database import CannotServeError, shut_down_after
+from server.storage.distribution import distribute as spread
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
@@ -41,12 +43,30 @@ def migrate(settings: Settings) -> None:
 
     Raises CannotServeError.
     """
-    database = open_database(settings)
-    try:
+    with shut_down_after(open_database(settings)) as database:
         taken = database.migrate()
-    finally:
-        database.shut_down()
     print(f"migrated: {', '.join(taken)}" if taken else "the database is up to date")  # noqa: T201
+
+
+def copy(settings: Settings, *, resume: bool) -> None:
+    """Copies everything from SQLite to PostgreSQL, and says what is the same in both.
+
+    Raises CannotServeError.
+    """
+    with (
+        shut_down_after(open_sqlite(settings)) as source,
+        shut_down_after(open_postgres(settings)) as target,
+    ):
+        copied = copy_all(source, target, resume=resume)
+    for table, rows, checksum in copied:
+        print(f"{table}: {rows:,} rows, the same in both (SHA-256 {checksum})")  # noqa: T201
+
+
+def distribute(settings: Settings, shards: int) -> None:
+    """Spreads the tables over the machines of a Citus cluster. Raises CannotServeError."""
+    with shut_down_after(open_postgres(settings)) as database:
+        done = spread(database, shards)
+    print(f"distributed by tenant: {', '.join(done)}" if done else "already distributed")  # noqa: T201
 
 
 def token(settings: Settings, tenant: str) -> None:
@@ -68,6 +88,14 @@ def main() -> None:
     serving.set_defaults(run=lambda settings, args: serve(settings, args.addresses))
     migrating = commands.add_parser("migrate", help="bring the database to the newest version")
     migrating.set_defaults(run=lambda settings, _: migrate(settings))
+    moving = commands.add_parser(
+        "copy", help="copy all data from SQLite to PostgreSQL, and compare"
+    )
+    moving.add_argument("--resume", action="store_true", help="go on with a copy broken off")
+    moving.set_defaults(run=lambda settings, args: copy(settings, resume=args.resume))
+    spreading = commands.add_parser("distribute", help="spread the tables over a Citus cluster")
+    spreading.add_argument("--shards", type=int, default=32, help="parts to spread; 32")
+    spreading.set_defaults(run=lambda settings, args: distribute(settings, args.shards))
     making = commands.add_parser("token", help="print a token of development")
     making.add_argument("tenant")
     making.set_defaults(run=lambda settings, args: token(settings, args.tenant))

@@ -85,14 +85,25 @@ class App:
 
 
 def open_database(settings: Settings) -> Database:
-    """The database that is set. Raises OSError if its folder cannot be made."""
-    if settings.database_url:
-        return Postgres(
-            settings.database_url,
-            settings.database_pool_size,
-            settings.database_timeout_seconds,
-            settings.database_wait_seconds,
-        )
+    """The database that is set: PostgreSQL if it is, else SQLite.
+
+    Raises what `open_postgres` and `open_sqlite` do.
+    """
+    return open_postgres(settings) if settings.database_url else open_sqlite(settings)
+
+
+def open_postgres(settings: Settings) -> Postgres:
+    """The database of DATABASE_URL. Raises CannotServeError if there is no such URL."""
+    return Postgres(
+        settings.database_url or "",
+        settings.database_pool_size,
+        settings.database_timeout_seconds,
+        settings.database_wait_seconds,
+    )
+
+
+def open_sqlite(settings: Settings) -> Sqlite:
+    """The database in DATA_DIR. Raises OSError if that cannot be made."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Sqlite(settings.data_dir / "customers.db")
 

@@ -20,6 +20,7 @@ Connection = psycopg.Connection[Any]
 # What a URL may say otherwise. A peer that vanishes is noticed in half a minute.
 _DEFAULTS: dict[str, Any] = {
     "application_name": "customer-api",
+    "client_encoding": "utf8",
     "connect_timeout": "5",
     "keepalives_idle": "15",
     "keepalives_interval": "5",
@@ -50,7 +51,9 @@ class Connections:
     """At most `size` connections to the database of a URL, each lent for a limited time."""
 
     def __init__(self, url: str, size: int, statement_seconds: float) -> None:
-        """Connects to nothing yet. Raises CannotServeError if the URL is none."""
+        """Connects to nothing yet. Raises CannotServeError if the URL is no such."""
+        if not url:
+            raise CannotServeError("DATABASE_URL is required, to say where PostgreSQL is")
         try:
             self._conninfo = make_conninfo(**(_DEFAULTS | conninfo_to_dict(url)))
         except psycopg.ProgrammingError:
@@ -138,7 +141,8 @@ class _Watch:
         self._thread = threading.Thread(target=self._work, name="database-watch", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def stop(self) -> None:
         self._stopped.set()

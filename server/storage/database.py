@@ -1,12 +1,14 @@
 """What the store asks of a database, whichever it is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import peewee
 
 T = TypeVar("T")
+D = TypeVar("D", bound="Database")
 Row = tuple[Any, ...]
 Parameters = Sequence[object]
 
@@ -83,3 +85,12 @@ class Database(ABC):
         """The SQL of a statement; its values become parameters in the order they stand."""
         sql, _ = self.get_sql_context().sql(statement).query()
         return str(sql)
+
+
+@contextmanager
+def shut_down_after(database: D) -> Iterator[D]:
+    """Lends a database to a `with` block, and shuts it down at the end of that."""
+    try:
+        yield database
+    finally:
+        database.shut_down()

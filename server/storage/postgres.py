@@ -64,17 +64,18 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def prepare(self) -> None:
         """Waits for the database; makes an empty one current, in its turn among processes."""
         self._connections.await_database(self._wait_seconds)
-        with self._session():
+        with self.session() as connection:
+            _refuse_encoding(connection)
             current = is_current(self)
         if not current:
-            with self._session(), self._turn():
+            with self.session(), self._turn():
                 ensure_current(self)
         self._connections.open()
 
     def migrate(self) -> list[str]:
         """Brings the database to the newest version, in its turn among processes that do."""
         self._connections.await_database(self._wait_seconds)
-        with self._session(), self._turn():
+        with self.session(), self._turn():
             return migrate(self)
 
     def shut_down(self) -> None:
@@ -159,11 +160,14 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             self._state.reset()
 
     @contextmanager
-    def _session(self) -> Iterator[None]:
-        """Has what this thread asks run on a connection of its own, which takes its time."""
+    def session(self) -> Iterator[Connection]:
+        """Has what this thread asks run on a connection of its own, which takes its time.
+
+        Raises CannotServeError in the place of the driver's errors.
+        """
         try:
             with self._connections.connect() as connection, self._on(connection):
-                yield
+                yield connection
         except (psycopg.Error, peewee.DatabaseError) as error:
             raise CannotServeError(f"the database cannot be made ready: {error}") from error
 
@@ -189,3 +193,12 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
 def _is_for_now(failure: psycopg.Error) -> bool:
     """Tells whether what failed may succeed at once, on another connection or in another order."""
     return failure.sqlstate in _FOR_NOW and not isinstance(failure, PoolTimeout)
+
+
+def _refuse_encoding(connection: Connection) -> None:
+    [encoding] = connection.execute("SHOW server_encoding").fetchone() or [""]
+    if encoding != "UTF8":
+        raise CannotServeError(
+            f"the database is encoded in {encoding}, which cannot hold every name: "
+            "make one with ENCODING 'UTF8'"
+        )

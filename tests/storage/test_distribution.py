@@ -1,0 +1,81 @@
+"""Schema and statements fit databases that spread tenants over machines."""
+
+import itertools
+import re
+
+import pytest
+
+from server.storage.database import CannotServeError, shut_down_after
+from server.storage.distribution import distribute
+from server.storage.postgres import Postgres
+from server.storage.schema import TABLES
+from server.storage.statements import Statements
+from tests.postgres import Server
+
+_STATEMENTS = Statements(Postgres("postgresql://never.opened", 1, 1, 1))
+_PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
+
+STATEMENTS = [
+    *_STATEMENTS.body_by.values(),
+    *_STATEMENTS.body_to_change.values(),
+    *_STATEMENTS.owner.values(),
+    *_STATEMENTS.delete.values(),
+    *_STATEMENTS.delete_only.values(),
+    _STATEMENTS.update,
+    *(
+        _STATEMENTS.search(names)
+        for size in range(1, 6)
+        for names in itertools.combinations(_PARAMETERS, size)
+    ),
+]
+
+# Of the catalogue, for each index of a table: whether it is unique, its first column.
+INDEXES = """
+    SELECT index.indrelid::regclass::text, index.indisunique, attribute.attname
+    FROM pg_index AS index
+    JOIN pg_attribute AS attribute
+      ON attribute.attrelid = index.indrelid AND attribute.attnum = index.indkey[0]
+    WHERE index.indrelid::regclass::text = ANY(%s)
+"""
+REFERENCES = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
+COUNTERS = """
+    SELECT column_name FROM information_schema.columns
+    WHERE table_name = ANY(%s) AND (column_default IS NOT NULL OR is_identity = 'YES')
+"""
+
+
+def names() -> list[str]:
+    """The tables that hold what tenants gave."""
+    return [table._meta.table_name for table in TABLES]  # noqa: SLF001 - so Peewee calls it
+
+
+def test_schema_leads_with_tenant(postgres: Server) -> None:
+    """The tenant leads every index, unique ones and keys among them; nothing counts or refers."""
+    with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
+        database.prepare()
+        indexes = database.rows(INDEXES, (names(),))
+        references = database.rows(REFERENCES, ())
+        counters = database.rows(COUNTERS, (names(),))
+
+    assert {table for table, unique, _ in indexes if unique} == set(names())
+    assert {column for _, _, column in indexes} == {"tenant"}
+    assert references == counters == []
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_statement_filters_by_tenant(sql: str) -> None:
+    """A statement names the tenant as the first condition, so that one machine answers it."""
+    condition = sql.partition(" WHERE ")[2]
+    assert re.match(r'\(+("t1"|"customer")\."tenant" = %s\)', condition)
+
+
+def test_insert_gives_tenant() -> None:
+    """A new row's tenant is given as its first value."""
+    assert _STATEMENTS.insert.startswith('INSERT INTO "customer" ("tenant", ')
+
+
+def test_no_cluster(postgres: Server) -> None:
+    """A database that is no coordinator of Citus is refused, with what is to be done."""
+    refused = pytest.raises(CannotServeError, match=r"lacks the extension citus.*CREATE EXTENSION")
+    with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database, refused:
+        distribute(database, 32)
