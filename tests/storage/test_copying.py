@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
@@ -160,9 +161,10 @@ def test_command(keeper: CustomerStore, url: str, tmp_path: Path) -> None:
         ({"data_dir": Path("nowhere")}, "there is no database nowhere/customers.db to copy"),
     ],
 )
-def test_command_refuses(url: str, tmp_path: Path, given: dict[str, object], said: str) -> None:
+def test_command_refuses(url: str, tmp_path: Path, given: dict[str, Any], said: str) -> None:
     """The command says what it lacks, and fails."""
-    settings = Settings(**{"data_dir": tmp_path, "database_url": url} | given, **trust())
+    chosen: dict[str, Any] = {"data_dir": tmp_path, "database_url": url} | given
+    settings = Settings(**chosen, **trust())
     ended = subprocess.run(
         [sys.executable, "-m", "server", "copy"],
         env=os.environ | {"PYTHONPATH": str(Path.cwd())} | settings.environment(),
