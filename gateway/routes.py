@@ -90,8 +90,8 @@ def table(service: ServiceDescriptor, origins: Sequence[str]) -> list[Route]:
 
 def _rpcs(service: ServiceDescriptor) -> list[Route]:
     """A route for each RPC, by the path that gRPC gives it."""
-    readers = {route.rpc.name for route in http_routes(service) if route.method == "GET"}
-    return [_rpc(rpc, is_read=rpc.name in readers) for rpc in service.methods]
+    methods = {route.rpc.name: route.method for route in http_routes(service)}
+    return [_rpc(rpc, methods.get(rpc.name)) for rpc in service.methods]
 
 
 def _beside() -> list[Route]:
@@ -134,18 +134,21 @@ def _rest(service: ServiceDescriptor) -> list[Route]:
     ]
 
 
-def _rpc(rpc: MethodDescriptor, *, is_read: bool) -> Route:
-    seconds = READ_SECONDS if is_read else WRITE_SECONDS
-    if rpc.client_streaming:
-        seconds = STREAM_SECONDS
-    deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
+def _rpc(rpc: MethodDescriptor, http_method: str | None) -> Route:
+    """The route of an RPC; one without an HTTP method is an endless stream."""
     route: Route = {
         "name": rpc.name,
         "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
-        "route": {"cluster": "server", "timeout": f"{seconds}s"},
-        # So that the server, too, knows when nobody waits any more.
-        "request_headers_to_add": [deadline | {"append_action": "ADD_IF_ABSENT"}],
+        "route": {"cluster": "server", "timeout": "0s"},
     }
+    if http_method:
+        seconds = READ_SECONDS if http_method == "GET" else WRITE_SECONDS
+        if rpc.client_streaming:
+            seconds = STREAM_SECONDS
+        deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
+        route["route"]["timeout"] = f"{seconds}s"
+        # So that the server, too, knows when nobody waits any more.
+        route["request_headers_to_add"] = [deadline | {"append_action": "ADD_IF_ABSENT"}]
     if rpc.client_streaming:
         route["typed_per_filter_config"] = _UNBUFFERED
     return route

@@ -17,7 +17,7 @@ from server.identity import development, keys
 from server.identity.callers import Callers
 from server.identity.keys import KeySet, Policy
 from server.identity.tokens import PLACEHOLDER, Trust, Verifier
-from server.servicer import CustomerServicer
+from server.servicer import ENDLESS, CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore
 from server.storage.database import Database
@@ -59,7 +59,7 @@ class App:
         handlers.add(
             self._server,
             SERVICE,
-            guard(servicer, SERVICE, callers_of(settings), max(1, settings.threads // 2)),
+            guard(servicer, SERVICE, callers_of(settings), max(1, settings.threads // 2), ENDLESS),
         )
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

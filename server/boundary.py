@@ -10,7 +10,8 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -33,7 +34,7 @@ from server.identity.callers import Callers
 
 STATUS_HEADER = "x-http-code"
 
-# How long a client may take to send a stream.
+# How long a client may take to send a stream, or a message of an endless one.
 _STREAM_SECONDS = 60
 
 # How long after the end of a stream it may turn out to have been a break.
@@ -68,19 +69,27 @@ class Call:
 
 
 def guard(
-    servicer: object, service: ServiceDescriptor, callers: Callers, max_streams: int = 1
+    servicer: object,
+    service: ServiceDescriptor,
+    callers: Callers,
+    max_streams: int = 1,
+    endless: Collection[str] = (),
 ) -> SimpleNamespace:
     """Surrounds every RPC of a service; a servicer that lacks one is refused here.
 
-    At most `max_streams` clients may stream at the same time: each holds a
-    thread for as long as it pleases.
+    Those that are `endless` go on for as long as there is something to send.
+    At most `max_streams` clients may send a stream, or call an endless RPC, at
+    the same time: each holds a thread for as long as it pleases.
     """
     streams = threading.BoundedSemaphore(max_streams)
     guarded = {}
     for method in service.methods:
         behaviour = getattr(servicer, method.name)
-        read = _whole if method.client_streaming else _readable
+        is_endless = method.name in endless
+        read: Reader = _readable
         if method.client_streaming:
+            read = _flowing if is_endless else _whole
+        if method.client_streaming or is_endless:
             behaviour = _bounded(behaviour, streams)
         surround = _stream if method.server_streaming else _unary
         guarded[method.name] = surround(method.name, behaviour, callers, read)
@@ -114,7 +123,7 @@ def _bounded(
 ) -> Callable[[Any, Call], Iterator[T]]:
     def within(requests: Any, call: Call) -> Iterator[T]:
         if not streams.acquire(blocking=False):
-            raise Overloaded("too many uploads at the same time; try again after a while")
+            raise Overloaded("too many streams at the same time; try again after a while")
         try:
             yield from behaviour(requests, call)
         finally:
@@ -201,16 +210,33 @@ def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
     """
     over = threading.Event()
     is_over = not context.add_callback(over.set)
-    patience = threading.Timer(_STREAM_SECONDS, context.cancel)
-    patience.daemon = True
-    patience.start()
-    try:
+    with _patience(context):
         for request in requests:
             yield _readable(request, context)
-    finally:
-        patience.cancel()
     if is_over or over.wait(_BREAK_SECONDS):
         raise _BrokenOff
+
+
+def _flowing(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
+    """Passes on messages for as long as they come; a stream in which none comes is cancelled."""
+    while True:
+        with _patience(context):
+            request = next(requests, None)
+        if request is None:
+            return
+        yield _readable(request, context)
+
+
+@contextmanager
+def _patience(context: grpc.ServicerContext) -> Iterator[None]:
+    """Cancels a call whose client takes too long meanwhile."""
+    timer = threading.Timer(_STREAM_SECONDS, context.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _headers(error: ServiceError) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,9 @@ CUSTOMER_TYPE = "twc.customer.v2.Customer"
 # travel there in base64: this leaves room for all else.
 DETAILS_BYTES = 4096
 
+# A customer has four unique values; only an upload clashes in more.
+_TOLD_CLASHES = 4
+
 
 class Violation(NamedTuple):
     """A field that breaks its rule, by its JSON path, and what would be right."""
@@ -87,8 +90,11 @@ class AlreadyExists(ServiceError):
     """Values that are unique within the tenant belong to other customers."""
 
     def __init__(self, clashes: Sequence[Clash]) -> None:
-        taken = ", ".join(f"{field} (customer {owner})" for field, owner in clashes)
-        super().__init__(f"another customer has the same {taken}")
+        first = clashes[:_TOLD_CLASHES]
+        taken = ", ".join(f"{field} (customer {owner})" for field, owner in first)
+        more = len(clashes) - len(first)
+        rest = f" (and {more} more)" if more else ""
+        super().__init__(f"another customer has the same {taken}{rest}")
         self.clashes = clashes
 
 
@@ -150,9 +156,10 @@ def _details(error: ServiceError, reason: str) -> Iterator[Message]:
             yield info
             yield _bad_request(error.violations)
         case AlreadyExists():
-            info.metadata.update(error.clashes)
+            listed = _fitting(error.clashes)
+            info.metadata.update(listed)
             yield info
-            for field, owner in error.clashes:
+            for field, owner in listed:
                 yield error_details_pb2.ResourceInfo(
                     resource_type=CUSTOMER_TYPE,
                     resource_name=owner,
@@ -168,6 +175,19 @@ def _details(error: ServiceError, reason: str) -> Iterator[Message]:
             yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
         case _:
             yield info
+
+
+def _fitting(clashes: Sequence[Clash]) -> list[Clash]:
+    """The first of many clashes, as many as fit into the metadata of a response."""
+    # Each is told twice, once with the name of the type.
+    room = DETAILS_BYTES
+    fitting = []
+    for clash in clashes:
+        room -= 2 * len("".join(clash)) + 2 * len(CUSTOMER_TYPE)
+        if room < 0:
+            break
+        fitting.append(clash)
+    return fitting
 
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:

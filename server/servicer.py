@@ -1,6 +1,6 @@
 """The RPCs of CustomerService, each a few steps: rules, then storage, then the answer."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -8,11 +8,14 @@ from google.protobuf.empty_pb2 import Empty
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server import upload
+from server import imports, upload
 from server.boundary import Call
 from server.errors import AlreadyExists, InvalidInput, NotFound, Violation
-from server.rules import changes, dates, lookup
+from server.rules import changes, dates, exports, lookup
 from server.storage.customers import CustomerStore, Key
+
+# The RPCs that go on for as long as there is something to send.
+ENDLESS = ("ImportCustomers", "ExportCustomers")
 
 
 class CustomerServicer:
@@ -31,13 +34,42 @@ class CustomerServicer:
     def UploadCustomers(
         self, requests: Iterable[pb.UploadCustomersRequest], call: Call
     ) -> Iterator[pb.UploadCustomersResult]:
-        outcomes = upload.prepare(
-            upload.collect(requests), lambda customer: self._ready(call.tenant, customer)
-        )
-        outcomes = self._store_each(call.tenant, outcomes)
+        customers, atomic = upload.collect(requests)
+        outcomes = self._store_each(call.tenant, customers, _all_or_none if atomic else _any)
+        if atomic and (refusal := upload.refusal(customers, outcomes)):
+            raise refusal
         all_created = all(isinstance(outcome, Customer) for outcome in outcomes)
         call.answer(201 if all_created else 200)
         return upload.results(outcomes)
+
+    def ImportCustomers(
+        self, requests: Iterable[pb.ImportCustomersRequest], call: Call
+    ) -> Iterator[pb.ImportCustomersResponse]:
+        # What waits for the first answer to a stream may now wait for ever.
+        call.answer(200)
+        for request in requests:
+            imports.check(request)
+            customers = [item.customer for item in request.items]
+            keep = _none if request.validate_only else _any
+            outcomes = self._store_each(call.tenant, customers, keep)
+            yield imports.response(
+                request,
+                [
+                    self._unless_there(call.tenant, customer, outcome)
+                    for customer, outcome in zip(customers, outcomes, strict=True)
+                ],
+            )
+
+    def ExportCustomers(
+        self, request: pb.ExportCustomersRequest, call: Call
+    ) -> Iterator[pb.ExportCustomersResponse]:
+        export = exports.read(request, call.tenant, _now())
+        found = 0
+        for part in self._store.export(call.tenant, export):
+            found += len(part)
+            yield exports.response(export, part)
+        if not found:
+            yield exports.response(export, ())
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
         customer = request.customer
@@ -101,19 +133,49 @@ class CustomerServicer:
 
         return self._store.change(tenant, key, unit)
 
-    def _store_each(self, tenant: str, outcomes: list[upload.Outcome]) -> list[upload.Outcome]:
-        """Stores what is ready; puts in its place what kept it out, if anything did."""
+    def _store_each(
+        self,
+        tenant: str,
+        customers: Sequence[Customer],
+        keep: Callable[[Sequence[upload.Outcome]], bool],
+    ) -> list[upload.Outcome]:
+        """Stores customers, if `keep` says so of what would become of them; returns that."""
+        outcomes = upload.prepare(customers, lambda customer: self._ready(tenant, customer))
         ready = [outcome for outcome in outcomes if isinstance(outcome, Customer)]
-        refused = iter(self._store.insert_each(tenant, ready) if ready else ())
-        return [
-            (next(refused) or outcome) if isinstance(outcome, Customer) else outcome
-            for outcome in outcomes
-        ]
+        if not ready:
+            return outcomes
+        refusals = self._store.insert_each(
+            tenant, ready, lambda refusals: keep(upload.merged(outcomes, refusals))
+        )
+        return upload.merged(outcomes, refusals)
+
+    def _unless_there(
+        self, tenant: str, customer: Customer, outcome: upload.Outcome
+    ) -> imports.Outcome:
+        """Finds out whether a customer clashed with one that is the same."""
+        if isinstance(outcome, AlreadyExists):
+            [owner, *others] = {clash.customer_id for clash in outcome.clashes}
+            body = None if others else self._store.get(tenant, Key.id(owner))
+            if body is not None and changes.is_same(customer, Customer.FromString(body)):
+                return imports.Unchanged(owner)
+        return outcome
 
     def _delete(self, call: Call, key: Key, only_id: str | None = None) -> Empty:
         self._store.delete(call.tenant, key, dates.to_milliseconds(_now()), only_id)
         call.answer(204)
         return Empty()
+
+
+def _any(_outcomes: Sequence[upload.Outcome]) -> bool:
+    return True
+
+
+def _none(_outcomes: Sequence[upload.Outcome]) -> bool:
+    return False
+
+
+def _all_or_none(outcomes: Sequence[upload.Outcome]) -> bool:
+    return all(isinstance(outcome, Customer) for outcome in outcomes)
 
 
 def _now() -> datetime:

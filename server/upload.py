@@ -1,11 +1,20 @@
-"""An upload: many new customers in one call, each with its own outcome."""
+"""An upload: many new customers in one call, each with its own outcome, or all with one."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import RequestTooLarge, ServiceError, to_status
+from server.errors import (
+    AlreadyExists,
+    Clash,
+    InvalidInput,
+    RequestTooLarge,
+    ServiceError,
+    Violation,
+    to_status,
+)
 
 MAX_CUSTOMERS = 10_000
 MAX_BYTES = 16 * 1024 * 1024
@@ -13,19 +22,28 @@ MAX_BYTES = 16 * 1024 * 1024
 Outcome = Customer | ServiceError
 
 
-def collect(requests: Iterable[pb.UploadCustomersRequest]) -> list[Customer]:
+class Upload(NamedTuple):
+    """A list of new customers, and whether to store all of them or none."""
+
+    customers: list[Customer]
+    atomic: bool
+
+
+def collect(requests: Iterable[pb.UploadCustomersRequest]) -> Upload:
     """Reads an upload to its end. Raises RequestTooLarge."""
     customers: list[Customer] = []
     size = 0
+    atomic = False
     for request in requests:
+        atomic = atomic or (not customers and request.atomic)
         customers.append(request.customer)
         size += request.ByteSize()
         if len(customers) > MAX_CUSTOMERS or size > MAX_BYTES:
             raise RequestTooLarge(
                 f"an upload takes at most {MAX_CUSTOMERS:,} customers and "
-                f"{MAX_BYTES >> 20} MiB; send the rest in further uploads"
+                f"{MAX_BYTES >> 20} MiB; the streaming RPC ImportCustomers takes any number"
             )
-    return customers
+    return Upload(customers, atomic)
 
 
 def prepare(customers: Iterable[Customer], ready: Callable[[Customer], object]) -> list[Outcome]:
@@ -40,6 +58,15 @@ def prepare(customers: Iterable[Customer], ready: Callable[[Customer], object]) 
     return outcomes
 
 
+def merged(outcomes: Iterable[Outcome], refusals: Iterable[AlreadyExists | None]) -> list[Outcome]:
+    """Puts what kept customers out in the place of those that were ready to be stored."""
+    refused = iter(refusals)
+    return [
+        (next(refused) or outcome) if isinstance(outcome, Customer) else outcome
+        for outcome in outcomes
+    ]
+
+
 def results(outcomes: Iterable[Outcome]) -> Iterator[pb.UploadCustomersResult]:
     """Says the outcomes as messages, in order."""
     for index, outcome in enumerate(outcomes):
@@ -47,3 +74,34 @@ def results(outcomes: Iterable[Outcome]) -> Iterator[pb.UploadCustomersResult]:
             yield pb.UploadCustomersResult(index=index, error=to_status(outcome))
         else:
             yield pb.UploadCustomersResult(index=index, customer=outcome)
+
+
+def refusal(customers: Sequence[Customer], outcomes: Sequence[Outcome]) -> ServiceError | None:
+    """What is wrong with any customer of an upload that stores all or none, in one error."""
+    places = {customer.id: f"[{place}]" for place, customer in enumerate(customers)}
+    refused = [
+        (f"[{place}].", outcome)
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, ServiceError)
+    ]
+    if not refused:
+        return None
+    clashes = [
+        Clash(prefix + field, places.get(owner, owner))
+        for prefix, outcome in refused
+        if isinstance(outcome, AlreadyExists)
+        for field, owner in outcome.clashes
+    ]
+    if all(isinstance(outcome, AlreadyExists) for _, outcome in refused):
+        return AlreadyExists(clashes)
+    return InvalidInput(
+        [
+            *(
+                Violation(prefix + field, description)
+                for prefix, outcome in refused
+                if isinstance(outcome, InvalidInput)
+                for field, description in outcome.violations
+            ),
+            *(Violation(field, f"is that of customer {owner}") for field, owner in clashes),
+        ]
+    )

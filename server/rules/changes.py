@@ -93,6 +93,24 @@ def stamp(customer: pb.Customer, now: datetime) -> None:
             customer.default_address.CopyFrom(address)
 
 
+def is_same(one: pb.Customer, other: pb.Customer) -> bool:
+    """Tells whether two customers have the same values in all that clients give."""
+    return _given(one) == _given(other)
+
+
+def _given(customer: pb.Customer) -> pb.Customer:
+    given = pb.Customer()
+    given.CopyFrom(customer)
+    for field in _SERVER_FIELDS:
+        given.ClearField(field)
+    # The moment is the server's where a request gives none.
+    given.ClearField("marketing_preferences_updated_at")
+    for address in (*given.addresses, given.default_address):
+        address.ClearField("id")
+        address.ClearField("customer_id")
+    return given
+
+
 def _drop_ids(customer: pb.Customer, known: Collection[str]) -> None:
     """Takes from the addresses what a request has no say in."""
     for address in customer.addresses:

@@ -1,13 +1,14 @@
 """Customers in the database: stored, read, searched, changed and deleted, by tenant."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
 from server.rules import keys
-from server.storage.database import Database, UniqueViolationError
+from server.rules.exports import Export, Exported, Place
+from server.storage.database import Database, Parameters, UniqueViolationError
 from server.storage.statements import Statements
 
 # What a page may have before it ends early, and the rows that are read at a
@@ -15,9 +16,16 @@ from server.storage.statements import Statements
 PAGE_BYTES = 4 * 1024 * 1024
 CHUNK = 101
 
+# What a part of an export may have, far below what gRPC clients take.
+PART_BYTES = 1024 * 1024
+
 # How often a write is tried while what it clashes with comes and goes.
 _TRIES = 5
 _CONTENDED = "others change the same values all the time; try again"
+
+
+# What kept each of a list of customers from being stored.
+Refusals = list[AlreadyExists | None]
 
 
 class Key(NamedTuple):
@@ -93,6 +101,24 @@ class CustomerStore:
                         clashes.append(Clash(field, owner))
         return clashes
 
+    def export(self, tenant: str, export: Export) -> Iterator[list[Exported]]:
+        """Reads an export to its end, in parts of at most CHUNK customers and about PART_BYTES."""
+        after = export.after
+        while True:
+            rows = self._database.rows(*self._export(tenant, export, after))
+            found = [Exported(Place(row[0], row[1]), row[2], row[3]) for row in rows]
+            yield from _parts(found)
+            if len(found) < CHUNK:
+                return
+            after = found[-1].place
+
+    def _export(self, tenant: str, export: Export, after: Place) -> tuple[str, Parameters]:
+        if export.since is None:
+            statement = self._sql.export_all[export.include_deleted]
+            return statement, (tenant, after.id, export.began, CHUNK)
+        statement = self._sql.export_since[export.include_deleted]
+        return statement, (tenant, after.modified_at, after.id, export.began, CHUNK)
+
     def insert(self, tenant: str, customer: Customer) -> None:
         """Stores a new customer. Raises AlreadyExists."""
         for _ in range(_TRIES):
@@ -103,19 +129,33 @@ class CustomerStore:
                 return
         raise Unavailable(_CONTENDED)
 
-    def insert_each(self, tenant: str, customers: Sequence[Customer]) -> list[AlreadyExists | None]:
-        """Stores new customers in one transaction; returns what kept each out, or None."""
+    def insert_each(
+        self,
+        tenant: str,
+        customers: Sequence[Customer],
+        keep: Callable[[Refusals], bool] = lambda _: True,
+    ) -> Refusals:
+        """Stores new customers in one transaction; returns what kept each out, or None.
+
+        `keep` is told that as well, and decides whether any of them is stored.
+        """
         rows = [_new_row(tenant, customer) for customer in customers]
         places = {customer.id: place for place, customer in enumerate(customers)}
 
-        def unit() -> list[AlreadyExists | None]:
+        def unit() -> Refusals:
             stored = self._database.run_each(self._sql.insert, rows)
-            return [
+            refusals = [
                 None if stored[place] else self._kept_out(tenant, customer, places)
                 for place, customer in enumerate(customers)
             ]
+            if not keep(refusals):
+                raise _NotKept(refusals)
+            return refusals
 
-        return self._database.write(unit, bulk=True)
+        try:
+            return self._database.write(unit, bulk=True)
+        except _NotKept as undone:
+            return undone.refusals
 
     def change(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> Customer:
         """Lets `edit` change the customer that a key finds, and returns it as stored.
@@ -137,11 +177,12 @@ class CustomerStore:
         `now` is in milliseconds since the Unix epoch. Raises IdMismatch if
         `only_id` is given and is not its id.
         """
+        parameters = (now, now, tenant, _exact(key))
         if only_id is None:
-            self._database.write_one(self._sql.delete[key.field], (now, tenant, _exact(key)))
+            self._database.write_one(self._sql.delete[key.field], parameters)
             return
-        parameters = (now, tenant, _exact(key), only_id)
-        deleted = self._database.write_one(self._sql.delete_only[key.field], parameters)
+        guarded = self._sql.delete_only[key.field]
+        deleted = self._database.write_one(guarded, (*parameters, only_id))
         if not deleted and self.get(tenant, key) is not None:
             raise IdMismatch(f"the customer with this {key.field} has another id")
 
@@ -185,6 +226,27 @@ class CustomerStore:
             if self._database.run(self._sql.insert, _new_row(tenant, customer)):
                 return None
         raise Unavailable(_CONTENDED)
+
+
+def _parts(found: Sequence[Exported]) -> Iterator[list[Exported]]:
+    part: list[Exported] = []
+    room = PART_BYTES
+    for exported in found:
+        if part and len(exported.body) > room:
+            yield part
+            part, room = [], PART_BYTES
+        part.append(exported)
+        room -= len(exported.body)
+    if part:
+        yield part
+
+
+class _NotKept(Exception):
+    """Customers that were stored are not to be, whatever kept others out."""
+
+    def __init__(self, refusals: Refusals) -> None:
+        super().__init__()
+        self.refusals = refusals
 
 
 class _Clashing(Exception):

@@ -16,7 +16,7 @@ class CustomerRow(Model):
     """A customer: the whole message as bytes, beside the keys it is found by.
 
     Times are milliseconds since the Unix epoch. `deleted_at` is null while the
-    customer lives.
+    customer lives, and `modified_at` the same when it does no more.
     """
 
     tenant = TextField()
@@ -61,5 +61,13 @@ for _key in UNIQUE.values():
     CustomerRow.add_index(_live_index(_key, unique=True))
 for _name in (CustomerRow.first_name_key, CustomerRow.last_name_key):
     CustomerRow.add_index(_live_index(_name, CustomerRow.id, unique=False))
+
+CustomerRow.add_index(
+    ModelIndex(
+        CustomerRow,
+        (CustomerRow.tenant, CustomerRow.modified_at, CustomerRow.id),
+        name="customer_modified_at",
+    )
+)
 
 TABLES = (CustomerRow,)

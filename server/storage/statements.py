@@ -8,6 +8,8 @@ when it runs: by position, in the order of the SQL.
 from collections.abc import Iterable
 from typing import Any
 
+from peewee import Tuple
+
 from server.storage.database import Database
 from server.storage.schema import UNIQUE, Column, CustomerRow
 
@@ -70,7 +72,29 @@ class Statements:
                 _row.tenant == TEXT, _row.id == TEXT
             )
         )
-        # deleted_at, tenant, value, and the id if that is to be it
+        # tenant, then as `exports.Place` and `Export.began` say, limit
+        self.export_all = {
+            deleted: self._compile(
+                _export(deleted)
+                .where(_row.id > TEXT, _row.created_at <= NUMBER)
+                .order_by(_row.id)
+                .limit(1)
+            )
+            for deleted in (False, True)
+        }
+        self.export_since = {
+            deleted: self._compile(
+                _export(deleted)
+                .where(
+                    Tuple(_row.modified_at, _row.id) > Tuple(NUMBER, TEXT),
+                    _row.modified_at <= NUMBER,
+                )
+                .order_by(_row.modified_at, _row.id)
+                .limit(1)
+            )
+            for deleted in (False, True)
+        }
+        # deleted_at, modified_at, tenant, value, and the id if that is to be it
         self.delete = {name: self._compile(_delete(column)) for name, column in _BY.items()}
         self.delete_only = {
             name: self._compile(_delete(column).where(_row.id == TEXT))
@@ -100,5 +124,12 @@ def _one(column: Column, result: Column) -> Query:
     return _row.select(result).where(_row.tenant == TEXT, column == TEXT, _LIVE)
 
 
+def _export(deleted: bool) -> Query:  # noqa: FBT001 - one of two queries
+    query = _row.select(_row.id, _row.modified_at, _row.deleted_at, _row.body)
+    query = query.where(_row.tenant == TEXT)
+    return query if deleted else query.where(_LIVE)
+
+
 def _delete(column: Column) -> Query:
-    return _row.update({_row.deleted_at: NUMBER}).where(_row.tenant == TEXT, column == TEXT, _LIVE)
+    times = {_row.deleted_at: NUMBER, _row.modified_at: NUMBER}
+    return _row.update(times).where(_row.tenant == TEXT, column == TEXT, _LIVE)

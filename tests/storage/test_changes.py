@@ -169,7 +169,7 @@ def test_delete_keeps_row(store: CustomerStore, database: Database, tenant: str)
     created = customer.created_date.ToMilliseconds()
     store.delete(tenant, Key.id(customer.id), NOW)
     store.delete(tenant, Key.id(customer.id), NOW + 1)
-    kept = (created, created, NOW, customer.SerializeToString())
+    kept = (created, NOW, NOW, customer.SerializeToString())
     assert row(database, tenant, customer.id) == kept
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,7 +24,8 @@ from tests.storage.conftest import Opener
 from tests.storage.samples import insert
 from tests.tokens import trust
 
-NEXT = "0002_next.py"
+NEXT = "9999_next.py"
+ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 ADD_NOTE = """
 from peewee import TextField
 
@@ -41,6 +42,14 @@ def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(MIGRATIONS, folder)
     folder.joinpath(NEXT).write_text(ADD_NOTE)
     monkeypatch.setattr(migrate, "MIGRATIONS", folder)
+
+
+def only(names: Sequence[str], folder: Path) -> Path:
+    """Copies some of the migrations into a folder."""
+    folder.mkdir()
+    for name in names:
+        shutil.copy(MIGRATIONS / f"{name}.py", folder)
+    return folder
 
 
 @contextmanager
@@ -68,24 +77,28 @@ def _difference(database: peewee.Database) -> object:
         return diff_models(database, TABLES)
 
 
-@pytest.mark.usefixtures("next_version")
-def test_migration_keeps_data(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrations_keep_data(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A database that the first migration made is upgraded with all that is in it."""
     with monkeypatch.context() as first_version:
-        first_version.setattr(migrate, "MIGRATIONS", MIGRATIONS)
+        folder = only(ALL[:1], tmp_path / "first")
+        first_version.setattr(migrate, "MIGRATIONS", folder)
         with prepared(opener) as first:
             customer = insert(CustomerStore(first), "acme", email="ada@example.com")
+            insert(CustomerStore(first), "gone")
+            first.write_one("UPDATE customer SET deleted_at = 5 WHERE tenant = 'gone'", ())
 
     migrating = opener()
     taken = migrating.migrate()
     migrating.shut_down()
     with prepared(opener) as database:
         kept = CustomerStore(database).get("acme", Key.id(customer.id))
-        notes = database.rows("SELECT note FROM customer", ())
+        times = database.rows("SELECT modified_at FROM customer WHERE deleted_at IS NOT NULL", ())
 
-    assert taken == ["0002_next"]
+    assert taken == ALL[1:]
     assert kept == customer.SerializeToString()
-    assert notes == [(None,)]
+    assert times == [(5,)]
 
 
 def test_older_database_is_refused(opener: Opener, request: pytest.FixtureRequest) -> None:
@@ -94,7 +107,7 @@ def test_older_database_is_refused(opener: Opener, request: pytest.FixtureReques
         pass
     request.getfixturevalue("next_version")
 
-    refused = pytest.raises(SchemaMismatchError, match=r"0002_next missing.*make migrate")
+    refused = pytest.raises(SchemaMismatchError, match=r"9999_next missing.*make migrate")
     with refused, prepared(opener):
         pass
 
@@ -102,12 +115,12 @@ def test_older_database_is_refused(opener: Opener, request: pytest.FixtureReques
 @pytest.mark.parametrize("act", ["prepare", "migrate"])
 def test_newer_database_is_refused(opener: Opener, act: str) -> None:
     """A server neither serves nor changes a database that a newer one has migrated."""
-    later = "INSERT INTO schema_migration (name, applied) VALUES ('0009_later', '2030-01-01')"
+    later = "INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')"
     with prepared(opener) as first:
         first.write_one(later, ())
 
     database = opener()
-    with pytest.raises(SchemaMismatchError, match="does not know 0009_later"):
+    with pytest.raises(SchemaMismatchError, match="does not know 9999_later"):
         getattr(database, act)()
     database.shut_down()
 
@@ -123,7 +136,7 @@ def test_servers_that_start_together(opener: Opener) -> None:
             preparing.result()
         names = databases[0].rows("SELECT name FROM schema_migration ORDER BY name", ())
 
-    assert names == [("0001_customers",), ("0002_next",)]
+    assert names == [(name,) for name in [*ALL, "9999_next"]]
 
 
 def test_command(backend: Backend, tmp_path: Path) -> None:
@@ -140,4 +153,4 @@ def test_command(backend: Backend, tmp_path: Path) -> None:
         for _ in range(2)
     ]
 
-    assert said == ["migrated: 0001_customers\n", "the database is up to date\n"]
+    assert said == [f"migrated: {', '.join(ALL)}\n", "the database is up to date\n"]

@@ -12,6 +12,7 @@ from twc.customer.v2 import customer_pb2, customer_service_pb2, error_reason_pb2
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
 from gateway.routes import HttpRoute, http_routes
+from server.servicer import ENDLESS
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 ROUTES = {route.rpc.name: route for route in http_routes(SERVICE)}
@@ -31,7 +32,7 @@ PLACES = {
 
 QUERIES = {
     "CreateCustomer": [],
-    "UploadCustomers": [],
+    "UploadCustomers": ["atomic"],
     "ValidateCustomer": [],
     "UpdateCustomer": ["updateMask"],
     "AddCustomerAddress": [],
@@ -164,7 +165,7 @@ def test_every_rpc_has_its_route() -> None:
     found = {name: (route.method, route.path, route.body) for name, route in ROUTES.items()}
 
     assert found == PLACES
-    assert [rpc.name for rpc in SERVICE.methods] == list(PLACES)
+    assert [rpc.name for rpc in SERVICE.methods] == [*PLACES, *ENDLESS]
 
 
 @pytest.mark.parametrize(("name", "parameters"), QUERIES.items(), ids=QUERIES)

@@ -12,7 +12,8 @@ from server.errors import AlreadyExists, Clash, InvalidInput, RequestTooLarge, V
 from tests import builders
 
 TOO_LARGE = (
-    "^an upload takes at most 10,000 customers and 16 MiB; send the rest in further uploads$"
+    "^an upload takes at most 10,000 customers and 16 MiB; "
+    "the streaming RPC ImportCustomers takes any number$"
 )
 
 CLASH = AlreadyExists([Clash("email", "01938f6e-0000-7000-8000-0000000000ff")])
@@ -31,27 +32,29 @@ def test_collect_keeps_the_order() -> None:
     """An upload is read to its end, and its customers stay in their order."""
     customers = [builders.customer() for _ in range(3)]
 
-    assert upload.collect(UploadCustomersRequest(customer=each) for each in customers) == customers
+    collected = upload.collect(UploadCustomersRequest(customer=each) for each in customers)
+
+    assert collected.customers == customers
+    assert not collected.atomic
 
 
 def test_collect_of_nothing() -> None:
     """An upload may be empty."""
-    assert upload.collect([]) == []
+    assert upload.collect([]) == ([], False)
 
 
 def test_item_without_a_customer_is_an_empty_customer() -> None:
     """An item that holds no customer keeps its place, to be refused there."""
     given = builders.customer()
 
-    assert upload.collect([UploadCustomersRequest(), UploadCustomersRequest(customer=given)]) == [
-        Customer(),
-        given,
-    ]
+    requests = [UploadCustomersRequest(), UploadCustomersRequest(customer=given)]
+
+    assert upload.collect(requests).customers == [Customer(), given]
 
 
 def test_10000_customers_are_accepted() -> None:
     """An upload may hold 10,000 customers."""
-    assert len(upload.collect([UploadCustomersRequest()] * 10_000)) == 10_000
+    assert len(upload.collect([UploadCustomersRequest()] * 10_000).customers) == 10_000
 
 
 def test_10001_customers_are_refused() -> None:
@@ -67,7 +70,7 @@ def test_16_mebibytes_are_accepted() -> None:
     request = _request_of(1 << 20)
 
     assert request.ByteSize() == 1 << 20
-    assert len(upload.collect([request] * 16)) == 16
+    assert len(upload.collect([request] * 16).customers) == 16
 
 
 def test_more_than_16_mebibytes_are_refused() -> None:

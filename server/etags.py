@@ -1,0 +1,21 @@
+"""Entity tags of customers, and the conditions that requests make of them (RFC 9110)."""
+
+import hashlib
+import re
+from base64 import urlsafe_b64encode
+
+_DIGEST_BYTES = 12
+
+# What a gateway compresses it sends with a weak tag; the customer is the same.
+_TAGS = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def of(body: bytes) -> str:
+    """The tag of a stored customer: another one for every change of it."""
+    digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
+    return f'"{urlsafe_b64encode(digest).decode()}"'
+
+
+def matches(condition: str, tag: str) -> bool:
+    """Tells whether If-Match or If-None-Match name a tag, or any."""
+    return condition.strip() == "*" or tag in _TAGS.findall(condition)

@@ -1,0 +1,88 @@
+"""What an export asks for, and the parts that it is answered in."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from twc.customer.v2 import customer_service_pb2 as pb
+
+from server.errors import InvalidInput, Violation
+from server.rules import dates, page_tokens
+
+# The longest that a change may take from its time until it can be read.
+_MARGIN = timedelta(minutes=1)
+
+
+class Place(NamedTuple):
+    """A customer that an export has come to: its id, and when it was modified."""
+
+    id: str = ""
+    modified_at: int = 0
+
+
+class Export(NamedTuple):
+    """An export ready to run; times are in milliseconds since the Unix epoch.
+
+    `since` is None for all customers. None that came or changed after `began`
+    is waited for.
+    """
+
+    scope: tuple[object, ...]
+    since: int | None
+    include_deleted: bool
+    began: int
+    after: Place
+
+
+class Exported(NamedTuple):
+    """A customer that an export found; one that was deleted has the time of that."""
+
+    place: Place
+    deleted_at: int | None
+    body: bytes
+
+
+def read(request: pb.ExportCustomersRequest, tenant: str, now: datetime) -> Export:
+    """Reads a request. Raises InvalidInput."""
+    since = None
+    if request.HasField("modified_since"):
+        since = request.modified_since.ToMilliseconds()
+    scope = (tenant, since, request.include_deleted)
+    began, after = dates.to_milliseconds(now), Place(modified_at=since or 0)
+    if request.resume_token:
+        began, after = _resumed(request.resume_token, scope)
+    return Export(scope, since, request.include_deleted, began, after)
+
+
+def response(export: Export, part: Iterable[Exported]) -> pb.ExportCustomersResponse:
+    """A part of an export as a message."""
+    answer = pb.ExportCustomersResponse()
+    place = export.after
+    for place, deleted_at, body in part:
+        if deleted_at is None:
+            answer.customers.add().MergeFromString(body)
+        else:
+            tombstone = answer.tombstones.add(id=place.id)
+            tombstone.delete_time.FromMilliseconds(deleted_at)
+    answer.resume_token = page_tokens.make(
+        export.scope, f"{export.began} {place.modified_at} {place.id}"
+    )
+    answer.as_of.FromMilliseconds(export.began - _MARGIN // timedelta(milliseconds=1))
+    return answer
+
+
+def _resumed(token: str, scope: tuple[object, ...]) -> tuple[int, Place]:
+    try:
+        read = page_tokens.read(token)
+        began, modified_at, last = read.place.split(" ")
+        after = Place(str(UUID(last)) if last else "", int(modified_at))
+    except ValueError:
+        raise _wrong("must be a token as an export before gave it") from None
+    if not read.is_for(scope):
+        raise _wrong("belongs to another export; repeat the fields it was given for")
+    return int(began), after
+
+
+def _wrong(description: str) -> InvalidInput:
+    return InvalidInput([Violation("resumeToken", description)])
