@@ -58,6 +58,8 @@ MALFORMED = {
     "LookupCustomers": b"\x0a\x01\x80",
     "DeleteCustomer": b"\x0a",
     "DeleteCustomerByRef": b"\x0f",
+    "ImportCustomers": b"\x0a\x02\x12",
+    "ExportCustomers": b"\x1a\x01\x80",
 }
 
 # What no request, whatever it holds, may fail with otherwise than.

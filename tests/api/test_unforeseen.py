@@ -32,6 +32,10 @@ REQUESTS: dict[str, Message] = {
     "LookupCustomers": pb.LookupCustomersRequest(email=PRIVATE),
     "DeleteCustomer": pb.DeleteCustomerRequest(id=PRIVATE),
     "DeleteCustomerByRef": pb.DeleteCustomerByRefRequest(customer_ref=PRIVATE),
+    "ImportCustomers": pb.ImportCustomersRequest(
+        items=[pb.ImportItem(customer=Customer(email=PRIVATE))]
+    ),
+    "ExportCustomers": pb.ExportCustomersRequest(),
 }
 
 
