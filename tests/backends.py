@@ -1,10 +1,21 @@
-"""The databases that every suite runs on: what to set so that the service keeps its data there."""
+"""The databases that the suites run on: what to set so that a service keeps its data there."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.postgres import Server
+
+
+def only(name: str) -> pytest.MarkDecorator:
+    """Has tests run on one kind of database alone."""
+    return pytest.mark.parametrize("backend", [name], indirect=True)
+
+
+# For tests of what comes before the database: on which of them they run says nothing.
+any_backend = only("sqlite")
 
 
 class Backend(ABC):

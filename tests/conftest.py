@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +32,9 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "sqlite":
         return SqliteBackend()
     return PostgresBackend(request.getfixturevalue("postgres"))
+
+
+@pytest.fixture
+def own_database(backend: Backend, tmp_path: Path) -> dict[str, Any]:
+    """Settings of services that share a database of the test's own, which is empty at first."""
+    return backend.settings(tmp_path)

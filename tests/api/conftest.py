@@ -1,6 +1,7 @@
 """A real server that the tests share, each as a tenant of its own."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -8,14 +9,16 @@ import pytest
 from server.app import App
 from server.settings import Settings
 from tests.api.client import Client
+from tests.api.server_process import Start, starting
+from tests.backends import Backend
 from tests.tokens import trust
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+def app(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A server on a port of its own. One tenant, `german`, has a default region."""
-    folder = tmp_path_factory.mktemp("api")
-    settings = Settings(data_dir=folder, default_regions={"german": "DE"}, **trust())
+    database = backend.settings(tmp_path_factory.mktemp("api"))
+    settings = Settings(**database, default_regions={"german": "DE"}, **trust())
     app = App(settings, ["127.0.0.1:0"])
     app.start()
     yield app
@@ -39,3 +42,10 @@ def client(channel: grpc.Channel, tenant: str) -> Client:
 def foreigner(channel: grpc.Channel, tenant: str) -> Client:
     """A client of the shared server for another tenant."""
     return Client(channel, f"{tenant}-foreign")
+
+
+@pytest.fixture
+def start(own_database: dict[str, Any]) -> Iterator[Start]:
+    """Starts a server on the test's own database and waits until it serves."""
+    with starting(own_database) as start:
+        yield start

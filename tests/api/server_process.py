@@ -6,8 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -44,23 +44,28 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class ServerProcess:
-    """A server on a port of its own, with its database in a folder."""
+    """A server on a port of its own, with the database that it is given the settings of."""
 
     def __init__(
-        self, folder: Path, *more_addresses: str, file_blocks: int = 0, **environment: str
+        self,
+        database: dict[str, Any],
+        *more_addresses: str,
+        file_blocks: int = 0,
+        **environment: str,
     ) -> None:
         """Starts the process, and does not wait until it serves.
 
         Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
         """
+        settings = Settings(**database, **trust())
         port = free_port()
         self.address = f"127.0.0.1:{port}"
-        self._log = folder / f"{port}.log"
+        self._log = settings.data_dir / f"{port}.log"
         limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*(limit if file_blocks else ()), *command(self.address, *more_addresses)],
-                env=os.environ | Settings(data_dir=folder, **trust()).environment() | environment,
+                env=os.environ | settings.environment() | environment,
                 stdout=log,
                 stderr=log,
             )
@@ -100,3 +105,38 @@ class ServerProcess:
         self.channel.close()
         self.process.kill()
         self.process.wait()
+
+
+Start = Callable[..., ServerProcess]
+
+
+@contextmanager
+def starting(database: dict[str, Any]) -> Iterator[Start]:
+    """Starts servers on a database and waits until each serves; ends them all."""
+    started: list[ServerProcess] = []
+
+    def start(*more_addresses: str, **options: Any) -> ServerProcess:
+        started.append(ServerProcess(database, *more_addresses, **options))
+        started[-1].wait_ready()
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for server in started:
+            server.end()
+
+
+def run(
+    database: dict[str, Any], *addresses: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a server that is to end by itself."""
+    settings = Settings(**database, **trust())
+    return subprocess.run(
+        command(*addresses),
+        env=os.environ | settings.environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )

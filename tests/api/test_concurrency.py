@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -114,11 +113,10 @@ def test_delete_and_create_at_once(client: Client) -> None:
     assert seen <= {0, 1}
 
 
-def test_too_many_at_once(tmp_path: Path) -> None:
+def test_too_many_at_once(own_database: dict[str, Any]) -> None:
     """A call beyond what the server may run or keep waiting is refused at once."""
-    app = App(
-        Settings(data_dir=tmp_path, threads=1, max_concurrent_rpcs=1, **trust()), ["127.0.0.1:0"]
-    )
+    settings = Settings(**own_database, threads=1, max_concurrent_rpcs=1, **trust())
+    app = App(settings, ["127.0.0.1:0"])
     app.start()
     sent, over = threading.Event(), threading.Event()
 
@@ -143,9 +141,9 @@ def test_too_many_at_once(tmp_path: Path) -> None:
     assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-def test_too_many_streams(tmp_path: Path) -> None:
+def test_too_many_streams(own_database: dict[str, Any]) -> None:
     """Clients that stream cannot take every thread: other calls are served beside them."""
-    app = App(Settings(data_dir=tmp_path, threads=2, **trust()), ["127.0.0.1:0"])
+    app = App(Settings(**own_database, threads=2, **trust()), ["127.0.0.1:0"])
     app.start()
     over = threading.Event()
 

@@ -20,6 +20,7 @@ from server.app import App
 from server.settings import Settings
 from tests.api.client import SECONDS, SERVICE, Metadata, as_tenant, failure, send, tenant_header
 from tests.api.samples import UNKNOWN_ID
+from tests.backends import Backend
 from tests.tokens import Issuer, jwks
 from tests.unit.forged import TENANT, forged_tokens, genuine_token
 
@@ -52,10 +53,10 @@ THREADS = 8
 
 
 @contextmanager
-def serving(folder: Path, issuer: str, location: Path) -> Iterator[grpc.Channel]:
+def serving(database: dict[str, Any], issuer: str, location: Path) -> Iterator[grpc.Channel]:
     """A channel to a server that believes an issuer's tokens, and keeps its keys for short."""
     settings = Settings(
-        data_dir=folder,
+        **database,
         issuer=issuer,
         jwks=str(location),
         jwks_lifetime_seconds=LIFETIME,
@@ -71,12 +72,12 @@ def serving(folder: Path, issuer: str, location: Path) -> Iterator[grpc.Channel]
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
+def own(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
     """A channel to a server that believes the issuer whose tokens are forged here."""
     folder = tmp_path_factory.mktemp("identity")
     location = folder / "jwks.json"
     location.write_bytes(jwks(ISSUED))
-    with serving(folder, ISSUED.name, location) as channel:
+    with serving(backend.settings(folder), ISSUED.name, location) as channel:
         yield channel
 
 
@@ -179,13 +180,13 @@ def test_health(own: grpc.Channel) -> None:
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_realms(tmp_path: Path) -> None:
+def test_realms(own_database: dict[str, Any], tmp_path: Path) -> None:
     """With a realm per tenant, each tenant's tokens are proved by the keys of its own realm."""
     acme, other = (Issuer(f"https://id.example/{name}") for name in ("acme", "other"))
     (tmp_path / "acme.json").write_bytes(jwks(acme))
     (tmp_path / "other.json").write_bytes(jwks(other))
     template = "https://id.example/{tenant}"
-    with serving(tmp_path / "data", template, tmp_path / "{tenant}.json") as channel:
+    with serving(own_database, template, tmp_path / "{tenant}.json") as channel:
         codes = [code(channel, issuer.token()) for issuer in (acme, other)]
         other.name = acme.name
         codes.append(code(channel, other.token()))
@@ -255,7 +256,7 @@ def publish(location: Path, *issuers: Issuer) -> None:
     draft.rename(location)
 
 
-def test_rotation(tmp_path: Path) -> None:
+def test_rotation(own_database: dict[str, Any], tmp_path: Path) -> None:
     """While keys change under load no token of a listed key is refused, and an old one's soon is.
 
     A new key is in use as soon as the cool-down since any read before its
@@ -265,7 +266,7 @@ def test_rotation(tmp_path: Path) -> None:
     old, *successors = (Issuer(key_id=f"key-{number}") for number in range(4))
     publish(location, old)
     with (
-        serving(tmp_path / "data", old.name, location) as channel,
+        serving(own_database, old.name, location) as channel,
         ThreadPoolExecutor(THREADS) as pool,
     ):
         load = Load(channel)
@@ -288,25 +289,25 @@ def test_rotation(tmp_path: Path) -> None:
     assert load.codes == {f"key-{number}": {grpc.StatusCode.OK} for number in range(4)}
 
 
-def test_removed_key_of_remembered_token(tmp_path: Path) -> None:
+def test_removed_key_of_remembered_token(own_database: dict[str, Any], tmp_path: Path) -> None:
     """A token that is in use all the time is refused once its key is gone and its lifetime over."""
     location = tmp_path / "jwks.json"
     old, new = Issuer(key_id="key-1"), Issuer(key_id="key-2")
     publish(location, old)
     token = old.token(tenant=TENANT)
-    with serving(tmp_path / "data", old.name, location) as channel:
+    with serving(own_database, old.name, location) as channel:
         assert code(channel, token) is grpc.StatusCode.OK
         publish(location, new)
         assert seconds_until_refused(channel, token) < LIFETIME + 2
         assert code(channel, new.token(tenant=TENANT)) is grpc.StatusCode.OK
 
 
-def test_keys_that_cannot_be_read_any_more(tmp_path: Path) -> None:
+def test_keys_that_cannot_be_read_any_more(own_database: dict[str, Any], tmp_path: Path) -> None:
     """A JWKS file that was spoilt costs no call: the keys at hand stay in use."""
     location = tmp_path / "jwks.json"
     issuer = Issuer()
     publish(location, issuer)
-    with serving(tmp_path / "data", issuer.name, location) as channel:
+    with serving(own_database, issuer.name, location) as channel:
         codes = {code(channel, issuer.token(tenant=TENANT))}
         location.write_text(json.dumps({"keys": None}))
         over = time.monotonic() + 2 * LIFETIME

@@ -1,10 +1,8 @@
 """The server as a process: how it starts, what it tells of itself, and how it ends."""
 
-import os
 import signal
-import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,33 +16,14 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from server.settings import Settings
-from tests.api.client import SECONDS, SERVICE, Failure, as_tenant, read_failure
+from tests.api.client import SECONDS, SERVICE, as_tenant
 from tests.api.samples import UNKNOWN_ID
-from tests.api.server_process import ServerProcess, command, wait_until
+from tests.api.server_process import ServerProcess, Start, run, wait_until
 from tests.builders import customer
-from tests.tokens import trust
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 STOPPING = [signal.SIGTERM, signal.SIGINT]
-
-Start = Callable[..., ServerProcess]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a server on the test's own database and waits until it serves."""
-    started: list[ServerProcess] = []
-
-    def start_one(*arguments: str, **options: Any) -> ServerProcess:
-        started.append(ServerProcess(tmp_path, *arguments, **options))
-        started[-1].wait_ready()
-        return started[-1]
-
-    yield start_one
-    for server in started:
-        server.end()
 
 
 @pytest.mark.parametrize("service", ["", SERVICE.full_name])
@@ -172,10 +151,10 @@ def test_kill_loses_nothing(start: Start) -> None:
     assert [again.get(it.id) for it in created] == created
 
 
-def test_servers_share_database(tmp_path: Path) -> None:
+def test_servers_share_database(own_database: dict[str, Any]) -> None:
     """Servers that start at once on a new database serve it together, each value once."""
     given = [Customer(email=f"rush-{number}@example.com") for number in range(100)]
-    servers = [ServerProcess(tmp_path) for _ in range(4)]
+    servers = [ServerProcess(own_database) for _ in range(4)]
     try:
         for server in servers:
             server.wait_ready()
@@ -191,28 +170,6 @@ def test_servers_share_database(tmp_path: Path) -> None:
             server.end()
 
 
-def test_full_disk(start: Start) -> None:
-    """While nothing more fits on the disk creates are UNAVAILABLE; what was answered is kept."""
-    server = start(file_blocks=600)
-    client = server.client("acme")
-    created: list[Customer] = []
-    refused: list[tuple[Customer, Failure]] = []
-    while len(refused) < 3 and len(created) < 100:
-        big = customer(tax_exemptions=["x" * 1000] * 20)
-        try:
-            created.append(client.create(big))
-        except grpc.RpcError as error:
-            refused.append((big, read_failure(error)))
-    assert [it.code for _, it in refused] == [grpc.StatusCode.UNAVAILABLE] * 3
-    assert [it.reason for _, it in refused] == ["SERVICE_UNAVAILABLE"] * 3
-    assert [client.get(it.id) for it in created] == created
-    assert server.stop() == 0
-    again = start().client("acme")
-    assert [again.get(it.id) for it in created] == created
-    for big, _ in refused:
-        assert again.lookup(pb.LookupCustomersRequest(email=big.email)) == []
-
-
 def test_several_addresses(start: Start, tmp_path: Path) -> None:
     """A server listens on every address it is given, Unix sockets among them."""
     path = f"unix:{tmp_path}/s"
@@ -223,34 +180,11 @@ def test_several_addresses(start: Start, tmp_path: Path) -> None:
         assert stub.GetCustomer(request, SECONDS, as_tenant("acme")) == created
 
 
-def test_taken_port(start: Start, tmp_path: Path) -> None:
+def test_taken_port(start: Start, own_database: dict[str, Any]) -> None:
     """A server whose port another has says which, and ends with status 1; the other serves on."""
     other = start()
-    ended = run(tmp_path, other.address)
+    ended = run(own_database, other.address)
     assert ended.returncode == 1
     assert f"cannot listen on {other.address}" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert other.client("acme").get(UNKNOWN_ID) == Customer()
-
-
-def test_unusable_folder(tmp_path: Path) -> None:
-    """A server whose folder cannot be made says so, and ends with status 1."""
-    folder = tmp_path / "file"
-    folder.touch()
-    ended = run(folder, "127.0.0.1:0")
-    assert ended.returncode == 1
-    assert str(folder) in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
-def run(folder: Path, address: str) -> subprocess.CompletedProcess[str]:
-    """Runs a server that is to end by itself."""
-    environment = os.environ | Settings(data_dir=folder, **trust()).environment()
-    return subprocess.run(
-        command(address),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )

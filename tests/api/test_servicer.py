@@ -12,14 +12,14 @@ from google.protobuf.message_factory import GetMessageClass
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.app import callers_of
+from server.app import callers_of, open_database
 from server.boundary import guard
 from server.servicer import CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore, Key
-from server.storage.sqlite import Sqlite
 from tests.api.client import SECONDS, SERVICE, as_tenant
 from tests.api.samples import UNKNOWN_ID
+from tests.backends import Backend
 from tests.builders import customer
 from tests.tokens import trust
 
@@ -81,9 +81,10 @@ def _headers(running: Any, code: grpc.StatusCode) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CustomerStore]:
+def store(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CustomerStore]:
     """The store behind the servicer."""
-    database = Sqlite(tmp_path_factory.mktemp("servicer") / "customers.db")
+    settings = Settings(**backend.settings(tmp_path_factory.mktemp("servicer")), **trust())
+    database = open_database(settings)
     database.prepare()
     yield CustomerStore(database)
     database.shut_down()
