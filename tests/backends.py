@@ -1,9 +1,13 @@
 """The databases that the suites run on: what to set so that a service keeps its data there."""
 
+import sqlite3
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.postgres import Server
@@ -25,6 +29,10 @@ class Backend(ABC):
     def settings(self, folder: Path) -> dict[str, Any]:
         """Settings of a service with an empty database; its files, if it has any, in a folder."""
 
+    @abstractmethod
+    def held(self, settings: dict[str, Any]) -> AbstractContextManager[None]:
+        """Keeps everyone from writing to the database of settings, as another program may."""
+
 
 class SqliteBackend(Backend):
     """A file in the folder."""
@@ -32,6 +40,14 @@ class SqliteBackend(Backend):
     def settings(self, folder: Path) -> dict[str, Any]:
         """The folder says it all."""
         return {"data_dir": folder}
+
+    @contextmanager
+    def held(self, settings: dict[str, Any]) -> Iterator[None]:
+        """Begins to write, and does not end it."""
+        path = settings["data_dir"] / "customers.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield
 
 
 class PostgresBackend(Backend):
@@ -43,3 +59,10 @@ class PostgresBackend(Backend):
     def settings(self, folder: Path) -> dict[str, Any]:
         """The URL of a database that is made here."""
         return {"data_dir": folder, "database_url": self._server.database()}
+
+    @contextmanager
+    def held(self, settings: dict[str, Any]) -> Iterator[None]:
+        """Locks the table, but for reads."""
+        with psycopg.connect(settings["database_url"]) as other:
+            other.execute("LOCK TABLE customer IN EXCLUSIVE MODE")
+            yield

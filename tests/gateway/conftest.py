@@ -14,6 +14,7 @@ import pytest
 
 from gateway.config import GatewaySettings
 from gateway.stack import Stack
+from tests.backends import Backend
 from tests.tokens import token_for, trust
 
 StackFactory = Callable[..., AbstractContextManager[Stack]]
@@ -25,8 +26,8 @@ def as_tenant(name: str) -> dict[str, str]:
 
 
 @contextmanager
-def _stack(folder: Path, **settings: Any) -> Iterator[Stack]:
-    chosen = GatewaySettings(data_dir=folder, gateway_port=0, grpc_port=0, **trust() | settings)
+def _stack(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
+    chosen = GatewaySettings(**database, gateway_port=0, grpc_port=0, **trust() | settings)
     with (
         tempfile.TemporaryDirectory(prefix="twc-") as sockets,
         Stack(chosen, Path(sockets)) as stack,
@@ -35,16 +36,16 @@ def _stack(folder: Path, **settings: Any) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def start_stack(tmp_path: Path) -> StackFactory:
-    """Starts a service of the test's own, with settings of its own, for a `with` block."""
-    return lambda **settings: _stack(tmp_path, **settings)
+def start_stack(own_database: dict[str, Any]) -> StackFactory:
+    """Starts a service on the test's own database, with settings of its own, for a `with` block."""
+    return lambda **settings: _stack(own_database, **settings)
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The service that most tests share, each with a tenant of its own."""
-    folder = tmp_path_factory.mktemp("data")
-    with _stack(folder, cors_origins=["https://shop.example"]) as stack:
+    database = backend.settings(tmp_path_factory.mktemp("data"))
+    with _stack(database, cors_origins=["https://shop.example"]) as stack:
         yield stack
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.stack import Stack
+from tests.backends import any_backend
 from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
 
@@ -109,6 +110,7 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
 }
 
 
+@any_backend
 @pytest.mark.parametrize("path", ["/customers", "/customers/validate", "/upload-customers"])
 @pytest.mark.parametrize("case", BODIES)
 def test_body(case: str, path: str, http: httpx.Client) -> None:

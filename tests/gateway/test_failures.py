@@ -2,23 +2,24 @@
 
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from gateway.stack import Stack
+from tests.backends import Backend, any_backend
 from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.errors import Error, error_of
 
 UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
 
 
+@any_backend
 def test_frozen_server(start_stack: StackFactory) -> None:
     """A server that hangs is 504 for who waits and 503 for who comes; it recovers by itself."""
     with start_stack() as stack, _client(stack) as http:
@@ -35,24 +36,22 @@ def test_frozen_server(start_stack: StackFactory) -> None:
         _eventually(lambda: http.get("/customers/x").status_code == 204)
 
 
-def test_locked_database(start_stack: StackFactory, tmp_path: Path) -> None:
+def test_locked_database(
+    start_stack: StackFactory, backend: Backend, own_database: dict[str, Any]
+) -> None:
     """While another program holds the database, reads go on and writes are refused, not lost."""
     with start_stack() as stack, _client(stack) as http:
         created = http.post("/customers", json={"email": "ada@example.com"}).json()
-        other = sqlite3.connect(tmp_path / "customers.db", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        try:
+        with backend.held(own_database):
             refused = http.post("/customers", json={"email": "bob@example.com"})
             read = http.get(f"/customers/{created['id']}")
-        finally:
-            other.execute("ROLLBACK")
-            other.close()
 
         assert error_of(refused) == UNAVAILABLE
         assert read.json() == created
         assert http.post("/customers", json={"email": "bob@example.com"}).status_code == 201
 
 
+@any_backend
 def test_killed_server(start_stack: StackFactory) -> None:
     """With the server gone, callers get 503 and nothing of the inside."""
     with start_stack() as stack, _client(stack) as http:
@@ -64,6 +63,7 @@ def test_killed_server(start_stack: StackFactory) -> None:
         assert refused.json()["message"] == "the service cannot be reached now; try again"
 
 
+@any_backend
 def test_rate_limit(start_stack: StackFactory) -> None:
     """Beyond the rate limit the answer is 429, and says when to try again."""
     with start_stack(rate_limit=5) as stack, _client(stack) as http:

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.config import SERVICE
 from gateway.routes import HttpRoute, http_routes
+from tests.backends import any_backend
 from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
@@ -23,6 +24,7 @@ UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])
 FORBIDDEN = Error(403, 7, "TENANT_FORBIDDEN", [])
 
 
+@any_backend
 @each_route
 def test_no_token(route: HttpRoute, origin: str, tenant: str) -> None:
     """Without a token every route is 401 and says what to send, whatever else is wrong."""
@@ -32,6 +34,7 @@ def test_no_token(route: HttpRoute, origin: str, tenant: str) -> None:
     assert response.headers["www-authenticate"].startswith('Bearer realm="customer.twc"')
 
 
+@any_backend
 @each_route
 def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> None:
     """With another tenant's token every route is 403, whatever else is wrong."""
@@ -40,6 +43,7 @@ def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> 
     assert error_of(response) == FORBIDDEN
 
 
+@any_backend
 @pytest.mark.parametrize("authorization", [None, "", "Basic eDp5", "Bearer"])
 def test_identity_comes_first(authorization: str | None, origin: str, tenant: str) -> None:
     """Without a token nothing is said of a body's type or form, nor of a query."""
@@ -53,6 +57,7 @@ def test_identity_comes_first(authorization: str | None, origin: str, tenant: st
     assert [error_of(posted), error_of(read)] == [UNAUTHENTICATED] * 2
 
 
+@any_backend
 @pytest.mark.parametrize("name", forged_tokens(Issuer()))
 def test_forged(name: str, http: httpx.Client) -> None:
     """A token that is not genuine is 401, says why in general terms, and is nowhere repeated."""
@@ -64,6 +69,7 @@ def test_forged(name: str, http: httpx.Client) -> None:
     assert len(token) < 8 or token not in response.text
 
 
+@any_backend
 def test_two_tokens(origin: str, tenant: str) -> None:
     """Two Authorization headers are refused, be one of them good."""
     good = as_tenant(tenant)["authorization"]
@@ -72,6 +78,7 @@ def test_two_tokens(origin: str, tenant: str) -> None:
     assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
 
 
+@any_backend
 def test_oversized_token(origin: str, tenant: str) -> None:
     """A token of 64 KiB is refused as any other that is not genuine."""
     headers = {"authorization": "Bearer " + "x" * (64 << 10), "x-twc-tenant": tenant}
@@ -79,6 +86,7 @@ def test_oversized_token(origin: str, tenant: str) -> None:
     assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
 
 
+@any_backend
 def test_realm_for_each_tenant(start_stack: StackFactory, tmp_path: Any) -> None:
     """With a realm for each tenant, a realm's tokens are good for its own tenant alone."""
     realms = {name: Issuer(f"https://login.example/realms/{name}") for name in ("acme", "other")}

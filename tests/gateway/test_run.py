@@ -16,14 +16,17 @@ import httpx
 import psutil
 import pytest
 
+from tests.backends import any_backend
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+def environment(own_database: dict[str, Any], tmp_path: Path) -> dict[str, str]:
     """Development mode, with ports and data of the test's own."""
+    chosen = own_database | {"data_dir": tmp_path / "data", "development": "true"}
     ports = {"GATEWAY_PORT": "0", "GRPC_PORT": "0"}
-    return os.environ | ports | {"DATA_DIR": str(tmp_path / "data"), "DEVELOPMENT": "true"}
+    return os.environ | ports | {name.upper(): str(value) for name, value in chosen.items()}
 
 
 @pytest.fixture
@@ -106,6 +109,7 @@ def test_stops_cleanly(service: subprocess.Popen[str], number: signal.Signals) -
             pass
 
 
+@any_backend
 def test_taken_port(environment: dict[str, str]) -> None:
     """A port that is taken is said in a sentence, and nothing stays running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -124,6 +128,7 @@ def test_taken_port(environment: dict[str, str]) -> None:
     assert "Traceback" not in ended.stderr
 
 
+@any_backend
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

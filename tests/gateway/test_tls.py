@@ -12,8 +12,11 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from gateway.stack import Stack
+from tests.backends import any_backend
 from tests.certificates import Authority, Pair
 from tests.gateway.conftest import StackFactory, as_tenant
+
+pytestmark = any_backend
 
 PORTS = ["gateway_port", "grpc_port"]
 
