@@ -26,7 +26,8 @@ def as_tenant(name: str) -> dict[str, str]:
 
 
 @contextmanager
-def _stack(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
+def running(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
+    """A service on a database, with other settings as given."""
     chosen = GatewaySettings(**database, gateway_port=0, grpc_port=0, **trust() | settings)
     with (
         tempfile.TemporaryDirectory(prefix="twc-") as sockets,
@@ -38,14 +39,14 @@ def _stack(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
 @pytest.fixture
 def start_stack(own_database: dict[str, Any]) -> StackFactory:
     """Starts a service on the test's own database, with settings of its own, for a `with` block."""
-    return lambda **settings: _stack(own_database, **settings)
+    return lambda **settings: running(own_database, **settings)
 
 
 @pytest.fixture(scope="session")
 def stack(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The service that most tests share, each with a tenant of its own."""
     database = backend.settings(tmp_path_factory.mktemp("data"))
-    with _stack(database, cors_origins=["https://shop.example"]) as stack:
+    with running(database, cors_origins=["https://shop.example"]) as stack:
         yield stack
 
 

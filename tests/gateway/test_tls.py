@@ -12,39 +12,45 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from gateway.stack import Stack
-from tests.backends import any_backend
+from tests.backends import Backend, any_backend
 from tests.certificates import Authority, Pair
-from tests.gateway.conftest import StackFactory, as_tenant
+from tests.gateway.conftest import as_tenant, running
 
 pytestmark = any_backend
 
 PORTS = ["gateway_port", "grpc_port"]
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Who certifies the server."""
-    return Authority(tmp_path, "authority")
+    return Authority(tmp_path_factory.mktemp("certificates"), "authority")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(authority: Authority) -> Pair:
     """A client's certificate."""
     return authority.issue("client")
 
 
-@pytest.fixture(params=[False, True], ids=["tls", "mutual"])
+@pytest.fixture(scope="module", params=[False, True], ids=["tls", "mutual"])
 def mutual(request: pytest.FixtureRequest) -> bool:
     """Whether clients must have a certificate."""
     return bool(request.param)
 
 
-@pytest.fixture
-def secure(start_stack: StackFactory, authority: Authority, mutual: bool) -> Iterator[Stack]:  # noqa: FBT001
+@pytest.fixture(scope="module")
+def secure(
+    backend: Backend,
+    authority: Authority,
+    mutual: bool,  # noqa: FBT001
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
     """A service with TLS on both ports."""
     certificate, key = authority.issue("server")
     client_ca = authority.certificate if mutual else None
-    with start_stack(tls_certificate=certificate, tls_key=key, tls_client_ca=client_ca) as stack:
+    tls = {"tls_certificate": certificate, "tls_key": key, "tls_client_ca": client_ca}
+    with running(backend.settings(tmp_path_factory.mktemp("tls")), **tls) as stack:
         yield stack
 
 
@@ -91,8 +97,7 @@ def test_grpc_with_foreign_certificate(
     mutual: bool,  # noqa: FBT001
 ) -> None:
     """A client whose certificate is of another authority is turned away where it is asked for."""
-    (tmp_path / "other").mkdir()
-    foreign = Authority(tmp_path / "other", "other").issue("client")
+    foreign = Authority(tmp_path, "other").issue("client")
 
     if mutual:
         with pytest.raises(grpc.RpcError) as error:
