@@ -1,16 +1,28 @@
 """What every test may ask for."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.config import GatewaySettings
 from tests.backends import Backend, PostgresBackend, SqliteBackend
 from tests.postgres import Server, serving
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_tests() -> Iterator[None]:
+    """Keeps what the shell sets for a service, be it its DATABASE_URL, from those of the tests."""
+    with pytest.MonkeyPatch.context() as shell:
+        for name in list(os.environ):
+            if name.lower() in GatewaySettings.model_fields:
+                shell.delenv(name)
+        yield
 
 
 @pytest.fixture
