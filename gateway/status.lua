@@ -1,5 +1,5 @@
 -- Gives a REST answer the HTTP status that the server names in x-http-code
--- (201 or 204), and removes what only gRPC has a use for. Errors and native
+-- (such as 201, 204 or 304), and removes what only gRPC has a use for. Errors and native
 -- gRPC pass as they are.
 
 function envoy_on_response(handle)
@@ -16,7 +16,7 @@ function envoy_on_response(handle)
     return
   end
   headers:replace(":status", status)
-  if status == "204" then
+  if status == "204" or status == "304" then
     headers:remove("content-type")
     handle:body(true):setBytes("")
     -- Reading the body made the headers' earlier handle invalid.

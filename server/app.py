@@ -17,6 +17,7 @@ from server.identity import development, keys
 from server.identity.callers import Callers
 from server.identity.keys import KeySet, Policy
 from server.identity.tokens import PLACEHOLDER, Trust, Verifier
+from server.purging import Purging
 from server.servicer import ENDLESS, CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore
@@ -55,7 +56,9 @@ class App:
             options=_OPTIONS,
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
-        servicer = CustomerServicer(CustomerStore(self._database), settings.region)
+        store = CustomerStore(self._database)
+        self._purging = Purging(lambda: store.purge(round(time.time() * 1000)))
+        servicer = CustomerServicer(store, settings.region)
         handlers.add(
             self._server,
             SERVICE,
@@ -72,6 +75,7 @@ class App:
     def start(self) -> None:
         """Opens the database and serves. Raises CannotServeError."""
         self._database.prepare()
+        self._purging.start()
         self._server.start()
         for service in ("", SERVICE.full_name):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -81,6 +85,7 @@ class App:
         self._health.enter_graceful_shutdown()
         time.sleep(self._settings.drain_seconds)
         self._server.stop(self._settings.grace_seconds).wait()
+        self._purging.stop()
         self._database.shut_down()
 
 

@@ -63,6 +63,10 @@ class Call:
         self.tenant = tenant
         self._context = context
 
+    def header(self, name: str) -> str:
+        """A header of the request, empty if it has none of this name (in lower case)."""
+        return _header(self._context, name)
+
     def answer(self, http_status: int, *headers: tuple[str, str]) -> None:
         """Sends headers ahead of the answer, and the HTTP status that the gateway gives it."""
         self._context.send_initial_metadata(((STATUS_HEADER, str(http_status)), *headers))
@@ -189,10 +193,13 @@ class _Served:
 
     def _facts(self) -> dict[str, object]:
         """What tells a call from others, and nothing of what it carries."""
-        metadata = self._context.invocation_metadata()
-        given = next((str(value) for key, value in metadata if key == "x-request-id"), "")
+        given = _header(self._context, "x-request-id")
         request_id = given if _is_request_id(given) else ""
         return {"request_id": request_id, "tenant": self._tenant, "rpc": self._rpc}
+
+
+def _header(context: grpc.ServicerContext, name: str) -> str:
+    return next((str(value) for key, value in context.invocation_metadata() if key == name), "")
 
 
 def _readable(request: T, _context: grpc.ServicerContext) -> T:

@@ -102,6 +102,26 @@ class IdMismatch(ServiceError):
     """The customer's id is not the one that the request expects."""
 
 
+class EtagMismatch(ServiceError):
+    """The customer is not the one any more that the request is to change."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the customer was changed since it was read: If-Match names another version of it; "
+            "read it again"
+        )
+
+
+class IdempotencyKeyReused(ServiceError):
+    """The key of a request belongs to another one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this Idempotency-Key was used for another request within 24 hours: "
+            "give each request a key of its own"
+        )
+
+
 class RequestTooLarge(ServiceError):
     """The request carries more than one call may."""
 
@@ -133,6 +153,8 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
+    EtagMismatch: (code_pb2.ABORTED, reasons.ETAG_MISMATCH),
+    IdempotencyKeyReused: (code_pb2.INVALID_ARGUMENT, reasons.IDEMPOTENCY_KEY_REUSED),
     RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
     Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),
     Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),

@@ -4,6 +4,8 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 
+from server.errors import EtagMismatch
+
 _DIGEST_BYTES = 12
 
 # What a gateway compresses it sends with a weak tag; the customer is the same.
@@ -11,11 +13,20 @@ _TAGS = re.compile(r'(?:W/)?("[^"]*")')
 
 
 def of(body: bytes) -> str:
-    """The tag of a stored customer: another one for every change of it."""
+    """The tag of a stored customer: another one after every change of it."""
     digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
     return f'"{urlsafe_b64encode(digest).decode()}"'
 
 
 def matches(condition: str, tag: str) -> bool:
-    """Tells whether If-Match or If-None-Match name a tag, or any."""
+    """Tells whether If-Match or If-None-Match names a tag, or any."""
     return condition.strip() == "*" or tag in _TAGS.findall(condition)
+
+
+def check(condition: str, body: bytes) -> None:
+    """Refuses a stored customer that If-Match, if it is not empty, does not name.
+
+    Raises EtagMismatch.
+    """
+    if condition and not matches(condition, of(body)):
+        raise EtagMismatch

@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server import imports, upload
+from server import etags, imports, repeats, upload
 from server.boundary import Call
-from server.errors import AlreadyExists, InvalidInput, NotFound, Violation
+from server.errors import AlreadyExists, IdMismatch, InvalidInput, NotFound, Violation
 from server.rules import changes, dates, exports, lookup
 from server.storage.customers import CustomerStore, Key
+from server.storage.outcomes import Repeatable
 
 # The RPCs that go on for as long as there is something to send.
 ENDLESS = ("ImportCustomers", "ExportCustomers")
@@ -25,22 +27,32 @@ class CustomerServicer:
         self._store = store
         self._region = region
 
-    def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> Customer:
+    def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
+        repeat = self._repeat(call, "CreateCustomer", [request])
         customer = self._ready(call.tenant, request.customer)
-        self._store.insert(call.tenant, customer)
-        call.answer(201)
-        return customer
+        body = self._store.once(
+            call.tenant, repeat, lambda: self._store.insert(call.tenant, customer)
+        )
+        call.answer(201, ("etag", etags.of(body)))
+        return body
 
     def UploadCustomers(
         self, requests: Iterable[pb.UploadCustomersRequest], call: Call
     ) -> Iterator[pb.UploadCustomersResult]:
-        customers, atomic = upload.collect(requests)
-        outcomes = self._store_each(call.tenant, customers, _all_or_none if atomic else _any)
-        if atomic and (refusal := upload.refusal(customers, outcomes)):
-            raise refusal
-        all_created = all(isinstance(outcome, Customer) for outcome in outcomes)
-        call.answer(201 if all_created else 200)
-        return upload.results(outcomes)
+        items, atomic = upload.collect(requests)
+        repeat = self._repeat(call, "UploadCustomers", items)
+        customers = [item.customer for item in items]
+        outcomes = self._prepared(call.tenant, customers)
+
+        def act() -> bytes:
+            stored = self._store_each(call.tenant, outcomes, _all_or_none if atomic else _any)
+            if atomic and (refusal := upload.refusal(customers, stored)):
+                raise refusal
+            return upload.encode(upload.results(stored))
+
+        results = upload.decode(self._store.once(call.tenant, repeat, act))
+        call.answer(201 if all(result.HasField("customer") for result in results) else 200)
+        return iter(results)
 
     def ImportCustomers(
         self, requests: Iterable[pb.ImportCustomersRequest], call: Call
@@ -51,7 +63,8 @@ class CustomerServicer:
             imports.check(request)
             customers = [item.customer for item in request.items]
             keep = _none if request.validate_only else _any
-            outcomes = self._store_each(call.tenant, customers, keep)
+            prepared = self._prepared(call.tenant, customers)
+            outcomes = self._store_each(call.tenant, prepared, keep)
             yield imports.response(
                 request,
                 [
@@ -78,27 +91,29 @@ class CustomerServicer:
             raise AlreadyExists(clashes)
         return customer
 
-    def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> Customer:
+    def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
+        repeat = self._repeat(call, "UpdateCustomer", [request])
         edit = partial(changes.update, request=request.customer, mask=request.update_mask)
-        return self._change(call.tenant, _key_of(request.customer), edit)
+        return self._change(call, repeat, _key_of(request.customer), edit)
 
-    def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> Customer:
+    def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
+        repeat = self._repeat(call, "AddCustomerAddress", [request])
         edit = partial(changes.add_address, address=request.address)
-        return self._change(call.tenant, Key.id(_required("id", request.id)), edit)
+        return self._change(call, repeat, Key.id(_required("id", request.id)), edit)
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
         body = self._store.get(call.tenant, Key.id(_required("id", request.id)))
         if body is None:
             call.answer(204)
             return b""
-        return body
+        return _unless_known(body, call)
 
     def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
         key = Key.ref(_required("customerRef", request.customer_ref))
         body = self._store.get(call.tenant, key)
         if body is None:
             raise NotFound(key.field)
-        return body
+        return _unless_known(body, call)
 
     def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:
         query = lookup.read(request, call.tenant, self._region(call.tenant))
@@ -115,6 +130,10 @@ class CustomerServicer:
         key = Key.ref(_required("customerRef", request.customer_ref))
         return self._delete(call, key, request.id if request.HasField("id") else None)
 
+    def _repeat(self, call: Call, rpc: str, requests: Iterable[Message]) -> Repeatable | None:
+        """The request as it came, before anything is made of it, if it may be repeated."""
+        return repeats.read(call.header(repeats.HEADER), rpc, requests, _now())
+
     def _ready(self, tenant: str, customer: Customer) -> Customer:
         """Makes a request's customer, in place, the one to be stored. Raises InvalidInput."""
         now = _now()
@@ -122,28 +141,37 @@ class CustomerServicer:
         changes.stamp(customer, now)
         return customer
 
-    def _change(self, tenant: str, key: Key, edit: Callable[..., None]) -> Customer:
+    def _change(
+        self, call: Call, repeat: Repeatable | None, key: Key, edit: Callable[..., None]
+    ) -> bytes:
         """Edits a stored customer by the rules, and returns it as stored."""
-        region = self._region(tenant)
+        region = self._region(call.tenant)
+        check = partial(etags.check, call.header("if-match"))
 
         def unit(stored: Customer) -> None:
             now = _now()
             edit(stored, region=region, now=now)
             changes.stamp(stored, now)
 
-        return self._store.change(tenant, key, unit)
+        body = self._store.once(
+            call.tenant, repeat, lambda: self._store.change(call.tenant, key, unit, check)
+        )
+        call.answer(200, ("etag", etags.of(body)))
+        return body
+
+    def _prepared(self, tenant: str, customers: Iterable[Customer]) -> list[upload.Outcome]:
+        return upload.prepare(customers, lambda customer: self._ready(tenant, customer))
 
     def _store_each(
         self,
         tenant: str,
-        customers: Sequence[Customer],
+        outcomes: Sequence[upload.Outcome],
         keep: Callable[[Sequence[upload.Outcome]], bool],
     ) -> list[upload.Outcome]:
-        """Stores customers, if `keep` says so of what would become of them; returns that."""
-        outcomes = upload.prepare(customers, lambda customer: self._ready(tenant, customer))
+        """Stores customers that are ready, if `keep` says so of what would become of all."""
         ready = [outcome for outcome in outcomes if isinstance(outcome, Customer)]
         if not ready:
-            return outcomes
+            return list(outcomes)
         refusals = self._store.insert_each(
             tenant, ready, lambda refusals: keep(upload.merged(outcomes, refusals))
         )
@@ -161,9 +189,28 @@ class CustomerServicer:
         return outcome
 
     def _delete(self, call: Call, key: Key, only_id: str | None = None) -> Empty:
-        self._store.delete(call.tenant, key, dates.to_milliseconds(_now()), only_id)
+        condition = call.header("if-match")
+
+        def check(body: bytes) -> None:
+            if only_id not in (None, Customer.FromString(body).id):
+                raise IdMismatch(f"the customer with this {key.field} has another id")
+            etags.check(condition, body)
+
+        guarded = check if condition or only_id is not None else None
+        self._store.delete(call.tenant, key, dates.to_milliseconds(_now()), guarded)
         call.answer(204)
         return Empty()
+
+
+def _unless_known(body: bytes, call: Call) -> bytes:
+    """Answers with a stored customer, unless If-None-Match says that the caller has it."""
+    tag = etags.of(body)
+    condition = call.header("if-none-match")
+    if condition and etags.matches(condition, tag):
+        call.answer(304, ("etag", tag))
+        return b""
+    call.answer(200, ("etag", tag))
+    return body
 
 
 def _any(_outcomes: Sequence[upload.Outcome]) -> bool:

@@ -1,8 +1,10 @@
 """An upload: many new customers in one call, each with its own outcome, or all with one."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
 from typing import NamedTuple
 
+from google.protobuf.proto import parse_length_prefixed, serialize_length_prefixed
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
@@ -25,25 +27,23 @@ Outcome = Customer | ServiceError
 class Upload(NamedTuple):
     """A list of new customers, and whether to store all of them or none."""
 
-    customers: list[Customer]
+    items: list[pb.UploadCustomersRequest]
     atomic: bool
 
 
 def collect(requests: Iterable[pb.UploadCustomersRequest]) -> Upload:
     """Reads an upload to its end. Raises RequestTooLarge."""
-    customers: list[Customer] = []
+    items: list[pb.UploadCustomersRequest] = []
     size = 0
-    atomic = False
     for request in requests:
-        atomic = atomic or (not customers and request.atomic)
-        customers.append(request.customer)
+        items.append(request)
         size += request.ByteSize()
-        if len(customers) > MAX_CUSTOMERS or size > MAX_BYTES:
+        if len(items) > MAX_CUSTOMERS or size > MAX_BYTES:
             raise RequestTooLarge(
                 f"an upload takes at most {MAX_CUSTOMERS:,} customers and "
                 f"{MAX_BYTES >> 20} MiB; the streaming RPC ImportCustomers takes any number"
             )
-    return Upload(customers, atomic)
+    return Upload(items, atomic=bool(items) and items[0].atomic)
 
 
 def prepare(customers: Iterable[Customer], ready: Callable[[Customer], object]) -> list[Outcome]:
@@ -74,6 +74,20 @@ def results(outcomes: Iterable[Outcome]) -> Iterator[pb.UploadCustomersResult]:
             yield pb.UploadCustomersResult(index=index, error=to_status(outcome))
         else:
             yield pb.UploadCustomersResult(index=index, customer=outcome)
+
+
+def encode(results: Iterable[pb.UploadCustomersResult]) -> bytes:
+    """Results as bytes, to be kept."""
+    kept = BytesIO()
+    for result in results:
+        serialize_length_prefixed(result, kept)
+    return kept.getvalue()
+
+
+def decode(kept: bytes) -> list[pb.UploadCustomersResult]:
+    """Results that were kept."""
+    rest = BytesIO(kept)
+    return [*iter(lambda: parse_length_prefixed(pb.UploadCustomersResult, rest), None)]
 
 
 def refusal(customers: Sequence[Customer], outcomes: Sequence[Outcome]) -> ServiceError | None:

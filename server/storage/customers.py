@@ -1,14 +1,16 @@
 """Customers in the database: stored, read, searched, changed and deleted, by tenant."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
+from server.errors import AlreadyExists, Clash, NotFound, Unavailable
 from server.rules import keys
 from server.rules.exports import Export, Exported, Place
-from server.storage.database import Database, Parameters, UniqueViolationError
+from server.storage import columns
+from server.storage.database import Database, Parameters, Row, UniqueViolationError
+from server.storage.outcomes import Outcomes, Repeatable
 from server.storage.statements import Statements
 
 # What a page may have before it ends early, and the rows that are read at a
@@ -24,6 +26,9 @@ _TRIES = 5
 _CONTENDED = "others change the same values all the time; try again"
 
 
+# Judges a stored customer, as bytes, that is to be changed.
+Check = Callable[[bytes], None]
+
 # What kept each of a list of customers from being stored.
 Refusals = list[AlreadyExists | None]
 
@@ -33,6 +38,11 @@ class Key(NamedTuple):
 
     field: str
     value: str
+
+    @property
+    def exact(self) -> str:
+        """The value as it is compared."""
+        return keys.exact_key(self.value)
 
     @classmethod
     def id(cls, value: str) -> Self:
@@ -65,10 +75,19 @@ class CustomerStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = Statements(database)
+        self._outcomes = Outcomes(database)
+
+    def once(self, tenant: str, request: Repeatable | None, act: Callable[[], bytes]) -> bytes:
+        """Returns what `act` does, or did when a request came first, as `Outcomes.once` says."""
+        return self._outcomes.once(tenant, request, act)
+
+    def purge(self, now: int) -> None:
+        """Forgets what is kept for a time only, as `Outcomes.purge` says."""
+        self._outcomes.purge(now)
 
     def get(self, tenant: str, key: Key) -> bytes | None:
         """Returns the encoded Customer that a key finds, or None."""
-        rows = self._database.rows(self._sql.body_by[key.field], (tenant, _exact(key)))
+        rows = self._database.rows(self._sql.body_by[key.field], (tenant, key.exact))
         return rows[0][0] if rows else None
 
     def search(self, tenant: str, wanted: Mapping[str, str], after: str, limit: int) -> list[Found]:
@@ -94,7 +113,7 @@ class CustomerStore:
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
         """Returns what other live customers already have of a customer's unique values."""
         clashes = []
-        for field, value in _unique_keys(customer).items():
+        for field, value in columns.unique(customer).items():
             if value is not None:
                 for (owner,) in self._database.rows(self._sql.owner[field], (tenant, value)):
                     if owner != customer.id:
@@ -119,14 +138,16 @@ class CustomerStore:
         statement = self._sql.export_since[export.include_deleted]
         return statement, (tenant, after.modified_at, after.id, export.began, CHUNK)
 
-    def insert(self, tenant: str, customer: Customer) -> None:
-        """Stores a new customer. Raises AlreadyExists."""
+    def insert(self, tenant: str, customer: Customer) -> bytes:
+        """Stores a new customer, and returns it as stored. Raises AlreadyExists."""
+        row = columns.new_row(tenant, customer)
+        body: bytes = row[-1]
         for _ in range(_TRIES):
-            if self._database.write_one(self._sql.insert, _new_row(tenant, customer)):
-                return
+            if self._database.write_one(self._sql.insert, row):
+                return body
             self._refuse_clashing(tenant, customer)
             if self._is_stored(tenant, customer):
-                return
+                return body
         raise Unavailable(_CONTENDED)
 
     def insert_each(
@@ -139,7 +160,7 @@ class CustomerStore:
 
         `keep` is told that as well, and decides whether any of them is stored.
         """
-        rows = [_new_row(tenant, customer) for customer in customers]
+        rows = [columns.new_row(tenant, customer) for customer in customers]
         places = {customer.id: place for place, customer in enumerate(customers)}
 
         def unit() -> Refusals:
@@ -153,52 +174,70 @@ class CustomerStore:
             return refusals
 
         try:
-            return self._database.write(unit, bulk=True)
+            return self._database.write(unit, repeatable=True, bulk=True)
         except _NotKept as undone:
             return undone.refusals
 
-    def change(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> Customer:
+    def change(
+        self,
+        tenant: str,
+        key: Key,
+        edit: Callable[[Customer], None],
+        check: Check = lambda _: None,
+    ) -> bytes:
         """Lets `edit` change the customer that a key finds, and returns it as stored.
 
         No other write comes between reading and storing. `edit` may run
         several times, on a copy each. Raises NotFound, AlreadyExists, and what
-        `edit` raises; then nothing is changed.
+        `edit` raises, and `check` of the customer as it was; then nothing is
+        changed.
         """
         for _ in range(_TRIES):
             try:
-                return self._database.write(lambda: self._edited(tenant, key, edit))
+                return self._database.write(lambda: self._edited(tenant, key, edit, check))
             except _Clashing as clashing:
                 self._refuse_clashing(tenant, clashing.customer)
         raise Unavailable(_CONTENDED)
 
-    def delete(self, tenant: str, key: Key, now: int, only_id: str | None = None) -> None:
+    def delete(self, tenant: str, key: Key, now: int, check: Check | None = None) -> None:
         """Marks the customer that a key finds, if there is one, as deleted at a time.
 
-        `now` is in milliseconds since the Unix epoch. Raises IdMismatch if
-        `only_id` is given and is not its id.
+        `now` is in milliseconds since the Unix epoch. Raises what `check` does
+        of that customer; then it stays.
         """
-        parameters = (now, now, tenant, _exact(key))
-        if only_id is None:
+        parameters = (now, now, tenant, key.exact)
+        if check is None:
             self._database.write_one(self._sql.delete[key.field], parameters)
             return
-        guarded = self._sql.delete_only[key.field]
-        deleted = self._database.write_one(guarded, (*parameters, only_id))
-        if not deleted and self.get(tenant, key) is not None:
-            raise IdMismatch(f"the customer with this {key.field} has another id")
 
-    def _edited(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> Customer:
+        def unit() -> None:
+            for (body,) in self._to_change(tenant, key):
+                check(body)
+                self._database.run(self._sql.delete[key.field], parameters)
+
+        self._database.write(unit, repeatable=True)
+
+    def _to_change(self, tenant: str, key: Key) -> list[Row]:
+        """Reads what a key finds, which no other write changes until the unit of work ends."""
+        return self._database.rows(self._sql.body_to_change[key.field], (tenant, key.exact))
+
+    def _edited(
+        self, tenant: str, key: Key, edit: Callable[[Customer], None], check: Check
+    ) -> bytes:
         """Changes a customer as part of a unit of work. Raises _Clashing, which undoes that."""
-        rows = self._database.rows(self._sql.body_to_change[key.field], (tenant, _exact(key)))
+        rows = self._to_change(tenant, key)
         if not rows:
             raise NotFound(key.field)
+        check(rows[0][0])
         customer = Customer.FromString(rows[0][0])
         edit(customer)
-        parameters = (*_keys(customer), *_content(customer), tenant, customer.id)
+        modified, body = columns.content(customer)
+        parameters = (*columns.key_values(customer), modified, body, tenant, customer.id)
         try:
             self._database.run(self._sql.update, parameters)
         except UniqueViolationError as error:
             raise _Clashing(customer) from error
-        return customer
+        return body
 
     def _refuse_clashing(self, tenant: str, customer: Customer) -> None:
         """Raises AlreadyExists, unless what a customer clashed with is gone in the meantime."""
@@ -223,7 +262,7 @@ class CustomerStore:
                 return AlreadyExists(earlier)
             if self._is_stored(tenant, customer):
                 return None
-            if self._database.run(self._sql.insert, _new_row(tenant, customer)):
+            if self._database.run(self._sql.insert, columns.new_row(tenant, customer)):
                 return None
         raise Unavailable(_CONTENDED)
 
@@ -255,39 +294,3 @@ class _Clashing(Exception):
     def __init__(self, customer: Customer) -> None:
         super().__init__()
         self.customer = customer
-
-
-def _new_row(tenant: str, customer: Customer) -> tuple[Any, ...]:
-    created = customer.created_date.ToMilliseconds()
-    return (tenant, customer.id, *_keys(customer), created, *_content(customer))
-
-
-def _exact(key: Key) -> str:
-    return keys.exact_key(key.value)
-
-
-def _unique_keys(customer: Customer) -> dict[str, str | None]:
-    """The unique keys by the JSON names of their fields, as `schema.UNIQUE` lists them."""
-    return {
-        "email": keys.exact_key(keys.email_key(customer.email)),
-        "mobile": customer.mobile or None,
-        "phone": customer.phone or None,
-        "customerRef": keys.exact_key(customer.customer_ref) or None,
-    }
-
-
-def _keys(customer: Customer) -> tuple[str | None, ...]:
-    """The values of the key columns, in the order of their declaration."""
-    unique = _unique_keys(customer)
-    return (
-        unique["customerRef"],
-        unique["email"],
-        unique["mobile"],
-        unique["phone"],
-        keys.name_key(customer.first_name) or None,
-        keys.name_key(customer.last_name) or None,
-    )
-
-
-def _content(customer: Customer) -> tuple[int, bytes]:
-    return customer.last_modified_date.ToMilliseconds(), customer.SerializeToString()

@@ -64,21 +64,22 @@ class Database(ABC):
         """Runs a compiled statement for each row of parameters, in order, as `run` does."""
 
     @abstractmethod
-    def write(self, unit: Callable[[], T], *, bulk: bool = False) -> T:
+    def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
         """Runs a unit of work in a transaction and returns its result once that is on disk.
 
         What the unit raises undoes what it wrote, and is raised here. It may
-        run several times before it is committed. One in `bulk` has the time
-        of an upload, and must do no harm if it runs again after it was
-        committed. Raises Unavailable if the database cannot commit.
+        run several times before it is committed; one that is `repeatable`
+        also after that, where it must do no harm. One in `bulk` has the time
+        of an upload. Within another unit it is a part of that. Raises
+        Unavailable if the database cannot commit.
         """
 
     @abstractmethod
     def write_one(self, sql: str, parameters: Parameters) -> int:
-        """Runs a compiled statement as a unit of work of its own; returns how many rows it wrote.
+        """Runs a compiled statement as a repeatable unit of work; returns how many rows it wrote.
 
-        It may run again after it was committed, and must do no harm then.
-        Raises Unavailable if the database cannot commit.
+        Within another unit it is a part of that. Raises Unavailable if the
+        database cannot commit.
         """
 
     def compile(self, statement: peewee.Node) -> str:

@@ -102,13 +102,17 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             cursor.executemany(sql, rows, returning=True)
             return [result.rowcount for result in cursor.results()]
 
-    def write(self, unit: Callable[[], T], *, bulk: bool = False) -> T:
+    def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
         """Runs a unit of work in a transaction, again if that failed for now."""
+        if not self.is_closed():
+            return self._transact(unit, repeatable=True)
         seconds = self._seconds * (_BULK if bulk else _WRITE)
-        return self._attempt(lambda: self._transact(unit, repeatable=bulk), seconds)
+        return self._attempt(lambda: self._transact(unit, repeatable=repeatable), seconds)
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement, which commits itself, again if that failed for now."""
+        if not self.is_closed():
+            return self.run(sql, parameters)
         return self._attempt(lambda: self.run(sql, parameters), self._seconds * _WRITE)
 
     def _send(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:

@@ -37,6 +37,23 @@ class CustomerRow(Model):
         primary_key = CompositeKey("tenant", "id")
 
 
+class OutcomeRow(Model):
+    """What came of a request that has a key: null while it runs, else as the service encodes it.
+
+    `digest` tells requests apart; the time is in milliseconds since the Unix epoch.
+    """
+
+    tenant = TextField()
+    key = TextField()
+    digest = BlobField()
+    outcome = BlobField(null=True)
+    created_at = BigIntegerField()
+
+    class Meta:
+        table_name = "outcome"
+        primary_key = CompositeKey("tenant", "key")
+
+
 # The key column of each field that is unique among a tenant's live customers,
 # by the JSON name of the field.
 UNIQUE: dict[str, Column] = {
@@ -70,4 +87,8 @@ CustomerRow.add_index(
     )
 )
 
-TABLES = (CustomerRow,)
+OutcomeRow.add_index(
+    ModelIndex(OutcomeRow, (OutcomeRow.tenant, OutcomeRow.created_at), name="outcome_created_at")
+)
+
+TABLES = (CustomerRow, OutcomeRow)

@@ -78,8 +78,17 @@ class Sqlite(peewee.SqliteDatabase, Database):
         """Runs a compiled statement for each row of parameters."""
         return [self.run(sql, row) for row in rows]
 
-    def write(self, unit: Callable[[], T], *, bulk: bool = False) -> T:  # noqa: ARG002 - it takes the time it takes
+    def write(
+        self,
+        unit: Callable[[], T],
+        *,
+        repeatable: bool = False,  # noqa: ARG002 - what is committed is known
+        bulk: bool = False,  # noqa: ARG002 - it takes the time it takes
+    ) -> T:
         """Has the writing thread run a unit of work, and commit it with others."""
+        if self._writer.is_current():
+            with self.savepoint():
+                return unit()
         return self._writer.run(unit)
 
     def write_one(self, sql: str, parameters: Parameters) -> int:

@@ -94,12 +94,8 @@ class Statements:
             )
             for deleted in (False, True)
         }
-        # deleted_at, modified_at, tenant, value, and the id if that is to be it
+        # deleted_at, modified_at, tenant, value
         self.delete = {name: self._compile(_delete(column)) for name, column in _BY.items()}
-        self.delete_only = {
-            name: self._compile(_delete(column).where(_row.id == TEXT))
-            for name, column in _BY.items()
-        }
         self._searches: dict[tuple[str, ...], str] = {}
 
     def search(self, names: Iterable[str]) -> str:

@@ -59,6 +59,10 @@ class Writer:
         with self._turn.open("a") as file, _locked(file.fileno()):
             yield
 
+    def is_current(self) -> bool:
+        """Tells whether it is the thread that asks."""
+        return threading.current_thread() is self._thread
+
     def run(self, unit: Callable[[], T]) -> T:
         """Runs a unit and returns its result once that is on disk; raises what the unit raises.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import grpc
 import grpc_testing
 import pytest
+from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -25,12 +26,13 @@ from tests.tokens import trust
 
 
 class Answer(NamedTuple):
-    """How a call ended: its responses, its status, and the headers ahead of them."""
+    """How a call ended: its responses, its status, and the headers ahead of them; the ETag apart."""
 
     responses: list[Any]
     code: grpc.StatusCode
     message: str
     headers: dict[str, str]
+    etag: str | None = None
 
 
 class Caller:
@@ -55,7 +57,9 @@ class Caller:
             return self._stream(self._server.invoke_unary_stream(*arguments))
         running = self._server.invoke_unary_unary(*arguments)
         response, _, code, message = running.termination()
-        return Answer([response], code, message, _headers(running, code))
+        headers = _headers(running, code)
+        etag = headers.pop("etag", None)
+        return Answer([_decoded(method, response)], code, message, headers, etag)
 
     def create(self, **fields: Any) -> Customer:
         """Creates a customer."""
@@ -72,6 +76,13 @@ class Caller:
                 responses.append(running.take_response())
             except ValueError:  # says that there are no more
                 return Answer(responses, code, message, _headers(running, code))
+
+
+def _decoded(method: MethodDescriptor, response: Message | bytes | None) -> Message | None:
+    """A response as a message; one that was stored comes as it was stored."""
+    if isinstance(response, bytes):
+        return GetMessageClass(method.output_type).FromString(response)
+    return response
 
 
 def _headers(running: Any, code: grpc.StatusCode) -> dict[str, str]:
@@ -167,13 +178,13 @@ def test_get_customer(caller: Caller) -> None:
     """A customer that is only read is answered as the bytes that are stored."""
     created = caller.create()
     answer = caller.call("GetCustomer", pb.GetCustomerRequest(id=created.id))
-    assert answer.responses == [created.SerializeToString()]
+    assert answer.responses == [created]
 
 
 def test_get_customer_missing(caller: Caller) -> None:
     """A missing customer is no bytes, the encoding of an empty one, with 204."""
     answer = caller.call("GetCustomer", pb.GetCustomerRequest(id=UNKNOWN_ID))
-    assert answer.responses == [b""]
+    assert answer.responses == [Customer()]
     assert answer.headers == {"x-http-code": "204"}
 
 
@@ -181,7 +192,7 @@ def test_get_customer_by_ref(caller: Caller) -> None:
     """A customer that is read by its reference is answered as the bytes that are stored."""
     created = caller.create(customer_ref="A-1")
     answer = caller.call("GetCustomerByRef", pb.GetCustomerByRefRequest(customer_ref="A-1"))
-    assert answer.responses == [created.SerializeToString()]
+    assert answer.responses == [created]
 
 
 def test_lookup_customers(caller: Caller) -> None:

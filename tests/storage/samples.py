@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
+from server.errors import IdMismatch
 from server.rules import changes
-from server.storage.customers import CustomerStore, Found, Key
+from server.storage.customers import Check, CustomerStore, Found, Key
 from tests import builders
 
 # A value of every key that customers are found by.
@@ -34,6 +35,16 @@ def insert(store: CustomerStore, tenant: str, **fields: Any) -> Customer:
     customer = stamped(**fields)
     store.insert(tenant, customer)
     return customer
+
+
+def only(customer_id: str) -> Check:
+    """A check that lets only the customer with an id pass. It raises IdMismatch."""
+
+    def check(body: bytes) -> None:
+        if Customer.FromString(body).id != customer_id:
+            raise IdMismatch("guarded")
+
+    return check
 
 
 def find(

@@ -8,10 +8,10 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
-from server.storage.customers import CustomerStore, Key
+from server.storage.customers import Check, CustomerStore, Key
 from server.storage.database import Database
 from server.storage.schema import CustomerRow
-from tests.storage.samples import FULL, Read, each_key, each_read, find, insert, stamped
+from tests.storage.samples import FULL, Read, each_key, each_read, find, insert, only, stamped
 
 NOW = 1_700_000_000_000
 
@@ -37,8 +37,8 @@ def test_change(store: CustomerStore, tenant: str, key_of: Callable[[Customer], 
 
     changed = store.change(tenant, key_of(customer), edit)
     assert seen == [customer.SerializeToString()]
-    assert changed.first_name == "Augusta"
-    assert store.get(tenant, Key.id(customer.id)) == changed.SerializeToString()
+    assert Customer.FromString(changed).first_name == "Augusta"
+    assert store.get(tenant, Key.id(customer.id)) == changed
 
 
 def test_change_moves_keys(store: CustomerStore, tenant: str) -> None:
@@ -90,7 +90,7 @@ def test_change_keeps_own_values(store: CustomerStore, tenant: str) -> None:
         Key.id(customer.id),
         lambda stored: stored.MergeFrom(Customer(email="ADA@EXAMPLE.com")),
     )
-    assert changed.email == "ADA@EXAMPLE.com"
+    assert Customer.FromString(changed).email == "ADA@EXAMPLE.com"
     assert [found.id for found in find(store, tenant, {"email": "ada@example.com"})] == [
         customer.id
     ]
@@ -140,9 +140,10 @@ def test_change_at_once(store: CustomerStore, tenant: str) -> None:
     customer = insert(store, tenant)
 
     def add(text: str) -> Customer:
-        return store.change(
+        changed = store.change(
             tenant, Key.id(customer.id), lambda stored: stored.tax_exemptions.append(text)
         )
+        return Customer.FromString(changed)
 
     texts = {f"exemption {number}" for number in range(32)}
     with ThreadPoolExecutor(32) as threads:
@@ -202,28 +203,28 @@ def test_change_deleted(
         store.change(tenant, key_of(customer), lambda stored: stored.ClearField("phone"))
 
 
-@pytest.mark.parametrize("only_id", [None, "another"])
+@pytest.mark.parametrize("check", [None, only("another")])
 @pytest.mark.parametrize("key", [Key.id("no-such"), Key.ref("no-such"), Key.ref("")])
-def test_delete_unknown(store: CustomerStore, tenant: str, key: Key, only_id: str | None) -> None:
+def test_delete_unknown(store: CustomerStore, tenant: str, key: Key, check: Check | None) -> None:
     """Deleting a customer that is not there succeeds and touches no other."""
     customer = insert(store, tenant)
-    store.delete(tenant, key, NOW, only_id)
+    store.delete(tenant, key, NOW, check)
     assert store.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
 
 
-def test_delete_only_id(store: CustomerStore, tenant: str) -> None:
-    """A deletion guarded with the customer's own id is done."""
+def test_delete_check(store: CustomerStore, tenant: str) -> None:
+    """A deletion that a check of the customer lets pass is done."""
     customer = insert(store, tenant, **FULL)
-    store.delete(tenant, Key.ref("A-1"), NOW, customer.id)
+    store.delete(tenant, Key.ref("A-1"), NOW, only(customer.id))
     assert store.get(tenant, Key.id(customer.id)) is None
 
 
 @pytest.mark.parametrize("only_id", ["", "another"])
-def test_delete_only_id_mismatch(store: CustomerStore, tenant: str, only_id: str) -> None:
-    """A deletion guarded with another id is refused, and nothing is deleted."""
+def test_delete_check_refuses(store: CustomerStore, tenant: str, only_id: str) -> None:
+    """A deletion that a check refuses is not done, and fails as the check does."""
     customer = insert(store, tenant, **FULL)
     with pytest.raises(IdMismatch):
-        store.delete(tenant, Key.ref("A-1"), NOW, only_id)
+        store.delete(tenant, Key.ref("A-1"), NOW, only(only_id))
     assert store.get(tenant, Key.ref("A-1")) == customer.SerializeToString()
 
 

@@ -20,7 +20,8 @@ STATEMENTS = [
     *_STATEMENTS.body_to_change.values(),
     *_STATEMENTS.owner.values(),
     *_STATEMENTS.delete.values(),
-    *_STATEMENTS.delete_only.values(),
+    *_STATEMENTS.export_all.values(),
+    *_STATEMENTS.export_since.values(),
     _STATEMENTS.update,
     *(
         _STATEMENTS.search(names)

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import AlreadyExists, Clash, IdMismatch, NotFound
-from server.storage.customers import CustomerStore, Found, Key
-from tests.storage.samples import stamped
+from server.storage.customers import Check, CustomerStore, Found, Key
+from tests.storage.samples import only, stamped
 
 # Values, each with the spellings of it that are one to the store.
 EMAILS = {
@@ -87,11 +87,12 @@ class Model:
             if other.id != customer.id and mine.get(field) == value
         ]
 
-    def insert(self, tenant: str, customer: Customer) -> None:
+    def insert(self, tenant: str, customer: Customer) -> bytes:
         """Adds a customer. Raises AlreadyExists."""
         if clashes := self.clashes(tenant, customer):
             raise AlreadyExists(clashes)
         self._live(tenant)[customer.id] = customer
+        return customer.SerializeToString()
 
     def insert_each(self, tenant: str, customers: list[Customer]) -> list[AlreadyExists | None]:
         """Adds customers; returns what kept each out."""
@@ -104,7 +105,7 @@ class Model:
                 outcomes.append(clash)
         return outcomes
 
-    def change(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> Customer:
+    def change(self, tenant: str, key: Key, edit: Callable[[Customer], None]) -> bytes:
         """Replaces a customer by what `edit` makes of it. Raises NotFound and AlreadyExists."""
         found = self._find(tenant, key)
         if found is None:
@@ -112,14 +113,13 @@ class Model:
         changed = Customer()
         changed.CopyFrom(found)
         edit(changed)
-        self.insert(tenant, changed)
-        return changed
+        return self.insert(tenant, changed)
 
-    def delete(self, tenant: str, key: Key, _now: int, only_id: str | None = None) -> None:
-        """Forgets a customer. Raises IdMismatch."""
+    def delete(self, tenant: str, key: Key, _now: int, check: Check | None = None) -> None:
+        """Forgets a customer. Raises what `check` does."""
         found = self._find(tenant, key)
-        if found and only_id not in (None, found.id):
-            raise IdMismatch("guarded")
+        if found and check:
+            check(found.SerializeToString())
         if found:
             del self._live(tenant)[found.id]
 
@@ -220,8 +220,8 @@ class Comparison(RuleBasedStateMachine):
     @rule(tenant=tenants, ref=refs, only_id=st.none() | ids)
     def delete_by_ref(self, tenant: int, ref: str, only_id: str | None) -> None:
         """Deletes a customer that has a reference, if it has an id as well."""
-        key = Key.ref(ref)
-        self.compare(lambda keeper: keeper.delete(self.tenants[tenant], key, 1, only_id))
+        key, check = Key.ref(ref), only(only_id) if only_id else None
+        self.compare(lambda keeper: keeper.delete(self.tenants[tenant], key, 1, check))
 
     @rule(tenant=tenants, wanted=searches, after=st.just("") | ids, limit=st.integers(1, 4))
     def search(self, tenant: int, wanted: dict[str, str], after: str, limit: int) -> None:

@@ -27,7 +27,6 @@ QUERIES = {
     **{f"owner of {name}": sql for name, sql in _STATEMENTS.owner.items()},
     "update": _STATEMENTS.update,
     **{f"delete by {name}": sql for name, sql in _STATEMENTS.delete.items()},
-    **{f"delete only by {name}": sql for name, sql in _STATEMENTS.delete_only.items()},
     **{
         f"search by {'+'.join(names)}": _STATEMENTS.search(names)
         for size in range(1, 6)

@@ -143,6 +143,8 @@ ENUMS = {
             "INTERNAL_ERROR": 14,
             "UNAUTHENTICATED": 15,
             "TENANT_FORBIDDEN": 16,
+            "ETAG_MISMATCH": 17,
+            "IDEMPOTENCY_KEY_REUSED": 18,
         },
     ),
 }

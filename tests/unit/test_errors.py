@@ -51,6 +51,8 @@ TABLE = [
     (errors.IdMismatch("another id"), code_pb2.FAILED_PRECONDITION, "ID_MISMATCH"),
     (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
     (errors.Unavailable("no database"), code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    (errors.EtagMismatch(), code_pb2.ABORTED, "ETAG_MISMATCH"),
+    (errors.IdempotencyKeyReused(), code_pb2.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
     (errors.Internal(), code_pb2.INTERNAL, "INTERNAL_ERROR"),
 ]
 
