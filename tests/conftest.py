@@ -32,9 +32,9 @@ def tenant() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def postgres() -> Iterator[Server]:
     """The PostgreSQL server that the tests share, each with databases of its own."""
-    with serving(tmp_path_factory.mktemp("postgres")) as server:
+    with serving() as server:
         yield server
 
 

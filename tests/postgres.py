@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -49,16 +50,18 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    """The server of the tests; one that is started here keeps its data in a folder."""
+def serving() -> Iterator[Server]:
+    """The server of the tests, which may be one that is started here."""
     if url := os.environ.get(GIVEN):
         yield from _with_databases(Server(url))
         return
-    started = _start(folder)
-    try:
-        yield from _with_databases(Server(started.get_uri()))
-    finally:
-        started.cleanup()
+    # Not in a folder of pytest's: those are closed to the user that runs PostgreSQL for root.
+    with tempfile.TemporaryDirectory(prefix="twc-postgres-", ignore_cleanup_errors=True) as folder:
+        started = _start(Path(folder))
+        try:
+            yield from _with_databases(Server(started.get_uri()))
+        finally:
+            started.cleanup()
 
 
 def _start(folder: Path) -> Any:

@@ -26,7 +26,7 @@ from tests.tokens import trust
 
 
 class Answer(NamedTuple):
-    """How a call ended: its responses, its status, and the headers ahead of them; the ETag apart."""
+    """How a call ended: its responses, its status, the headers ahead of them; the ETag apart."""
 
     responses: list[Any]
     code: grpc.StatusCode
