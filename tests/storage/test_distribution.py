@@ -45,6 +45,12 @@ COUNTERS = """
 """
 
 
+COLLATIONS = """
+    SELECT DISTINCT collation_name FROM information_schema.columns
+    WHERE table_name = ANY(%s) AND data_type = 'text'
+"""
+
+
 def names() -> list[str]:
     """The tables that hold what tenants gave."""
     return [table._meta.table_name for table in TABLES]  # noqa: SLF001 - so Peewee calls it
@@ -61,6 +67,13 @@ def test_schema_leads_with_tenant(postgres: Server) -> None:
     assert {table for table, unique, _ in indexes if unique} == set(names())
     assert {column for _, _, column in indexes} == {"tenant"}
     assert references == counters == []
+
+
+def test_text_is_compared_by_its_bytes(postgres: Server) -> None:
+    """No index depends on a language, or on the version of what knows its order."""
+    with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
+        database.prepare()
+        assert database.rows(COLLATIONS, (names(),)) == [("C",)]
 
 
 @pytest.mark.parametrize("sql", STATEMENTS)
