@@ -1,8 +1,11 @@
 """An issuer for development: a key pair of its own, kept beside the data, and its tokens."""
 
+import fcntl
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jwt
@@ -26,7 +29,10 @@ class DevelopmentIssuer:
         self._key_file = folder / "key.pem"
         if not self._key_file.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._make_key()
+            with _turn(folder):
+                # Another process may have made it meanwhile.
+                if not self._key_file.exists():
+                    self._make_key()
 
     def token(self, tenant: str, audience: str, tenant_claim: str) -> str:
         """Returns a token that is good for a tenant for twelve hours."""
@@ -48,3 +54,14 @@ class DevelopmentIssuer:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pem)
         draft.rename(self._key_file)
+
+
+@contextmanager
+def _turn(folder: Path) -> Iterator[None]:
+    """Waits until no other process makes something in a folder, and keeps others from it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,9 @@
 """The issuer for development: its key pair, and its tokens."""
 
 import stat
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -101,6 +103,21 @@ def test_half_made_pair(tmp_path: Path) -> None:
     tmp_path.joinpath("key.draft").write_text("half")
     assert believing(tmp_path).tenants(token(tmp_path)) == {"acme"}
     assert {path.name for path in tmp_path.iterdir()} == {"key.pem", "jwks.json"}
+
+
+def test_made_at_once(tmp_path: Path) -> None:
+    """Of several that find no key pair at the same time, all use the one that is made."""
+    folder = tmp_path / "development"
+    ready = threading.Barrier(8)
+
+    def start(_: int) -> str:
+        ready.wait(20)
+        return token(folder)
+
+    with ThreadPoolExecutor(8) as threads:
+        tokens = list(threads.map(start, range(8)))
+    believer = believing(folder)
+    assert [believer.tenants(each) for each in tokens] == [{"acme"}] * 8
 
 
 def test_open_draft(tmp_path: Path) -> None:
