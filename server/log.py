@@ -7,8 +7,14 @@ from types import TracebackType
 
 from pythonjsonlogger.json import JsonFormatter
 
-_FIELDS = "{levelname}{name}{message}"
-_NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
+_FIELDS = "{levelname}{name}{process}{message}"
+_NAMES = {
+    "levelname": "level",
+    "name": "logger",
+    "process": "pid",
+    "message": "event",
+    "exc_info": "exception",
+}
 
 _OWN = ("server", "gateway")
 
