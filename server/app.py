@@ -34,8 +34,6 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_BYTES + (1 << 20)),
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
-    # A second server on the same port is a mistake, not a share of the load.
-    ("grpc.so_reuseport", 0),
     # Clients may ping as often as proxies do to keep idle connections open.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -53,7 +51,7 @@ class App:
         self._database = open_database(settings)
         self._server = grpc.server(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc"),
-            options=_OPTIONS,
+            options=[*_OPTIONS, ("grpc.so_reuseport", int(settings.share_port))],
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         store = CustomerStore(self._database)
@@ -141,6 +139,11 @@ def callers_of(settings: Settings) -> Callers:
     return Callers(Verifier(trust, key_set))
 
 
+def cannot_listen(address: str) -> str:
+    """Says that an address is taken."""
+    return f"cannot listen on {address}: is something else listening there?"
+
+
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """What proves the server to clients, and with a client CA them to it, if that is set."""
     if not (settings.tls_certificate and settings.tls_key):
@@ -157,4 +160,4 @@ def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials
             return server.add_insecure_port(address)
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise OSError(f"cannot listen on {address}: is something else listening there?") from error
+        raise OSError(cannot_listen(address)) from error

@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     )
     bind: str = Field("127.0.0.1", description="IP address that both ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
+    share_port: bool = Field(
+        default=False,
+        description="Let other servers of the same user listen on GRPC_PORT as well; the system "
+        "spreads connections over them.",
+    )
     threads: int = Field(16, ge=1, le=256, description="RPCs that run at the same time.")
     max_concurrent_rpcs: int = Field(
         1000, ge=1, description="RPCs that may run or wait; more are refused."

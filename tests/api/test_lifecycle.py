@@ -16,9 +16,9 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.client import SECONDS, SERVICE, as_tenant
+from tests.api.client import SECONDS, SERVICE, Client, as_tenant
 from tests.api.samples import UNKNOWN_ID
-from tests.api.server_process import ServerProcess, Start, run, wait_until
+from tests.api.server_process import ServerProcess, Start, free_port, run, wait_until
 from tests.builders import customer
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -188,3 +188,15 @@ def test_taken_port(start: Start, own_database: dict[str, Any]) -> None:
     assert f"cannot listen on {other.address}" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert other.client("acme").get(UNKNOWN_ID) == Customer()
+
+
+def test_shared_port(start: Start, own_database: dict[str, Any]) -> None:
+    """Servers that share a port serve it together, and keep out one that does not."""
+    address = f"127.0.0.1:{free_port()}"
+    first, _ = (start(address, SHARE_PORT="true") for _ in range(2))
+    ended = run(own_database, address)
+    assert ended.returncode == 1
+    assert f"cannot listen on {address}" in ended.stderr
+    assert first.stop() == 0
+    with grpc.insecure_channel(address) as channel:
+        assert Client(channel, "acme").get(UNKNOWN_ID) == Customer()
