@@ -21,6 +21,10 @@ SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 # Envoy's administration interface, a socket in the folder that `write` fills.
 ADMIN_SOCKET = "admin.sock"
 
+# What Envoy keeps open to a worker, and has it do or wait for, at the most.
+_WORKER_CONNECTIONS = 64
+_WORKER_CALLS = 512
+
 _TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
 _HERE = Path(__file__).parent
@@ -48,7 +52,7 @@ class GatewaySettings(Settings):
 def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) -> Path:
     """Writes into a folder what Envoy reads, and returns the path of its configuration.
 
-    `upstreams` are the Unix sockets of the servers.
+    `upstreams` are the Unix sockets of the workers.
     """
     descriptor = folder / "contract.binpb"
     descriptor.write_bytes(_descriptor_set().SerializeToString())
@@ -67,6 +71,9 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "status.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
+        "RETRY_POLICY": routes.RETRY_POLICY,
+        "MAX_CONNECTIONS": _WORKER_CONNECTIONS * len(upstreams),
+        "MAX_CALLS": _WORKER_CALLS * len(upstreams),
         "UPSTREAMS": [
             {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
         ],

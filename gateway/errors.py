@@ -1,5 +1,6 @@
 """The errors that Envoy makes, in the shape of those that the server makes."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from google.rpc import code_pb2
@@ -20,9 +21,17 @@ _ENVOYS_WORDS = "the request is malformed: %LOCAL_REPLY_BODY%"
 # What the service could not take for now.
 _FOR_NOW = (code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE)
 
+_UNKNOWN = "whether a change took effect is not known"
+
+# Envoy's flags of a response that its upstream broke off, by connection or stream.
+_BROKEN_OFF = ("UC", "UR")
+
 
 class Reply(NamedTuple):
-    """What is said for an HTTP status, or for all from it upwards, or another in its place."""
+    """What is said for an HTTP status, or for all from it upwards, or another in its place.
+
+    If `flags` are given, only where Envoy flagged the response with one of them.
+    """
 
     status: int
     code: code_pb2.Code
@@ -30,6 +39,7 @@ class Reply(NamedTuple):
     message: str
     and_above: bool = False
     becomes: int | None = None
+    flags: Sequence[str] = ()
 
 
 # The first that fits counts.
@@ -77,7 +87,14 @@ REPLIES = (
         504,
         code_pb2.DEADLINE_EXCEEDED,
         reasons.DEADLINE_EXCEEDED,
-        "the server did not answer in time; whether a change took effect is not known",
+        f"the server did not answer in time; {_UNKNOWN}",
+    ),
+    Reply(
+        503,
+        code_pb2.UNAVAILABLE,
+        reasons.SERVICE_UNAVAILABLE,
+        f"the server ended before it answered; {_UNKNOWN}",
+        flags=_BROKEN_OFF,
     ),
     Reply(
         500,
@@ -120,8 +137,11 @@ def _mapper(reply: Reply) -> dict[str, Any]:
     comparison = {"op": "GE" if reply.and_above else "EQ", "value": status}
     details = [_info(reply.reason)]
     body = {"code": reply.code, "message": reply.message, "details": details}
+    tests: list[dict[str, Any]] = [{"status_code_filter": {"comparison": comparison}}]
+    if reply.flags:
+        tests.append({"response_flag_filter": {"flags": reply.flags}})
     mapper: dict[str, Any] = {
-        "filter": {"status_code_filter": {"comparison": comparison}},
+        "filter": tests[0] if len(tests) == 1 else {"and_filter": {"filters": tests}},
         "body_format_override": {"json_format": body},
     }
     if reply.code in _FOR_NOW:

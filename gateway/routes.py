@@ -18,6 +18,7 @@ from server.errors import CHALLENGE
 from server.upload import MAX_BYTES as UPLOAD_BYTES
 
 Route = dict[str, Any]
+RetryPolicy = dict[str, Any]
 
 # What a JSON body may have. That of an upload may have what an upload may.
 BODY_BYTES = 2 * 1024 * 1024
@@ -32,6 +33,31 @@ _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
 _LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
 _HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
 _FILTER = _TYPE + "config.route.v3.FilterConfig"
+
+_PREVIOUS_HOSTS = {
+    "name": "previous_hosts",
+    "typed_config": {
+        "@type": _TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
+
+
+def _retry(*failures: str) -> RetryPolicy:
+    return {
+        "retry_on": ",".join(failures),
+        "num_retries": 2,
+        "retry_host_predicate": [_PREVIOUS_HOSTS],
+        # A dead worker is the least busy: of two, it is taken in all but one
+        # of 4,096 choices.
+        "host_selection_retry_max_attempts": 50_000,
+    }
+
+
+# No worker has begun with the call in these cases.
+_NOT_BEGUN = ("connect-failure", "refused-stream", "reset-before-request")
+RETRY_POLICY = _retry(*_NOT_BEGUN)
+# What changes nothing may be begun again when the worker ended under it.
+_READ_RETRY_POLICY = _retry(*_NOT_BEGUN, "reset")
 
 # The transcoder refuses what is no RPC, answers of Envoy's own included.
 _NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
@@ -139,7 +165,11 @@ def _rpc(rpc: MethodDescriptor, http_method: str | None) -> Route:
     route: Route = {
         "name": rpc.name,
         "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
-        "route": {"cluster": "server", "timeout": "0s"},
+        "route": {
+            "cluster": "server",
+            "timeout": "0s",
+            "retry_policy": _READ_RETRY_POLICY if http_method == "GET" else RETRY_POLICY,
+        },
     }
     if http_method:
         seconds = READ_SECONDS if http_method == "GET" else WRITE_SECONDS
