@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from gateway.config import GatewaySettings
 from gateway.stack import Stack, StackError
+from server import log
 from server.__main__ import explain
 
 READY = """
@@ -48,6 +49,7 @@ def main() -> None:
         settings = GatewaySettings()
     except ValidationError as error:
         sys.exit(explain(error))
+    log.configure(settings.log_level)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="twc-") as folder,
@@ -58,7 +60,7 @@ def main() -> None:
     except _Stopped:
         return
     except StackError as error:
-        sys.exit(f"The Customer API stopped: {error}.")
+        sys.exit(f"The Customer API stopped: {error}")
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -41,6 +41,9 @@ class GatewaySettings(Settings):
     """Settings of the gateway, beside those of the server."""
 
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port of the gateway.")
+    workers: int = Field(
+        1, ge=1, le=64, description="Server processes; as many as there are cores serve best."
+    )
     cors_origins: list[str] = Field(
         [], description='Origins whose pages may call: `["https://shop.example"]`.'
     )

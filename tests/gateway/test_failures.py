@@ -53,7 +53,7 @@ def test_locked_database(
 
 @any_backend
 def test_killed_server(start_stack: StackFactory) -> None:
-    """With the server gone, callers get 503 and nothing of the inside."""
+    """With the server gone, callers get 503 and nothing of the inside, until it is back."""
     with start_stack() as stack, _client(stack) as http:
         os.kill(_server_of(stack), signal.SIGKILL)
         _eventually(lambda: http.get("/customers/x").status_code == 503)
@@ -61,6 +61,12 @@ def test_killed_server(start_stack: StackFactory) -> None:
 
         assert error_of(refused) == UNAVAILABLE
         assert refused.json()["message"] == "the service cannot be reached now; try again"
+
+        def is_back() -> bool:
+            stack.tend()
+            return http.get("/customers/x").status_code == 204
+
+        _eventually(is_back)
 
 
 @any_backend
@@ -93,9 +99,10 @@ def test_access_log_has_no_personal_data(
     assert "secret" not in log
 
 
-def test_no_call_is_lost_when_the_service_stops(start_stack: StackFactory) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_no_call_is_lost_when_the_service_stops(start_stack: StackFactory, workers: int) -> None:
     """Requests that have begun when the service stops are answered, and what they said is true."""
-    with ThreadPoolExecutor(8) as pool, start_stack() as stack:
+    with ThreadPoolExecutor(8) as pool, start_stack(workers=workers) as stack:
         http = _client(stack)
 
         def create(number: int) -> tuple[str, int]:

@@ -136,9 +136,19 @@ def test_taken_port(environment: dict[str, str]) -> None:
         ({"ISSUER": "https://issuer.example"}, "unset ISSUER and JWKS"),
         ({"BIND": "0.0.0.0"}, "is for this machine alone"),  # noqa: S104 - refused
         ({"GRPC_PORT": "many"}, "GRPC_PORT: "),
+        ({"WORKERS": "0"}, "WORKERS: "),
+        ({"WORKERS": "65"}, "WORKERS: "),
         ({"TLS_KEY": "key.pem"}, "TLS_CERTIFICATE and TLS_KEY go together"),
     ],
-    ids=["no issuer", "two issuers", "open to others", "no number", "half of TLS"],
+    ids=[
+        "no issuer",
+        "two issuers",
+        "open to others",
+        "no number",
+        "no worker",
+        "too many workers",
+        "half of TLS",
+    ],
 )
 def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
     """Settings that cannot serve, or not safely, are said in a sentence, and nothing starts."""

@@ -1,0 +1,136 @@
+"""`python -m gateway` as a process of its own."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+import httpx
+import psutil
+
+from gateway.config import GatewaySettings
+from tests.api.client import SECONDS
+from tests.api.server_process import wait_until
+from tests.gateway.conftest import as_tenant
+from tests.tokens import trust
+
+ROOT = Path(__file__).parents[2]
+
+# Channels that do not share connections.
+_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+
+
+class Service:
+    """A service with three workers, on ports of its own, unless settings say otherwise.
+
+    In a `with` block it is ready.
+    """
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        """Starts the process, and does not wait until it serves."""
+        folder.mkdir(parents=True, exist_ok=True)
+        own: dict[str, Any] = {"data_dir": folder / "data", "gateway_port": 0, "grpc_port": 0}
+        own |= {"workers": 3} | ({} if "development" in settings else trust())
+        self.settings = GatewaySettings(**own | settings)
+        self._output = folder / f"{uuid.uuid4()}.log"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gateway"],
+                env=os.environ | self.settings.environment(),
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+
+    def __enter__(self) -> Self:
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_ready(self) -> None:
+        """Waits until the service says that it is ready, and where."""
+        wait_until(lambda: "is ready" in self.output() or self.process.poll() is not None)
+        found = re.search(r" on 127\.0\.0\.1:(\d+), gRPC on 127\.0\.0\.1:(\d+)", self.output())
+        assert found, self.output()
+        ports = dict(zip(("gateway_port", "grpc_port"), map(int, found.groups()), strict=True))
+        self.settings = self.settings.model_copy(update=ports)
+
+    def close(self) -> None:
+        """Ends the service, if it runs, at once and with all its processes."""
+        if self.process.poll() is None:
+            children = self.children()
+            self.process.kill()
+            self.process.wait()
+            for child in children:
+                # A worker that is stopped does not end with its parent.
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+
+    def status(self) -> int:
+        """Waits for the service to end by itself, and returns its status."""
+        try:
+            return self.process.wait(SECONDS)
+        finally:
+            self.close()
+
+    def http(self, tenant: str, label: str = "") -> httpx.Client:
+        """A REST client of a tenant, whose calls the log has under a label."""
+        origin = f"http://127.0.0.1:{self.settings.gateway_port}/api/v2"
+        headers = as_tenant(tenant) | ({"x-request-id": label} if label else {})
+        return httpx.Client(base_url=origin, headers=headers, timeout=SECONDS)
+
+    def native(self) -> grpc.Channel:
+        """A connection of its own to the native port."""
+        return grpc.insecure_channel(self.settings.native_address, _OWN_CONNECTION)
+
+    def children(self) -> list[psutil.Process]:
+        """All processes of the service but the first."""
+        return psutil.Process(self.process.pid).children()
+
+    def workers(self) -> dict[int, psutil.Process]:
+        """The workers that run, by their process ids."""
+        return {child.pid: child for child in self.children() if _is_worker(child)}
+
+    def served(self, label: str) -> set[int]:
+        """The ids of the processes that served calls with a label."""
+        return {
+            line["pid"]
+            for line in self.log()
+            if line.get("event") == "call" and line["request_id"] == label
+        }
+
+    def restarts(self) -> list[str]:
+        """What the log says of workers that were started again."""
+        events = [line.get("event", "") for line in self.log()]
+        return [event for event in events if "is started again" in event]
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of the log that are not Envoy's.
+
+        Envoy writes in pieces, with which others' lines may begin in the midst of one.
+        """
+        lines = re.findall(r'\{"level": .*?"time": "[^"]*"\}\n', self.output())
+        return [json.loads(line) for line in lines]
+
+    def output(self) -> str:
+        """All that the service has written."""
+        return self._output.read_text()
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "serve" in process.cmdline()
+    except psutil.Error:
+        return False  # It has ended.

@@ -1,0 +1,192 @@
+"""A worker that ends or hangs: what it costs clients while the others serve, and its return."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.api.client import SECONDS
+from tests.api.server_process import wait_until
+from tests.gateway.errors import Error, error_of
+from tests.gateway.service import Service
+
+THREADS = 8
+
+
+def test_killed_under_reads(tmp_path: Path) -> None:
+    """A worker that is killed costs no read that is answered in one piece, and is back soon.
+
+    Only an answer that was under way when its worker was killed cannot be taken
+    back, such as a list that is sent customer by customer.
+    """
+    with Service(tmp_path) as service:
+        with service.http("acme") as http:
+            created = http.post("/customers", json={"email": "ada@example.com"}).json()
+        before = service.workers()
+        with _reading(service, f"/customers/{created['id']}") as answers:
+            wait_until(lambda: len(answers) > 200)
+            before[min(before)].kill()
+            wait_until(lambda: bool(service.served("read") - {*before}))
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert all(answer.json() == created for answer in answers)
+        assert len({*service.workers()} & {*before}) == 2
+
+
+def test_killed_under_creates(tmp_path: Path) -> None:
+    """A worker that is killed loses nothing acknowledged; what it had in hand fails with 503."""
+    answers: list[tuple[str, int]] = []
+    done = threading.Event()
+
+    with Service(tmp_path) as service:
+
+        def create(thread: int) -> None:
+            with service.http("acme") as http:
+                number = 0
+                while not done.is_set():
+                    email = f"{thread}-{number}@example.com"
+                    status = http.post("/customers", json={"email": email}).status_code
+                    answers.append((email, status))
+                    number += 1
+
+        with _on_threads(create, done):
+            wait_until(lambda: len(answers) > 100)
+            next(iter(service.workers().values())).kill()
+            seen = len(answers)
+            wait_until(lambda: len(answers) > seen + 300)
+
+        failed = [status for _, status in answers if status != 201]
+        assert {*failed} <= {503}
+        # No thread had more than one call in the worker's hand.
+        assert len(failed) <= THREADS
+        with service.http("acme") as http:
+            for email, status in answers:
+                found = http.get("/customers/search", params={"email": email}).json()
+                assert len(found) in ({1} if status == 201 else {0, 1})
+
+
+def test_read_in_hand(tmp_path: Path) -> None:
+    """A read that a worker had in hand when it was killed is answered by another."""
+    with Service(tmp_path, workers=2) as service, service.http("acme") as http:
+
+        def read(_: int) -> httpx.Response:
+            return http.get("/customers/x")
+
+        with _in_hand(service, read) as (worker, call):
+            worker.kill()
+
+            assert call.result(SECONDS).status_code == 204
+
+
+def test_write_in_hand(tmp_path: Path) -> None:
+    """A write that a worker had in hand when it was killed fails, and no other does it."""
+    emails: list[str] = []
+
+    with Service(tmp_path, workers=2) as service, service.http("acme") as http:
+
+        def create(number: int) -> httpx.Response:
+            emails.append(f"{number}@example.com")
+            return http.post("/customers", json={"email": emails[-1]})
+
+        with _in_hand(service, create) as (worker, call):
+            worker.kill()
+            answer = call.result(SECONDS)
+
+        assert error_of(answer) == Error(503, 14, "SERVICE_UNAVAILABLE", [])
+        assert "whether a change took effect is not known" in answer.json()["message"]
+        found = [http.get("/customers/search", params={"email": it}).json() for it in emails]
+        assert [len(each) for each in found] == [1] * (len(emails) - 1) + [0]
+
+
+def test_frozen(tmp_path: Path) -> None:
+    """A worker that hangs is 504 for its share of the calls in hand; the others serve on."""
+    with Service(tmp_path) as service:
+        worker = next(iter(service.workers().values()))
+        with _reading(service, "/customers/x") as answers:
+            wait_until(lambda: len(answers) > 200)
+            worker.suspend()
+            wait_until(lambda: any(answer.status_code == 504 for answer in answers))
+            seen = len(answers)
+            wait_until(lambda: len(answers) > seen + 200)
+            worker.resume()
+        late = [answer for answer in answers if answer.status_code != 204]
+
+        assert {answer.status_code for answer in late} == {504}
+        assert len(late) <= THREADS // 2
+        with service.http("acme", "resumed") as http:
+
+            def is_back() -> bool:
+                assert http.get("/customers/x").status_code == 204
+                return worker.pid in service.served("resumed")
+
+            wait_until(is_back)
+
+
+def test_pause_grows(tmp_path: Path) -> None:
+    """A worker that keeps ending is started again after a pause that grows, said in one line."""
+    with Service(tmp_path, workers=2) as service:
+        [kept, victim] = service.workers()
+        for ends in (1, 2, 3):
+            service.workers()[victim].kill()
+            _await_restart(service, ends)
+            [victim] = {*service.workers()} - {kept}
+        said = [line.split(" ", 1) for line in service.restarts()]
+
+        assert len({name for name, _ in said}) == 1
+        assert [event for _, event in said] == [
+            f"ended with status -9; it is started again in {pause} s" for pause in ("0.5", "1", "2")
+        ]
+
+
+def _await_restart(service: Service, times: int) -> None:
+    wait_until(lambda: len(service.restarts()) == times)
+    wait_until(lambda: len(service.workers()) == service.settings.workers)
+
+
+@contextmanager
+def _on_threads(act: Callable[[int], None], done: threading.Event) -> Iterator[None]:
+    """Acts on several threads, which are done when the block is over, and fails if one did."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        acting = [threads.submit(act, thread) for thread in range(THREADS)]
+        try:
+            yield
+        finally:
+            done.set()
+    assert [it.exception() for it in acting] == [None] * THREADS
+
+
+@contextmanager
+def _reading(service: Service, path: str) -> Iterator[list[httpx.Response]]:
+    """Reads on several threads as long as the block lasts, and gives the answers."""
+    answers: list[httpx.Response] = []
+    done = threading.Event()
+
+    def read(_: int) -> None:
+        with service.http("acme", "read") as http:
+            while not done.is_set():
+                answers.append(http.get(path))
+
+    with _on_threads(read, done):
+        yield answers
+
+
+@contextmanager
+def _in_hand(
+    service: Service, send: Callable[[int], httpx.Response]
+) -> Iterator[tuple[psutil.Process, Future[httpx.Response]]]:
+    """Freezes a worker, and sends calls until it has one in hand."""
+    worker = next(iter(service.workers().values()))
+    worker.suspend()
+    with ThreadPoolExecutor(1) as thread:
+        for number in range(100):
+            call = thread.submit(send, number)
+            try:
+                call.result(3)
+            except TimeoutError:
+                yield worker, call
+                return
+    raise AssertionError("no call went to the worker")

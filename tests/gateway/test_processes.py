@@ -1,0 +1,119 @@
+"""How a process of the service is started, stopped, and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from gateway import processes
+from gateway.processes import Process, Worker, stop
+from tests.api.server_process import wait_until
+
+SLEEP = ["/bin/sleep", "60"]
+# Says by a file that it runs, and that it heeds no SIGTERM.
+DEAF = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); \
+pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+
+
+class _Signalled(Exception):
+    pass
+
+
+@contextmanager
+def _raising_handler() -> Iterator[None]:
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        raise _Signalled
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_signal_while_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that comes while a process starts is heeded when the process is known."""
+    popen = subprocess.Popen
+
+    def signalled(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started = popen(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return started
+
+    monkeypatch.setattr(subprocess, "Popen", signalled)
+    process = Process("sleeper", SLEEP, {})
+    with _raising_handler(), pytest.raises(_Signalled):
+        process.start()
+
+    assert process.is_running
+    stop([process], 20)
+    assert process.status == -signal.SIGTERM
+
+
+def test_stop_by_force(tmp_path: Path) -> None:
+    """Processes that do not end when told to are killed, all after the same time."""
+    files = [tmp_path / str(number) for number in range(3)]
+    deaf = [Process("deaf", [sys.executable, "-c", DEAF, str(file)], {}) for file in files]
+    for process in deaf:
+        process.start()
+    wait_until(lambda: all(file.exists() for file in files))
+
+    began = time.monotonic()
+    stop(deaf, 4)
+
+    assert [process.status for process in deaf] == [-signal.SIGKILL] * 3
+    assert 4 <= time.monotonic() - began < 8
+
+
+def test_stop_what_does_not_run() -> None:
+    """What was never started, or has ended, takes no time to stop."""
+    ended = Process("true", ["/bin/true"], {})
+    ended.start()
+    wait_until(lambda: ended.status is not None)
+
+    stop([ended, Process("never", SLEEP, {})], 20)
+
+    assert ended.status == 0
+
+
+def test_worker_that_cannot_be_started(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker that the system cannot start now is tried again until it can."""
+    program = tmp_path / "program"
+    program.symlink_to("/bin/true")
+    worker = Worker("worker", [str(program)], {})
+    worker.start()
+    program.unlink()
+
+    def tended_until_said(text: str) -> bool:
+        worker.tend()
+        return text in caplog.text
+
+    wait_until(lambda: tended_until_said("worker ended with status 0; it is started again in 0.5"))
+    wait_until(lambda: tended_until_said("could not be started (No such file or directory)"))
+    program.symlink_to("/bin/true")
+    wait_until(lambda: tended_until_said("worker ended with status 0; it is started again in 2 s"))
+
+
+def test_pause_after_long_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that ends after it ran for long is started again as soon as at first."""
+    monkeypatch.setattr(processes, "_SOON_SECONDS", 0)
+    worker = Worker("worker", ["/bin/true"], {})
+    worker.start()
+
+    def ended_thrice() -> bool:
+        worker.tend()
+        return len(caplog.messages) == 3
+
+    wait_until(ended_thrice)
+
+    assert caplog.messages == ["worker ended with status 0; it is started again in 0.5 s"] * 3

@@ -1,0 +1,191 @@
+"""Several workers behind one gateway: how they share the work, start and stop."""
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from server.identity.development import DevelopmentIssuer
+from tests.api.client import SECONDS
+from tests.api.client import as_tenant as caller
+from tests.api.server_process import wait_until
+from tests.gateway.service import Service
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service for the tests that leave its workers alone."""
+    with Service(tmp_path_factory.mktemp("workers")) as service:
+        yield service
+
+
+def test_ready_when_all_are(tmp_path: Path) -> None:
+    """A service is not ready before every worker serves."""
+    with closing(Service(tmp_path)) as service:
+        wait_until(lambda: bool(service.workers()))
+        late = next(iter(service.workers().values()))
+        late.suspend()
+        wait_until(lambda: sum(_serves(it) for it in service.workers().values() if it != late) == 2)
+
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.process.wait(3)
+        assert "is ready" not in service.output()
+
+        late.resume()
+        service.wait_ready()
+        with service.http("acme") as http:
+            assert http.get("/customers/x").status_code == 204
+
+
+def test_every_worker_serves(service: Service, tenant: str) -> None:
+    """Calls through the gateway are spread over all workers."""
+    with service.http(tenant, "spread") as http:
+
+        def is_spread() -> bool:
+            assert http.get("/customers/x").status_code == 204
+            return service.served("spread") == {*service.workers()}
+
+        wait_until(is_spread)
+    assert len(service.workers()) == 3
+
+
+def test_native_port_is_shared(service: Service, tenant: str) -> None:
+    """Connections to the native port are spread over all workers."""
+    metadata = (*caller(tenant), ("x-request-id", "native"))
+
+    def is_spread() -> bool:
+        with service.native() as channel:
+            stub = CustomerServiceStub(channel)
+            stub.GetCustomer(pb.GetCustomerRequest(id="x"), SECONDS, metadata)
+        return service.served("native") == {*service.workers()}
+
+    wait_until(is_spread)
+
+
+def test_create_same_at_once(service: Service, tenant: str) -> None:
+    """Of customers created at once with one e-mail address by several workers, one is."""
+    with service.http(tenant, "rush") as http, ThreadPoolExecutor(16) as threads:
+
+        def create(number: int) -> httpx.Response:
+            email = "rush@example.com" if number % 2 else "RUSH@example.com"
+            return http.post("/customers", json={"email": email})
+
+        answers = list(threads.map(create, range(64)))
+    [created] = [answer.json() for answer in answers if answer.status_code == 201]
+    refused = [answer for answer in answers if answer.status_code == 409]
+
+    assert len(refused) == len(answers) - 1
+    owners = [answer.json()["details"][0]["metadata"] for answer in refused]
+    assert owners == [{"email": created["id"]}] * len(refused)
+    assert len(service.served("rush")) > 1
+
+
+def test_development(tmp_path: Path) -> None:
+    """Workers that start on an empty folder all believe the tokens of development."""
+    with Service(tmp_path, development=True) as service:
+        issuer = DevelopmentIssuer(service.settings.development_folder)
+        token = issuer.token("acme", service.settings.audience, service.settings.tenant_claim)
+        with service.http("acme", "token") as http:
+            http.headers["authorization"] = f"Bearer {token}"
+
+            def all_believe() -> bool:
+                assert http.get("/customers/x").status_code == 204
+                return service.served("token") == {*service.workers()}
+
+            wait_until(all_believe)
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 3), (3, 1), (1, 3)])
+def test_second_service_on_native_port(tmp_path: Path, first: int, second: int) -> None:
+    """A port that another service's workers share, or its only one has, is refused as taken."""
+    with Service(tmp_path, workers=first) as service:
+        port = service.settings.grpc_port
+        other = Service(tmp_path / "other", workers=second, grpc_port=port)
+
+        assert other.status() == 1
+        refusal = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
+        assert refusal in other.output()
+        assert "Traceback" not in other.output()
+        with service.native() as channel:
+            request = pb.GetCustomerRequest(id="x")
+            CustomerServiceStub(channel).GetCustomer(request, SECONDS, caller("acme"))
+        assert len(service.workers()) == first
+
+
+def test_worker_that_cannot_start(tmp_path: Path) -> None:
+    """A worker that ends before the service was ready ends the service, with the reason."""
+    (tmp_path / "file").touch()
+    service = Service(tmp_path, data_dir=tmp_path / "file" / "data")
+
+    assert service.status() == 1
+    assert str(tmp_path / "file") in service.output()
+    assert "ended with status 1" in service.output()
+    assert "Traceback" not in service.output()
+
+
+def test_ends_with_envoy(tmp_path: Path) -> None:
+    """Without Envoy there is no service: it stops, and says why."""
+    with Service(tmp_path) as service:
+        children = service.children()
+        [envoy] = {*children} - {*service.workers().values()}
+        envoy.kill()
+
+        assert service.status() == 1
+    assert "The Customer API stopped: envoy ended with status -9" in service.output()
+    assert not [child for child in children if child.is_running()]
+
+
+def test_workers_stop_together(tmp_path: Path) -> None:
+    """Workers take the time that one needs to stop, and nothing is left of them."""
+    drain = 5
+    with Service(tmp_path, drain_seconds=drain) as service:
+        children = service.children()
+        began = time.monotonic()
+        service.process.send_signal(signal.SIGTERM)
+
+        assert service.status() == 0
+    assert drain <= time.monotonic() - began < 3 * drain
+    assert len(children) == 4
+    assert not [child for child in children if child.is_running()]
+    with socket.create_server(("127.0.0.1", service.settings.grpc_port), reuse_port=False):
+        pass
+
+
+def test_kill_leaves_nothing(tmp_path: Path) -> None:
+    """When the supervisor is killed its workers end, those that it started again among them."""
+    with Service(tmp_path) as service:
+        before = service.workers()
+        before[min(before)].kill()
+        wait_until(lambda: len({*service.workers()} - {*before}) == 1)
+        children = service.children()
+
+        service.process.kill()
+        service.process.wait()
+
+        assert len(children) == 4
+        _, alive = psutil.wait_procs(children, timeout=SECONDS)
+        assert not alive
+
+
+def _serves(worker: psutil.Process) -> bool:
+    [address] = [argument for argument in worker.cmdline() if argument.startswith("unix:")]
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
