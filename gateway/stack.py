@@ -6,6 +6,7 @@ Envoy sends them any, and Envoy takes no more before they stop.
 
 import http.client
 import json
+import math
 import socket
 import sys
 import time
@@ -107,6 +108,8 @@ class Stack:
             return self._stat("cluster.server.membership_healthy") == len(self._workers)
 
         seconds = READY_SECONDS + _WORKER_SECONDS * len(self._workers)
+        if self.settings.database_url:
+            seconds += math.ceil(self.settings.database_wait_seconds)
         if not _poll(ready, seconds):
             raise StackError(f"the service did not become ready in {seconds} seconds")
 

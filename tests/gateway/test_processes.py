@@ -1,9 +1,9 @@
 """How a process of the service is started, stopped, and started again."""
 
-import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +45,8 @@ def test_signal_while_starting(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def signalled(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
         started = popen(*arguments, **options)
-        os.kill(os.getpid(), signal.SIGTERM)
+        # To this thread, as in a process that has no other.
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         return started
 
     monkeypatch.setattr(subprocess, "Popen", signalled)
