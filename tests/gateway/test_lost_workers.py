@@ -3,14 +3,18 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import grpc
 import httpx
 import psutil
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.client import SECONDS
+from tests.api.client import SECONDS, as_tenant
 from tests.api.server_process import wait_until
+from tests.builders import customer
 from tests.gateway.errors import Error, error_of
 from tests.gateway.service import Service
 
@@ -69,6 +73,26 @@ def test_killed_under_creates(tmp_path: Path) -> None:
                 assert len(found) in ({1} if status == 201 else {0, 1})
 
 
+def test_killed_while_idle(tmp_path: Path) -> None:
+    """A worker that is killed with nothing in hand costs nothing, though it looks the least busy.
+
+    The other one is busy with an upload, unless it was the killed one that had it.
+    """
+    with Service(tmp_path, workers=2) as service, service.http("acme") as http:
+        for ends in range(1, 10):
+            worker = next(iter(service.workers().values()))
+            with _uploading(service) as upload:
+                worker.kill()
+                worker.wait(SECONDS)
+                sent = [{"email": f"{ends}-{number}@example.com"} for number in range(10)]
+                statuses = [http.post("/customers", json=body).status_code for body in sent]
+            assert statuses == [201] * 10
+            if upload.code() is grpc.StatusCode.OK:
+                return
+            _await_all(service, f"round-{ends}")
+    raise AssertionError("the busy worker was the killed one each time")
+
+
 def test_read_in_hand(tmp_path: Path) -> None:
     """A read that a worker had in hand when it was killed is answered by another."""
     with Service(tmp_path, workers=2) as service, service.http("acme") as http:
@@ -117,13 +141,7 @@ def test_frozen(tmp_path: Path) -> None:
 
         assert {answer.status_code for answer in late} == {504}
         assert len(late) <= THREADS // 2
-        with service.http("acme", "resumed") as http:
-
-            def is_back() -> bool:
-                assert http.get("/customers/x").status_code == 204
-                return worker.pid in service.served("resumed")
-
-            wait_until(is_back)
+        _await_all(service, "resumed")
 
 
 def test_pause_grows(tmp_path: Path) -> None:
@@ -145,6 +163,18 @@ def test_pause_grows(tmp_path: Path) -> None:
 def _await_restart(service: Service, times: int) -> None:
     wait_until(lambda: len(service.restarts()) == times)
     wait_until(lambda: len(service.workers()) == service.settings.workers)
+
+
+def _await_all(service: Service, label: str) -> None:
+    """Waits until every worker answers calls by way of the gateway."""
+    with service.http("acme", label) as http:
+
+        def all_answer() -> bool:
+            assert http.get("/customers/x").status_code == 204
+            workers = {*service.workers()}
+            return len(workers) == service.settings.workers and service.served(label) == workers
+
+        wait_until(all_answer)
 
 
 @contextmanager
@@ -172,6 +202,28 @@ def _reading(service: Service, path: str) -> Iterator[list[httpx.Response]]:
 
     with _on_threads(read, done):
         yield answers
+
+
+@contextmanager
+def _uploading(service: Service) -> Iterator[grpc.Call]:
+    """Keeps a worker busy with an upload by way of the gateway, until the block is over."""
+    sent, done = threading.Event(), threading.Event()
+
+    def items() -> Iterator[pb.UploadCustomersRequest]:
+        yield pb.UploadCustomersRequest(customer=customer())
+        sent.set()
+        done.wait(SECONDS)
+
+    address = f"127.0.0.1:{service.settings.gateway_port}"
+    with grpc.insecure_channel(address) as channel:
+        upload = CustomerServiceStub(channel).UploadCustomers(items(), SECONDS, as_tenant("acme"))
+        assert sent.wait(SECONDS)
+        try:
+            yield upload
+        finally:
+            done.set()
+        with suppress(grpc.RpcError):
+            list(upload)
 
 
 @contextmanager
