@@ -4,7 +4,9 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
 from pydantic import ValidationError
 
@@ -18,6 +20,9 @@ from server.storage.database import CannotServeError, shut_down_after
 from server.storage.distribution import distribute as spread
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
+
+# How soon a start is noticed to have ended.
+_LOOK_SECONDS = 0.02
 
 
 def serve(settings: Settings, addresses: Sequence[str]) -> None:
@@ -33,9 +38,33 @@ def serve(settings: Settings, addresses: Sequence[str]) -> None:
         app = App(settings, addresses or [settings.native_address])
     except OSError as error:
         sys.exit(str(error))
-    app.start()
-    signal.sigwait(_STOP)
-    app.stop()
+    if _starts(app):
+        signal.sigwait(_STOP)
+        app.stop()
+
+
+def _starts(app: App) -> bool:
+    """Starts an app, and tells whether it has before a signal came. Raises CannotServeError.
+
+    That may take as long as the database is away, and then this process has
+    begun nothing that it would have to end.
+    """
+    started: Future[None] = Future()
+    threading.Thread(target=_settle, args=(started, app.start), daemon=True).start()
+    while not started.done():
+        if signal.sigtimedwait(_STOP, _LOOK_SECONDS):
+            return False
+    started.result()
+    return True
+
+
+def _settle(future: Future[None], work: Callable[[], None]) -> None:
+    try:
+        work()
+    except BaseException as error:  # noqa: BLE001 - whoever waits is to have it
+        future.set_exception(error)
+    else:
+        future.set_result(None)
 
 
 def migrate(settings: Settings) -> None:

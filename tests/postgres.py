@@ -53,13 +53,17 @@ class Server:
 def serving() -> Iterator[Server]:
     """The server of the tests, which may be one that is started here."""
     if url := os.environ.get(GIVEN):
-        yield from _with_databases(Server(url))
+        given = Server(url)
+        try:
+            yield given
+        finally:
+            given.drop_all()
         return
     # Not in a folder of pytest's: those are closed to the user that runs PostgreSQL for root.
     with tempfile.TemporaryDirectory(prefix="twc-postgres-", ignore_cleanup_errors=True) as folder:
         started = _start(Path(folder))
         try:
-            yield from _with_databases(Server(started.get_uri()))
+            yield Server(started.get_uri())
         finally:
             started.cleanup()
 
@@ -77,10 +81,3 @@ def _start(folder: Path) -> Any:
         # has started goes on, and is found.
         server.start()
     return server
-
-
-def _with_databases(server: Server) -> Iterator[Server]:
-    try:
-        yield server
-    finally:
-        server.drop_all()

@@ -1,6 +1,7 @@
 """The PostgreSQL database: how it is read and written, and what becomes of its failures."""
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ import peewee
 import psycopg
 from playhouse.postgres_ext import Psycopg3Database
 from psycopg import errors
-from psycopg_pool import PoolTimeout
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from server.errors import Unavailable
 from server.storage.connections import Connection, Connections
@@ -36,10 +37,18 @@ _BULK = 12
 _TRIES = 6
 _PAUSE_SECONDS = 0.01
 
-# What a unit of work may run again after, by SQLSTATE: another transaction got
-# in its way, the primary has become a standby, the database is shutting down,
-# or, where there is no SQLSTATE, the connection was lost.
-_FOR_NOW = frozenset({"40001", "40P01", "25006", "57P01", "57P02", "57P03", None})
+# The connection was lost, by SQLSTATE: the server is shutting down or would
+# not wait, a pooler in between says so, or, where there is none, nobody did.
+_LOST = frozenset(
+    {"57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006", "08P01", None}
+)
+
+# What a unit of work may run again after: that, or another transaction got in
+# its way, or the primary has become a standby.
+_FOR_NOW = _LOST | {"40001", "40P01", "25006"}
+
+# The server itself does not know whether it has committed.
+_STATEMENT_COMPLETION_UNKNOWN = "40003"
 
 _UNKNOWN = "the database was lost while it committed; whether the change was made is not known"
 
@@ -105,9 +114,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
         """Runs a unit of work in a transaction, again if that failed for now."""
         if not self.is_closed():
-            return self._transact(unit, repeatable=True)
+            return self._transact(unit, repeatable=True, bulk=False)
         seconds = self._seconds * (_BULK if bulk else _WRITE)
-        return self._attempt(lambda: self._transact(unit, repeatable=repeatable), seconds)
+        return self._attempt(
+            lambda: self._transact(unit, repeatable=repeatable, bulk=bulk), seconds
+        )
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement, which commits itself, again if that failed for now."""
@@ -119,47 +130,54 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection: Connection = self.connection()
         return connection.execute(sql, parameters, prepare=True, binary=True)
 
-    def _transact(self, unit: Callable[[], T], *, repeatable: bool) -> T:
+    def _transact(self, unit: Callable[[], T], *, repeatable: bool, bulk: bool) -> T:
         connection: Connection = self.connection()
         committing = False
         try:
-            with connection.transaction():
+            with connection.transaction() as transaction:
+                if bulk:
+                    self._allow_time(connection)
                 result = unit()
                 committing = True
         except psycopg.OperationalError as error:
-            if committing and connection.closed and not repeatable:
+            if committing and not repeatable and _is_outcome_unknown(error, connection):
                 raise Unavailable(_UNKNOWN) from error
             raise
+        if transaction.status is not psycopg.Transaction.Status.COMMITTED:
+            # The driver keeps quiet about a connection that was lost before.
+            raise psycopg.OperationalError("the connection was lost before the commit")
         return result
+
+    def _allow_time(self, connection: Connection) -> None:
+        """Lets statements of a transaction wait for others as long as an upload may take."""
+        milliseconds = round(self._seconds * _BULK * 1000)
+        connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
 
     def _attempt(self, work: Callable[[], T], seconds: float) -> T:
         """Does some work on a lent connection, again if that failed for now. Raises Unavailable."""
         deadline = time.monotonic() + seconds
         failure: psycopg.Error | None = None
-        for number in range(_TRIES):
+        for pause in _pauses():
             try:
-                with self._connections.lent(deadline) as connection, self._on(connection):
-                    return work()
+                with self._connections.lent(deadline) as connection:
+                    return self._on(connection, work)
             except (
                 psycopg.OperationalError,
                 psycopg.InternalError,
                 errors.UndefinedTable,
             ) as error:
                 failure = error
-            # Of those that met, one is to be first the next time.
-            pause = _PAUSE_SECONDS * 2**number * random.uniform(0.5, 1)  # noqa: S311 - no secret
             if not _is_for_now(failure) or time.monotonic() + pause > deadline:
                 break
             time.sleep(pause)
         _log.error("the database did not serve a call: %s", type(failure).__name__)
         raise Unavailable(AWAY) from failure
 
-    @contextmanager
-    def _on(self, connection: Connection) -> Iterator[None]:
-        """Has what this thread asks of the database run on a connection."""
+    def _on(self, connection: Connection, work: Callable[[], T]) -> T:
+        """Does some work whose statements run on a connection."""
         self._state.set_connection(connection)
         try:
-            yield
+            return work()
         finally:
             self._state.reset()
 
@@ -170,10 +188,13 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         Raises CannotServeError in the place of the driver's errors.
         """
         try:
-            with self._connections.connect() as connection, self._on(connection):
+            with self._connections.connect() as connection:
+                self._state.set_connection(connection)
                 yield connection
         except (psycopg.Error, peewee.DatabaseError) as error:
             raise CannotServeError(f"the database cannot be made ready: {error}") from error
+        finally:
+            self._state.reset()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -194,9 +215,28 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 yield
 
 
+def _pauses() -> Iterator[float]:
+    """The pause after each try, without an end after the last one.
+
+    Of those that met, one is to be first the next time.
+    """
+    for number in range(_TRIES - 1):
+        yield _PAUSE_SECONDS * 2**number * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    yield math.inf
+
+
 def _is_for_now(failure: psycopg.Error) -> bool:
     """Tells whether what failed may succeed at once, on another connection or in another order."""
-    return failure.sqlstate in _FOR_NOW and not isinstance(failure, PoolTimeout)
+    return failure.sqlstate in _FOR_NOW and not isinstance(failure, (PoolTimeout, PoolClosed))
+
+
+def _is_outcome_unknown(failure: psycopg.Error, connection: Connection) -> bool:
+    """Tells whether a transaction may have been committed although its commit failed."""
+    return (
+        connection.closed
+        or failure.sqlstate in _LOST
+        or failure.sqlstate == _STATEMENT_COMPLETION_UNKNOWN
+    )
 
 
 def _refuse_encoding(connection: Connection) -> None:

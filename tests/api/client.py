@@ -1,6 +1,6 @@
 """The API as a client sees it: calls for one tenant, and failures with their details."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar, cast
 
 import grpc
@@ -35,22 +35,52 @@ def tenant_header(name: str) -> tuple[str, str]:
 class Client:
     """Calls the API for one tenant. `headers` are those of the last answer."""
 
-    def __init__(self, channel: grpc.Channel, tenant: str) -> None:
+    def __init__(self, channel: grpc.Channel, tenant: str, metadata: Metadata = ()) -> None:
         self.headers: dict[str, str | bytes] = {}
+        self._channel = channel
+        self._tenant = tenant
         self._stub = CustomerServiceStub(channel)
-        self._metadata = as_tenant(tenant)
+        self._metadata = (*as_tenant(tenant), *metadata)
+
+    def given(self, **headers: str) -> "Client":
+        """A client whose calls carry headers; `_` in a name stands for `-`."""
+        metadata = [(name.replace("_", "-"), value) for name, value in headers.items()]
+        return Client(self._channel, self._tenant, tuple(metadata))
+
+    @property
+    def etag(self) -> str:
+        """The entity tag of the last answer."""
+        return str(self.headers["etag"])
 
     def create(self, customer: Customer | None) -> Customer:
         """Calls CreateCustomer."""
         return self._unary(self._stub.CreateCustomer, pb.CreateCustomerRequest(customer=customer))
 
-    def upload(self, customers: Iterable[Customer | None]) -> list[pb.UploadCustomersResult]:
+    def upload(
+        self, customers: Iterable[Customer | None], *, atomic: bool = False
+    ) -> list[pb.UploadCustomersResult]:
         """Calls UploadCustomers with an item for each customer."""
-        items = (pb.UploadCustomersRequest(customer=customer) for customer in customers)
+        items = (
+            pb.UploadCustomersRequest(customer=customer, atomic=atomic) for customer in customers
+        )
         call = self._stub.UploadCustomers(items, SECONDS, self._metadata)
         results = list(call)
         self.headers = _headers(call)
         return results
+
+    def import_(
+        self, batches: Iterable[pb.ImportCustomersRequest]
+    ) -> Iterator[pb.ImportCustomersResponse]:
+        """Calls ImportCustomers; the answers come as the batches are asked for."""
+        return self._stub.ImportCustomers(iter(batches), SECONDS, self._metadata)
+
+    def export(
+        self, request: pb.ExportCustomersRequest | None = None
+    ) -> Iterator[pb.ExportCustomersResponse]:
+        """Calls ExportCustomers, for all customers unless told otherwise; answers as they come."""
+        return self._stub.ExportCustomers(
+            request or pb.ExportCustomersRequest(), SECONDS, self._metadata
+        )
 
     def validate(self, customer: Customer | None) -> Customer:
         """Calls ValidateCustomer."""

@@ -1,0 +1,1 @@
+"""What becomes of calls when PostgreSQL, or the way to it, fails."""

@@ -1,0 +1,89 @@
+"""What waits for others, for a lock or for a connection, does not wait longer than its time."""
+
+from functools import partial
+
+from tests import builders
+from tests.api.client import SECONDS
+from tests.api.server_process import wait_until
+from tests.reliability.conftest import Serve
+from tests.reliability.proxy import Proxy
+from tests.reliability.service import (
+    CALLS,
+    READS,
+    Ask,
+    assert_clean,
+    assert_unavailable,
+    assert_whole,
+    at_once,
+    fails,
+    locked_rows,
+    locked_table,
+    processes,
+    wait_served,
+    waiting,
+)
+
+# DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
+TIME = 0.5
+SLACK = 2
+
+
+def test_locked_rows(serve: Serve, ask: Ask) -> None:
+    """Writes that another session's lock holds up are UNAVAILABLE in time; connections stay."""
+    service = serve(database_timeout_seconds=TIME)
+    names = ("UpdateCustomer", "AddCustomerAddress", "DeleteCustomer", "DeleteCustomerByRef")
+    before = processes(ask)
+    with locked_rows(ask):
+        for name in names:
+            call = partial(CALLS[name], service.client, service.customer)
+            assert_unavailable(call, 3 * TIME + SLACK)
+    assert before <= processes(ask)
+    assert_clean(ask)
+    for name in names:
+        CALLS[name](service.client, service.customer)
+
+
+def test_locked_table(serve: Serve, ask: Ask) -> None:
+    """Reads that another session's lock holds up are UNAVAILABLE in time."""
+    service = serve(database_timeout_seconds=TIME)
+    with locked_table(ask):
+        for read in READS.values():
+            assert_unavailable(partial(read, service.client, service.customer), TIME + SLACK)
+    assert_clean(ask)
+    wait_served(service)
+
+
+def test_patient_upload(serve: Serve, ask: Ask) -> None:
+    """A list waits longer for others than a read may, and is then stored."""
+    service = serve(database_timeout_seconds=TIME)
+    with locked_table(ask):
+        [upload] = at_once([lambda: service.client.upload([builders.customer()])])
+        wait_until(lambda: waiting(ask) == 1)
+        assert fails(lambda: service.client.get(service.customer.id))
+    [result] = upload.result(SECONDS)
+    assert service.client.get(result.customer.id) == result.customer
+
+
+def test_one_connection(serve: Serve, proxy: Proxy, ask: Ask) -> None:
+    """Many calls share one connection: each waits for its turn, and is served."""
+    service = serve(database_pool_size=1, threads=16)
+    proxy.delay = 0.005
+    names = [*READS, "CreateCustomer", "UploadCustomers", "AddCustomerAddress"]
+    calls = [partial(CALLS[name], service.client, service.customer) for name in names]
+    outcomes = at_once([*calls, *calls])
+    assert [it.exception(SECONDS) for it in outcomes] == [None] * len(outcomes)
+    assert_clean(ask, 1)
+
+
+def test_no_connection_left(serve: Serve, ask: Ask) -> None:
+    """Calls that get no connection, since others keep them all, are UNAVAILABLE in time."""
+    service = serve(database_timeout_seconds=TIME, database_pool_size=1)
+    with locked_table(ask):
+        [upload] = at_once([lambda: service.client.upload([builders.customer()])])
+        wait_until(lambda: waiting(ask) == 1)
+        for name in (*READS, "CreateCustomer", "UpdateCustomer", "UploadCustomers"):
+            call = partial(CALLS[name], service.client, service.customer)
+            assert_unavailable(call, TIME + SLACK)
+        assert service.is_healthy()
+    assert upload.exception(SECONDS) is None
+    assert_whole(service, ask, 1)

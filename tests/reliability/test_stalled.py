@@ -1,0 +1,103 @@
+"""A database that takes everything and answers nothing: no call waits longer than its time."""
+
+from functools import partial
+
+import pytest
+from twc.customer.v2.customer_pb2 import Customer
+
+from server.errors import Unavailable
+from server.storage.customers import CustomerStore, Key
+from tests import builders
+from tests.api.client import SECONDS
+from tests.api.server_process import wait_until
+from tests.reliability.conftest import Open, Serve
+from tests.reliability.proxy import Proxy
+from tests.reliability.service import (
+    CALLS,
+    POOL,
+    READS,
+    UNKNOWN,
+    Ask,
+    assert_unavailable,
+    assert_whole,
+    at_once,
+    wait_served,
+)
+from tests.storage.samples import insert, stamped
+
+# DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
+TIME = 0.5
+SLACK = 2
+
+CHANGES = ("UpdateCustomer", "AddCustomerAddress", "DeleteCustomer", "CreateCustomer")
+
+
+@pytest.mark.parametrize(("names", "times"), [(READS, 1), (CHANGES, 3)], ids=["reads", "writes"])
+def test_stall(serve: Serve, proxy: Proxy, ask: Ask, names: list[str], times: int) -> None:
+    """Calls without an answer are UNAVAILABLE in time, and leave threads and pool as they were."""
+    service = serve(database_timeout_seconds=TIME, threads=POOL)
+    assert_whole(service, ask)
+    stuck = [partial(CALLS[name], service.client, service.customer) for name in names]
+    with proxy.stalled():
+        limit = times * TIME + SLACK
+        told = at_once([partial(assert_unavailable, call, limit) for call in stuck])
+        assert [it.exception(SECONDS) for it in told] == [None] * len(stuck)
+        assert service.is_healthy()
+    wait_served(service)
+    assert_whole(service, ask)
+
+
+def test_stall_of_upload(opened: Open, proxy: Proxy) -> None:
+    """A list without an answer is Unavailable after twelve times the time of a read."""
+    store = CustomerStore(opened(seconds=0.2))
+    with proxy.stalled():
+        [told] = at_once([lambda: store.insert_each("acme", [stamped()])])
+        assert isinstance(told.exception(12 * 0.2 + SLACK), Unavailable)
+
+
+def test_short_stall(serve: Serve, proxy: Proxy) -> None:
+    """Calls whose answers come late, but in time, are served."""
+    service = serve()
+    with proxy.stalled():
+        calls = [partial(call, service.client, service.customer) for call in READS.values()]
+        outcomes = at_once(calls)
+        wait_until(lambda: proxy.held > 0)
+    assert [it.exception(SECONDS) for it in outcomes] == [None] * len(calls)
+
+
+def test_slow_database(serve: Serve, proxy: Proxy) -> None:
+    """Calls are served although every answer of the database is late."""
+    service = serve()
+    proxy.delay = 0.02
+    for name, call in CALLS.items():
+        call(service.client, service.client.create(builders.customer(customer_ref=name)))
+
+
+def test_mute_commit(serve: Serve, proxy: Proxy, ask: Ask) -> None:
+    """A change whose commit is not answered in time is not made again, but told as unknown."""
+    service = serve(database_timeout_seconds=TIME)
+    proxy.mute("^COMMIT")
+    add = partial(CALLS["AddCustomerAddress"], service.client, service.customer)
+    assert_unavailable(add, 3 * TIME + SLACK, UNKNOWN)
+    assert proxy.count('^UPDATE "customer"') == 1
+    proxy.cut()
+    assert_whole(service, ask)
+
+
+def test_mute_connections(opened: Open, proxy: Proxy) -> None:
+    """Connections that are mute from the first do not keep a pool from opening others."""
+    store = CustomerStore(opened(seconds=TIME))
+    customer = insert(store, "acme")
+    proxy.mute("^SET", times=3)
+    proxy.cut()
+    with pytest.raises(Unavailable):
+        store.get("acme", Key.id(customer.id))
+    wait_until(lambda: is_served(store, customer))
+
+
+def is_served(store: CustomerStore, customer: Customer) -> bool:
+    """Tells whether a store has a customer, or at least an answer."""
+    try:
+        return store.get("acme", Key.id(customer.id)) == customer.SerializeToString()
+    except Unavailable:
+        return False

@@ -1,0 +1,111 @@
+"""A server that starts while its database is away waits for it, and says why it gives up."""
+
+import signal
+import time
+
+import pytest
+
+from server.storage.database import CannotServeError
+from server.storage.postgres import Postgres
+from tests.api.client import SECONDS
+from tests.api.server_process import wait_until
+from tests.builders import customer
+from tests.reliability.conftest import Open, Start
+from tests.reliability.proxy import Proxy
+
+PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
+WAITING = "the database cannot be reached; trying again in "
+
+
+def test_waits(start: Start, proxy: Proxy) -> None:
+    """A server waits for its database, longer from try to try, and serves when that is there."""
+    with proxy.away():
+        server = start()
+        wait_until(lambda: server.log().count(WAITING) >= 3)
+    server.wait_ready()
+    pauses = [float(it.split()[0]) for it in server.log().split(WAITING)[1:]]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < pauses[-1]
+    client = server.client("acme")
+    created = client.create(customer())
+    assert client.get(created.id) == created
+    assert server.stop() == 0
+
+
+def test_gives_up(start: Start, proxy: Proxy) -> None:
+    """A server without a database gives up after its time, and says what it could not reach."""
+    with proxy.away():
+        began = time.monotonic()
+        server = start(DATABASE_URL=proxy.url(password=PASSWORD), DATABASE_WAIT_SECONDS="1")
+        assert server.process.wait(SECONDS) == 1
+    assert time.monotonic() - began > 1
+    log = server.log()
+    assert "\nthe database of DATABASE_URL cannot be reached: " in log
+    assert "Connection refused" in log
+    assert PASSWORD not in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop(start: Start, proxy: Proxy, number: signal.Signals) -> None:
+    """A signal ends a server at once that waits for a database which does not answer."""
+    with proxy.stalled():
+        server = start()
+        wait_until(lambda: proxy.held > 0)
+        server.process.send_signal(number)
+        assert server.process.wait(3) == 0
+    assert "Traceback" not in server.log()
+
+
+def test_stop_between_tries(start: Start, proxy: Proxy) -> None:
+    """A signal ends a server at once that waits to try again."""
+    with proxy.away():
+        server = start()
+        wait_until(lambda: f"{WAITING}1.6" in server.log())
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(1) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"dbname": "nowhere"}, 'database "nowhere" does not exist'),
+        ({"user": "nobody"}, 'role "nobody" does not exist'),
+        ({"connect_timeout": "soon"}, "connect_timeout: 'soon'"),
+        ({"sslmode": "some"}, 'invalid sslmode value: "some"'),
+    ],
+)
+def test_wrong_url(proxy: Proxy, changed: dict[str, str], reason: str) -> None:
+    """A database that cannot be had by its URL is told with the reason, without the password."""
+    database = Postgres(proxy.url(password=PASSWORD, **changed), 1, 1, wait_seconds=0.1)
+    with pytest.raises(CannotServeError, match="DATABASE_URL") as told:
+        database.prepare()
+    assert reason in str(told.value)
+    assert PASSWORD not in str(told.value)
+
+
+def test_wrong_password(proxy: Proxy) -> None:
+    """A password that the database refuses is told as such, and not repeated."""
+    proxy.deny("28P01", 'password authentication failed for user "customers"')
+    database = Postgres(proxy.url(password=PASSWORD), 1, 1, wait_seconds=0.1)
+    with pytest.raises(CannotServeError, match="password authentication failed") as told:
+        database.prepare()
+    assert PASSWORD not in str(told.value)
+
+
+def test_lost_while_it_is_made_ready(proxy: Proxy) -> None:
+    """A database that is lost while its version is looked at is told as such."""
+    proxy.cut_before("migration")
+    database = Postgres(proxy.url(password=PASSWORD), 1, 1, wait_seconds=0)
+    with pytest.raises(CannotServeError, match="cannot be made ready") as told:
+        database.prepare()
+    assert PASSWORD not in str(told.value)
+    database.prepare()
+    database.shut_down()
+
+
+def test_prepared_twice(opened: Open) -> None:
+    """A database may be prepared again, and serves on."""
+    database = opened()
+    database.prepare()
+    assert database.rows("SELECT 1", ()) == [(1,)]

@@ -1,0 +1,63 @@
+"""The end of a server whose calls are with the database: it waits for them, but not for ever."""
+
+import signal
+from functools import partial
+
+import grpc
+import pytest
+
+from server.errors import Unavailable
+from server.storage.customers import CustomerStore, Key
+from tests import builders
+from tests.api.client import SECONDS
+from tests.api.server_process import wait_until
+from tests.reliability.conftest import Open, Start
+from tests.reliability.proxy import Proxy
+from tests.reliability.service import Ask, at_once, locked_table, stored, waiting
+from tests.storage.samples import insert, stamped
+
+
+def test_running_write(opened: Open, proxy: Proxy, ask: Ask) -> None:
+    """A write that has begun when the database is shut down is ended first."""
+    database = opened()
+    store = CustomerStore(database)
+    read = partial(store.get, "acme", Key.id(insert(store, "acme").id))
+    with locked_table(ask):
+        reads = at_once([read] * 2)
+        wait_until(lambda: waiting(ask) == 2)
+    assert [it.exception(SECONDS) for it in reads] == [None] * 2
+    with proxy.stalled():
+        [write] = at_once([lambda: insert(store, "acme")])
+        wait_until(lambda: proxy.held > 0)
+        [shut_down] = at_once([database.shut_down])
+        # The farewell of the connection that is not lent.
+        wait_until(lambda: proxy.held > 1)
+    assert write.result(SECONDS).id in stored(ask)
+    assert shut_down.exception(SECONDS) is None
+    with pytest.raises(Unavailable):
+        read()
+
+
+def test_stuck_write(opened: Open, proxy: Proxy) -> None:
+    """A call that gets no answer does not keep the database from being shut down."""
+    database = opened(seconds=0.5)
+    store = CustomerStore(database)
+    with proxy.stalled():
+        [write] = at_once([lambda: store.insert_each("acme", [stamped()])])
+        wait_until(lambda: proxy.held > 0)
+        database.shut_down()
+        assert isinstance(write.exception(2), Unavailable)
+
+
+def test_stuck_process(start: Start, ask: Ask) -> None:
+    """A server whose calls wait for the database beyond their time ends all the same."""
+    server = start(DATABASE_TIMEOUT_SECONDS="1", GRACE_SECONDS="0")
+    server.wait_ready()
+    client = server.client("acme")
+    with locked_table(ask):
+        [upload] = at_once([lambda: client.upload([builders.customer()])])
+        wait_until(lambda: waiting(ask) == 1)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(8) == 0
+    assert isinstance(upload.exception(SECONDS), grpc.RpcError)
+    assert "Traceback" not in server.log()
