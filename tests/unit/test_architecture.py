@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     path.relative_to(ROOT)
-    for package in ("server", "gateway")
+    for package in ("server", "gateway", "client")
     for path in (ROOT / package).rglob("*.py")
 )
 MAX_LINES = 320
@@ -66,6 +66,18 @@ def test_storage_knows_nothing_of_what_is_above_it(module: Path) -> None:
     above = ("server.servicer", "server.boundary", "server.handlers", "server.app", "gateway")
 
     assert [name for name in _imports(module) if name.startswith(above)] == []
+
+
+@pytest.mark.parametrize("module", _under("client/"), ids=str)
+def test_client_knows_nothing_but_the_contract(module: Path) -> None:
+    """The command line imports neither server nor gateway: it is a client like any other."""
+    assert [name for name in _imports(module) if name.startswith(("server", "gateway"))] == []
+
+
+@pytest.mark.parametrize("module", _under("server/", "gateway/"), ids=str)
+def test_service_knows_nothing_of_the_client(module: Path) -> None:
+    """Neither server nor gateway imports the command line."""
+    assert [name for name in _imports(module) if name.startswith("client")] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

@@ -1,0 +1,1 @@
+"""The commands: the options that each takes, and what it prints."""

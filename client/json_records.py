@@ -1,0 +1,149 @@
+"""Customers in JSON: a line each, or the items of one array."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import ijson
+
+from client.lines import MAX_BYTES, Lines
+from client.problems import Reason, Refused
+from client.records import Record
+
+# What a rejects file adds to a customer, and where it keeps what was no JSON.
+REJECT = "_reject"
+TEXT = "text"
+
+_PIECE_BYTES = 64 * 1024
+
+
+class JsonLines:
+    """A customer in each line that is not blank."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def records(self) -> Iterator[Record]:
+        """Reads line by line; a line that is no JSON is a record with the reason why."""
+        for line in self._lines:
+            if line.strip():
+                yield self._record(line)
+
+    def _record(self, line: str) -> Record:
+        place = (self._lines.number, self._lines.number, self._lines.end)
+        try:
+            return Record(*place, *_uncommented(_loads(line)))
+        except (ValueError, RecursionError) as error:
+            return Record(*place, line.rstrip("\r\n"), None, (_no_json(error),))
+
+
+class JsonArray:
+    """A customer in each item of one array."""
+
+    def __init__(self, lines: Lines) -> None:
+        """Looks for the beginning of the array. Raises Refused if there is none."""
+        self._lines = lines
+        self._item_began = 0
+        self._first = self._beginning()
+
+    def records(self) -> Iterator[Record]:
+        """Reads item by item. Raises Refused where the array can be read no further."""
+        number = 0
+        items = ijson.items(self, "item", use_float=True, map_type=_Members, buf_size=_PIECE_BYTES)
+        try:
+            for number, item in enumerate(items, 1):
+                self._item_began = self._lines.end
+                yield self._record(number, item)
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            raise Refused(
+                f"line {self._lines.number + 1:,} (byte {self._lines.end:,})",
+                f"is not JSON: {_words(error)}. No item after the {number:,}. can be read",
+            ) from None
+
+    def read(self, size: int) -> bytes:
+        """The next line, or a part of it: what ijson reads by. Raises Refused."""
+        if size == 0:
+            return b""
+        piece = self._first or self._lines.raw(min(size, _PIECE_BYTES))
+        self._first = b""
+        self._lines.number += piece.endswith(b"\n")
+        if self._lines.end - self._item_began > MAX_BYTES:
+            raise Refused(
+                f"line {self._lines.number:,}", f"has an item of over {MAX_BYTES:,} bytes"
+            )
+        return piece
+
+    def _record(self, number: int, item: Any) -> Record:
+        place = (number, self._lines.number, self._lines.end)
+        if twice := _twice(item):
+            return Record(*place, item, None, (Reason(twice, "", "is there twice"),))
+        try:
+            return Record(*place, *_uncommented(item))
+        except (ValueError, RecursionError) as error:
+            return Record(*place, item, None, (_no_json(error),))
+
+    def _beginning(self) -> bytes:
+        piece = b"\n"
+        while piece and not piece.strip():
+            piece = self._lines.raw(_PIECE_BYTES)
+            self._lines.number += piece.endswith(b"\n") and not piece.strip()
+        if not piece.lstrip().startswith(b"["):
+            hint = "; customers a line each are --format jsonl" if piece.strip() else ""
+            raise Refused("", f"the file does not begin with [, which begins a JSON array{hint}")
+        return piece
+
+
+class _Members(dict[str, Any]):
+    """An object as ijson builds it, which remembers a member that came twice."""
+
+    twice = ""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            self.twice = name
+        super().__setitem__(name, value)
+
+
+def _twice(item: Any) -> str:
+    """The name of a member that an object has twice, somewhere in an item."""
+    if isinstance(item, _Members) and item.twice:
+        return item.twice
+    inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+    return next((name for each in inner if (name := _twice(each))), "")
+
+
+def _uncommented(item: Any) -> tuple[Any, Any]:
+    """An item and its customer, both without what a rejects file added. Raises ValueError."""
+    if not isinstance(item, dict) or REJECT not in item:
+        return item, item
+    comment = item[REJECT]
+    rest = {name: value for name, value in item.items() if name != REJECT}
+    if not rest and isinstance(comment, dict) and isinstance(comment.get(TEXT), str):
+        # It was no JSON: the text may be by now.
+        return comment[TEXT], _loads(comment[TEXT])
+    return rest, rest
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("an object has a member twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _no_json(error: Exception) -> Reason:
+    why = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
+    return Reason("", "", f"cannot be read as JSON: {why}")
+
+
+def _words(error: Exception) -> str:
+    """What ijson says, without the piece of the file that it quotes."""
+    return str(error).removeprefix("b'").partition("\n")[0].partition("\\n")[0].rstrip(".")
