@@ -28,7 +28,7 @@ copy: $(VENV)/contract ## Copy all data from SQLite to the PostgreSQL of DATABAS
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
 	@DEVELOPMENT=true $(BIN)/python -m server token -- '$(subst ','\'',$(or $(TENANT),$(error TENANT is missing: make token TENANT=acme)))'
 
-test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of server/
+test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of server/ and client/
 	@$(BIN)/python -m pytest --cov --cov-report=term
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests

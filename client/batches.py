@@ -33,10 +33,14 @@ class Terms(NamedTuple):
 
 
 def collect(records: Iterable[Record], terms: Terms) -> Iterator[Batch]:
-    """Puts records into batches that are small enough to keep several of them."""
+    """Puts records into batches that are small enough to keep several of them.
+
+    Where the records can be read no further, what came before is a batch, too.
+    """
     batch = _empty(terms)
     began: int | None = None
-    for record in records:
+    broken: list[Problem] = []
+    for record in _until_broken(records, broken):
         began = record.end if began is None else began
         _add(batch, record, terms)
         size = max(batch.request.ByteSize(), record.end - began)
@@ -45,6 +49,8 @@ def collect(records: Iterable[Record], terms: Terms) -> Iterator[Batch]:
             batch, began = _empty(terms), record.end
     if batch.records:
         yield batch
+    if broken:
+        raise broken[0]
 
 
 def account(batch: Batch, answer: pb.ImportCustomersResponse | None, counts: Counts) -> Rejects:
@@ -59,6 +65,13 @@ def account(batch: Batch, answer: pb.ImportCustomersResponse | None, counts: Cou
             counts.rejected += 1
             rejects.append((record, reasons))
     return rejects
+
+
+def _until_broken(records: Iterable[Record], broken: list[Problem]) -> Iterator[Record]:
+    try:
+        yield from records
+    except Problem as problem:
+        broken.append(problem)
 
 
 def _empty(terms: Terms) -> Batch:

@@ -40,6 +40,11 @@ class Caller:
         limits = Limits(given["timeout"], given["retry_for"])
         return Connection(address, self.tenant, self.tokens, limits)
 
+    def close(self) -> None:
+        """Ends the connection, if there is one."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
     @cached_property
     def tokens(self) -> Tokens:
         """Where tokens come from. Raises UsageError if it is not said."""

@@ -87,7 +87,7 @@ def _mapped(names: Sequence[str], rules: Rules) -> Iterator[_Column]:
 
 def _column(place: int, text: str) -> _Column | None:
     try:
-        path = paths.parse(text)
+        path = paths.spelled(paths.CUSTOMER, paths.parse(text))
         return _Column(place, path, kind_of(path))
     except ValueError:
         return None

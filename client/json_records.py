@@ -6,6 +6,7 @@ from typing import Any
 
 import ijson
 
+from client.json_guard import JsonGuard
 from client.lines import MAX_BYTES, Lines
 from client.problems import Reason, Refused
 from client.records import Record
@@ -14,7 +15,7 @@ from client.records import Record
 REJECT = "_reject"
 TEXT = "text"
 
-_PIECE_BYTES = 64 * 1024
+_PIECE_BYTES = 16 * 1024
 
 
 class JsonLines:
@@ -31,10 +32,7 @@ class JsonLines:
 
     def _record(self, line: str) -> Record:
         place = (self._lines.number, self._lines.number, self._lines.end)
-        try:
-            return Record(*place, *_uncommented(_loads(line)))
-        except (ValueError, RecursionError) as error:
-            return Record(*place, line.rstrip("\r\n"), None, (_no_json(error),))
+        return Record(*place, *_read(line.rstrip("\r\n")))
 
 
 class JsonArray:
@@ -43,7 +41,9 @@ class JsonArray:
     def __init__(self, lines: Lines) -> None:
         """Looks for the beginning of the array. Raises Refused if there is none."""
         self._lines = lines
+        self._guard = JsonGuard()
         self._item_began = 0
+        self._is_new_line = True
         self._first = self._beginning()
 
     def records(self) -> Iterator[Record]:
@@ -54,9 +54,10 @@ class JsonArray:
             for number, item in enumerate(items, 1):
                 self._item_began = self._lines.end
                 yield self._record(number, item)
-        except (ijson.JSONError, UnicodeDecodeError) as error:
+        except (ijson.JSONError, ValueError) as error:
+            # Among the latter are the guard's, and that of a number of many digits.
             raise Refused(
-                f"line {self._lines.number + 1:,} (byte {self._lines.end:,})",
+                f"{self._lines.place} (byte {self._lines.end:,})",
                 f"is not JSON: {_words(error)}. No item after the {number:,}. can be read",
             ) from None
 
@@ -64,29 +65,29 @@ class JsonArray:
         """The next line, or a part of it: what ijson reads by. Raises Refused."""
         if size == 0:
             return b""
-        piece = self._first or self._lines.raw(min(size, _PIECE_BYTES))
+        piece = self._first or self._piece()
         self._first = b""
-        self._lines.number += piece.endswith(b"\n")
         if self._lines.end - self._item_began > MAX_BYTES:
-            raise Refused(
-                f"line {self._lines.number:,}", f"has an item of over {MAX_BYTES:,} bytes"
-            )
+            raise Refused(self._lines.place, f"has an item of over {MAX_BYTES >> 20} MiB")
+        self._guard.check(piece)
+        return piece
+
+    def _piece(self) -> bytes:
+        piece = self._lines.raw(_PIECE_BYTES)
+        self._lines.number += bool(piece) and self._is_new_line
+        self._is_new_line = piece.endswith(b"\n")
         return piece
 
     def _record(self, number: int, item: Any) -> Record:
         place = (number, self._lines.number, self._lines.end)
         if twice := _twice(item):
             return Record(*place, item, None, (Reason(twice, "", "is there twice"),))
-        try:
-            return Record(*place, *_uncommented(item))
-        except (ValueError, RecursionError) as error:
-            return Record(*place, item, None, (_no_json(error),))
+        return Record(*place, *_uncommented(item))
 
     def _beginning(self) -> bytes:
         piece = b"\n"
         while piece and not piece.strip():
-            piece = self._lines.raw(_PIECE_BYTES)
-            self._lines.number += piece.endswith(b"\n") and not piece.strip()
+            piece = self._piece()
         if not piece.lstrip().startswith(b"["):
             hint = "; customers a line each are --format jsonl" if piece.strip() else ""
             raise Refused("", f"the file does not begin with [, which begins a JSON array{hint}")
@@ -112,16 +113,25 @@ def _twice(item: Any) -> str:
     return next((name for each in inner if (name := _twice(each))), "")
 
 
-def _uncommented(item: Any) -> tuple[Any, Any]:
-    """An item and its customer, both without what a rejects file added. Raises ValueError."""
+def _read(text: str) -> tuple[Any, Any, tuple[Reason, ...]]:
+    """What a text says as JSON: the original, the customer in it, and why there is none."""
+    try:
+        item = _loads(text)
+    except (ValueError, RecursionError) as error:
+        return text, None, (_no_json(error),)
+    return _uncommented(item)
+
+
+def _uncommented(item: Any) -> tuple[Any, Any, tuple[Reason, ...]]:
+    """An item without what a rejects file added, as `_read` says it."""
     if not isinstance(item, dict) or REJECT not in item:
-        return item, item
+        return item, item, ()
     comment = item[REJECT]
     rest = {name: value for name, value in item.items() if name != REJECT}
     if not rest and isinstance(comment, dict) and isinstance(comment.get(TEXT), str):
         # It was no JSON: the text may be by now.
-        return comment[TEXT], _loads(comment[TEXT])
-    return rest, rest
+        return _read(comment[TEXT])
+    return rest, rest, ()
 
 
 def _loads(text: str) -> Any:

@@ -101,7 +101,8 @@ def cli(context: click.Context, /, **given: Any) -> None:
     Exit status: 0 if all went well, 1 if the command failed, 2 if it was not
     called properly, 3 if some customers were rejected, 130 if it was interrupted.
     """
-    context.obj = Caller(given)
+    context.obj = caller = Caller(given)
+    context.call_on_close(caller.close)
 
 
 for _command in (import_command, export_command, get_command, lookup_command, token_command):

@@ -64,6 +64,16 @@ def field_at(message: Descriptor, path: Path) -> FieldDescriptor:
     return field_at(field.message_type, rest)
 
 
+def spelled(message: Descriptor, path: Path) -> Path:
+    """A path with each field by its JSON name. Raises ValueError if it ends at none."""
+    field_at(message, path)
+    field = fields_of(message)[str(path[0])]
+    inner = map_value(field) or field
+    within = 2 if field.is_repeated else 1
+    head, rest = (field.json_name, *path[1:within]), path[within:]
+    return (*head, *spelled(inner.message_type, rest)) if rest and inner.message_type else head
+
+
 def is_whole(field: FieldDescriptor, path: Path) -> bool:
     """Tells whether a path ends at all of a list or a map, not at one thing in it."""
     return field.is_repeated and not isinstance(path[-1], int)

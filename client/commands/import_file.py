@@ -12,6 +12,7 @@ from client import importing
 from client.caller import Caller
 from client.columns import Rules
 from client.mappings import MAPPINGS
+from client.problems import Refused
 
 _FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
@@ -79,17 +80,18 @@ def import_command(caller: Caller, /, **given: Any) -> None:
     where it was when the same command is run again.
     """
     # A stop is like Ctrl-C: it leaves things in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    summary = importing.run(caller.connection, _job(caller, given))
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        summary = importing.run(caller.connection, _job(caller, given))
+    finally:
+        signal.signal(signal.SIGTERM, before)
     if given["as_json"]:
         click.echo(json.dumps(_object(summary, given)))
     else:
         _tell(summary, given)
     if summary.problem:
-        resumable = summary.done and str(given["file"]) != "-"
-        hint = "; run the same command again to go on" if resumable else ""
         click.echo(f"Error: {summary.problem.message}", err=True)
-        click.echo(f"{summary.counts.total:,} customers are done{hint}", err=True)
+        click.echo(f"{summary.counts.total:,} customers are done{_hint(summary, given)}", err=True)
         sys.exit(summary.problem.exit_code)
     if summary.counts.rejected:
         sys.exit(REJECTED)
@@ -132,6 +134,15 @@ def _object(summary: importing.Summary, given: dict[str, Any]) -> dict[str, Any]
         "seconds": round(summary.seconds, 3),
         "error": summary.problem.message if summary.problem else None,
     }
+
+
+def _hint(summary: importing.Summary, given: dict[str, Any]) -> str:
+    """How to go on after a break."""
+    if not summary.done or str(given["file"]) == "-":
+        return ""
+    if isinstance(summary.problem, Refused):
+        return "; correct the file and run the same command with --restart"
+    return "; run the same command again to go on"
 
 
 def _tell(summary: importing.Summary, given: dict[str, Any]) -> None:

@@ -1,0 +1,32 @@
+"""A real server that the tests share, and the command line for each test's tenant."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from server.app import App
+from server.settings import Settings
+from tests.client.command_line import CommandLine
+from tests.tokens import trust
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server."""
+    app = App(Settings(data_dir=tmp_path_factory.mktemp("server"), **trust()), ["127.0.0.1:0"])
+    app.start()
+    yield f"127.0.0.1:{app.ports[0]}"
+    app.stop()
+
+
+@pytest.fixture
+def cli(address: str, tenant: str, tmp_path: Path) -> CommandLine:
+    """The command line of the test's tenant."""
+    return CommandLine(address, tenant, tmp_path)
+
+
+@pytest.fixture
+def other(address: str, tenant: str, tmp_path: Path) -> CommandLine:
+    """The command line of another tenant."""
+    return CommandLine(address, f"{tenant}-other", tmp_path)

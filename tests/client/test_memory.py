@@ -1,0 +1,76 @@
+"""The memory of a command does not grow with its file."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client.command_line import CommandLine
+
+# About 40 MB of each format; what is read at a time is a small part of it.
+ROWS = 20_000
+TEXT = "x" * 900
+KIBIBYTE = 1024
+MOST = 30 * KIBIBYTE
+
+# The kernel's own account of the process, which begins after its parent's.
+MEASURED = """
+import re, sys
+from client.main import cli
+try:
+    cli(sys.argv[1:])
+finally:
+    print(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+"""
+
+
+def customer(number: int) -> dict[str, Any]:
+    """A customer of two kilobytes; every tenth is a bad one."""
+    email = f"{number}@example.com" if number % 10 else f"bad {number}"
+    return {"email": email, "firstName": TEXT, "lastName": TEXT}
+
+
+def write(path: Path, rows: int) -> Path:
+    """Writes a file of customers."""
+    customers = (customer(number) for number in range(rows))
+    with path.open("w") as file:
+        if path.suffix == ".csv":
+            file.write("email,firstName,lastName\n")
+            file.writelines(",".join(each.values()) + "\n" for each in customers)
+        elif path.suffix == ".json":
+            file.write("[" + ",".join(map(json.dumps, customers)) + "]")
+        else:
+            file.writelines(json.dumps(each) + "\n" for each in customers)
+    return path
+
+
+def peak(cli: CommandLine, *args: object) -> int:
+    """The most memory that a command has, in KiB."""
+    ended = subprocess.run(
+        [sys.executable, "-c", MEASURED, *map(str, args)],
+        env=os.environ | cli.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    *_, kibibytes = ended.stderr.split()
+    assert ended.returncode in {0, 3}, ended
+    return int(kibibytes)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+def test_flat(cli: CommandLine, suffix: str) -> None:
+    """Importing and exporting much takes hardly more memory than importing little."""
+    small = write(cli.folder / f"small{suffix}", 100)
+    large = write(cli.folder / f"large{suffix}", ROWS)
+    assert large.stat().st_size > 35_000_000
+    little = peak(cli, "import", small)
+
+    assert peak(cli, "import", large) - little < MOST
+    out = cli.folder / ("out.csv" if suffix == ".csv" else "out.jsonl")
+    assert peak(cli, "export", out) - little < MOST
+    assert out.stat().st_size > 30_000_000
