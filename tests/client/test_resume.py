@@ -104,7 +104,7 @@ def test_client_ends(tmp_path: Path, number: signal.Signals) -> None:
 @pytest.mark.parametrize("name", ["x.csv", "x.json", "x.jsonl"])
 def test_server_is_killed(tmp_path: Path, tenant: str, name: str) -> None:
     """A server that is killed and started anew ends up with every customer once."""
-    server = ServerProcess(tmp_path)
+    server = ServerProcess({"data_dir": tmp_path})
     server.wait_ready()
     cli = CommandLine(server.address, tenant, tmp_path)
     path = many(cli, name)
@@ -113,7 +113,7 @@ def test_server_is_killed(tmp_path: Path, tenant: str, name: str) -> None:
         wait_for(cli.exports)
         server.stop(signal.SIGKILL)
         assert process.poll() is None
-        server = ServerProcess(tmp_path, server.address)
+        server = ServerProcess({"data_dir": tmp_path}, server.address)
         done = finish(process)
         stored = [line["email"] for line in cli.exports()]
     finally:
