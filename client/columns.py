@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from client import cells, paths
+from client.json_guard import loads
 from client.mappings import NamedColumns
 from client.paths import Path
 from client.problems import Reason, Refused
@@ -54,7 +55,7 @@ class Columns:
                 text = self._text(cell)
                 try:
                     _put(tree, column.path, _value(text, column.kind))
-                except (ValueError, RecursionError) as error:
+                except ValueError as error:
                     reasons.append(Reason(paths.text_of(column.path), text, str(error)))
         return _listed(tree), tuple(reasons)
 
@@ -115,7 +116,7 @@ def _value(text: str, kind: str) -> Any:
         raise ValueError("must be true or false, yes or no, 1 or 0")
     if kind == "json":
         try:
-            return json.loads(text)
+            return loads(text)
         except ValueError:
             raise ValueError("must be JSON") from None
     return text

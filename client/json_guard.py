@@ -1,7 +1,8 @@
-"""What ijson would not survive in JSON, or would change silently."""
+"""JSON that is read strictly, and what ijson would not survive in it or change silently."""
 
 import json
 import re
+from typing import Any
 
 # Deeper than any customer; ijson takes memory by the square of the depth.
 _MAX_DEPTH = 200
@@ -9,6 +10,13 @@ _MAX_DEPTH = 200
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _DEEPER = frozenset(b"[{")
+
+
+def loads(text: str) -> Any:
+    """Reads JSON as RFC 8259 has it, no member twice, and not too deep. Raises ValueError."""
+    if text.count("[") + text.count("{") > _MAX_DEPTH:
+        JsonGuard().check(text.encode(errors="surrogatepass"))
+    return json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
 
 
 class JsonGuard:
@@ -47,3 +55,14 @@ def _check_strings(text: bytes) -> None:
                 raise ValueError("it has half of a surrogate pair") from None
             except ValueError:
                 continue  # which ijson refuses, too
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError("an object has a member twice")
+    return members
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

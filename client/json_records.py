@@ -1,12 +1,11 @@
 """Customers in JSON: a line each, or the items of one array."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import ijson
 
-from client.json_guard import JsonGuard
+from client.json_guard import JsonGuard, loads
 from client.lines import MAX_BYTES, Lines
 from client.problems import Reason, Refused
 from client.records import Record
@@ -116,8 +115,8 @@ def _twice(item: Any) -> str:
 def _read(text: str) -> tuple[Any, Any, tuple[Reason, ...]]:
     """What a text says as JSON: the original, the customer in it, and why there is none."""
     try:
-        item = _loads(text)
-    except (ValueError, RecursionError) as error:
+        item = loads(text)
+    except ValueError as error:
         return text, None, (_no_json(error),)
     return _uncommented(item)
 
@@ -134,24 +133,8 @@ def _uncommented(item: Any) -> tuple[Any, Any, tuple[Reason, ...]]:
     return rest, rest, ()
 
 
-def _loads(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_members, parse_constant=_no_constant)
-
-
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        raise ValueError("an object has a member twice")
-    return members
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _no_json(error: Exception) -> Reason:
-    why = str(error) if isinstance(error, ValueError) else "it is nested too deeply"
-    return Reason("", "", f"cannot be read as JSON: {why}")
+def _no_json(error: ValueError) -> Reason:
+    return Reason("", "", f"cannot be read as JSON: {error}")
 
 
 def _words(error: Exception) -> str:

@@ -5,7 +5,15 @@ import re
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_pb2
+
+
+class Key(str):
+    """A step into a map: one of its keys, where another text is a field."""
+
+    __slots__ = ()
+
 
 Step = str | int
 Path = tuple[Step, ...]
@@ -28,7 +36,7 @@ def parse(text: str) -> Path:
         if not found or (place == 0) == found.group().startswith((".", "[")):
             raise ValueError(text)
         name, index, key = found.groups()
-        steps.append(name or (int(index) if index else json.loads(key)))
+        steps.append(name or (int(index) if index else Key(json.loads(key))))
         place = found.end()
     return tuple(steps)
 
@@ -38,16 +46,16 @@ def text_of(path: Path) -> str:
     return "".join(
         f"[{step}]"
         if isinstance(step, int)
+        else f"[{json.dumps(step, ensure_ascii=False)}]"
+        if isinstance(step, Key)
         else f".{step}"
-        if step.isidentifier()
-        else f"[{json.dumps(step)}]"
         for step in path
     ).removeprefix(".")
 
 
 def field_at(message: Descriptor, path: Path) -> FieldDescriptor:
     """The field that a path ends at. Raises ValueError if there is none."""
-    if not path or not isinstance(path[0], str):
+    if not path or not isinstance(path[0], str) or isinstance(path[0], Key):
         raise ValueError(path)
     field = fields_of(message).get(path[0])
     if field is None:
@@ -56,12 +64,10 @@ def field_at(message: Descriptor, path: Path) -> FieldDescriptor:
     if not rest:
         return field
     if one := map_value(field):
-        return _within(one, rest, key=str)
+        return _within(one, rest, key=Key)
     if field.is_repeated:
         return _within(field, rest, key=int)
-    if field.message_type is None:
-        raise ValueError(path)
-    return field_at(field.message_type, rest)
+    return field_at(_inside(field), rest)
 
 
 def spelled(message: Descriptor, path: Path) -> Path:
@@ -112,6 +118,12 @@ def _within(field: FieldDescriptor, rest: Path, key: type[Step]) -> FieldDescrip
         raise ValueError(rest)  # noqa: TRY004 - a wrong path, whatever is wrong with it
     if len(rest) == 1:
         return field
-    if field.message_type is None:
-        raise ValueError(rest)
-    return field_at(field.message_type, rest[1:])
+    return field_at(_inside(field), rest[1:])
+
+
+def _inside(field: FieldDescriptor) -> Descriptor:
+    """The message that a field holds. Raises ValueError if JSON has it as a text."""
+    message = field.message_type
+    if message is None or message.full_name == Timestamp.DESCRIPTOR.full_name:
+        raise ValueError(field.name)
+    return message

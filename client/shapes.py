@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2.customer_pb2 import Customer
 
 from client import paths
-from client.paths import Path
+from client.paths import Key, Path
 from client.problems import Reason
 
 MAX_BYTES = 256 * 1024
@@ -53,16 +53,8 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         text = value
     else:
-        text = "" if value is None else re.sub(r"\s+", " ", json_text(value))
+        text = "" if value is None else re.sub(r"\s+", " ", json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-
-
-def json_text(value: Any) -> str:
-    """A value as JSON, in as far as it is any."""
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return "…"
 
 
 def _wrong(value: Any, message: Descriptor, at: Path, ignore_unknown: bool) -> Iterator[Reason]:  # noqa: FBT001 - passed on
@@ -91,7 +83,7 @@ def _wrong_field(
         if not isinstance(value, dict):
             yield _reason(at, value, "must be an object")
             return
-        items = [((*at, key), item) for key, item in value.items()]
+        items = [((*at, Key(key)), item) for key, item in value.items()]
     elif field.is_repeated:
         if not isinstance(value, list):
             yield _reason(at, value, "must be an array")

@@ -1,0 +1,1 @@
+"""Proofs at a size that the tests do not have time for."""

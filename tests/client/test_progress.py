@@ -1,0 +1,47 @@
+"""Progress is a bar on a terminal, and lines elsewhere."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from client import progress
+from tests.client.command_line import CommandLine, emails
+
+
+def test_bar(cli: CommandLine) -> None:
+    """A terminal shows how many customers are done, and how fast."""
+    path = cli.write("x.jsonl", *emails(*range(1000)))
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "client", "import", path],
+        env=os.environ | cli.environment | {"TERM": "xterm", "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        check=False,
+    )
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+
+    assert done.returncode == 0
+    assert "importing" in shown
+    assert "1,000 customers, " in shown
+
+
+@pytest.mark.parametrize(("size", "share"), [(None, ""), (200, ", 50%")])
+def test_lines(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    size: int | None,
+    share: str,
+) -> None:
+    """Elsewhere a line now and then says the same, and the share if the size is known."""
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
+    with progress.shown("importing", size) as tell:
+        tell(1234, 100)
+    line = capsys.readouterr().err
+    assert line.startswith("importing: 1,234 customers, ")
+    assert line.rstrip().endswith(f"/s{share}")
