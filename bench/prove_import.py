@@ -97,7 +97,7 @@ class Proof:
         _must(exported == len(seen) == self._wanted.rows, f"all {len(seen):,} are as they were")
 
     def _start(self, *addresses: str) -> ServerProcess:
-        server = ServerProcess(self._folder, *addresses, LOG_LEVEL="WARNING")
+        server = ServerProcess({"data_dir": self._folder}, *addresses, LOG_LEVEL="WARNING")
         server.wait_ready()
         self.service.watch(server.process.pid)
         return server
