@@ -21,7 +21,8 @@ _PRAGMAS = {
     # An acknowledged write survives the loss of power.
     "synchronous": "full",
     "busy_timeout": BUSY_MILLISECONDS,
-    "cache_size": -64 * 1024,
+    # In KiB, for each thread that reads; beyond it is the cache of the system.
+    "cache_size": -8 * 1024,
 }
 
 
