@@ -26,6 +26,9 @@ DETAILS_BYTES = 4096
 # A customer has four unique values; only an upload clashes in more.
 _TOLD_CLASHES = 4
 
+# What the names of types, and the lengths of parts, add to a clash that is told.
+_TOLD_BYTES = 112
+
 
 class Violation(NamedTuple):
     """A field that breaks its rule, by its JSON path, and what would be right."""
@@ -162,23 +165,26 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
 }
 
 
-def to_status(error: ServiceError) -> status_pb2.Status:
-    """Says an error as a `google.rpc.Status`: code, message, ErrorInfo, then what it is about."""
+def to_status(error: ServiceError, room: int = DETAILS_BYTES) -> status_pb2.Status:
+    """Says an error as a `google.rpc.Status`: code, message, ErrorInfo, then what it is about.
+
+    Of a long list, as many items as about `room` bytes take.
+    """
     code, reason = _CODES[type(error)]
     status = status_pb2.Status(code=code, message=str(error))
-    for detail in _details(error, reasons.ErrorReason.Name(reason)):
+    for detail in _details(error, reasons.ErrorReason.Name(reason), room):
         status.details.add().Pack(detail)
     return status
 
 
-def _details(error: ServiceError, reason: str) -> Iterator[Message]:
+def _details(error: ServiceError, reason: str, room: int) -> Iterator[Message]:
     info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
     match error:
         case InvalidInput():
             yield info
-            yield _bad_request(error.violations)
+            yield _bad_request(error.violations, room)
         case AlreadyExists():
-            listed = _fitting(error.clashes)
+            listed = _fitting(error.clashes, room)
             info.metadata.update(listed)
             yield info
             for field, owner in listed:
@@ -199,25 +205,24 @@ def _details(error: ServiceError, reason: str) -> Iterator[Message]:
             yield info
 
 
-def _fitting(clashes: Sequence[Clash]) -> list[Clash]:
-    """The first of many clashes, as many as fit into the metadata of a response."""
-    # Each is told twice, once with the name of the type.
-    room = DETAILS_BYTES
+def _fitting(clashes: Sequence[Clash], room: int) -> list[Clash]:
+    """The first of many clashes, as many as there is room for."""
     fitting = []
     for clash in clashes:
-        room -= 2 * len("".join(clash)) + 2 * len(CUSTOMER_TYPE)
+        # Each is told twice.
+        room -= 2 * len("".join(clash)) + _TOLD_BYTES
         if room < 0:
             break
         fitting.append(clash)
     return fitting
 
 
-def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
-    """Lists the violations, as many as fit into the metadata of a response."""
+def _bad_request(violations: Sequence[Violation], room: int) -> error_details_pb2.BadRequest:
+    """Lists the violations, as many as there is room for."""
     listed = error_details_pb2.BadRequest()
     for number, (field, description) in enumerate(violations):
         listed.field_violations.add(field=field, description=description)
-        if listed.ByteSize() > DETAILS_BYTES:
+        if listed.ByteSize() > room:
             listed.field_violations[-1].Clear()
             listed.field_violations[-1].description = f"{len(violations) - number} more fields"
             break

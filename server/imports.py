@@ -10,6 +10,10 @@ from server.errors import InvalidInput, RequestTooLarge, ServiceError, Violation
 MAX_CUSTOMERS = 1000
 MAX_BYTES = 4 * 1024 * 1024
 
+# What the details of one item's error may have: the answer to a whole batch
+# must be less than the 4 MiB that gRPC clients take.
+_DETAILS_BYTES = 2048
+
 
 class Unchanged(str):
     """What became of a customer that was there already: the id of that one."""
@@ -45,7 +49,7 @@ def _results(
         result = pb.ImportResult(sequence=item.sequence)
         match outcome:
             case ServiceError():
-                result.error.CopyFrom(to_status(outcome))
+                result.error.CopyFrom(to_status(outcome, _DETAILS_BYTES))
             case Unchanged():
                 result.unchanged = outcome
             case _ if request.validate_only:

@@ -92,7 +92,12 @@ def decode(kept: bytes) -> list[pb.UploadCustomersResult]:
 
 def refusal(customers: Sequence[Customer], outcomes: Sequence[Outcome]) -> ServiceError | None:
     """What is wrong with any customer of an upload that stores all or none, in one error."""
-    places = {customer.id: f"[{place}]" for place, customer in enumerate(customers)}
+    # What is not valid may still have the id that its client gave it.
+    places = {
+        customer.id: f"[{place}]"
+        for place, (customer, outcome) in enumerate(zip(customers, outcomes, strict=True))
+        if not isinstance(outcome, InvalidInput)
+    }
     refused = [
         (f"[{place}].", outcome)
         for place, outcome in enumerate(outcomes)

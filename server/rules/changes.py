@@ -93,18 +93,19 @@ def stamp(customer: pb.Customer, now: datetime) -> None:
             customer.default_address.CopyFrom(address)
 
 
-def is_same(one: pb.Customer, other: pb.Customer) -> bool:
-    """Tells whether two customers have the same values in all that clients give."""
-    return _given(one) == _given(other)
+def is_same(new: pb.Customer, stored: pb.Customer) -> bool:
+    """Tells whether a stored customer has the same values in all that a new one was given."""
+    # The moment is that of creation where a request gives none.
+    moment = new.marketing_preferences_updated_at
+    unsaid = {"marketing_preferences_updated_at"} if moment == new.created_date else set()
+    return _given(new, unsaid) == _given(stored, unsaid)
 
 
-def _given(customer: pb.Customer) -> pb.Customer:
+def _given(customer: pb.Customer, unsaid: Collection[str]) -> pb.Customer:
     given = pb.Customer()
     given.CopyFrom(customer)
-    for field in _SERVER_FIELDS:
+    for field in (*_SERVER_FIELDS, *unsaid):
         given.ClearField(field)
-    # The moment is the server's where a request gives none.
-    given.ClearField("marketing_preferences_updated_at")
     for address in (*given.addresses, given.default_address):
         address.ClearField("id")
         address.ClearField("customer_id")

@@ -1,5 +1,6 @@
 """An upload: what it may hold, and what becomes of each of its customers."""
 
+import base64
 import itertools
 
 import pytest
@@ -8,7 +9,15 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import UploadCustomersRequest
 
 from server import upload
-from server.errors import AlreadyExists, Clash, InvalidInput, RequestTooLarge, Violation, to_status
+from server.errors import (
+    AlreadyExists,
+    Clash,
+    InvalidInput,
+    RequestTooLarge,
+    ServiceError,
+    Violation,
+    to_status,
+)
 from tests import builders
 
 TOO_LARGE = (
@@ -119,3 +128,85 @@ def test_result_names_fields_relative_to_its_item() -> None:
 
     assert result.error.code == code_pb2.INVALID_ARGUMENT
     assert result.error.message == "email: is required"
+
+
+EMAIL = Violation("email", "is required")
+CITY = Violation("addresses[0].city", "is too long")
+OWNER = "01938f6e-0000-7000-8000-0000000000ff"
+
+
+def _refusal(*outcomes: Customer | InvalidInput | AlreadyExists) -> ServiceError | None:
+    """What an upload that stores all or none is refused with; its customers have ids from 0."""
+    customers = [Customer(id=str(number)) for number in range(len(outcomes))]
+    return upload.refusal(customers, outcomes)
+
+
+def test_nothing_wrong_is_no_refusal() -> None:
+    """An upload that is stored as a whole is not refused."""
+    assert _refusal() is None
+    assert _refusal(Customer(), Customer()) is None
+
+
+def test_refusal_has_every_violation() -> None:
+    """Every violation of every customer is told, each behind the place of its customer."""
+    refusal = _refusal(InvalidInput([EMAIL, CITY]), Customer(), InvalidInput([EMAIL]))
+
+    assert isinstance(refusal, InvalidInput)
+    assert refusal.violations == [
+        Violation("[0].email", "is required"),
+        Violation("[0].addresses[0].city", "is too long"),
+        Violation("[2].email", "is required"),
+    ]
+
+
+def test_refusal_of_clashes() -> None:
+    """Clashes alone are ALREADY_EXISTS; one with an earlier customer names the place of that."""
+    refusal = _refusal(
+        Customer(),
+        AlreadyExists([Clash("email", "0"), Clash("phone", OWNER)]),
+        AlreadyExists([Clash("email", OWNER)]),
+    )
+
+    assert isinstance(refusal, AlreadyExists)
+    assert refusal.clashes == [("[1].email", "[0]"), ("[1].phone", OWNER), ("[2].email", OWNER)]
+
+
+def test_refusal_of_violations_and_clashes() -> None:
+    """Where customers break rules, those that clash are told among them."""
+    refusal = _refusal(AlreadyExists([Clash("email", OWNER)]), InvalidInput([EMAIL]))
+
+    assert isinstance(refusal, InvalidInput)
+    assert set(refusal.violations) == {
+        ("[0].email", f"is that of customer {OWNER}"),
+        ("[1].email", "is required"),
+    }
+
+
+def test_refusal_takes_no_word_of_a_client_for_an_id() -> None:
+    """The id that a client gave a customer that is not valid stands for no place."""
+    customers = [Customer(id=OWNER), Customer(id="1")]
+    outcomes = [InvalidInput([EMAIL]), AlreadyExists([Clash("email", OWNER)])]
+    refusal = upload.refusal(customers, outcomes)
+
+    assert isinstance(refusal, InvalidInput)
+    assert ("[1].email", f"is that of customer {OWNER}") in refusal.violations
+
+
+@pytest.mark.parametrize("fields", [["email"], ["customerRef"], ["email", "mobile", "phone"]])
+def test_refusal_of_10000_fits_into_metadata(fields: list[str]) -> None:
+    """However many customers clash, the error takes less than the 8 KiB that clients accept."""
+    clashes = [Clash(field, OWNER) for field in fields]
+    refusal = _refusal(*[AlreadyExists(clashes)] * 10_000)
+
+    assert refusal is not None
+    status = to_status(refusal)
+    assert len(status.message) + len(base64.b64encode(status.SerializeToString())) < 7000
+    assert len(status.details) > 10
+
+
+def test_kept_results_are_the_same() -> None:
+    """Results that are kept as bytes come back as they were."""
+    results = list(upload.results([builders.customer(id="1"), CLASH, Customer()]))
+
+    assert upload.decode(upload.encode(results)) == results
+    assert upload.decode(upload.encode([])) == []
