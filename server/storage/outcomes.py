@@ -11,6 +11,9 @@ from server.storage.statements import BYTES, NUMBER, TEXT
 # How long a repeated request is answered with what came of the first.
 LIFETIME_MILLISECONDS = 24 * 60 * 60 * 1000
 
+# Outcomes that one statement purges: many take longer than others can wait.
+_PURGED = 1000
+
 _row = OutcomeRow
 
 
@@ -46,11 +49,11 @@ class Outcomes:
             _row.select(_row.digest, _row.outcome, _row.created_at).where(*mine)
         )
         self._keep = database.compile(_row.update({_row.outcome: BYTES}).where(*mine))
-        self._drop = database.compile(_row.delete().where(*mine))
-        # tenant, created_at
-        self._purge = database.compile(
-            _row.delete().where(_row.tenant == TEXT, _row.created_at < NUMBER)
-        )
+        # tenant, key, created_at
+        self._drop = database.compile(_row.delete().where(*mine, _row.created_at <= NUMBER))
+        # tenant, tenant, created_at, limit
+        over = _row.select(_row.key).where(_row.tenant == TEXT, _row.created_at < NUMBER).limit(1)
+        self._purge = database.compile(_row.delete().where(_row.tenant == TEXT, _row.key.in_(over)))
         # The only statement on more than one tenant; it tells their names alone.
         self._tenants = database.compile(_row.select(_row.tenant).distinct())
 
@@ -71,19 +74,22 @@ class Outcomes:
     def purge(self, now: int) -> None:
         """Forgets the outcomes whose time is over at a time, in milliseconds since the epoch."""
         for (tenant,) in self._database.rows(self._tenants, ()):
-            self._database.write_one(self._purge, (tenant, now - LIFETIME_MILLISECONDS))
+            over = (tenant, tenant, now - LIFETIME_MILLISECONDS, _PURGED)
+            while self._database.write_one(self._purge, over) == _PURGED:
+                pass
 
     def _once(self, tenant: str, request: Repeatable, act: Callable[[], bytes]) -> bytes:
         mine = (tenant, request.key)
         claim = (*mine, request.digest, request.now)
-        if not self._database.run(self._claim, claim):
-            [[digest, outcome, created_at]] = self._database.rows(self._get, mine)
-            if created_at > request.now - LIFETIME_MILLISECONDS:
-                if digest != request.digest:
-                    raise IdempotencyKeyReused
-                return bytes(outcome)
-            self._database.run(self._drop, mine)
-            self._database.run(self._claim, claim)
+        while not self._database.run(self._claim, claim):
+            over = request.now - LIFETIME_MILLISECONDS
+            # Of several that find an outcome whose time is over, one drops it.
+            for digest, outcome, created_at in self._database.rows(self._get, mine):
+                if created_at > over:
+                    if digest != request.digest:
+                        raise IdempotencyKeyReused
+                    return bytes(outcome)
+            self._database.run(self._drop, (*mine, over))
         outcome = act()
         self._database.run(self._keep, (outcome, *mine))
         return outcome
