@@ -57,6 +57,12 @@ def check_timestamp(timestamp: Timestamp) -> str | None:
     return None
 
 
+def check_milliseconds(*times: int) -> None:
+    """Refuses what is no time, in milliseconds since the Unix epoch. Raises ValueError."""
+    if not all(_FIRST_SECOND <= time / 1000 <= _LAST_SECOND for time in times):
+        raise ValueError("must be times between the years 1 and 9999")
+
+
 def to_timestamp(moment: datetime) -> Timestamp:
     """Writes a moment with millisecond precision."""
     timestamp = Timestamp()

@@ -1,7 +1,7 @@
 """What an export asks for, and the parts that it is answered in."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -10,8 +10,11 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from server.errors import InvalidInput, Violation
 from server.rules import dates, page_tokens
 
-# The longest that a change may take from its time until it can be read.
-_MARGIN = timedelta(minutes=1)
+# What a part of an export may have, far below what gRPC clients take.
+PART_BYTES = 1024 * 1024
+
+# The longest that a change may take from its time until it can be read, in milliseconds.
+_MARGIN = 60_000
 
 
 class Place(NamedTuple):
@@ -47,12 +50,28 @@ def read(request: pb.ExportCustomersRequest, tenant: str, now: datetime) -> Expo
     """Reads a request. Raises InvalidInput."""
     since = None
     if request.HasField("modified_since"):
+        if wrong := dates.check_timestamp(request.modified_since):
+            raise InvalidInput([Violation("modifiedSince", wrong)])
         since = request.modified_since.ToMilliseconds()
     scope = (tenant, since, request.include_deleted)
     began, after = dates.to_milliseconds(now), Place(modified_at=since or 0)
     if request.resume_token:
         began, after = _resumed(request.resume_token, scope)
     return Export(scope, since, request.include_deleted, began, after)
+
+
+def parts(found: Iterable[Exported]) -> Iterator[list[Exported]]:
+    """Divides customers into parts of at most PART_BYTES, or one customer that is larger."""
+    part: list[Exported] = []
+    room = PART_BYTES
+    for exported in found:
+        if part and len(exported.body) > room:
+            yield part
+            part, room = [], PART_BYTES
+        part.append(exported)
+        room -= len(exported.body)
+    if part:
+        yield part
 
 
 def response(export: Export, part: Iterable[Exported]) -> pb.ExportCustomersResponse:
@@ -68,7 +87,7 @@ def response(export: Export, part: Iterable[Exported]) -> pb.ExportCustomersResp
     answer.resume_token = page_tokens.make(
         export.scope, f"{export.began} {place.modified_at} {place.id}"
     )
-    answer.as_of.FromMilliseconds(export.began - _MARGIN // timedelta(milliseconds=1))
+    answer.as_of.FromMilliseconds(export.began - _MARGIN)
     return answer
 
 
@@ -76,6 +95,7 @@ def _resumed(token: str, scope: tuple[object, ...]) -> tuple[int, Place]:
     try:
         read = page_tokens.read(token)
         began, modified_at, last = read.place.split(" ")
+        dates.check_milliseconds(int(began) - _MARGIN, int(modified_at))
         after = Place(str(UUID(last)) if last else "", int(modified_at))
     except ValueError:
         raise _wrong("must be a token as an export before gave it") from None

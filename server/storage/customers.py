@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import AlreadyExists, Clash, NotFound, Unavailable
-from server.rules import keys
+from server.rules import exports, keys
 from server.rules.exports import Export, Exported, Place
 from server.storage import columns
 from server.storage.database import Database, Parameters, Row, UniqueViolationError
@@ -17,9 +17,6 @@ from server.storage.statements import Statements
 # time: one more than the page that is asked for by default.
 PAGE_BYTES = 4 * 1024 * 1024
 CHUNK = 101
-
-# What a part of an export may have, far below what gRPC clients take.
-PART_BYTES = 1024 * 1024
 
 # How often a write is tried while what it clashes with comes and goes.
 _TRIES = 5
@@ -112,21 +109,16 @@ class CustomerStore:
 
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
         """Returns what other live customers already have of a customer's unique values."""
-        clashes = []
-        for field, value in columns.unique(customer).items():
-            if value is not None:
-                for (owner,) in self._database.rows(self._sql.owner[field], (tenant, value)):
-                    if owner != customer.id:
-                        clashes.append(Clash(field, owner))
+        [clashes] = self._clashes_each(tenant, [customer])
         return clashes
 
     def export(self, tenant: str, export: Export) -> Iterator[list[Exported]]:
-        """Reads an export to its end, in parts of at most CHUNK customers and about PART_BYTES."""
+        """Reads an export to its end, in parts as `exports.parts` makes them."""
         after = export.after
         while True:
             rows = self._database.rows(*self._export(tenant, export, after))
             found = [Exported(Place(row[0], row[1]), row[2], row[3]) for row in rows]
-            yield from _parts(found)
+            yield from exports.parts(found)
             if len(found) < CHUNK:
                 return
             after = found[-1].place
@@ -165,8 +157,10 @@ class CustomerStore:
 
         def unit() -> Refusals:
             stored = self._database.run_each(self._sql.insert, rows)
+            out = [customer for place, customer in enumerate(customers) if not stored[place]]
+            clashes = iter(self._clashes_each(tenant, out))
             refusals = [
-                None if stored[place] else self._kept_out(tenant, customer, places)
+                None if stored[place] else self._kept_out(tenant, customer, next(clashes), places)
                 for place, customer in enumerate(customers)
             ]
             if not keep(refusals):
@@ -244,12 +238,27 @@ class CustomerStore:
         if clashes := self.clashes(tenant, customer):
             raise AlreadyExists(clashes)
 
+    def _clashes_each(self, tenant: str, customers: Sequence[Customer]) -> list[list[Clash]]:
+        """Returns the clashes of each customer, with few questions to the database."""
+        clashes: list[list[Clash]] = [[] for _ in customers]
+        values = [columns.unique(customer) for customer in customers]
+        for field, statement in self._sql.owner.items():
+            asked = [place for place, own in enumerate(values) if own[field] is not None]
+            parameters = [(tenant, values[place][field]) for place in asked]
+            for place, rows in zip(
+                asked, self._database.rows_each(statement, parameters), strict=True
+            ):
+                for (owner,) in rows:
+                    if owner != customers[place].id:
+                        clashes[place].append(Clash(field, owner))
+        return clashes
+
     def _is_stored(self, tenant: str, customer: Customer) -> bool:
         """Tells whether a new customer is there already: its insertion may run twice."""
         return self.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
 
     def _kept_out(
-        self, tenant: str, customer: Customer, places: Mapping[str, int]
+        self, tenant: str, customer: Customer, clashes: list[Clash], places: Mapping[str, int]
     ) -> AlreadyExists | None:
         """Finds out what kept a customer out of a list; stores it if that is gone by now.
 
@@ -257,27 +266,14 @@ class CustomerStore:
         """
         mine = places[customer.id]
         for _ in range(_TRIES):
-            clashes = self.clashes(tenant, customer)
             if earlier := [clash for clash in clashes if places.get(clash.customer_id, -1) < mine]:
                 return AlreadyExists(earlier)
             if self._is_stored(tenant, customer):
                 return None
             if self._database.run(self._sql.insert, columns.new_row(tenant, customer)):
                 return None
+            clashes = self.clashes(tenant, customer)
         raise Unavailable(_CONTENDED)
-
-
-def _parts(found: Sequence[Exported]) -> Iterator[list[Exported]]:
-    part: list[Exported] = []
-    room = PART_BYTES
-    for exported in found:
-        if part and len(exported.body) > room:
-            yield part
-            part, room = [], PART_BYTES
-        part.append(exported)
-        room -= len(exported.body)
-    if part:
-        yield part
 
 
 class _NotKept(Exception):
