@@ -28,6 +28,10 @@ READ_SECONDS = 5
 WRITE_SECONDS = 15
 STREAM_SECONDS = 60
 
+# Seconds in which something must come of an endless call: longer than the
+# server waits for it, so that the server says why the call ends.
+IDLE_SECONDS = 90
+
 _TYPE = "type.googleapis.com/envoy."
 _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
 _LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
@@ -171,7 +175,9 @@ def _rpc(rpc: MethodDescriptor, http_method: str | None) -> Route:
             "retry_policy": _READ_RETRY_POLICY if http_method == "GET" else RETRY_POLICY,
         },
     }
-    if http_method:
+    if http_method is None:
+        route["route"]["idle_timeout"] = f"{IDLE_SECONDS}s"
+    else:
         seconds = READ_SECONDS if http_method == "GET" else WRITE_SECONDS
         if rpc.client_streaming:
             seconds = STREAM_SECONDS

@@ -10,8 +10,8 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -34,7 +34,7 @@ from server.identity.callers import Callers
 
 STATUS_HEADER = "x-http-code"
 
-# How long a client may take to send a stream, or a message of an endless one.
+# How long a client may take to send a stream, or to send or take a message of an endless one.
 _STREAM_SECONDS = 60
 
 # How long after the end of a stream it may turn out to have been a break.
@@ -63,8 +63,8 @@ class Call:
         self.tenant = tenant
         self._context = context
 
-    def header(self, name: str) -> str:
-        """A header of the request, empty if it has none of this name (in lower case)."""
+    def header(self, name: str) -> str | None:
+        """A header of the request by its name in lower case; several are one list (RFC 9110)."""
         return _header(self._context, name)
 
     def answer(self, http_status: int, *headers: tuple[str, str]) -> None:
@@ -95,7 +95,9 @@ def guard(
             read = _flowing if is_endless else _whole
         if method.client_streaming or is_endless:
             behaviour = _bounded(behaviour, streams)
-        surround = _stream if method.server_streaming else _unary
+        surround: Callable[..., Callable[..., Any]] = _unary
+        if method.server_streaming:
+            surround = _endless if is_endless else _stream
         guarded[method.name] = surround(method.name, behaviour, callers, read)
     return SimpleNamespace(**guarded)
 
@@ -113,13 +115,28 @@ def _unary(
 
 def _stream(
     rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
-) -> Callable[..., Iterator[T]]:
-    def handle(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
+) -> Callable[..., Generator[T]]:
+    def handle(request: Any, context: grpc.ServicerContext) -> Generator[T]:
         with _Served(rpc, context) as served:
             call = served.admit(callers)
             yield from behaviour(read(request, context), call)
 
     return handle
+
+
+def _endless(
+    rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
+) -> Callable[..., Iterator[T]]:
+    """As `_stream`, for a client that takes each answer in time."""
+    handle = _stream(rpc, behaviour, callers, read)
+
+    def handle_patiently(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
+        with closing(handle(request, context)) as answers:
+            for answer in answers:
+                with _patience(context):
+                    yield answer
+
+    return handle_patiently
 
 
 def _bounded(
@@ -194,12 +211,13 @@ class _Served:
     def _facts(self) -> dict[str, object]:
         """What tells a call from others, and nothing of what it carries."""
         given = _header(self._context, "x-request-id")
-        request_id = given if _is_request_id(given) else ""
+        request_id = given if given and _is_request_id(given) else ""
         return {"request_id": request_id, "tenant": self._tenant, "rpc": self._rpc}
 
 
-def _header(context: grpc.ServicerContext, name: str) -> str:
-    return next((str(value) for key, value in context.invocation_metadata() if key == name), "")
+def _header(context: grpc.ServicerContext, name: str) -> str | None:
+    values = [str(value) for key, value in context.invocation_metadata() if key == name]
+    return ", ".join(values) if values else None
 
 
 def _readable(request: T, _context: grpc.ServicerContext) -> T:

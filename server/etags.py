@@ -23,10 +23,10 @@ def matches(condition: str, tag: str) -> bool:
     return condition.strip() == "*" or tag in _TAGS.findall(condition)
 
 
-def check(condition: str, body: bytes) -> None:
-    """Refuses a stored customer that If-Match, if it is not empty, does not name.
+def check(condition: str | None, body: bytes) -> None:
+    """Refuses a stored customer that If-Match, if there is one, does not name.
 
     Raises EtagMismatch.
     """
-    if condition and not matches(condition, of(body)):
+    if condition is not None and not matches(condition, of(body)):
         raise EtagMismatch

@@ -16,9 +16,11 @@ HEADER = "idempotency-key"
 _is_key = re.compile(r"[!-~]{1,255}", re.ASCII).fullmatch
 
 
-def read(key: str, rpc: str, requests: Iterable[Message], now: datetime) -> Repeatable | None:
+def read(
+    key: str | None, rpc: str, requests: Iterable[Message], now: datetime
+) -> Repeatable | None:
     """The request of an RPC, as it came, if it has a key. Raises InvalidInput."""
-    if not key:
+    if key is None:
         return None
     if not _is_key(key):
         raise InvalidInput(

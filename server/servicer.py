@@ -93,7 +93,13 @@ class CustomerServicer:
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
         repeat = self._repeat(call, "UpdateCustomer", [request])
-        edit = partial(changes.update, request=request.customer, mask=request.update_mask)
+
+        def edit(stored: Customer, *, region: str | None, now: datetime) -> None:
+            # It uses the request up, and may run again.
+            given = Customer()
+            given.CopyFrom(request.customer)
+            changes.update(stored, given, request.update_mask, region, now)
+
         return self._change(call, repeat, _key_of(request.customer), edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
@@ -196,7 +202,7 @@ class CustomerServicer:
                 raise IdMismatch(f"the customer with this {key.field} has another id")
             etags.check(condition, body)
 
-        guarded = check if condition or only_id is not None else None
+        guarded = check if (condition, only_id) != (None, None) else None
         self._store.delete(call.tenant, key, dates.to_milliseconds(_now()), guarded)
         call.answer(204)
         return Empty()
@@ -206,7 +212,7 @@ def _unless_known(body: bytes, call: Call) -> bytes:
     """Answers with a stored customer, unless If-None-Match says that the caller has it."""
     tag = etags.of(body)
     condition = call.header("if-none-match")
-    if condition and etags.matches(condition, tag):
+    if condition is not None and etags.matches(condition, tag):
         call.answer(304, ("etag", tag))
         return b""
     call.answer(200, ("etag", tag))

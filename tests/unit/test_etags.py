@@ -1,0 +1,63 @@
+"""Entity tags: when they differ, and what If-Match and If-None-Match say of them."""
+
+import re
+
+import pytest
+
+from server import etags
+from server.errors import EtagMismatch
+
+TAG = etags.of(b"ada")
+
+# Conditions, and whether they name the tag.
+CONDITIONS = {
+    TAG: True,
+    f"  {TAG} ": True,
+    f"W/{TAG}": True,
+    f'"other", {TAG}': True,
+    f'"other",W/{TAG},"more"': True,
+    "*": True,
+    " * ": True,
+    '"*"': False,
+    '"other"': False,
+    'W/"other"': False,
+    '"one", "two"': False,
+    TAG.strip('"'): False,
+    TAG.lower(): False,
+    f'"x{TAG[1:]}': False,
+    '""': False,
+    "": False,
+    "null": False,
+}
+
+
+def test_tag_is_one_of_http() -> None:
+    """A tag is a quoted text of characters that every client takes."""
+    assert re.fullmatch(r'"[A-Za-z0-9_-]{16}"', TAG)
+
+
+def test_tag_tells_customers_apart() -> None:
+    """The same bytes have the same tag, and others another."""
+    assert etags.of(b"ada") == TAG
+    assert len({etags.of(b"%d" % number) for number in range(10_000)}) == 10_000
+
+
+@pytest.mark.parametrize(("condition", "names"), CONDITIONS.items())
+def test_matches(condition: str, *, names: bool) -> None:
+    """A condition names a tag by itself, in a list, as a weak tag, or by a star for any."""
+    assert etags.matches(condition, TAG) is names
+
+
+@pytest.mark.parametrize(("condition", "names"), CONDITIONS.items())
+def test_check(condition: str, *, names: bool) -> None:
+    """A change passes if the condition names the tag; an empty one names none."""
+    if names:
+        etags.check(condition, b"ada")
+    else:
+        with pytest.raises(EtagMismatch, match="was changed since it was read"):
+            etags.check(condition, b"ada")
+
+
+def test_no_condition() -> None:
+    """Without a condition every change passes."""
+    etags.check(None, b"ada")

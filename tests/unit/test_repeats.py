@@ -1,0 +1,85 @@
+"""Requests that may be repeated: what makes one, and what makes two the same."""
+
+import pytest
+from google.protobuf.message import Message
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Address, AttributeGroup, Customer
+
+from server import repeats
+from server.rules import dates
+from server.storage.outcomes import Repeatable
+from tests.unit.steps import LATER, NOW, refusals
+
+CREATE = "CreateCustomer"
+
+
+def read(*requests: Message, key: str = "key", rpc: str = CREATE) -> Repeatable:
+    """The request as one that may be repeated."""
+    repeatable = repeats.read(key, rpc, requests, NOW)
+    assert repeatable is not None
+    return repeatable
+
+
+def create(**fields: object) -> pb.CreateCustomerRequest:
+    """A request to create a customer with fields."""
+    return pb.CreateCustomerRequest(customer=Customer(**fields))  # type: ignore[arg-type] # any
+
+
+def test_no_key() -> None:
+    """A request without a key has no repeats."""
+    assert repeats.read(None, CREATE, [create()], NOW) is None
+
+
+@pytest.mark.parametrize("key", ["a", "a" * 255, "!~", '"quoted"', "0b6b1c9e-1d9b-4f7e-9c1d-8a2f"])
+def test_key(key: str) -> None:
+    """A key is up to 255 visible ASCII characters, and kept as it is."""
+    assert read(create(), key=key).key == key
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", "a b", " a", "a" * 256, "\t", "a\n", "é", "\x7f", "\x00", "one, two"]
+)
+def test_bad_key(key: str) -> None:
+    """Any other key is refused, rather than the request done as if it had none."""
+    [violation] = refusals(lambda: repeats.read(key, CREATE, [create()], NOW))
+    assert violation.field == "Idempotency-Key"
+
+
+def test_moment() -> None:
+    """A request knows when it came, in milliseconds."""
+    repeatable = repeats.read("key", CREATE, [create()], LATER)
+    assert repeatable is not None
+    assert repeatable.now == dates.to_milliseconds(LATER)
+
+
+def test_same_request() -> None:
+    """The same content is the same request, in whatever order its maps come."""
+    names = [f"group {number}" for number in range(50)]
+    one = create(attribute_groups={name: AttributeGroup() for name in names})
+    other = create(attribute_groups={name: AttributeGroup() for name in reversed(names)})
+    assert read(one) == read(other)
+
+
+# Requests of which no two are the same, each with its RPC.
+DIFFERENT: list[tuple[str, list[Message]]] = [
+    (CREATE, [create()]),
+    (CREATE, [create(email="a")]),
+    (CREATE, [create(email="b")]),
+    (CREATE, [create(first_name="a")]),
+    (CREATE, [create(email="a", active=False)]),
+    (CREATE, [create(email="a", active=True)]),
+    ("UpdateCustomer", [create(email="a")]),
+    ("UploadCustomers", []),
+    ("UploadCustomers", [create()]),
+    ("UploadCustomers", [create(), create()]),
+    ("UploadCustomers", [create(email="a"), create(email="b")]),
+    ("UploadCustomers", [create(email="b"), create(email="a")]),
+    ("UploadCustomers", [create(email="a", addresses=[Address()]), create(email="b")]),
+    ("UploadCustomers", [create(email="a"), create(email="b", addresses=[Address()])]),
+]
+
+
+def test_different_requests() -> None:
+    """Another content, another order and another RPC is another request."""
+    digests = {read(*requests, rpc=rpc).digest for rpc, requests in DIFFERENT}
+    assert len(digests) == len(DIFFERENT)
