@@ -3,17 +3,19 @@
 import queue
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 
 import grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from client.batches import Batch
-from client.connection import Connection
+from client.connection import Connection, Stream
 from client.problems import Problem
 
 # Batches that are on their way at the same time, and all that are in memory.
 _WINDOW = 4
 
+Outbox = queue.SimpleQueue[pb.ImportCustomersRequest | None]
 Answered = tuple[Batch, pb.ImportCustomersResponse | None]
 
 
@@ -55,9 +57,12 @@ class Sender:
 
     def _stream(self) -> Iterator[Answered]:
         """Sends on one stream, to the end or until it breaks. Raises RpcError."""
-        outbox = queue.SimpleQueue[pb.ImportCustomersRequest | None]()
+        outbox = Outbox()
         for batch in self._pending:
             _send(outbox, batch)
+        if not self._fill(outbox):
+            return
+        # Not before there is something to send: an idle stream is ended by the server.
         call = self._connection.stub.ImportCustomers(
             iter(outbox.get, None), metadata=self._connection.metadata()
         )
@@ -69,12 +74,23 @@ class Sender:
                     raise _EndedEarlyError
                 self._pending.popleft()
                 yield batch, answer
+            self._end(outbox, call)
         finally:
             # Which also ends the thread that sends.
             outbox.put(None)
             call.cancel()
 
-    def _fill(self, outbox: "queue.SimpleQueue[pb.ImportCustomersRequest | None]") -> bool:
+    def _end(
+        self,
+        outbox: Outbox,
+        call: Stream[pb.ImportCustomersResponse],
+    ) -> None:
+        """Lets the server end the stream in good order; all is answered, whatever it says."""
+        outbox.put(None)
+        with suppress(grpc.RpcError):
+            self._connection.next_of(call)
+
+    def _fill(self, outbox: Outbox) -> bool:
         """Sends what there is room for; tells whether anything is on its way."""
         try:
             while len(self._pending) < _WINDOW and (batch := next(self._batches, None)):
@@ -85,6 +101,6 @@ class Sender:
         return bool(self._pending)
 
 
-def _send(outbox: "queue.SimpleQueue[pb.ImportCustomersRequest | None]", batch: Batch) -> None:
+def _send(outbox: Outbox, batch: Batch) -> None:
     if batch.request.items:
         outbox.put(batch.request)
