@@ -11,7 +11,7 @@ from server.rules.exports import Export, Exported, Place
 from server.storage import columns
 from server.storage.database import Database, Parameters, Row, UniqueViolationError
 from server.storage.outcomes import Outcomes, Repeatable
-from server.storage.statements import Statements
+from server.storage.statements import OWNERS, Statements
 
 # What a page may have before it ends early, and the rows that are read at a
 # time: one more than the page that is asked for by default.
@@ -109,7 +109,12 @@ class CustomerStore:
 
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
         """Returns what other live customers already have of a customer's unique values."""
-        [clashes] = self._clashes_each(tenant, [customer])
+        clashes = []
+        for field, value in columns.unique(customer).items():
+            if value is not None:
+                for (owner,) in self._database.rows(self._sql.owner[field], (tenant, value)):
+                    if owner != customer.id:
+                        clashes.append(Clash(field, owner))
         return clashes
 
     def export(self, tenant: str, export: Export) -> Iterator[list[Exported]]:
@@ -240,18 +245,23 @@ class CustomerStore:
 
     def _clashes_each(self, tenant: str, customers: Sequence[Customer]) -> list[list[Clash]]:
         """Returns the clashes of each customer, with few questions to the database."""
-        clashes: list[list[Clash]] = [[] for _ in customers]
-        values = [columns.unique(customer) for customer in customers]
-        for field, statement in self._sql.owner.items():
-            asked = [place for place, own in enumerate(values) if own[field] is not None]
-            parameters = [(tenant, values[place][field]) for place in asked]
-            for place, rows in zip(
-                asked, self._database.rows_each(statement, parameters), strict=True
-            ):
-                for (owner,) in rows:
-                    if owner != customers[place].id:
-                        clashes[place].append(Clash(field, owner))
-        return clashes
+        unique = [columns.unique(customer) for customer in customers]
+        owners: dict[tuple[str, str | None], str] = {}
+        for field, statement in self._sql.owners.items():
+            values = sorted({own[field] or "" for own in unique})
+            for start in range(0, len(values), OWNERS):
+                asked = values[start : start + OWNERS]
+                asked += asked[-1:] * (OWNERS - len(asked))
+                for value, owner in self._database.rows(statement, (tenant, *asked)):
+                    owners[field, value] = owner
+        return [
+            [
+                Clash(item[0], owners[item])
+                for item in own.items()
+                if owners.get(item, customer.id) != customer.id
+            ]
+            for customer, own in zip(customers, unique, strict=True)
+        ]
 
     def _is_stored(self, tenant: str, customer: Customer) -> bool:
         """Tells whether a new customer is there already: its insertion may run twice."""

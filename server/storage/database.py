@@ -53,10 +53,6 @@ class Database(ABC):
         """Runs a compiled query, within a unit of work as part of that. Raises Unavailable."""
 
     @abstractmethod
-    def rows_each(self, sql: str, parameters: Sequence[Parameters]) -> list[list[Row]]:
-        """Runs a compiled query for each of several parameters, in order, as `rows` does."""
-
-    @abstractmethod
     def run(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement as part of a unit of work; returns how many rows it wrote.
 

@@ -97,14 +97,6 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             return self._attempt(lambda: self._send(sql, parameters).fetchall(), self._seconds)
         return self._send(sql, parameters).fetchall()
 
-    def rows_each(self, sql: str, parameters: Sequence[Parameters]) -> list[list[Row]]:
-        """Runs a compiled query for each of several parameters, sent without waiting for each."""
-        if not parameters:
-            return []
-        if self.is_closed():
-            return self._attempt(lambda: self._send_each(sql, parameters), self._seconds)
-        return self._send_each(sql, parameters)
-
     def run(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement of a unit of work."""
         try:
@@ -137,12 +129,6 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def _send(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
         connection: Connection = self.connection()
         return connection.execute(sql, parameters, prepare=True, binary=True)
-
-    def _send_each(self, sql: str, parameters: Sequence[Parameters]) -> list[list[Row]]:
-        connection: Connection = self.connection()
-        with connection.cursor(binary=True) as cursor:
-            cursor.executemany(sql, parameters, returning=True)
-            return [result.fetchall() for result in cursor.results()]
 
     def _transact(self, unit: Callable[[], T], *, repeatable: bool, bulk: bool) -> T:
         connection: Connection = self.connection()

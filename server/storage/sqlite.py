@@ -68,10 +68,6 @@ class Sqlite(peewee.SqliteDatabase, Database):
             raise Unavailable(AWAY) from error
         return rows
 
-    def rows_each(self, sql: str, parameters: Sequence[Parameters]) -> list[list[Row]]:
-        """Runs a compiled query for each of several parameters."""
-        return [self.rows(sql, each) for each in parameters]
-
     def run(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement of a unit of work, on the writing thread."""
         try:

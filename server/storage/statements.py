@@ -15,6 +15,10 @@ from server.storage.schema import UNIQUE, Column, CustomerRow
 
 TEXT, NUMBER, BYTES = "", 0, b""
 
+# Values whose owners are asked for at a time. Each by itself would, while
+# PostgreSQL has no statistics of a new table, cost a scan of the tenant.
+OWNERS = 100
+
 # A query of Peewee's, which leaves their types open.
 Query = Any
 
@@ -53,6 +57,15 @@ class Statements:
             for name, column in _BY.items()
         }
         self.owner = {name: self._compile(_one(column, _row.id)) for name, column in UNIQUE.items()}
+        # tenant, OWNERS values
+        self.owners = {
+            name: self._compile(
+                _row.select(column, _row.id).where(
+                    _row.tenant == TEXT, column.in_([TEXT] * OWNERS), _LIVE
+                )
+            )
+            for name, column in UNIQUE.items()
+        }
         # tenant, id, the keys, created_at, modified_at, body
         self.insert = self._compile(
             _row.insert(
