@@ -1,6 +1,6 @@
 """The RPCs of CustomerService, each a few steps: rules, then storage, then the answer."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -65,10 +65,11 @@ class CustomerServicer:
             keep = _none if request.validate_only else _any
             prepared = self._prepared(call.tenant, customers)
             outcomes = self._store_each(call.tenant, prepared, keep)
+            new = {each.id: each for each in outcomes if isinstance(each, Customer)}
             yield imports.response(
                 request,
                 [
-                    self._unless_there(call.tenant, customer, outcome)
+                    self._unless_there(call.tenant, customer, outcome, new)
                     for customer, outcome in zip(customers, outcomes, strict=True)
                 ],
             )
@@ -184,15 +185,27 @@ class CustomerServicer:
         return upload.merged(outcomes, refusals)
 
     def _unless_there(
-        self, tenant: str, customer: Customer, outcome: upload.Outcome
+        self,
+        tenant: str,
+        customer: Customer,
+        outcome: upload.Outcome,
+        new: Mapping[str, Customer],
     ) -> imports.Outcome:
-        """Finds out whether a customer clashed with one that is the same."""
+        """Finds out whether a customer clashed with one that is the same.
+
+        That may be one of the `new` of its batch, which are not stored if they
+        are only checked.
+        """
         if isinstance(outcome, AlreadyExists):
             [owner, *others] = {clash.customer_id for clash in outcome.clashes}
-            body = None if others else self._store.get(tenant, Key.id(owner))
-            if body is not None and changes.is_same(customer, Customer.FromString(body)):
+            there = None if others else new.get(owner) or self._stored(tenant, owner)
+            if there and changes.is_same(customer, there):
                 return imports.Unchanged(owner)
         return outcome
+
+    def _stored(self, tenant: str, customer_id: str) -> Customer | None:
+        body = self._store.get(tenant, Key.id(customer_id))
+        return None if body is None else Customer.FromString(body)
 
     def _delete(self, call: Call, key: Key, only_id: str | None = None) -> Empty:
         condition = call.header("if-match")

@@ -145,6 +145,15 @@ def test_dry_run(cli: CommandLine) -> None:
     assert told.read_text() == rejects.read_text()
 
 
+def test_dry_run_of_the_same_twice(cli: CommandLine) -> None:
+    """A customer who is in a file twice is as much unchanged in a dry run as in the import."""
+    path = cli.write("x.jsonl", *emails(1, 1))
+    tried = cli.imports(path, "--dry-run")
+    done = cli.imports(path)
+
+    assert (tried["valid"], tried["unchanged"]) == (done["created"], done["unchanged"]) == (1, 1)
+
+
 def test_summary(cli: CommandLine) -> None:
     """The summary for people says what was stored, and where the rejects are."""
     done = cli.run("import", cli.write("x.jsonl", *emails(1, 1), {"email": "?"}))
