@@ -40,12 +40,13 @@ class Client:
         self._channel = channel
         self._tenant = tenant
         self._stub = CustomerServiceStub(channel)
+        self._given = metadata
         self._metadata = (*as_tenant(tenant), *metadata)
 
     def given(self, **headers: str) -> "Client":
-        """A client whose calls carry headers; `_` in a name stands for `-`."""
-        metadata = [(name.replace("_", "-"), value) for name, value in headers.items()]
-        return Client(self._channel, self._tenant, tuple(metadata))
+        """A client whose calls carry headers, too; `_` in a name stands for `-`."""
+        more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+        return Client(self._channel, self._tenant, (*self._given, *more))
 
     @property
     def etag(self) -> str:
@@ -60,10 +61,15 @@ class Client:
         self, customers: Iterable[Customer | None], *, atomic: bool = False
     ) -> list[pb.UploadCustomersResult]:
         """Calls UploadCustomers with an item for each customer."""
-        items = (
+        return self.send_upload(
             pb.UploadCustomersRequest(customer=customer, atomic=atomic) for customer in customers
         )
-        call = self._stub.UploadCustomers(items, SECONDS, self._metadata)
+
+    def send_upload(
+        self, items: Iterable[pb.UploadCustomersRequest]
+    ) -> list[pb.UploadCustomersResult]:
+        """Calls UploadCustomers with items as they are."""
+        call = self._stub.UploadCustomers(iter(items), SECONDS, self._metadata)
         results = list(call)
         self.headers = _headers(call)
         return results
