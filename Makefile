@@ -63,7 +63,7 @@ release-contract: $(VENV)/dev build/third_party/google ## Make the contract what
 	@$(BIN)/buf build protos --exclude-source-info --output $(RELEASED)
 
 clean: ## Remove all that these commands made, but for the data
-	@rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
