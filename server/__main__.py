@@ -21,7 +21,7 @@ from server.storage.distribution import distribute as spread
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
-# How soon a start is noticed to have ended.
+# How soon a database that came is noticed.
 _LOOK_SECONDS = 0.02
 
 
@@ -38,23 +38,24 @@ def serve(settings: Settings, addresses: Sequence[str]) -> None:
         app = App(settings, addresses or [settings.native_address])
     except OSError as error:
         sys.exit(str(error))
-    if _starts(app):
+    if _is_prepared(app):
+        app.serve()
         signal.sigwait(_STOP)
         app.stop()
 
 
-def _starts(app: App) -> bool:
-    """Starts an app, and tells whether it has before a signal came. Raises CannotServeError.
+def _is_prepared(app: App) -> bool:
+    """Prepares an app, and tells whether no signal came before. Raises CannotServeError.
 
-    That may take as long as the database is away, and then this process has
-    begun nothing that it would have to end.
+    A process that still waits for its database has nothing that it would have
+    to end.
     """
-    started: Future[None] = Future()
-    threading.Thread(target=_settle, args=(started, app.start), daemon=True).start()
-    while not started.done():
+    prepared: Future[None] = Future()
+    threading.Thread(target=_settle, args=(prepared, app.prepare), daemon=True).start()
+    while not prepared.done():
         if signal.sigtimedwait(_STOP, _LOOK_SECONDS):
             return False
-    started.result()
+    prepared.result()
     return True
 
 

@@ -72,7 +72,15 @@ class App:
 
     def start(self) -> None:
         """Opens the database and serves. Raises CannotServeError."""
+        self.prepare()
+        self.serve()
+
+    def prepare(self) -> None:
+        """Opens the database, which may take as long as it is away. Raises CannotServeError."""
         self._database.prepare()
+
+    def serve(self) -> None:
+        """Serves, with a database that is open."""
         self._purging.start()
         self._server.start()
         for service in ("", SERVICE.full_name):
