@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 from twc.customer.v2.customer_pb2 import Customer
 
 from server.errors import AlreadyExists, Clash, IdMismatch, NotFound
+from server.rules.exports import Export, Exported, Place
 from server.storage.customers import Check, CustomerStore, Found, Key
 from tests.storage.samples import only, stamped
 
@@ -30,6 +31,7 @@ EMAILS = {
 NAMES = {"zoë": ("Zoë", "ZOË", "Zoe\u0308"), "max": ("Max", "max"), "": ("",)}
 PHONES = ("", "+491701234567", "+493012345678")
 REFS = ("", "r-1", "R-1", "😀" * 200 + "1", "😀" * 200 + "2")
+FUTURE = 2**53
 VALUE_OF = {text: value for table in (EMAILS, NAMES) for value in table for text in table[value]}
 
 names = st.sampled_from([text for texts in NAMES.values() for text in texts])
@@ -61,6 +63,7 @@ class Model:
 
     def __init__(self) -> None:
         self.tenants: dict[str, dict[str, Customer]] = {}
+        self.deleted: dict[str, set[str]] = {}
 
     def get(self, tenant: str, key: Key) -> bytes | None:
         """The customer that a key finds, as bytes."""
@@ -122,6 +125,20 @@ class Model:
             check(found.SerializeToString())
         if found:
             del self._live(tenant)[found.id]
+            self.deleted.setdefault(tenant, set()).add(found.id)
+
+    def export(self, tenant: str, export: Export) -> list[list[Exported]]:
+        """All customers in the order of ids, as one part; the deleted ones without their times."""
+        found = {it.id: it.SerializeToString() for it in self._live(tenant).values()}
+        if export.include_deleted:
+            found |= dict.fromkeys(self.deleted.get(tenant, ()), b"")
+        return [
+            [
+                Exported(Place(customer_id), None if body else 1, body)
+                for customer_id, body in sorted(found.items())
+                if customer_id > export.after.id
+            ]
+        ]
 
     def _live(self, tenant: str) -> dict[str, Customer]:
         return self.tenants.setdefault(tenant, {})
@@ -233,6 +250,25 @@ class Comparison(RuleBasedStateMachine):
         """Asks what a customer would clash with."""
         customer = Customer(**content)
         self.compare(lambda keeper: dict(keeper.clashes(self.tenants[tenant], customer)))
+
+    @rule(
+        tenant=tenants,
+        after=st.just("") | ids,
+        since=st.sampled_from((None, 0)),
+        all_=st.booleans(),
+    )
+    def export(self, tenant: int, after: str, since: int | None, all_: bool) -> None:  # noqa: FBT001 - hypothesis names it
+        """Exports all customers, or the rest of them, or all that ever changed."""
+        place = Place(after if since is None else "")
+        export = Export((), since, include_deleted=all_, began=FUTURE, after=place)
+
+        def act(keeper: Keeper) -> list[tuple[str, bytes]]:
+            parts = keeper.export(self.tenants[tenant], export)
+            return sorted(
+                (it.place.id, b"" if it.deleted_at else it.body) for part in parts for it in part
+            )
+
+        self.compare(act)
 
     @invariant()
     def holds_the_same(self) -> None:
