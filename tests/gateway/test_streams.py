@@ -1,0 +1,130 @@
+"""Imports and exports through the gateway, which does not end them for lasting long."""
+
+import queue
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from twc.customer.v2 import customer_service_pb2 as pb
+
+from gateway import config, routes
+from server import boundary
+from tests.api.client import Client, failure
+from tests.api.server_process import wait_until
+from tests.api.test_import import Stream, batch, outcomes
+from tests.backends import any_backend
+from tests.builders import customer
+from tests.gateway.conftest import StackFactory
+
+# What the gateway gives a request to arrive, in the place of a minute.
+SHORT = 1
+
+
+@pytest.fixture
+def client(native: grpc.Channel, tenant: str) -> Client:
+    """A native client of the gateway."""
+    return Client(native, tenant)
+
+
+def test_import(client: Client) -> None:
+    """Batches go through the gateway one by one, and their answers come back meanwhile."""
+    stream = Stream(client)
+    for _ in range(5):
+        assert outcomes(stream.send(*[customer() for _ in range(100)])) == ["created"] * 100
+    stream.end()
+    assert list(stream.call) == []
+    assert len([it for part in client.export() for it in part.customers]) == 500
+
+
+def test_export(client: Client) -> None:
+    """An export comes through the gateway whole, and can be resumed there."""
+    large = [customer(tax_exemptions=["x" * 1000] * 100) for _ in range(60)]
+    stored = [it.customer for it in client.upload(large)]
+    parts = list(client.export())
+    assert [it for part in parts for it in part.customers] == stored
+    request = pb.ExportCustomersRequest(resume_token=parts[1].resume_token)
+    assert list(client.export(request)) == parts[2:]
+
+
+def test_error(client: Client) -> None:
+    """A batch that is none ends the import with the server's own error."""
+    refused = failure(lambda: list(client.import_([batch(customer()), batch()])))
+    assert (refused.code, refused.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "INVALID_INPUT",
+    )
+
+
+def test_too_large_upload_names_the_import(client: Client) -> None:
+    """A list that is too long for an upload is shown the way through the gateway's port, too."""
+    refused = failure(lambda: client.upload([None] * 10_001))
+    assert refused.reason == "REQUEST_TOO_LARGE"
+    assert "ImportCustomers" in refused.message
+
+
+@any_backend
+def test_import_outlasts_the_time_of_a_request(
+    start_stack: StackFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream goes on long after the time in which any other request has to arrive."""
+    with _hasty(start_stack, tmp_path, monkeypatch) as stack:
+        address = f"{stack.settings.bind}:{stack.settings.gateway_port}"
+        with grpc.insecure_channel(address) as channel:
+            client = Client(channel, "acme")
+            began = time.monotonic()
+            stream = Stream(client)
+            while time.monotonic() < began + 3 * SHORT:
+                assert outcomes(stream.send(customer())) == ["created"]
+                # Nothing comes for a while, twice within the time of a request.
+                wait_until(_Pause(SHORT / 2).is_over)
+            stream.end()
+            assert list(stream.call) == []
+            # An upload of which nothing comes is ended, so that the time is what it should be.
+            items: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            items.put(pb.UploadCustomersRequest(customer=customer()))
+            ended = failure(lambda: client.send_upload(iter(items.get, None)))
+            items.put(None)
+    assert "request timeout" in ended.message
+
+
+class _Pause:
+    """A time that passes."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Tells whether it has passed."""
+        return time.monotonic() > self._end
+
+
+def _hasty(start_stack: StackFactory, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A service whose gateway gives requests less time to arrive."""
+    here = folder / "gateway"
+    shutil.copytree(config._HERE, here)  # noqa: SLF001 - the template is not for settings
+    template = here / "envoy.yaml"
+    usual = template.read_text()
+    hasty = usual.replace("request_timeout: 60s", f"request_timeout: {SHORT}s")
+    assert hasty != usual
+    template.write_text(hasty)
+    monkeypatch.setattr(config, "_HERE", here)
+    return start_stack()
+
+
+def test_no_route_ends_what_is_endless() -> None:
+    """Only what has a place in REST has a deadline; the rest ends when nothing comes, or goes."""
+    by_name = {it["name"]: it for it in routes.table(config.SERVICE, [])}
+    waiting = boundary._STREAM_SECONDS  # noqa: SLF001 - not for others to choose
+    for rpc in config.SERVICE.methods:
+        route = by_name[rpc.name]["route"]
+        if rpc.name in ("ImportCustomers", "ExportCustomers"):
+            assert route["timeout"] == "0s"
+            assert "max_stream_duration" not in route
+            # The server, which says why, is to be the first to end it.
+            assert float(route["idle_timeout"].removesuffix("s")) > waiting
+        else:
+            assert route["timeout"] != "0s"
+            assert "idle_timeout" not in route
