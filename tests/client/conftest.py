@@ -1,5 +1,6 @@
 """A real server that the tests share, and the command line for each test's tenant."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,3 +31,11 @@ def cli(address: str, tenant: str, tmp_path: Path) -> CommandLine:
 def other(address: str, tenant: str, tmp_path: Path) -> CommandLine:
     """The command line of another tenant."""
     return CommandLine(address, f"{tenant}-other", tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heed_interruptions() -> Iterator[None]:
+    """Commands are started as from a terminal; a job in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
