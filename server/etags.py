@@ -8,8 +8,9 @@ from server.errors import EtagMismatch
 
 _DIGEST_BYTES = 12
 
-# What a gateway compresses it sends with a weak tag; the customer is the same.
-_TAGS = re.compile(r'(?:W/)?("[^"]*")')
+# Weak or not: what a gateway compresses it sends with a weak tag, and the
+# customer is the same.
+_TAGS = re.compile(r'"[^"]*"')
 
 
 def of(body: bytes) -> str:

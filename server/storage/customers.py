@@ -244,7 +244,7 @@ class CustomerStore:
             raise AlreadyExists(clashes)
 
     def _clashes_each(self, tenant: str, customers: Sequence[Customer]) -> list[list[Clash]]:
-        """Returns the clashes of each customer, with few questions to the database."""
+        """Returns the clashes of each customer, itself if it is stored, with few questions."""
         unique = [columns.unique(customer) for customer in customers]
         owners: dict[tuple[str, str | None], str] = {}
         for field, statement in self._sql.owners.items():
@@ -255,12 +255,8 @@ class CustomerStore:
                 for value, owner in self._database.rows(statement, (tenant, *asked)):
                     owners[field, value] = owner
         return [
-            [
-                Clash(item[0], owners[item])
-                for item in own.items()
-                if owners.get(item, customer.id) != customer.id
-            ]
-            for customer, own in zip(customers, unique, strict=True)
+            [Clash(item[0], owners[item]) for item in own.items() if item in owners]
+            for own in unique
         ]
 
     def _is_stored(self, tenant: str, customer: Customer) -> bool:

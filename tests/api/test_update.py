@@ -4,9 +4,11 @@ from typing import Any
 
 import grpc
 import pytest
+from psycopg.errors import SerializationFailure
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
+from server.rules import changes
 from tests.api.client import Client, failure
 from tests.api.samples import (
     CUSTOMER_TYPE,
@@ -16,6 +18,7 @@ from tests.api.samples import (
     UNKNOWN_ID,
     UUID7,
 )
+from tests.backends import only
 from tests.builders import address, customer
 
 
@@ -175,3 +178,27 @@ def test_add_address_not_found(client: Client) -> None:
     assert refused.code is grpc.StatusCode.NOT_FOUND
     assert refused.reason == "RESOURCE_NOT_FOUND"
     assert refused.resources == [(CUSTOMER_TYPE, "")]
+
+
+@only("postgresql")
+def test_update_runs_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An update that another one got in the way of is made of the customer as that left it."""
+    created = client.create(customer(addresses=[address(city="Rom"), address(city="Bonn")]))
+    rom, bonn = created.addresses
+    client.update(Customer(id=created.id, default_address=Address(id=bonn.id)))
+    update = changes.update
+    tries: list[Customer] = []
+
+    def meet(stored: Customer, *arguments: Any) -> None:
+        tries.append(stored)
+        if len(tries) == 1:
+            # Rom was the default when it ran first.
+            update(created, *arguments)
+            raise SerializationFailure
+        update(stored, *arguments)
+
+    monkeypatch.setattr("server.rules.changes.update", meet)
+    listed = [Address(id=it.id, city=it.city) for it in (rom, bonn)]
+    updated = client.update(Customer(id=created.id, addresses=listed, first_name="Ada"))
+    assert len(tries) == 2
+    assert (updated.default_address.city, updated.first_name) == ("Bonn", "Ada")
