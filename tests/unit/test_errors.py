@@ -1,8 +1,10 @@
 """How a client sees each error."""
 
 import base64
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from unittest.mock import create_autospec
 from urllib.parse import quote
 
@@ -30,6 +32,8 @@ METADATA_BYTES = 8192
 OTHER_TRAILERS_BYTES = 512
 
 ADA, EVE = "01938f6e-0000-7000-8000-00000000000a", "01938f6e-0000-7000-8000-00000000000e"
+
+UNSPECIFIED = "ERROR_REASON_UNSPECIFIED"
 
 TABLE = [
     (
@@ -227,3 +231,13 @@ def test_not_found_says_by_what_it_was_looked_for() -> None:
         resource_type="twc.customer.v2.Customer",
         description="ResourceNotFound: no customer has this customerRef",
     )
+
+
+def test_readme_lists_every_reason() -> None:
+    """README's table of errors has each reason, with the gRPC code that the service gives it."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    listed = re.findall(r"^\| [\d, ]+ \| ([A-Z_]+) \| ([A-Z_]+) \| ", readme, re.MULTILINE)
+    given = {(code_pb2.Code.Name(code), reason) for _, code, reason in TABLE}
+
+    assert given <= set(listed)
+    assert {reason for _, reason in listed} == {*reasons.ErrorReason.keys()} - {UNSPECIFIED}
