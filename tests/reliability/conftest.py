@@ -1,4 +1,4 @@
-"""A PostgreSQL database of each test's own, reached by a proxy, and what is opened on it."""
+"""A PostgreSQL database, as new to each test, reached by a proxy, and what is opened on it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,20 +9,38 @@ import pytest
 
 from server.storage.customers import CustomerStore
 from server.storage.postgres import Postgres
+from tests.api.client import SECONDS
 from tests.api.server_process import ServerProcess
 from tests.postgres import Server
 from tests.reliability.proxy import Proxy
-from tests.reliability.service import Ask, Service
+from tests.reliability.service import Ask, Service, alter, processes
 
 Open = Callable[..., Postgres]
 Serve = Callable[..., Service]
 Start = Callable[..., ServerProcess]
 
 
+@pytest.fixture(scope="package")
+def shared_url(postgres: Server) -> str:
+    """The URL of a database that is ready to be served."""
+    url = postgres.database()
+    database = Postgres(url, pool_size=1, seconds=SECONDS, wait_seconds=0)
+    database.prepare()
+    database.shut_down()
+    return url
+
+
 @pytest.fixture
-def url(postgres: Server) -> str:
-    """The URL of an empty database, past the proxy."""
-    return postgres.database()
+def url(shared_url: str) -> str:
+    """The URL of a database as good as new, past the proxy: without customers and sessions."""
+    with psycopg.connect(shared_url, autocommit=True) as connection:
+        ask = asker(connection)
+        for process in processes(ask):
+            ask(f"SELECT pg_terminate_backend({process}, 10000)")
+        alter(ask, "RESET ALL")
+        ask("DELETE FROM customer")
+        ask("DELETE FROM outcome")
+    return shared_url
 
 
 @pytest.fixture
@@ -36,12 +54,17 @@ def proxy(url: str) -> Iterator[Proxy]:
 def ask(url: str) -> Iterator[Ask]:
     """Runs statements past the proxy, as another session, and returns the rows of an answer."""
     with psycopg.connect(url, autocommit=True) as connection:
+        yield asker(connection)
 
-        def answer(statement: str) -> list[tuple[Any, ...]]:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
 
-        yield answer
+def asker(connection: psycopg.Connection[tuple[Any, ...]]) -> Ask:
+    """Runs statements on a connection."""
+
+    def ask(statement: str) -> list[tuple[Any, ...]]:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    return ask
 
 
 @pytest.fixture

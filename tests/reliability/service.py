@@ -1,7 +1,7 @@
 """The service in the tests' process, every call of it, and what the tests assert of both."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -117,6 +117,13 @@ def assert_unavailable(call: Callable[[], object], seconds: float = 2, message: 
     metadata: Any = raised.value
     assert dict(metadata.trailing_metadata())["retry-after"] == "1"
     assert took < seconds
+
+
+def assert_all_unavailable(service: Service, names: Iterable[str], seconds: float) -> None:
+    """Makes calls at once, of which each must be UNAVAILABLE within some seconds."""
+    calls = [partial(CALLS[name], service.client, service.customer) for name in names]
+    told = at_once([partial(assert_unavailable, call, seconds) for call in calls])
+    assert [it.exception(SECONDS) for it in told] == [None] * len(calls)
 
 
 def assert_whole(service: Service, ask: Ask, size: int = POOL) -> None:

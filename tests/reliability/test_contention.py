@@ -95,6 +95,38 @@ def test_change(store: CustomerStore, proxy: Proxy, sqlstate: str, statement: st
     assert store.get("acme", Key.id(customer.id)) == changed
 
 
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_update(serve: Serve, proxy: Proxy, statement: str) -> None:
+    """An update that is made again changes what it would have changed at once."""
+    service = serve()
+    addresses = [builders.address(), builders.address(city="Paris", default_address=True)]
+    given = builders.customer(first_name="Ada", addresses=addresses)
+    changes = Customer(last_name="King", addresses=[*addresses, builders.address(city="Rome")])
+    outcomes = []
+    for is_hindered in (False, True):
+        stored = service.client.create(given)
+        if is_hindered:
+            proxy.fail(statement, "40001", times=2)
+        changes.id = stored.id
+        changed = service.client.update(changes)
+        assert service.client.get(stored.id) == changed
+        outcomes.append(without_identity(changed))
+        service.client.delete(stored.id)
+    assert outcomes[0] == outcomes[1]
+
+
+def without_identity(customer: Customer) -> Customer:
+    """What customers have in common that were given the same."""
+    plain = Customer()
+    plain.CopyFrom(customer)
+    for name in ("id", "created_date", "last_modified_date"):
+        plain.ClearField(name)
+    for address in (*plain.addresses, plain.default_address):
+        address.ClearField("id")
+        address.ClearField("customer_id")
+    return plain
+
+
 @pytest.mark.parametrize("sqlstate", ["40001", "40P01"])
 def test_contention_without_end(serve: Serve, proxy: Proxy, ask: Ask, sqlstate: str) -> None:
     """A change that others always get in the way of is UNAVAILABLE after a few tries."""

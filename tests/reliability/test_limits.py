@@ -11,6 +11,7 @@ from tests.reliability.service import (
     CALLS,
     READS,
     Ask,
+    assert_all_unavailable,
     assert_clean,
     assert_unavailable,
     assert_whole,
@@ -34,9 +35,7 @@ def test_locked_rows(serve: Serve, ask: Ask) -> None:
     names = ("UpdateCustomer", "AddCustomerAddress", "DeleteCustomer", "DeleteCustomerByRef")
     before = processes(ask)
     with locked_rows(ask):
-        for name in names:
-            call = partial(CALLS[name], service.client, service.customer)
-            assert_unavailable(call, 3 * TIME + SLACK)
+        assert_all_unavailable(service, names, 3 * TIME + SLACK)
     assert before <= processes(ask)
     assert_clean(ask)
     for name in names:
@@ -47,8 +46,7 @@ def test_locked_table(serve: Serve, ask: Ask) -> None:
     """Reads that another session's lock holds up are UNAVAILABLE in time."""
     service = serve(database_timeout_seconds=TIME)
     with locked_table(ask):
-        for read in READS.values():
-            assert_unavailable(partial(read, service.client, service.customer), TIME + SLACK)
+        assert_all_unavailable(service, READS, TIME + SLACK)
     assert_clean(ask)
     wait_served(service)
 

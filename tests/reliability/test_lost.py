@@ -75,8 +75,10 @@ def test_terminated_sessions(serve: Serve, ask: Ask, call: Call) -> None:
     """A call is served although the database has ended all sessions (57P01)."""
     service = serve()
     assert_whole(service, ask)
-    for process in processes(ask):
-        ask(f"SELECT pg_terminate_backend({process}, 10000)")
+    ended = processes(ask)
+    for process in ended:
+        ask(f"SELECT pg_terminate_backend({process})")
+    wait_until(lambda: not ended & processes(ask))
     call(service.client, service.customer)
 
 
@@ -126,6 +128,19 @@ def test_commit_of_change(
     assert proxy.count('^UPDATE "customer"') == 1
     assert len(service.client.get(service.customer.id).addresses) == addresses
     assert_clean(ask)
+
+
+@each_cut
+def test_commit_of_repeatable_change(
+    serve: Serve, proxy: Proxy, cut: Callable[[Proxy, str], None]
+) -> None:
+    """A change with an Idempotency-Key whose commit was lost is answered, and made once."""
+    service = serve()
+    client = service.client.given(idempotency_key="key-1")
+    cut(proxy, "^COMMIT")
+    changed = client.add_address(service.customer.id, builders.address())
+    assert len(changed.addresses) == 1
+    assert service.client.get(service.customer.id) == changed
 
 
 @pytest.mark.parametrize("sqlstate", ["57P01", "08006", "40003"])

@@ -18,6 +18,7 @@ from tests.reliability.service import (
     READS,
     UNKNOWN,
     Ask,
+    assert_all_unavailable,
     assert_unavailable,
     assert_whole,
     at_once,
@@ -37,11 +38,8 @@ def test_stall(serve: Serve, proxy: Proxy, ask: Ask, names: list[str], times: in
     """Calls without an answer are UNAVAILABLE in time, and leave threads and pool as they were."""
     service = serve(database_timeout_seconds=TIME, threads=POOL)
     assert_whole(service, ask)
-    stuck = [partial(CALLS[name], service.client, service.customer) for name in names]
     with proxy.stalled():
-        limit = times * TIME + SLACK
-        told = at_once([partial(assert_unavailable, call, limit) for call in stuck])
-        assert [it.exception(SECONDS) for it in told] == [None] * len(stuck)
+        assert_all_unavailable(service, names, times * TIME + SLACK)
         assert service.is_healthy()
     wait_served(service)
     assert_whole(service, ask)
