@@ -50,7 +50,7 @@ class CustomerServicer:
                 raise refusal
             return upload.encode(upload.results(stored))
 
-        results = upload.decode(self._store.once(call.tenant, repeat, act))
+        results = upload.decode(self._store.once(call.tenant, repeat, act, bulk=True))
         call.answer(201 if all(result.HasField("customer") for result in results) else 200)
         return iter(results)
 

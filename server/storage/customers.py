@@ -74,9 +74,16 @@ class CustomerStore:
         self._sql = Statements(database)
         self._outcomes = Outcomes(database)
 
-    def once(self, tenant: str, request: Repeatable | None, act: Callable[[], bytes]) -> bytes:
+    def once(
+        self,
+        tenant: str,
+        request: Repeatable | None,
+        act: Callable[[], bytes],
+        *,
+        bulk: bool = False,
+    ) -> bytes:
         """Returns what `act` does, or did when a request came first, as `Outcomes.once` says."""
-        return self._outcomes.once(tenant, request, act)
+        return self._outcomes.once(tenant, request, act, bulk=bulk)
 
     def purge(self, now: int) -> None:
         """Forgets what is kept for a time only, as `Outcomes.purge` says."""

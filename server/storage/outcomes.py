@@ -57,18 +57,25 @@ class Outcomes:
         # The only statement on more than one tenant; it tells their names alone.
         self._tenants = database.compile(_row.select(_row.tenant).distinct())
 
-    def once(self, tenant: str, request: Repeatable | None, act: Callable[[], bytes]) -> bytes:
+    def once(
+        self,
+        tenant: str,
+        request: Repeatable | None,
+        act: Callable[[], bytes],
+        *,
+        bulk: bool = False,
+    ) -> bytes:
         """Returns what `act` does, or did when the request came first; None has no repeats.
 
         Both are one transaction, so that there is an outcome if and only if
-        something was done. A repeat waits for the first while that runs.
-        Raises IdempotencyKeyReused, and what `act` raises: then the request
-        has no outcome.
+        something was done. A repeat waits for the first while that runs; they
+        have the time of an upload in `bulk`. Raises IdempotencyKeyReused, and
+        what `act` raises: then the request has no outcome.
         """
         if request is None:
             return act()
         return self._database.write(
-            lambda: self._once(tenant, request, act), repeatable=True, bulk=True
+            lambda: self._once(tenant, request, act), repeatable=True, bulk=bulk
         )
 
     def purge(self, now: int) -> None:

@@ -45,6 +45,14 @@ def test_stall(serve: Serve, proxy: Proxy, ask: Ask, names: list[str], times: in
     assert_whole(service, ask)
 
 
+def test_stall_of_repeatable_write(serve: Serve, proxy: Proxy) -> None:
+    """A write that may be repeated has no more time than one that may not."""
+    service = serve(database_timeout_seconds=TIME)
+    client = service.client.given(idempotency_key="key-1")
+    with proxy.stalled():
+        assert_unavailable(lambda: client.create(builders.customer()), 3 * TIME + SLACK)
+
+
 def test_stall_of_upload(opened: Open, proxy: Proxy) -> None:
     """A list without an answer is Unavailable after twelve times the time of a read."""
     store = CustomerStore(opened(seconds=0.2))
