@@ -52,6 +52,12 @@ _STATEMENT_COMPLETION_UNKNOWN = "40003"
 
 _UNKNOWN = "the database was lost while it committed; whether the change was made is not known"
 
+# Sets both of what `Connections` sets, until the transaction ends.
+_ALLOW = """
+    SELECT set_config('statement_timeout', %s, true),
+        set_config('idle_in_transaction_session_timeout', %s, true)
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -88,7 +94,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             return migrate(self)
 
     def shut_down(self) -> None:
-        """Closes the connections that no call uses, and the others after it."""
+        """Closes every connection, those in use after what they do, or after some seconds."""
         self._connections.close()
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
@@ -149,9 +155,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         return result
 
     def _allow_time(self, connection: Connection) -> None:
-        """Lets statements of a transaction wait for others as long as an upload may take."""
-        milliseconds = round(self._seconds * _BULK * 1000)
-        connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+        """Lets a transaction wait, and be waited for, as long as an upload may take."""
+        milliseconds = str(round(self._seconds * _BULK * 1000))
+        connection.execute(_ALLOW, (milliseconds, milliseconds))
 
     def _attempt(self, work: Callable[[], T], seconds: float) -> T:
         """Does some work on a lent connection, again if that failed for now. Raises Unavailable."""

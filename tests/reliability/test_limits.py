@@ -1,11 +1,12 @@
 """What waits for others, for a lock or for a connection, does not wait longer than its time."""
 
+import time
 from functools import partial
 
 from tests import builders
 from tests.api.client import SECONDS
 from tests.api.server_process import wait_until
-from tests.reliability.conftest import Serve
+from tests.reliability.conftest import Open, Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
     CALLS,
@@ -60,6 +61,21 @@ def test_patient_upload(serve: Serve, ask: Ask) -> None:
         assert fails(lambda: service.client.get(service.customer.id))
     [result] = upload.result(SECONDS)
     assert service.client.get(result.customer.id) == result.customer
+
+
+def test_thoughtful_upload(opened: Open) -> None:
+    """A list in whose transaction the server thinks for longer than a read may take is stored."""
+    database = opened(seconds=TIME)
+    runs: list[int] = []
+
+    def unit() -> int:
+        database.rows("SELECT 1", ())
+        time.sleep(2 * TIME)
+        runs.append(1)
+        return len(database.rows("SELECT 1", ()))
+
+    assert database.write(unit, bulk=True) == 1
+    assert runs == [1]
 
 
 def test_one_connection(serve: Serve, proxy: Proxy, ask: Ask) -> None:
