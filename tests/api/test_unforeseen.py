@@ -45,7 +45,7 @@ class BrokenStore:
     def __getattr__(self, _name: str) -> Any:
         return self._fail
 
-    def _fail(self, *_arguments: object) -> NoReturn:
+    def _fail(self, *_arguments: object, **_options: object) -> NoReturn:
         raise RuntimeError(PRIVATE) from KeyError(PRIVATE)
 
 
