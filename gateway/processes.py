@@ -97,6 +97,9 @@ class Worker(Process):
                 self.start()
             except OSError as error:
                 self._postpone(f"could not be started ({error.strerror})")
+            except subprocess.SubprocessError:
+                # What kept it from starting did not come through whole.
+                self._postpone("could not be started")
 
     def _postpone(self, reason: str) -> None:
         now = time.monotonic()
