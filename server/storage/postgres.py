@@ -33,9 +33,12 @@ T = TypeVar("T")
 _WRITE = 3
 _BULK = 12
 
-# Tries of what failed for now, and the pause after the first of them.
+# Tries of what failed for now, and the pauses between them, which double. An
+# upload meets others again until one of them is through.
 _TRIES = 6
+_BULK_TRIES = 16
 _PAUSE_SECONDS = 0.01
+_LONGEST_PAUSE_SECONDS = 1
 
 # The connection was lost, by SQLSTATE: the server is shutting down or would
 # not wait, a pooler in between says so, or, where there is none, nobody did.
@@ -122,8 +125,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         if not self.is_closed():
             return self._transact(unit, repeatable=True, bulk=False)
         seconds = self._seconds * (_BULK if bulk else _WRITE)
+        tries = _BULK_TRIES if bulk else _TRIES
         return self._attempt(
-            lambda: self._transact(unit, repeatable=repeatable, bulk=bulk), seconds
+            lambda: self._transact(unit, repeatable=repeatable, bulk=bulk), seconds, tries
         )
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
@@ -159,11 +163,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         milliseconds = str(round(self._seconds * _BULK * 1000))
         connection.execute(_ALLOW, (milliseconds, milliseconds))
 
-    def _attempt(self, work: Callable[[], T], seconds: float) -> T:
+    def _attempt(self, work: Callable[[], T], seconds: float, tries: int = _TRIES) -> T:
         """Does some work on a lent connection, again if that failed for now. Raises Unavailable."""
         deadline = time.monotonic() + seconds
         failure: psycopg.Error | None = None
-        for pause in _pauses():
+        for pause in _pauses(tries):
             try:
                 with self._connections.lent(deadline) as connection:
                     return self._on(connection, work)
@@ -221,13 +225,14 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 yield
 
 
-def _pauses() -> Iterator[float]:
+def _pauses(tries: int) -> Iterator[float]:
     """The pause after each try, without an end after the last one.
 
     Of those that met, one is to be first the next time.
     """
-    for number in range(_TRIES - 1):
-        yield _PAUSE_SECONDS * 2**number * random.uniform(0.5, 1)  # noqa: S311 - no secret
+    for number in range(tries - 1):
+        longest = min(_PAUSE_SECONDS * 2**number, _LONGEST_PAUSE_SECONDS)
+        yield longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
     yield math.inf
 
 
