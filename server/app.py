@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -13,6 +14,7 @@ from twc.customer.v2 import customer_service_pb2
 
 from server import handlers
 from server.boundary import guard
+from server.calls import CallLog
 from server.identity import development, keys
 from server.identity.callers import Callers
 from server.identity.keys import KeySet, Policy
@@ -24,6 +26,7 @@ from server.storage.customers import CustomerStore
 from server.storage.database import Database
 from server.storage.postgres import Postgres
 from server.storage.sqlite import Sqlite
+from server.threads import Threads
 from server.upload import MAX_BYTES
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
@@ -49,19 +52,26 @@ class App:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken."""
         self._settings = settings
         self._database = open_database(settings)
+        self._threads = Threads(settings.threads)
         self._server = grpc.server(
-            ThreadPoolExecutor(settings.threads, thread_name_prefix="rpc"),
+            # It submits to them, and adds callbacks to what it has submitted.
+            cast("ThreadPoolExecutor", self._threads),
             options=[*_OPTIONS, ("grpc.so_reuseport", int(settings.share_port))],
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         store = CustomerStore(self._database)
         self._purging = Purging(lambda: store.purge(round(time.time() * 1000)))
         servicer = CustomerServicer(store, settings.region)
-        handlers.add(
-            self._server,
+        self._call_log = CallLog()
+        guarded = guard(
+            servicer,
             SERVICE,
-            guard(servicer, SERVICE, callers_of(settings), max(1, settings.threads // 2), ENDLESS),
+            callers_of(settings),
+            max_streams=max(1, settings.threads // 2),
+            endless=ENDLESS,
+            account=self._call_log.add,
         )
+        handlers.add(self._server, SERVICE, guarded)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.serves_reflection:
@@ -81,6 +91,7 @@ class App:
 
     def serve(self) -> None:
         """Serves, with a database that is open."""
+        self._call_log.start()
         self._purging.start()
         self._server.start()
         for service in ("", SERVICE.full_name):
@@ -91,6 +102,8 @@ class App:
         self._health.enter_graceful_shutdown()
         time.sleep(self._settings.drain_seconds)
         self._server.stop(self._settings.grace_seconds).wait()
+        self._threads.stop()
+        self._call_log.stop()
         self._purging.stop()
         self._database.shut_down()
 

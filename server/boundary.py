@@ -1,4 +1,4 @@
-"""What surrounds every RPC: whose call it is, how its failure is told, and its line in the log.
+"""What surrounds every RPC: whose call it is, how its failure is told, and what is noted of it.
 
 The servicer is written against `Call`. `guard` makes of it an object whose
 methods have gRPC's signature, so that each call passes here whichever way it
@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
@@ -19,6 +20,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_status import rpc_status
 
+from server.calls import Account, EndedCall
 from server.errors import (
     CHALLENGE,
     RETRY_SECONDS,
@@ -49,6 +51,8 @@ T = TypeVar("T")
 # What makes of a call's request, or of its stream of them, what the servicer is given.
 Reader = Callable[[Any, grpc.ServicerContext], Any]
 
+Begin = Callable[[grpc.ServicerContext], "_Served"]
+
 
 class _BrokenOff(Exception):
     """The client ended the call before its stream of messages was complete."""
@@ -72,18 +76,21 @@ class Call:
         self._context.send_initial_metadata(((STATUS_HEADER, str(http_status)), *headers))
 
 
-def guard(
+def guard(  # noqa: PLR0913 - here all meet that a call passes
     servicer: object,
     service: ServiceDescriptor,
     callers: Callers,
     max_streams: int = 1,
     endless: Collection[str] = (),
+    *,
+    account: Account = lambda _: None,
 ) -> SimpleNamespace:
     """Surrounds every RPC of a service; a servicer that lacks one is refused here.
 
-    Those that are `endless` go on for as long as there is something to send.
-    At most `max_streams` clients may send a stream, or call an endless RPC, at
-    the same time: each holds a thread for as long as it pleases.
+    `account` is told of every call when it is over. Those that are `endless` go
+    on for as long as there is something to send. At most `max_streams` clients
+    may send a stream, or call an endless RPC, at the same time: each holds a
+    thread for as long as it pleases.
     """
     streams = threading.BoundedSemaphore(max_streams)
     guarded = {}
@@ -98,15 +105,16 @@ def guard(
         surround: Callable[..., Callable[..., Any]] = _unary
         if method.server_streaming:
             surround = _endless if is_endless else _stream
-        guarded[method.name] = surround(method.name, behaviour, callers, read)
+        begin = partial(_Served, method.name, account)
+        guarded[method.name] = surround(begin, behaviour, callers, read)
     return SimpleNamespace(**guarded)
 
 
 def _unary(
-    rpc: str, behaviour: Callable[[Any, Call], T], callers: Callers, read: Reader
+    begin: Begin, behaviour: Callable[[Any, Call], T], callers: Callers, read: Reader
 ) -> Callable[..., T]:
     def handle(request: Any, context: grpc.ServicerContext) -> T:
-        with _Served(rpc, context) as served:
+        with begin(context) as served:
             call = served.admit(callers)
             return behaviour(read(request, context), call)
 
@@ -114,10 +122,10 @@ def _unary(
 
 
 def _stream(
-    rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
+    begin: Begin, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
 ) -> Callable[..., Generator[T]]:
     def handle(request: Any, context: grpc.ServicerContext) -> Generator[T]:
-        with _Served(rpc, context) as served:
+        with begin(context) as served:
             call = served.admit(callers)
             yield from behaviour(read(request, context), call)
 
@@ -125,10 +133,10 @@ def _stream(
 
 
 def _endless(
-    rpc: str, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
+    begin: Begin, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
 ) -> Callable[..., Iterator[T]]:
     """As `_stream`, for a client that takes each answer in time."""
-    handle = _stream(rpc, behaviour, callers, read)
+    handle = _stream(begin, behaviour, callers, read)
 
     def handle_patiently(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
         with closing(handle(request, context)) as answers:
@@ -154,12 +162,13 @@ def _bounded(
 
 
 class _Served:
-    """A call while it is served; afterwards its error has become its status, and it is logged."""
+    """A call while it is served; its error becomes its status, and then account is given."""
 
-    __slots__ = ("_context", "_rpc", "_started", "_tenant")
+    __slots__ = ("_context", "_rpc", "_started", "_tell", "_tenant")
 
-    def __init__(self, rpc: str, context: grpc.ServicerContext) -> None:
+    def __init__(self, rpc: str, account: Account, context: grpc.ServicerContext) -> None:
         self._rpc = rpc
+        self._tell = account
         self._context = context
         self._tenant = ""
         self._started = time.perf_counter()
@@ -193,9 +202,13 @@ class _Served:
         """Ends the call with the status of an error; hides and logs what is not for clients."""
         if not isinstance(error, ServiceError):
             # Its message may hold personal data; the places it came by do not.
-            places = {"places": traceback.format_tb(error.__traceback__)}
-            kind = type(error).__name__
-            _log.error("%s failed with %s", self._rpc, kind, extra=self._facts() | places)
+            facts = {
+                "request_id": self._request_id(),
+                "tenant": self._tenant,
+                "rpc": self._rpc,
+                "places": traceback.format_tb(error.__traceback__),
+            }
+            _log.error("%s failed with %s", self._rpc, type(error).__name__, extra=facts)
             error = Internal()
         status = rpc_status.to_status(to_status(error))
         self._account(status.code.name)
@@ -203,16 +216,13 @@ class _Served:
         self._context.abort(status.code, status.details)
 
     def _account(self, code: str) -> None:
-        if _log.isEnabledFor(logging.INFO):
-            milliseconds = round((time.perf_counter() - self._started) * 1000, 3)
-            outcome = {"code": code, "milliseconds": milliseconds}
-            _log.info("call", extra=self._facts() | outcome)
+        seconds = time.perf_counter() - self._started
+        request_id = self._request_id()
+        self._tell(EndedCall(self._rpc, code, self._tenant, request_id, time.time(), seconds))
 
-    def _facts(self) -> dict[str, object]:
-        """What tells a call from others, and nothing of what it carries."""
+    def _request_id(self) -> str:
         given = _header(self._context, "x-request-id")
-        request_id = given if given and _is_request_id(given) else ""
-        return {"request_id": request_id, "tenant": self._tenant, "rpc": self._rpc}
+        return given if given and _is_request_id(given) else ""
 
 
 def _header(context: grpc.ServicerContext, name: str) -> str | None:

@@ -18,6 +18,9 @@ _NAMES = {
 
 _OWN = ("server", "gateway")
 
+# Takes lines that are in the log's form already.
+LINES = logging.getLogger("server.lines")
+
 
 class _Withhold(logging.Filter):
     """Takes what libraries say, which may quote what calls carry, and leaves where they say it."""
@@ -45,3 +48,5 @@ def configure(level: str) -> None:
     handler.setFormatter(_Formatter(_FIELDS, style="{", rename_fields=_NAMES, timestamp="time"))
     handler.addFilter(_Withhold())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    LINES.handlers = [logging.StreamHandler(sys.stdout)]
+    LINES.propagate = False

@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         description="Let other servers of the same user listen on GRPC_PORT as well; the system "
         "spreads connections over them.",
     )
-    threads: int = Field(16, ge=1, le=256, description="RPCs that run at the same time.")
+    threads: int = Field(8, ge=1, le=256, description="RPCs that run at the same time.")
     max_concurrent_rpcs: int = Field(
         1000, ge=1, description="RPCs that may run or wait; more are refused."
     )

@@ -18,7 +18,7 @@ from tests.tokens import trust
 def app(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A server on a port of its own. One tenant, `german`, has a default region."""
     database = backend.settings(tmp_path_factory.mktemp("api"))
-    settings = Settings(**database, default_regions={"german": "DE"}, **trust())
+    settings = Settings(**database, threads=16, default_regions={"german": "DE"}, **trust())
     app = App(settings, ["127.0.0.1:0"])
     app.start()
     yield app
