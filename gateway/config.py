@@ -73,6 +73,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
         "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "status.lua").read_text(),
+        "TRAILERS_LUA": (_HERE / "trailers.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
         "RETRY_POLICY": routes.RETRY_POLICY,
         "MAX_CONNECTIONS": _WORKER_CONNECTIONS * len(upstreams),

@@ -67,6 +67,8 @@ _READ_RETRY_POLICY = _retry(*_NOT_BEGUN, "reset")
 _NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
 # gRPC-Web is for the paths of RPCs. On those of REST it would put JSON into headers.
 _REST = {"envoy.filters.http.grpc_web": {"@type": _FILTER, "disabled": True}}
+# Scripts that are off unless a route wants them.
+_LUA_ON = {"@type": _FILTER, "config": {"@type": _LUA}}
 # The server bounds streams; buffering would only hold them back.
 _UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
 
@@ -220,8 +222,10 @@ def _pass(regex: str, route: HttpRoute) -> Route:
         {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
     ]
     filters: dict[str, Any] = {**_REST}
+    if not route.rpc.server_streaming:
+        filters["trailers"] = _LUA_ON
     if route.body:
-        filters["strict_json"] = {"@type": _FILTER, "config": {"@type": _LUA}}
+        filters["strict_json"] = _LUA_ON
     else:
         mutations.append({"remove": "content-type"})
     if route.rpc.client_streaming:

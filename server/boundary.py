@@ -34,7 +34,9 @@ from server.errors import (
 )
 from server.identity.callers import Callers
 
+# Names the HTTP status of an answer, where that is not the usual one.
 STATUS_HEADER = "x-http-code"
+OK = 200
 
 # How long a client may take to send a stream, or to send or take a message of an endless one.
 _STREAM_SECONDS = 60
@@ -51,6 +53,9 @@ T = TypeVar("T")
 # What makes of a call's request, or of its stream of them, what the servicer is given.
 Reader = Callable[[Any, grpc.ServicerContext], Any]
 
+# Takes the metadata of an answer.
+Send = Callable[[tuple[tuple[str, str], ...]], None]
+
 Begin = Callable[[grpc.ServicerContext], "_Served"]
 
 
@@ -59,21 +64,24 @@ class _BrokenOff(Exception):
 
 
 class Call:
-    """One RPC as the servicer sees it: the tenant it acts for, and the headers of its answer."""
+    """One RPC as the servicer sees it: the tenant it acts for, and the metadata of its answer."""
 
-    __slots__ = ("_context", "tenant")
+    __slots__ = ("_context", "_send", "tenant")
 
-    def __init__(self, tenant: str, context: grpc.ServicerContext) -> None:
+    def __init__(self, tenant: str, context: grpc.ServicerContext, send: Send) -> None:
         self.tenant = tenant
         self._context = context
+        self._send = send
 
     def header(self, name: str) -> str | None:
         """A header of the request by its name in lower case; several are one list (RFC 9110)."""
         return _header(self._context, name)
 
-    def answer(self, http_status: int, *headers: tuple[str, str]) -> None:
-        """Sends headers ahead of the answer, and the HTTP status that the gateway gives it."""
-        self._context.send_initial_metadata(((STATUS_HEADER, str(http_status)), *headers))
+    def answer(self, http_status: int, *metadata: tuple[str, str]) -> None:
+        """Gives the answer its metadata, and the HTTP status that the gateway makes of it."""
+        self._send(
+            ((STATUS_HEADER, str(http_status)), *metadata) if http_status != OK else metadata
+        )
 
 
 def guard(  # noqa: PLR0913 - here all meet that a call passes
@@ -115,7 +123,8 @@ def _unary(
 ) -> Callable[..., T]:
     def handle(request: Any, context: grpc.ServicerContext) -> T:
         with begin(context) as served:
-            call = served.admit(callers)
+            # What goes with the status costs less than a message of its own.
+            call = served.admit(callers, context.set_trailing_metadata)
             return behaviour(read(request, context), call)
 
     return handle
@@ -126,7 +135,7 @@ def _stream(
 ) -> Callable[..., Generator[T]]:
     def handle(request: Any, context: grpc.ServicerContext) -> Generator[T]:
         with begin(context) as served:
-            call = served.admit(callers)
+            call = served.admit(callers, context.send_initial_metadata)
             yield from behaviour(read(request, context), call)
 
     return handle
@@ -176,10 +185,10 @@ class _Served:
     def __enter__(self) -> Self:
         return self
 
-    def admit(self, callers: Callers) -> Call:
+    def admit(self, callers: Callers, send: Send) -> Call:
         """Finds out whose call it is. Raises what `Callers.tenant` does."""
         self._tenant = callers.tenant(self._context.invocation_metadata())
-        return Call(self._tenant, self._context)
+        return Call(self._tenant, self._context, send)
 
     def __exit__(
         self,

@@ -200,4 +200,4 @@ def send(channel: grpc.Channel, rpc: str, encoded: bytes, metadata: Metadata) ->
 
 
 def _headers(call: grpc.Call) -> dict[str, str | bytes]:
-    return dict(call.initial_metadata())
+    return dict((*call.initial_metadata(), *call.trailing_metadata()))
