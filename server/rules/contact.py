@@ -6,6 +6,7 @@ import email_validator
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, ValidationResult
 
+from server.rules import numbering
 from server.rules.text import EMAIL_LENGTH
 
 # Names such as `.test` and `.invalid` are reserved, yet serve in test systems
@@ -52,6 +53,8 @@ def to_e164(number: str, region: str | None) -> str:
     grow faster than their published tables. Raises ValueError with what is
     wrong.
     """
+    if plain := numbering.e164(number, region):
+        return plain
     try:
         parsed = phonenumbers.parse(number, region)
     except NumberParseException as error:
@@ -64,7 +67,7 @@ def to_e164(number: str, region: str | None) -> str:
     written = phonenumbers.format_number(parsed, PhoneNumberFormat.E164)
     if not _is_dialable(parsed) or len(written) > _E164_LENGTH:
         raise ValueError(NOT_A_PHONE)
-    if phonenumbers.parse(written) != parsed:
+    if not numbering.e164(written, None) and phonenumbers.parse(written) != parsed:
         # It holds a trunk prefix, which nobody dials from abroad.
         raise ValueError(NOT_A_PHONE)
     return written
