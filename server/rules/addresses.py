@@ -56,12 +56,14 @@ def check(address: pb.Address, path: str = "") -> Iterator[Violation]:
     """
     yield from text.check(address, path)
     if address.HasField("country_code"):
-        address.country_code = address.country_code.strip().upper()
-        if not address.country_code:
+        code = address.country_code
+        if code not in _COUNTRIES:
+            address.country_code = code = code.strip().upper()
+        if not code:
             address.ClearField("country_code")
-        elif address.country_code not in _COUNTRIES:
+        elif code not in _COUNTRIES:
             yield Violation(f"{path}countryCode", NOT_A_COUNTRY)
-    if not _content(address):
+    if not text.says_something(address):
         yield Violation(path.removesuffix(".") or "address", EMPTY)
 
 
@@ -151,7 +153,7 @@ def _mark(customer: pb.Customer, default: int) -> None:
 
 def _is_selector(address: pb.Address) -> bool:
     """Tells whether an address only names one, by its id."""
-    return bool(address.id) and not _content(address)
+    return bool(address.id) and not text.says_something(address)
 
 
 def _content(address: pb.Address) -> dict[str, str]:

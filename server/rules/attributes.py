@@ -33,38 +33,41 @@ def _groups(customer: pb.Customer) -> Iterator[Violation]:
         yield Violation("attributeGroups", f"must hold at most {MAX_GROUPS} groups")
         return
     for name, group in customer.attribute_groups.items():
-        path = text.member("attributeGroups", name)
-        yield from _name(path, name)
-        yield from text.check(group, f"{path}.")
-        yield from _attributes(f"{path}.attributes", group)
+        for field, wrong in _group(name, group):
+            yield Violation(text.member("attributeGroups", name) + field, wrong)
 
 
-def _attributes(path: str, group: pb.AttributeGroup) -> Iterator[Violation]:
+def _group(name: str, group: pb.AttributeGroup) -> Iterator[Violation]:
+    """What is wrong with a group, by where that is within it: paths are only made for errors."""
+    yield from _name(name)
+    yield from text.check(group, ".")
     if len(group.attributes) > MAX_ATTRIBUTES:
-        yield Violation(path, f"must hold at most {MAX_ATTRIBUTES} attributes")
+        yield Violation(".attributes", f"must hold at most {MAX_ATTRIBUTES} attributes")
         return
-    for name, attribute in group.attributes.items():
-        member = text.member(path, name)
-        yield from _name(member, name)
-        yield from text.check(attribute, f"{member}.")
-        if not attribute.value_type:
-            attribute.ClearField("value_type")
-        yield from _value(member, attribute)
+    for each, attribute in group.attributes.items():
+        for field, wrong in _attribute(each, attribute):
+            yield Violation(text.member(".attributes", each) + field, wrong)
 
 
-def _name(path: str, name: str) -> Iterator[Violation]:
+def _attribute(name: str, attribute: pb.Attribute) -> list[Violation]:
+    """What is wrong with an attribute, by where that is within it."""
+    if not attribute.value_type:
+        attribute.ClearField("value_type")
+    return [*_name(name), *text.check(attribute, "."), *_value(attribute)]
+
+
+def _name(name: str) -> list[Violation]:
     wrong = text.describe(name) if name else "must have a name that is not empty"
-    if wrong:
-        yield Violation(path, wrong)
+    return [Violation("", wrong)] if wrong else []
 
 
-def _value(path: str, attribute: pb.Attribute) -> Iterator[Violation]:
+def _value(attribute: pb.Attribute) -> list[Violation]:
     if attribute.value_type not in _READABLE:
-        yield Violation(f"{path}.value_type", "must be INTEGER, NUMBER, STRING, BLOB or DATE")
-        return
+        return [Violation(".value_type", "must be INTEGER, NUMBER, STRING, BLOB or DATE")]
     reads, wanted = _READABLE[attribute.value_type]
     if attribute.HasField("attribute_value") and not reads(attribute.attribute_value):
-        yield Violation(f"{path}.attribute_value", f"must be {wanted}")
+        return [Violation(".attribute_value", f"must be {wanted}")]
+    return []
 
 
 def _is_text(_value: str) -> bool:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import NamedTuple, Self
 
 import phonenumbers
-from phonenumbers import PhoneMetadata
+from phonenumbers import PhoneMetadata, PhoneNumberDesc
 
 # Digits as people group them.
 _PLAIN = re.compile(r"\(?\+?[0-9][0-9 ()./-]*", re.ASCII).fullmatch
@@ -19,6 +19,7 @@ _GROUPING = str.maketrans("", "", " ()./-")
 _MAX_DIGITS = 15
 _MAX_CODE_DIGITS = 3
 _TRUNK = "0"
+_NEVER = r"(?!)"
 
 
 class _Plan(NamedTuple):
@@ -36,12 +37,13 @@ class _Plan(NamedTuple):
     @classmethod
     def of(cls, metadata: PhoneMetadata) -> Self:
         prefix = metadata.national_prefix_for_parsing
+        general = metadata.general_desc or PhoneNumberDesc()
         return cls(
             str(metadata.country_code),
-            frozenset(metadata.general_desc.possible_length),
-            re.compile(metadata.international_prefix or r"(?!)"),
+            frozenset(general.possible_length),
+            re.compile(metadata.international_prefix or _NEVER),
             re.compile(prefix) if prefix else None,
-            re.compile(metadata.general_desc.national_number_pattern),
+            re.compile(general.national_number_pattern or _NEVER),
             prefix == _TRUNK and not metadata.national_prefix_transform_rule,
         )
 
