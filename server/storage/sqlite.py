@@ -94,4 +94,6 @@ class Sqlite(peewee.SqliteDatabase, Database):
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
         """Has the writing thread run a statement."""
-        return self.write(lambda: self.run(sql, parameters))
+        if self._writer.is_current():
+            return self.run(sql, parameters)
+        return self._writer.run(lambda: self.run(sql, parameters), is_statement=True)

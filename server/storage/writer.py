@@ -7,7 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,13 +63,14 @@ class Writer:
         """Tells whether it is the thread that asks."""
         return threading.current_thread() is self._thread
 
-    def run(self, unit: Callable[[], T]) -> T:
+    def run(self, unit: Callable[[], T], *, is_statement: bool = False) -> T:
         """Runs a unit and returns its result once that is on disk; raises what the unit raises.
 
-        Raises Unavailable if the database does not serve the unit, or cannot
-        commit, or the thread was stopped.
+        A single statement undoes itself if it fails. Raises Unavailable if the
+        database does not serve the unit, or cannot commit, or the thread was
+        stopped.
         """
-        job = _Job(unit)
+        job = _Job(unit, is_statement=is_statement)
         with self._lock:
             if self._stopped:
                 raise Unavailable(NOT_WRITTEN)
@@ -104,7 +105,8 @@ class Writer:
             with self._database.atomic("IMMEDIATE"):
                 connection: sqlite3.Connection = self._database.connection()
                 for job in group:
-                    job.run(self._database.savepoint(), connection)
+                    undo = nullcontext() if job.is_statement else self._database.savepoint()
+                    job.run(undo, connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, every caller waits to be told
             _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
             failure = Unavailable(NOT_WRITTEN)
@@ -115,7 +117,8 @@ class Writer:
 class _Job:
     """A unit of work, what came of it, and the future that its caller waits for."""
 
-    def __init__(self, unit: Callable[[], Any]) -> None:
+    def __init__(self, unit: Callable[[], Any], *, is_statement: bool) -> None:
+        self.is_statement = is_statement
         self._unit = unit
         self._result: Any = None
         self._error: Exception | None = None
