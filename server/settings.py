@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         description="PostgreSQL in the place of SQLite: `postgresql://user@host:5432/customers`.",
     )
     database_pool_size: int = Field(
-        16, ge=1, le=1000, description="Connections that a server has to PostgreSQL at most."
+        8, ge=1, le=1000, description="Connections that a server has to PostgreSQL at most."
     )
     database_timeout_seconds: float = Field(
         4,

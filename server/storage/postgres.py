@@ -1,11 +1,11 @@
 """The PostgreSQL database: how it is read and written, and what becomes of its failures."""
 
 import logging
-import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, TypeVar
 
 import peewee
@@ -33,10 +33,10 @@ T = TypeVar("T")
 _WRITE = 3
 _BULK = 12
 
-# Tries of what failed for now, and the pauses between them, which double. An
-# upload meets others again until one of them is through.
+# Tries of what failed for now, and the pauses between them, which double.
+# Uploads that got in each other's way do so until one after the other is through.
 _TRIES = 6
-_BULK_TRIES = 16
+_CONTENDED_BULK_TRIES = 16
 _PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 1
 
@@ -46,9 +46,11 @@ _LOST = frozenset(
     {"57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006", "08P01", None}
 )
 
-# What a unit of work may run again after: that, or another transaction got in
-# its way, or the primary has become a standby.
-_FOR_NOW = _LOST | {"40001", "40P01", "25006"}
+# Another transaction got in the way.
+_CONTENDED = frozenset({"40001", "40P01"})
+
+# What a unit of work may run again after: these, or the primary has become a standby.
+_FOR_NOW = _LOST | _CONTENDED | {"25006"}
 
 # The server itself does not know whether it has committed.
 _STATEMENT_COMPLETION_UNKNOWN = "40003"
@@ -125,9 +127,10 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         if not self.is_closed():
             return self._transact(unit, repeatable=True, bulk=False)
         seconds = self._seconds * (_BULK if bulk else _WRITE)
-        tries = _BULK_TRIES if bulk else _TRIES
         return self._attempt(
-            lambda: self._transact(unit, repeatable=repeatable, bulk=bulk), seconds, tries
+            lambda: self._transact(unit, repeatable=repeatable, bulk=bulk),
+            seconds,
+            _CONTENDED_BULK_TRIES if bulk else _TRIES,
         )
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
@@ -137,8 +140,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         return self._attempt(lambda: self.run(sql, parameters), self._seconds * _WRITE)
 
     def _send(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
+        """Runs a statement; what it returns is to be read before the next one."""
         connection: Connection = self.connection()
-        return connection.execute(sql, parameters, prepare=True, binary=True)
+        return connection.reader.execute(sql, parameters, prepare=True)
 
     def _transact(self, unit: Callable[[], T], *, repeatable: bool, bulk: bool) -> T:
         connection: Connection = self.connection()
@@ -163,11 +167,10 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         milliseconds = str(round(self._seconds * _BULK * 1000))
         connection.execute(_ALLOW, (milliseconds, milliseconds))
 
-    def _attempt(self, work: Callable[[], T], seconds: float, tries: int = _TRIES) -> T:
+    def _attempt(self, work: Callable[[], T], seconds: float, contended_tries: int = _TRIES) -> T:
         """Does some work on a lent connection, again if that failed for now. Raises Unavailable."""
         deadline = time.monotonic() + seconds
-        failure: psycopg.Error | None = None
-        for pause in _pauses(tries):
+        for number in count(1):
             try:
                 with self._connections.lent(deadline) as connection:
                     return self._on(connection, work)
@@ -176,8 +179,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 psycopg.InternalError,
                 errors.UndefinedTable,
             ) as error:
-                failure = error
-            if not _is_for_now(failure) or time.monotonic() + pause > deadline:
+                failure: psycopg.Error = error
+            tries = contended_tries if failure.sqlstate in _CONTENDED else _TRIES
+            pause = _pause(number)
+            is_last = number >= tries or time.monotonic() + pause > deadline
+            if is_last or not _is_for_now(failure):
                 break
             time.sleep(pause)
         _log.error("the database did not serve a call: %s", type(failure).__name__)
@@ -225,15 +231,10 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 yield
 
 
-def _pauses(tries: int) -> Iterator[float]:
-    """The pause after each try, without an end after the last one.
-
-    Of those that met, one is to be first the next time.
-    """
-    for number in range(tries - 1):
-        longest = min(_PAUSE_SECONDS * 2**number, _LONGEST_PAUSE_SECONDS)
-        yield longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-    yield math.inf
+def _pause(number: int) -> float:
+    """The pause after a try. Of those that met, one is to be first the next time."""
+    longest = min(_PAUSE_SECONDS * (1 << (number - 1)), _LONGEST_PAUSE_SECONDS)
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
 
 
 def _is_for_now(failure: psycopg.Error) -> bool:
