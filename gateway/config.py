@@ -44,6 +44,10 @@ class GatewaySettings(Settings):
     workers: int = Field(
         1, ge=1, le=64, description="Server processes; as many as there are cores serve best."
     )
+    pin_workers: bool = Field(
+        default=True,
+        description="Keep each worker on one core, if there are as many workers as cores.",
+    )
     cors_origins: list[str] = Field(
         [], description='Origins whose pages may call: `["https://shop.example"]`.'
     )

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 
 # The pause before a worker that ended is started again, if it ended soon
 # after its start twice as long each time.
@@ -22,10 +23,17 @@ _log = logging.getLogger(__name__)
 
 
 class Process:
-    """A process that a command starts."""
+    """A process that a command starts, on one core if that is given."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        core: int | None = None,
+    ) -> None:
         self.name = name
+        self._core = core
         self._command = command
         self._environment = os.environ | environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,7 +59,7 @@ class Process:
                 # A Ctrl-C in the terminal is for this process, which stops the
                 # others in order.
                 start_new_session=True,
-                preexec_fn=_begin,
+                preexec_fn=partial(_begin, self._core),
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -74,8 +82,14 @@ class Process:
 class Worker(Process):
     """A process that is started again when it ends by itself."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
-        super().__init__(name, command, environment)
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: dict[str, str],
+        core: int | None = None,
+    ) -> None:
+        super().__init__(name, command, environment, core)
         self._pause = 0.0
         self._started = 0.0
         self._due: float | None = None
@@ -119,8 +133,10 @@ def stop(processes: Sequence[Process], seconds: float) -> None:
         process.wait(deadline - time.monotonic())
 
 
-def _begin() -> None:
+def _begin(core: int | None) -> None:
     """Makes a process that was just forked what its program expects."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
     if sys.platform == "linux":
         # The system ends it when its parent is gone, however that came about.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,5 +1,6 @@
 """Several workers behind one gateway: how they share the work, start and stop."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -48,6 +49,22 @@ def test_ready_when_all_are(tmp_path: Path) -> None:
         service.wait_ready()
         with service.http("acme") as http:
             assert http.get("/customers/x").status_code == 204
+
+
+def test_cores(tmp_path: Path) -> None:
+    """Each worker keeps to one core, in turn, if there is a worker for every core."""
+    cores = sorted(os.sched_getaffinity(0))
+    with Service(tmp_path, workers=len(cores) + 1) as service:
+        kept = [it.cpu_affinity() for it in service.workers().values()]
+    assert sorted(kept) == sorted([core] for core in (*cores, cores[0]))
+
+
+def test_cores_of_others(tmp_path: Path) -> None:
+    """Workers choose their cores if they are told to."""
+    cores = os.sched_getaffinity(0)
+    with Service(tmp_path, workers=len(cores), pin_workers=False) as service:
+        kept = [{*it.cpu_affinity()} for it in service.workers().values()]
+    assert kept == [cores] * len(cores)
 
 
 def test_every_worker_serves(service: Service, tenant: str) -> None:
