@@ -81,6 +81,11 @@ $(VENV)/dev: $(VENV)/serve
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
+$(VENV)/bench: $(VENV)/dev
+	@echo "Installing what the benchmark needs into $(VENV) ..." >&2
+	@$(INSTALL) --editable '.[bench]'
+	@touch $@
+
 $(VENV)/contract: $(CONTRACT) $(VENV)/serve
 	@echo "Compiling the contract ..." >&2
 	@$(INSTALL) --no-deps --force-reinstall ./protos
