@@ -125,24 +125,24 @@ def create_customer(request: HttpRequest, customer: New) -> HttpResponse:
 def update_customer(request: HttpRequest, customer: Changes) -> HttpResponse:
     """Changes a customer."""
     key = customer.key()
-    with WRITING, transaction.atomic():
-        row = Customer.objects.filter(tenant=request.auth, **key).first()
-        if row is None:
-            raise errors.missing(*key)
-        stored = records.customer(row)
-        after = rules.changed(stored, customer.given(), _settings.region(request.auth))
-        changes = records.changes(request.auth, stored, after)
-        for column, value in changes.items():
-            setattr(row, column, value)
-        try:
-            with transaction.atomic():
-                row.save(update_fields=changes)
-        except IntegrityError as error:
-            raise _taken(row, error) from None
+    row = None
+    try:
+        with WRITING, transaction.atomic():
+            row = Customer.objects.filter(tenant=request.auth, **key).first()
+            if row is None:
+                raise errors.missing(*key)
+            stored = records.customer(row)
+            after = rules.changed(stored, customer.given(), _settings.region(request.auth))
+            changes = records.changes(request.auth, stored, after)
+            for column, value in changes.items():
+                setattr(row, column, value)
+            row.save(update_fields=changes)
+    except IntegrityError as error:
+        raise _taken(row, error) from None
     return _answer(write(row))
 
 
-def _taken(row: Customer, error: IntegrityError) -> Exception:
+def _taken(row: Any, error: IntegrityError) -> Exception:
     column = errors.taken_column(error)
     same = Customer.objects.filter(tenant=row.tenant, **{column: getattr(row, column)})
     return errors.taken(column, same.values_list("id", flat=True).first())

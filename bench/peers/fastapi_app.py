@@ -4,9 +4,10 @@ Handlers are plain functions, which FastAPI runs in threads, as its users do
 with a database driver that blocks. Answers are models that Pydantic writes in
 its compiled core, which FastAPI advises above all else; the handlers have it do
 so themselves, because FastAPI would go to a thread a second time for it, which
-costs a sixth of a GET. The dependency that tells the tenant is a coroutine: it
-waits for nothing, and a thread would cost more than it does. What is told of
-requests is plain ASGI middleware, without the cost of Starlette's base class.
+costs a sixth of a GET. The dependency that tells the tenant is a coroutine: once
+the issuer's keys are known it waits for nothing, and a thread would cost more
+than it does. What is told of requests is plain ASGI middleware, without the cost
+of Starlette's base class.
 """
 
 from collections.abc import AsyncIterator, Mapping
