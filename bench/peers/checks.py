@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Literal
 
+from pydantic_core import PydanticCustomError
 from twc.customer.v2.customer_pb2 import Attribute
 
 from bench.peers import rules
@@ -16,32 +17,40 @@ ValueType = Literal["INTEGER", "NUMBER", "STRING", "BLOB", "DATE"]
 PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 
 
+def wrong(message: str) -> ValueError:
+    """An error that Pydantic knows: of others it keeps the frames, and django-ninja for ever."""
+    return PydanticCustomError("rule", "{message}", {"message": message})
+
+
 def check_email(value: str) -> str:
     """An e-mail address. Raises ValueError."""
     if not contact.is_email(value):
-        raise ValueError(contact.NOT_AN_EMAIL)
+        raise wrong(contact.NOT_AN_EMAIL)
     return value
 
 
 def check_reference(value: str) -> str:
     """A reference that can stand in a path. Raises ValueError."""
     if value in customer._STEPS:  # noqa: SLF001 - the service's own
-        raise ValueError("must not be . or .., which URLs take for steps in a path")
+        raise wrong("must not be . or .., which URLs take for steps in a path")
     return value
 
 
 def check_birth(value: str) -> str:
     """A date of birth, or a blank. Raises ValueError."""
-    if text.trim(value) and (wrong := dates.check_birth(value, datetime.now(UTC))):
-        raise ValueError(wrong)
+    if text.trim(value) and (told := dates.check_birth(value, datetime.now(UTC))):
+        raise wrong(told)
     return value
 
 
 def check_moment(value: str) -> str:
     """A date-time as the service writes it. Raises ValueError."""
-    moment = datetime.fromisoformat(value)
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise wrong(dates.NOT_A_DATE) from None
     if moment.tzinfo is None:
-        raise ValueError("must say its zone, as in 2001-05-28T00:00:00Z")
+        raise wrong("must say its zone, as in 2001-05-28T00:00:00Z")
     return rules.written(moment)
 
 
@@ -49,7 +58,7 @@ def check_country(value: str) -> str | None:
     """A country code in upper case, or None for a blank. Raises ValueError."""
     code = value.strip().upper()
     if code and code not in addresses._COUNTRIES:  # noqa: SLF001 - the service's own
-        raise ValueError(addresses.NOT_A_COUNTRY)
+        raise wrong(addresses.NOT_A_COUNTRY)
     return code or None
 
 
@@ -58,4 +67,4 @@ def check_value(value: str, value_type: str | None) -> None:
     number = Attribute.ValueType.Value(value_type or "STRING")
     reads, described = attributes._READABLE[number]  # noqa: SLF001 - the service's own
     if not reads(value):
-        raise ValueError(f"must be {described}")
+        raise wrong(f"must be {described}")

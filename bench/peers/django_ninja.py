@@ -7,6 +7,7 @@ writes begins its transaction with BEGIN IMMEDIATE.
 """
 
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def _configure(path: Path) -> None:
         ROOT_URLCONF="bench.peers.django_app",
     )
     django.setup()
+    # It would tell of every refusal a second time.
+    logging.getLogger("django.request").setLevel(logging.ERROR)
 
 
 def seed(path: Path, tenant: str, batches: command.Batches) -> None:
@@ -73,7 +76,7 @@ def serve(path: Path, port: int) -> None:
         blocking_threads=THREADS,
         http=HTTPModes.http1,
         websockets=False,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
     )
     server.serve(target_loader=functools.partial(_application, path), wrap_loader=False)
 

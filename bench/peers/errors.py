@@ -82,7 +82,7 @@ def missing(column: str) -> NotFound:
 
 def invalid(wrong: Sequence[dict[str, Any]]) -> InvalidInput:
     """The errors of a Pydantic validation, by JSON path."""
-    return InvalidInput([Violation(_path(each["loc"]), _description(each)) for each in wrong])
+    return InvalidInput([Violation(_path(each["loc"]), str(each["msg"])) for each in wrong])
 
 
 def _path(location: Sequence[str | int]) -> str:
@@ -98,7 +98,3 @@ def _path(location: Sequence[str | int]) -> str:
             path += f".{part}" if path else part
         before = part
     return path or "customer"
-
-
-def _description(wrong: dict[str, Any]) -> str:
-    return str(wrong["msg"]).removeprefix("Value error, ")

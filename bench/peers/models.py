@@ -76,7 +76,7 @@ class Address(AddressChoice):
         if not any(
             value for name, value in self.__dict__.items() if name not in ("id", "default_address")
         ):
-            raise ValueError(addresses.EMPTY)
+            raise checks.wrong(addresses.EMPTY)
         return self
 
 

@@ -54,7 +54,7 @@ class Address(AddressChoice, rename="camel", omit_defaults=True, kw_only=True):
         if not any(
             getattr(self, name) for name in self.__struct_fields__ if name not in _NO_CONTENT
         ):
-            raise ValueError(addresses.EMPTY)
+            raise checks.wrong(addresses.EMPTY)
 
 
 _NO_CONTENT = ("id", "default_address")
