@@ -70,14 +70,14 @@ class Wanted:
 def write(path: Path, rows: int) -> Wanted:
     """Writes customers as JSON, one in a hundred of them spoilt."""
     rng = random.Random(rows)  # noqa: S311 - the same customers every time
-    stock = _stock(rng)
+    drawn = stock(rng)
     wanted = Wanted(rows)
     kinds = list(BAD)
     is_array = path.suffix == ".json"
     with path.open("w", encoding="utf-8") as file:
         file.write("[\n" * is_array)
         for number in range(rows):
-            customer = _customer(number, stock, rng)
+            customer = _customer(number, drawn, rng)
             line = number + 1 + is_array
             bad = rng.random() < _BAD_PERCENT / 100
             kind = kinds[len(wanted.bad) % len(kinds)] if bad else None
@@ -94,9 +94,9 @@ _PLACE = ("address1", "city", "postcode", "countryCode")
 _ADDED = ("id", "customerId", "defaultAddress")
 
 
-def _customer(number: int, stock: list[dict[str, str]], rng: random.Random) -> dict[str, Any]:
+def _customer(number: int, drawn: list[dict[str, str]], rng: random.Random) -> dict[str, Any]:
     """A customer of whom every value comes back as it is given."""
-    person, place = rng.choice(stock), rng.choice(stock)
+    person, place = rng.choice(drawn), rng.choice(drawn)
     return {
         "customerRef": str(number),
         "email": f"customer.{number}@example.com",
@@ -109,7 +109,8 @@ def _customer(number: int, stock: list[dict[str, str]], rng: random.Random) -> d
     }
 
 
-def _stock(rng: random.Random) -> list[dict[str, str]]:
+def stock(rng: random.Random) -> list[dict[str, str]]:
+    """Invented persons with a place each, to draw from."""
     fakers = {locale: Faker(locale) for locale in LOCALES}
     for faker in fakers.values():
         faker.seed_instance(rng.random())
