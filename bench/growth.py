@@ -1,0 +1,112 @@
+"""What a request costs when there are many customers, against what it costs when there are few."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from twc.customer.v2.customer_pb2 import Customer
+
+from bench.documents import Documents, customer_id, email
+from bench.extra import Extra, Measured
+from bench.ground import TENANT, Ground
+from bench.load.requests import Request
+from bench.load.running import Pressure, Protocol, put
+from bench.progress import Tell
+from bench.results import Alone
+from bench.scenarios import GET, LOOKUP, PATH, Scenario
+from bench.service import serve
+from bench.serving import Serving, one_a_core
+from bench.spent import Spent
+from server.app import open_sqlite
+from server.settings import Settings
+from server.storage.customers import CustomerStore
+from server.storage.database import shut_down_after
+
+# What a customer takes on disk with its keys, and as much again for what is not merged yet.
+_BYTES = 6_000
+_BATCH = 2_000
+_MODELS = 1_000
+_REQUESTS = 20_000
+_ROUNDS = 3
+_CONNECTIONS, _STREAMS = 4, 8
+
+
+class Growth(Extra):
+    """Native reads from a small and from a large SQLite file, one after another."""
+
+    name = "growth"
+    is_long = True
+
+    def missing(self, ground: Ground) -> str:
+        """Says if it takes too long, or the disk has no room."""
+        if not ground.plan.grown:
+            return "left out of a quick benchmark"
+        needed = ground.plan.grown * _BYTES
+        free = shutil.disk_usage(ground.folder).free
+        if free < needed:
+            return f"it needs {needed / 1e9:.0f} GB of disk, and {free / 1e9:.0f} GB are free"
+        return ""
+
+    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
+        """Returns microseconds per request of each size and scenario."""
+        sizes = (ground.plan.customers, ground.plan.grown)
+        with ExitStack() as stack:
+            served = []
+            for size in sizes:
+                settings = ground.settings(data_dir=folder / f"{size}")
+                _fill(settings, ground, size, tell)
+                log = folder / f"{size}.log"
+                served.append(stack.enter_context(one_a_core(ground, settings, log, serve)))
+            few, many = served
+            return {
+                Alone.GET_FEW: _cpu(ground, few, GET, sizes[0]),
+                Alone.GET_MANY: _cpu(ground, many, GET, sizes[1]),
+                Alone.LOOKUP_FEW: _cpu(ground, few, LOOKUP, sizes[0]),
+                Alone.LOOKUP_MANY: _cpu(ground, many, LOOKUP, sizes[1]),
+            }
+
+
+def _cpu(ground: Ground, serving: Serving, scenario: Scenario, customers: int) -> float:
+    """Microseconds per request, of customers at random, in the median round."""
+    requests = list(_requests(ground.documents, scenario, customers))
+    protocol = Protocol(PATH + scenario.rpc, ground.caller)
+    lengths = (min(ground.lengths["gRPC"]) // 2, max(ground.lengths["gRPC"]) * 2)
+    pressure = Pressure(_CONNECTIONS, lengths, _STREAMS)
+    rounds = []
+    for _ in range(_ROUNDS):
+        before = Spent(serving.pids)
+        put(ground.folder, serving.ports, protocol, pressure, requests)
+        rounds.append((Spent(serving.pids).seconds - before.seconds) * 1e6 / len(requests))
+    return median(rounds)
+
+
+def _requests(documents: Documents, scenario: Scenario, customers: int) -> Iterator[Request]:
+    rng = Random(customers)  # noqa: S311 - the same every time
+    for number in rng.choices(range(customers), k=_REQUESTS):
+        yield scenario.call(documents, number, "").grpc()
+
+
+def _fill(settings: Settings, ground: Ground, size: int, tell: Tell) -> None:
+    """Stores customers who are alike but for what they are found by."""
+    models = ground.customers[:_MODELS]
+    with shut_down_after(open_sqlite(settings)) as database:
+        database.prepare()
+        store = CustomerStore(database)
+        for begin in range(0, size, _BATCH):
+            numbers = range(begin, min(begin + _BATCH, size))
+            store.insert_each(TENANT, [_like(models, number) for number in numbers])
+            tell(f"{numbers.stop:,} of {size:,} customers stored")
+
+
+def _like(models: Sequence[Customer], number: int) -> Customer:
+    customer = Customer()
+    customer.CopyFrom(models[number % len(models)])
+    customer.id = customer_id(number)
+    customer.customer_ref = f"R-{number:08}"
+    customer.email = email(number)
+    customer.mobile = f"+49151{10_000_000 + number}"
+    customer.phone = f"+4930{10_000_000 + number}"
+    return customer
