@@ -11,7 +11,7 @@ CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate copy token test test-unit prove-import lint format wheel lock release-contract clean
+.PHONY: help run migrate copy token test test-unit prove-import bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 
 prove-import: $(VENV)/dev $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'
+
+bench: $(VENV)/bench $(VENV)/contract ## Measure side by side with other frameworks; QUICK=1 in under 3 minutes
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')
 
 lint: $(VENV)/dev $(VENV)/contract build/third_party/google ## Check style, types and the contract
 	@$(BIN)/ruff check

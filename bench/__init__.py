@@ -1,1 +1,1 @@
-"""Proofs at a size that the tests do not have time for."""
+"""What takes too long for tests: a proof of imports at size, and the benchmark."""

@@ -1,0 +1,56 @@
+"""The targets of the benchmark."""
+
+import math
+
+import pytest
+
+from bench.contenders import FASTAPI, FLOOR_GRPC, SERVICE_GRPC, SERVICE_REST
+from bench.figures import Figures
+from bench.results import Alone, Results
+from bench.targets import TARGETS, Target
+
+RESULTS = Results(
+    figures={
+        (SERVICE_GRPC, "get"): Figures(12_000, 100, 0, 1, 2, 3),
+        (SERVICE_GRPC, "page"): Figures(300, 2_500, 0, math.nan, math.nan, 3),
+        (SERVICE_REST, "get"): Figures(6_000, 200, 0, 1, 2, 3),
+        (FLOOR_GRPC, "get"): Figures(15_000, 80, 0, 1, 2, 3),
+        (FASTAPI, "get"): Figures(3_000, 500, 0, 4, 8, 3),
+    },
+    alone={Alone.GROUPED: 3_000, Alone.SINGLE: 2_000, Alone.IMPORTED: 15_000},
+    missing={},
+    spreads=[],
+)
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "value", "wanted"),
+    [
+        ("≤", 2, 1.5, "met by 25%"),
+        ("≤", 2, 2, "met by 0%"),
+        ("≤", 2, 3, "MISSED by 50%"),
+        ("≥", 4, 5, "met by 25%"),
+        ("≥", 4, 3, "MISSED by 25%"),
+        ("≥", 4, math.nan, "not measured"),
+    ],
+)
+def test_verdict(side: str, limit: float, value: float, wanted: str) -> None:
+    """A verdict says whether a value meets its limit, and how far it is from it."""
+    target = Target("any", side, limit, lambda _: value)  # type: ignore[arg-type]
+
+    assert target.verdict(target.value(RESULTS)) == wanted
+
+
+def test_values() -> None:
+    """Targets are ratios and figures of the same run, and nan where a part was not measured."""
+    values = {target.name: target.value(RESULTS) for target in TARGETS}
+
+    assert {name: value for name, value in values.items() if not math.isnan(value)} == {
+        "Native GET by id, CPU, against a bare gRPC handler": 1.25,
+        "REST GET by id, requests/s, against FastAPI + SQLAlchemy": 2,
+        "Native GET by id, requests/s, against FastAPI + SQLAlchemy": 4,
+        "REST GET by id, p99 at the fixed rate, against FastAPI + SQLAlchemy": 0.25,
+        "Creations/s with group commit, against a commit each": 1.5,
+        "Import, customers/s": 15_000,
+        "Lookup of a page of 100 customers, CPU": 2.5,
+    }
