@@ -16,8 +16,8 @@ class Contender(ABC):
 
     # What it does, by the names of scenarios.
     scenarios: tuple[str, ...] = ("get", "lookup", "create", "update")
-    # Whether it answers with the customer that was asked for.
-    looks_up = True
+    # Whether it answers as it should, and not always with the same customer and status 200.
+    is_real = True
     # Whether its database is a process of its own.
     has_database_process = False
 

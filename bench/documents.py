@@ -115,8 +115,7 @@ def customer_id(number: int, place: int = 0) -> str:
     return str(uuid.UUID(int=high << 64 | 2 << 62 | rest & (1 << 62) - 1))
 
 
-def to_json(customer: Customer) -> str:
-    """A customer as the JSON that a client sends, or that is stored."""
-    return json.dumps(
-        json_format.MessageToDict(customer), ensure_ascii=False, separators=(",", ":")
-    )
+def to_json(customer: Customer, *, is_answer: bool = False) -> str:
+    """A customer as the JSON that a client sends, or that answers have, with every list."""
+    printed = json_format.MessageToDict(customer, always_print_fields_with_no_presence=is_answer)
+    return json.dumps(printed, ensure_ascii=False, separators=(",", ":"))

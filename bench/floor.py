@@ -14,10 +14,9 @@ _ANSWER = "answer.binpb"
 
 
 class Floor(Contender):
-    """gRPC handlers that return one customer's bytes to everyone, bare or behind Envoy."""
+    """gRPC handlers that return one customer's bytes whatever is asked, bare or behind Envoy."""
 
-    scenarios = ("get",)
-    looks_up = False
+    is_real = False
 
     def prepare(self, ground: Ground, folder: Path) -> None:
         """Writes the bytes that it returns."""
@@ -52,5 +51,5 @@ def _command(folder: Path, place: int | Path) -> Sequence[str]:
     address = f"unix:{place}" if isinstance(place, Path) else f"{HOST}:{place}"
     return [
         *(sys.executable, "-m", "bench.peers.floor"),
-        *("--answer", str(folder / _ANSWER), address),
+        *("--body", str(folder / _ANSWER), address),
     ]

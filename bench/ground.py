@@ -45,7 +45,9 @@ class Ground:
     def lengths(self) -> dict[str, list[int]]:
         """The bytes of the customers, by the transport that they come over."""
         return {
-            "REST": [len(to_json(customer).encode()) for customer in self.customers],
+            "REST": [
+                len(to_json(customer, is_answer=True).encode()) for customer in self.customers
+            ],
             "gRPC": [customer.ByteSize() for customer in self.customers],
         }
 

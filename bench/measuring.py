@@ -1,5 +1,6 @@
 """Measures one scenario of one contender, which serves."""
 
+from http import HTTPStatus
 from typing import NamedTuple
 
 from bench.batches import Batches
@@ -69,7 +70,10 @@ class _Subject(NamedTuple):
             if self.scenario.writes:
                 [number] = self.batches.numbers(self.scenario, name, 1)
             client = Client(self.ground, self.contender.transport, port)
-            client.check(self.scenario, number, name)
+            if self.contender.is_real:
+                client.check(self.scenario, number, name)
+            else:
+                client.check_floor(self.scenario, number, name)
 
     def load(self, rate: float) -> Run:
         """As much as it can take, where a rate is what it can at least."""
@@ -91,10 +95,12 @@ class _Subject(NamedTuple):
         is_grpc = self.contender.transport == "gRPC"
         name = f"{self.name}-{name}"
         requests = self.batches.batch(self.scenario, self.contender.transport, name, count)
-        if not self.contender.looks_up:
+        status = self.scenario.status
+        if not self.contender.is_real:
             requests = [request._replace(wanted=b"") for request in requests]
+            status = HTTPStatus.OK
         path = PATH + self.scenario.rpc if is_grpc else ""
-        protocol = Protocol(path, self.ground.caller, self.scenario.status)
+        protocol = Protocol(path, self.ground.caller, status)
         clients = _WRITERS if self.scenario.writes else _READERS
         streams = 1
         if is_grpc and not self.scenario.writes and not rate:

@@ -30,7 +30,9 @@ class Peer(Contender):
         """Has it fill its database from JSON Lines."""
         customers = folder / "customers.jsonl"
         with customers.open("w", encoding="utf-8") as file:
-            file.writelines(to_json(customer) + "\n" for customer in ground.customers)
+            file.writelines(
+                to_json(customer, is_answer=True) + "\n" for customer in ground.customers
+            )
         self._run([*self._arguments(folder), "seed", str(customers)], ground)
         customers.unlink()
 

@@ -20,6 +20,9 @@ _TEXT = Template(Path(__file__).with_suffix(".md").read_text("utf-8"))
 # Of tables in a file.
 _WIDTH = 120
 
+# The part of the machine that something else may take.
+_BUSY = 0.1
+
 
 def show(results: Results) -> None:
     """Prints all tables, the targets last, and what was not measured."""
@@ -34,7 +37,7 @@ def show(results: Results) -> None:
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)
-    for line in _missing(results):
+    for line in _remarks(results):
         console.print(line, markup=False, highlight=False)
 
 
@@ -52,7 +55,7 @@ def markdown(results: Results, machine: Mapping[str, str], ground: Ground, secon
         rounds=plan.rounds,
         rate=plan.rate,
         spread=_spread(results),
-        missing="".join(f"- {line}\n" for line in _missing(results)),
+        remarks="".join(f"- {line}\n" for line in _remarks(results)),
     )
 
 
@@ -73,7 +76,9 @@ def in_markdown(table: Table) -> str:
     return "\n".join([f"## {table.title}", "", *lines])
 
 
-def _missing(results: Results) -> Iterator[str]:
+def _remarks(results: Results) -> Iterator[str]:
+    if results.busy > _BUSY:
+        yield f"Something else took {results.busy:.0%} of the machine: the figures are not sound."
     for name, reason in results.missing.items():
         yield f"Not measured: {name}: {reason}."
 

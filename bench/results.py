@@ -34,6 +34,8 @@ class Results(NamedTuple):
     missing: Mapping[str, str]
     # How far apart the rounds were in the CPU of each contender and scenario.
     spreads: Sequence[float]
+    # The part of all cores that something else took before a round, at the most.
+    busy: float
 
     def of(self, contender: str, scenario: str) -> Figures:
         """The figures of a contender in a scenario; nan if it was not measured."""

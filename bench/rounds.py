@@ -5,6 +5,8 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+import psutil
+
 from bench.contender import Contender
 from bench.extra import Extra
 from bench.figures import Figures, medians, spread
@@ -14,6 +16,9 @@ from bench.problems import BenchError
 from bench.progress import Steps
 from bench.results import Alone, Results
 from bench.scenarios import SCENARIOS
+
+# How long to look at what else the machine does.
+_LOOK_SECONDS = 1
 
 
 class Rounds:
@@ -30,6 +35,7 @@ class Rounds:
         self._ground = ground
         self._measuring = Measuring(ground)
         self._figures: defaultdict[tuple[str, str], list[Figures]] = defaultdict(list)
+        self._busy: list[float] = []
         self._measured: defaultdict[Alone, list[float]] = defaultdict(list)
 
     @property
@@ -49,6 +55,7 @@ class Rounds:
         rounds = self._ground.plan.rounds
         for number in range(1, rounds + 1):
             title = f"round {number} of {rounds}"
+            self._busy.append(psutil.cpu_percent(_LOOK_SECONDS) / 100)
             for contender in self._contenders:
                 steps.begin(f"{title}: {contender.name}")
                 self._round(contender, f"round {number}", steps)
@@ -65,7 +72,8 @@ class Rounds:
             {key: medians(each) for key, each in self._figures.items()},
             {name: statistics.median(each) for name, each in self._measured.items()},
             self._missing,
-            [spread([each.cpu for each in rounds]) for rounds in self._figures.values()],
+            [spread([each.cpu for each in measured]) for measured in self._figures.values()],
+            max(self._busy),
         )
 
     def _round(self, contender: Contender, name: str, steps: Steps) -> None:

@@ -1,6 +1,7 @@
 """Asks with usual clients, before anything is measured, whether answers are right."""
 
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import grpc
@@ -29,23 +30,30 @@ class Client(NamedTuple):
     def check(self, scenario: Scenario, number: int, mark: str) -> None:
         """Makes one call of a scenario and compares the answer whole. Raises WrongAnswerError."""
         call = scenario.call(self.ground.documents, number, mark)
-        found = self._ask(scenario, call)
+        found = self._ask(scenario, call, scenario.status)
         if call.customer is None:
             wanted = self.ground.customers[: PAGE if scenario.key == "page" else 1]
             _must(found == wanted, call, found)
             return
         _must(len(found) == 1 and _is_stored(call.customer, found[0]), call, found)
         again = get_by_id(found[0].id)
-        _must(self._ask(GET, again) == found, again, found)
+        _must(self._ask(GET, again, GET.status) == found, again, found)
 
-    def _ask(self, scenario: Scenario, call: Call) -> list[Customer]:
-        ask = self._over_grpc if self.transport == "gRPC" else self._over_rest
+    def check_floor(self, scenario: Scenario, number: int, mark: str) -> None:
+        """Makes one call of a scenario, which is to return the first customer all the same."""
+        call = scenario.call(self.ground.documents, number, mark)
+        found = self._ask(scenario, call, HTTPStatus.OK)
+        _must(found == self.ground.customers[:1], call, found)
+
+    def _ask(self, scenario: Scenario, call: Call, status: int) -> list[Customer]:
         try:
-            return ask(scenario, call)
+            if self.transport == "gRPC":
+                return self._over_grpc(scenario, call)
+            return self._over_rest(call, status)
         except (httpx.HTTPError, grpc.RpcError, json_format.ParseError) as error:
             raise WrongAnswerError(f"{call.method} {call.path}: {error}") from error
 
-    def _over_rest(self, scenario: Scenario, call: Call) -> list[Customer]:
+    def _over_rest(self, call: Call, status: int) -> list[Customer]:
         answer = httpx.request(
             call.method,
             f"http://{HOST}:{self.port}{call.path}",
@@ -53,7 +61,7 @@ class Client(NamedTuple):
             content=to_json(call.customer).encode() if call.customer else None,
             timeout=_SECONDS,
         )
-        _must(answer.status_code == scenario.status, call, answer.text)
+        _must(answer.status_code == status, call, answer.text)
         body = answer.json()
         items = body if isinstance(body, list) else [body]
         return [json_format.ParseDict(item, Customer()) for item in items]

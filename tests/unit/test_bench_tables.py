@@ -22,6 +22,7 @@ RESULTS = Results(
     alone={Alone.IMPORTED: 15_000.4},
     missing={},
     spreads=[],
+    busy=0,
 )
 
 

@@ -20,6 +20,7 @@ RESULTS = Results(
     alone={Alone.GROUPED: 3_000, Alone.SINGLE: 2_000, Alone.IMPORTED: 15_000},
     missing={},
     spreads=[],
+    busy=0,
 )
 
 
