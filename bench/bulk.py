@@ -63,7 +63,7 @@ class Import(Extra):
     def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:  # noqa: ARG002
         """Returns the customers per second, and the most memory of the server."""
         batches = list(_batches(ground, ground.plan.imported))
-        settings = ground.settings(data_dir=folder / "data", default_regions={"*": "DE"})
+        settings = ground.settings(data_dir=folder / "data")
         [port] = free_ports(1)
         log = folder / "log"
         peak = Peak("server")
@@ -118,7 +118,7 @@ def _spell(customer: Customer, number: int) -> None:
     customer.customer_ref = f"I-{number}"
     customer.email = f"Customer.{number}@Example.COM"
     if number % 2:
-        # Without a country of its own, the number is read in the tenant's.
+        # A number without its country is one of the default address's.
         for address in customer.addresses:
             address.country_code = "DE"
         customer.phone, customer.mobile = f"030 {written[0]}", f"0151 {written[1]}"

@@ -35,7 +35,9 @@ def shown(total: int) -> Iterator[Steps]:
             TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        # What is measured is not to wait for the picture.
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
             yield _Bar(bar, total)
     else:
         yield _Lines(total)
@@ -46,13 +48,15 @@ class _Bar:
 
     def __init__(self, bar: Progress, total: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("", total=total, completed=-1)
+        self._task = bar.add_task("", total=total)
+        self._begun = 0
         self._what = ""
 
     def begin(self, what: str) -> None:
         """Moves it on."""
+        self._bar.update(self._task, description=what, completed=self._begun)
+        self._begun += 1
         self._what = what
-        self._bar.update(self._task, description=what, advance=1)
 
     def tell(self, far: str) -> None:
         """Says it beside."""

@@ -67,8 +67,7 @@ def put(ports: Sequence[int], load: Load, requests: int) -> Run:
             for port in ports
         ]
         outputs = [process.communicate(timeout=_SECONDS)[0] for process in started]
-    seconds = [seconds_of(output, load.lengths) for output in outputs]
-    return Run(share * len(ports), max(seconds), [])
+    return Run(share * len(ports), sum(rate(output, load.lengths) for output in outputs), [])
 
 
 @contextmanager
@@ -86,8 +85,8 @@ def _started(command: Sequence[str]) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def seconds_of(output: str, lengths: tuple[int, int]) -> float:
-    """The time that a run took. Raises WrongAnswerError."""
+def rate(output: str, lengths: tuple[int, int]) -> float:
+    """The requests per second of a run. Raises WrongAnswerError."""
     found = _FOUND.search(output)
     if not found:
         raise BenchError(f"h2load failed: {output}")
@@ -98,4 +97,4 @@ def seconds_of(output: str, lengths: tuple[int, int]) -> float:
     if not least <= int(found["data"]) / total <= most:
         mean = int(found["data"]) / total
         raise WrongAnswerError(f"answers have {mean:.0f} bytes, not {least} to {most}")
-    return total / float(found["rate"])
+    return float(found["rate"])
