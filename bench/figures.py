@@ -9,8 +9,9 @@ from typing import NamedTuple
 class Figures(NamedTuple):
     """What a scenario came to: nan where it was not measured."""
 
-    # Requests per second, as many as it can.
+    # Requests per second, as many as it can, and milliseconds meanwhile.
     rate: float
+    loaded_p99: float
     # Microseconds of user and system time per request, of all processes that serve.
     cpu: float
     # The same of a database that is a process of its own.

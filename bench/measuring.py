@@ -44,6 +44,7 @@ class Measuring:
         microseconds = subject.paced().microseconds if scenario.is_paced else []
         return Figures(
             rate=run.rate,
+            loaded_p99=percentile(run.microseconds, 99) / 1e3,
             cpu=(after.seconds - before.seconds) * 1e6 / run.requests,
             database_cpu=(database_after.seconds - database.seconds) * 1e6 / run.requests,
             p50=percentile(microseconds, 50) / 1e3,
@@ -109,12 +110,13 @@ class _Subject(NamedTuple):
         return put(self.ground.folder, self.serving.ports, protocol, pressure, requests)
 
     def _h2load(self) -> h2load.Load:
+        folder, caller = self.ground.folder, self.ground.caller
         if self.contender.transport == "REST":
             uris = self.batches.uris(self.scenario, self.name)
-            return h2load.Load(self.ground.caller, _READERS, self._lengths(), uris)
-        headers = self.ground.caller | {"content-type": "application/grpc", "te": "trailers"}
+            return h2load.Load(folder, caller, _READERS, self._lengths(), uris)
         return h2load.Load(
-            headers,
+            folder,
+            caller | {"content-type": "application/grpc", "te": "trailers"},
             _READING_CONNECTIONS,
             self._lengths(),
             path=PATH + self.scenario.rpc,

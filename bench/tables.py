@@ -52,13 +52,17 @@ def _scenario(results: Results, scenario: Scenario) -> Table:
     return Table(scenario.title, _COLUMNS, rows)
 
 
-_COLUMNS = ("", "requests/s", "CPU µs", "database µs", "p50 ms", "p99 ms", "MiB")
+_COLUMNS = (
+    *("", "requests/s", "p99 ms", "CPU µs", "database µs"),
+    *("p50 ms at the rate", "p99 ms at the rate", "MiB"),
+)
 
 
 def _row(contender: Contender, figures: Figures) -> list[str]:
     return [
         contender.name,
         number(figures.rate),
+        figure(figures.loaded_p99),
         number(figures.cpu),
         number(figures.database_cpu) if contender.has_database_process else "",
         figure(figures.p50),

@@ -24,8 +24,12 @@ _FOUND = re.compile(
 
 
 class Load(NamedTuple):
-    """What h2load sends: over HTTP/1.1 the URIs of a file, or over HTTP/2 one body to a path."""
+    """What h2load sends: over HTTP/1.1 the URIs of a file, or over HTTP/2 one body to a path.
 
+    It writes a log for each port into a folder.
+    """
+
+    folder: Path
     headers: Mapping[str, str]
     connections: int
     lengths: tuple[int, int]
@@ -41,9 +45,14 @@ class Load(NamedTuple):
         numbers = {"-n": requests, "-c": connections, "-m": self.streams, "-t": 1}
         given = [f"{option}{value}" for option, value in numbers.items()]
         given += [f"-H{name}: {value}" for name, value in self.headers.items()]
+        given += [f"--log-file={self.log(port)}"]
         if self.uris:
             return [*given, "--h1", f"-B{base}", f"-i{self.uris}"]
         return [*given, f"-d{self.body}", base + self.path]
+
+    def log(self, port: int) -> Path:
+        """Where it says how long each request of a port took."""
+        return self.folder / f"{port}.tsv"
 
 
 def found() -> str:
@@ -67,7 +76,16 @@ def put(ports: Sequence[int], load: Load, requests: int) -> Run:
             for port in ports
         ]
         outputs = [process.communicate(timeout=_SECONDS)[0] for process in started]
-    return Run(share * len(ports), sum(rate(output, load.lengths) for output in outputs), [])
+    microseconds = sorted(time for port in ports for time in _times(load.log(port)))
+    every = sum(rate(output, load.lengths) for output in outputs)
+    return Run(share * len(ports), every, microseconds)
+
+
+def _times(log: Path) -> list[int]:
+    """The microseconds that requests took: the third column, after moment and status."""
+    times = [int(line.split("\t")[2]) for line in log.read_text().splitlines()]
+    log.unlink()
+    return times
 
 
 @contextmanager

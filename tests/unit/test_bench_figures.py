@@ -22,9 +22,13 @@ def test_percentile_of_nothing() -> None:
 
 def test_medians() -> None:
     """Each figure has a median of its own."""
-    rounds = [Figures(1, 30, 5, 7, 7, 7), Figures(3, 10, 5, 9, 9, 9), Figures(2, 20, 5, 8, 8, 8)]
+    rounds = [
+        Figures(1, 6, 30, 5, 7, 7, 7),
+        Figures(3, 6, 10, 5, 9, 9, 9),
+        Figures(2, 6, 20, 5, 8, 8, 8),
+    ]
 
-    assert medians(rounds) == Figures(2, 20, 5, 8, 8, 8)
+    assert medians(rounds) == Figures(2, 6, 20, 5, 8, 8, 8)
 
 
 def test_ratio() -> None:
