@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -33,6 +34,8 @@ _REQUESTS = 20_000
 _ROUNDS = 3
 _CONNECTIONS, _STREAMS = 4, 8
 
+_NAMES = {GET: (Alone.GET_FEW, Alone.GET_MANY), LOOKUP: (Alone.LOOKUP_FEW, Alone.LOOKUP_MANY)}
+
 
 class Growth(Extra):
     """Native reads from a small and from a large SQLite file, one after another."""
@@ -53,6 +56,7 @@ class Growth(Extra):
     def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
         """Returns microseconds per request of each size and scenario."""
         sizes = (ground.plan.customers, ground.plan.grown)
+        spent: dict[Alone, list[float]] = {name: [] for name in chain(*_NAMES.values())}
         with ExitStack() as stack:
             served = []
             for size in sizes:
@@ -60,27 +64,22 @@ class Growth(Extra):
                 _fill(settings, ground, size, tell)
                 log = folder / f"{size}.log"
                 served.append(stack.enter_context(one_a_core(ground, settings, log, serve)))
-            few, many = served
-            return {
-                Alone.GET_FEW: _cpu(ground, few, GET, sizes[0]),
-                Alone.GET_MANY: _cpu(ground, many, GET, sizes[1]),
-                Alone.LOOKUP_FEW: _cpu(ground, few, LOOKUP, sizes[0]),
-                Alone.LOOKUP_MANY: _cpu(ground, many, LOOKUP, sizes[1]),
-            }
+            for _ in range(_ROUNDS):
+                for scenario, names in _NAMES.items():
+                    for name, serving, size in zip(names, served, sizes, strict=True):
+                        spent[name].append(_cpu(ground, serving, scenario, size))
+        return {name: median(each) for name, each in spent.items()}
 
 
 def _cpu(ground: Ground, serving: Serving, scenario: Scenario, customers: int) -> float:
-    """Microseconds per request, of customers at random, in the median round."""
+    """Microseconds per request, of customers at random."""
     requests = list(_requests(ground.documents, scenario, customers))
     protocol = Protocol(PATH + scenario.rpc, ground.caller)
     lengths = (min(ground.lengths["gRPC"]) // 2, max(ground.lengths["gRPC"]) * 2)
     pressure = Pressure(_CONNECTIONS, lengths, _STREAMS)
-    rounds = []
-    for _ in range(_ROUNDS):
-        before = Spent(serving.pids)
-        put(ground.folder, serving.ports, protocol, pressure, requests)
-        rounds.append((Spent(serving.pids).seconds - before.seconds) * 1e6 / len(requests))
-    return median(rounds)
+    before = Spent(serving.pids)
+    put(ground.folder, serving.ports, protocol, pressure, requests)
+    return (Spent(serving.pids).seconds - before.seconds) * 1e6 / len(requests)
 
 
 def _requests(documents: Documents, scenario: Scenario, customers: int) -> Iterator[Request]:

@@ -33,7 +33,8 @@ def show(results: Results) -> None:
     for table in (*others, first):
         shown = RichTable(title=table.title, title_justify="left")
         for place, column in enumerate(table.columns):
-            shown.add_column(column, justify="left" if place == 0 else "right")
+            is_name = place == 0
+            shown.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown)

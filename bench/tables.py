@@ -54,7 +54,7 @@ def _scenario(results: Results, scenario: Scenario) -> Table:
 
 _COLUMNS = (
     *("", "requests/s", "p99 ms", "CPU µs", "database µs"),
-    *("p50 ms at the rate", "p99 ms at the rate", "MiB"),
+    *("paced p50 ms", "paced p99 ms", "MiB"),
 )
 
 
