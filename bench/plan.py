@@ -6,7 +6,6 @@ from typing import NamedTuple
 class Plan(NamedTuple):
     """The size of everything. Rates are requests per second, times seconds."""
 
-    name: str
     rounds: int
     customers: int
     # How long a load as fast as it goes is to last, where its requests are any number.
@@ -20,13 +19,11 @@ class Plan(NamedTuple):
     uploaded: int
     imported: int
     group_commits: int
-    pages: int
     # Customers that the database grows to; 0 if it does not.
     grown: int
 
 
 FULL = Plan(
-    name="full",
     rounds=3,
     customers=10_000,
     load_seconds=3,
@@ -37,12 +34,10 @@ FULL = Plan(
     uploaded=5_000,
     imported=60_000,
     group_commits=8_000,
-    pages=600,
     grown=1_000_000,
 )
 
 QUICK = Plan(
-    name="quick",
     rounds=1,
     customers=2_000,
     load_seconds=0.8,
@@ -53,6 +48,5 @@ QUICK = Plan(
     uploaded=5_000,
     imported=10_000,
     group_commits=2_000,
-    pages=150,
     grown=0,
 )
