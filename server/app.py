@@ -1,6 +1,7 @@
 """The composition root: puts settings, storage, servicer and gRPC server together."""
 
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +13,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from twc.customer.v2 import customer_service_pb2
 
-from server import handlers
+from server import exposition, handlers
 from server.boundary import guard
 from server.calls import CallLog
+from server.exposition import Endpoint
 from server.identity import development, keys
 from server.identity.callers import Callers
 from server.identity.keys import KeySet, Policy
 from server.identity.tokens import PLACEHOLDER, Trust, Verifier
+from server.metrics import Counts
 from server.purging import Purging
 from server.servicer import ENDLESS, CustomerServicer
 from server.settings import Settings
@@ -48,8 +51,11 @@ _log = logging.getLogger(__name__)
 class App:
     """A server on its addresses, from `start` to `stop`."""
 
-    def __init__(self, settings: Settings, addresses: Sequence[str]) -> None:
-        """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken."""
+    def __init__(self, settings: Settings, addresses: Sequence[str], memory: int = -1) -> None:
+        """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken.
+
+        Calls are counted in memory of `metrics.share`, if that is given.
+        """
         self._settings = settings
         self._database = open_database(settings)
         self._threads = Threads(settings.threads)
@@ -62,10 +68,11 @@ class App:
         store = CustomerStore(self._database)
         self._purging = Purging(lambda: store.purge(round(time.time() * 1000)))
         servicer = CustomerServicer(store, settings.region)
+        counts = Counts(SERVICE, memory)
         self._call_log = CallLog()
         guarded = guard(
             servicer,
-            SERVICE,
+            counts,
             callers_of(settings),
             max_streams=max(1, settings.threads // 2),
             endless=ENDLESS,
@@ -79,6 +86,11 @@ class App:
             reflection.enable_server_reflection(names, self._server)
         credentials = _credentials(settings)
         self.ports = [_bind(self._server, address, credentials) for address in addresses]
+        self._endpoint: Endpoint | None = None
+        if settings.metrics_port:
+            self._endpoint = Endpoint(
+                listen_for_metrics(settings), partial(exposition.text, [counts])
+            )
 
     def start(self) -> None:
         """Opens the database and serves. Raises CannotServeError."""
@@ -94,6 +106,8 @@ class App:
         self._call_log.start()
         self._purging.start()
         self._server.start()
+        if self._endpoint:
+            self._endpoint.start()
         for service in ("", SERVICE.full_name):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
@@ -104,6 +118,8 @@ class App:
         self._server.stop(self._settings.grace_seconds).wait()
         self._threads.stop()
         self._call_log.stop()
+        if self._endpoint:
+            self._endpoint.stop()
         self._purging.stop()
         self._database.shut_down()
 
@@ -158,6 +174,14 @@ def callers_of(settings: Settings) -> Callers:
     if not settings.has_realms and "://" not in location:
         keys.read(location)
     return Callers(Verifier(trust, key_set))
+
+
+def listen_for_metrics(settings: Settings) -> socket.socket:
+    """A socket on METRICS_PORT. Raises OSError, which says so, if that is taken."""
+    try:
+        return exposition.listen(settings.bind, settings.metrics_port)
+    except OSError as error:
+        raise OSError(cannot_listen(f"{settings.host}:{settings.metrics_port}")) from error
 
 
 def cannot_listen(address: str) -> str:

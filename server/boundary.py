@@ -1,4 +1,4 @@
-"""What surrounds every RPC: whose call it is, how its failure is told, and what is noted of it.
+"""What surrounds every RPC: whose call it is, how its failure is told, and that it is counted.
 
 The servicer is written against `Call`. `guard` makes of it an object whose
 methods have gRPC's signature, so that each call passes here whichever way it
@@ -17,7 +17,6 @@ from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
 
 import grpc
-from google.protobuf.descriptor import ServiceDescriptor
 from grpc_status import rpc_status
 
 from server.calls import Account, EndedCall
@@ -33,6 +32,7 @@ from server.errors import (
     to_status,
 )
 from server.identity.callers import Callers
+from server.metrics import Counts, Meter
 
 # Names the HTTP status of an answer, where that is not the usual one.
 STATUS_HEADER = "x-http-code"
@@ -86,14 +86,14 @@ class Call:
 
 def guard(  # noqa: PLR0913 - here all meet that a call passes
     servicer: object,
-    service: ServiceDescriptor,
+    counts: Counts,
     callers: Callers,
     max_streams: int = 1,
     endless: Collection[str] = (),
     *,
     account: Account = lambda _: None,
 ) -> SimpleNamespace:
-    """Surrounds every RPC of a service; a servicer that lacks one is refused here.
+    """Surrounds every RPC of a service, and counts; a servicer that lacks one is refused here.
 
     `account` is told of every call when it is over. Those that are `endless` go
     on for as long as there is something to send. At most `max_streams` clients
@@ -102,7 +102,7 @@ def guard(  # noqa: PLR0913 - here all meet that a call passes
     """
     streams = threading.BoundedSemaphore(max_streams)
     guarded = {}
-    for method in service.methods:
+    for method in counts.service.methods:
         behaviour = getattr(servicer, method.name)
         is_endless = method.name in endless
         read: Reader = _readable
@@ -113,7 +113,7 @@ def guard(  # noqa: PLR0913 - here all meet that a call passes
         surround: Callable[..., Callable[..., Any]] = _unary
         if method.server_streaming:
             surround = _endless if is_endless else _stream
-        begin = partial(_Served, method.name, account)
+        begin = partial(_Served, counts.meters[method.name], account)
         guarded[method.name] = surround(begin, behaviour, callers, read)
     return SimpleNamespace(**guarded)
 
@@ -173,16 +173,18 @@ def _bounded(
 class _Served:
     """A call while it is served; its error becomes its status, and then account is given."""
 
-    __slots__ = ("_context", "_rpc", "_started", "_tell", "_tenant")
+    __slots__ = ("_context", "_meter", "_rpc", "_started", "_tell", "_tenant")
 
-    def __init__(self, rpc: str, account: Account, context: grpc.ServicerContext) -> None:
-        self._rpc = rpc
+    def __init__(self, meter: Meter, account: Account, context: grpc.ServicerContext) -> None:
+        self._meter = meter
+        self._rpc = meter.rpc
         self._tell = account
         self._context = context
         self._tenant = ""
         self._started = time.perf_counter()
 
     def __enter__(self) -> Self:
+        self._meter.begin()
         return self
 
     def admit(self, callers: Callers, send: Send) -> Call:
@@ -227,6 +229,7 @@ class _Served:
     def _account(self, code: str) -> None:
         seconds = time.perf_counter() - self._started
         request_id = self._request_id()
+        self._meter.end(code, seconds)
         self._tell(EndedCall(self._rpc, code, self._tenant, request_id, time.time(), seconds))
 
     def _request_id(self) -> str:

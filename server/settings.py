@@ -46,12 +46,18 @@ class Settings(BaseSettings):
     database_wait_seconds: float = Field(
         30, ge=0, le=3600, description="Time that a start waits for PostgreSQL."
     )
-    bind: str = Field("127.0.0.1", description="IP address that both ports listen on.")
+    bind: str = Field("127.0.0.1", description="IP address that the ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
     share_port: bool = Field(
         default=False,
         description="Let other servers of the same user listen on GRPC_PORT as well; the system "
         "spreads connections over them.",
+    )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port of `/metrics` for Prometheus, without TLS and tokens; 0 is none.",
     )
     threads: int = Field(8, ge=1, le=256, description="RPCs that run at the same time.")
     max_concurrent_rpcs: int = Field(

@@ -15,6 +15,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from server.app import callers_of, open_database
 from server.boundary import guard
+from server.metrics import Counts
 from server.servicer import CustomerServicer
 from server.settings import Settings
 from server.storage.customers import CustomerStore, Key
@@ -106,7 +107,7 @@ def store(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def server(store: CustomerStore) -> Any:
     """The guarded servicer, in the place where a server would call it."""
     servicer = CustomerServicer(store, {"german": "DE"}.get)
-    servicers = {SERVICE: guard(servicer, SERVICE, callers_of(Settings(**trust())))}
+    servicers = {SERVICE: guard(servicer, Counts(SERVICE), callers_of(Settings(**trust())))}
     return grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())
 
 

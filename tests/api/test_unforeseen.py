@@ -13,6 +13,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 from server import handlers
 from server.app import callers_of
 from server.boundary import guard
+from server.metrics import Counts
 from server.servicer import CustomerServicer
 from server.settings import Settings
 from tests.api.client import SERVICE, as_tenant, failure, send
@@ -55,7 +56,7 @@ def broken() -> Iterator[grpc.Channel]:
     store: Any = BrokenStore()
     servicer = CustomerServicer(store, lambda _: None)
     server = grpc.server(ThreadPoolExecutor(2))
-    handlers.add(server, SERVICE, guard(servicer, SERVICE, callers_of(Settings(**trust()))))
+    handlers.add(server, SERVICE, guard(servicer, Counts(SERVICE), callers_of(Settings(**trust()))))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -86,6 +86,7 @@ OUT_OF_RANGE: dict[str, dict[str, Any]] = {
     "algorithm in lower case": {"algorithms": ["rs256"]},
     "algorithm as text": {"algorithms": "RS256"},
     "port beyond all": {"grpc_port": 65536},
+    "port of metrics beyond all": {"metrics_port": 65536},
     "no thread": {"threads": 0},
     "unknown level": {"log_level": "TRACE"},
     "no region": {"default_regions": {"acme": "Germany"}},

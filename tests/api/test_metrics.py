@@ -1,0 +1,211 @@
+"""What a server tells Prometheus of its calls, and whom it tells."""
+
+import http.client
+import queue
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psutil
+import pytest
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Customer
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from tests.api.client import SECONDS, as_tenant, failure, tenant_header
+from tests.api.samples import UNKNOWN_ID
+from tests.api.server_process import ServerProcess, Start, free_port, run, wait_until
+from tests.backends import any_backend
+from tests.builders import customer
+from tests.scraping import Scrape
+from tests.tokens import token_for
+
+pytestmark = any_backend
+
+
+@pytest.fixture
+def port() -> int:
+    """A port for metrics."""
+    return free_port()
+
+
+@pytest.fixture
+def server(start: Start, port: int) -> ServerProcess:
+    """A server with metrics on the port."""
+    return start(METRICS_PORT=str(port))
+
+
+def test_call(server: ServerProcess, port: int) -> None:
+    """A call is counted under its RPC and code when it is answered, with the time it took."""
+    client = server.client("acme")
+    created = client.create(customer())
+    for _ in range(3):
+        client.get(created.id)
+    scrape = Scrape(port)
+
+    assert scrape.calls("GetCustomer", "OK") == 3
+    assert scrape.calls("CreateCustomer", "OK") == 1
+    assert scrape.calls("DeleteCustomer", "OK") == 0
+    labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
+    seconds = scrape.value("grpc_server_handling_seconds_sum", **labels)
+    assert seconds is not None
+    assert 0 < seconds < SECONDS
+
+
+REFUSALS: dict[str, Callable[[ServerProcess], object]] = {
+    "NOT_FOUND": lambda server: server.client("acme").get_by_ref("nobody"),
+    "INVALID_ARGUMENT": lambda server: server.client("acme").get_by_ref(""),
+    "PERMISSION_DENIED": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
+        pb.GetCustomerByRefRequest(customer_ref="x"),
+        SECONDS,
+        (as_tenant("acme")[0], tenant_header("globex")),
+    ),
+    "UNAUTHENTICATED": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
+        pb.GetCustomerByRefRequest(customer_ref="x"), SECONDS
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "call"), REFUSALS.items(), ids=REFUSALS)
+def test_error(
+    server: ServerProcess, port: int, code: str, call: Callable[[ServerProcess], object]
+) -> None:
+    """A call that fails is counted under the code it fails with, and no other."""
+    assert failure(lambda: call(server)).code.name == code
+    scrape = Scrape(port)
+
+    assert scrape.calls("GetCustomerByRef", code) == 1
+    assert scrape.calls("GetCustomerByRef", "OK") == 0
+
+
+def test_stream(server: ServerProcess, port: int) -> None:
+    """A stream is in progress until it ends, and is counted then."""
+    batches: queue.Queue[pb.ImportCustomersRequest | None] = queue.Queue()
+
+    def sent() -> Iterator[pb.ImportCustomersRequest]:
+        while batch := batches.get(timeout=SECONDS):
+            yield batch
+
+    answers = server.client("acme").import_(sent())
+    for _ in range(2):
+        batches.put(pb.ImportCustomersRequest(items=[pb.ImportItem(customer=customer())]))
+        next(answers)
+        scrape = Scrape(port)
+        assert scrape.in_progress("ImportCustomers") == 1
+        assert scrape.in_progress("ExportCustomers") == 0
+        assert scrape.calls("ImportCustomers", "OK") == 0
+    batches.put(None)
+    assert list(answers) == []
+    scrape = Scrape(port)
+
+    assert scrape.in_progress("ImportCustomers") == 0
+    assert scrape.calls("ImportCustomers", "OK") == 1
+
+
+def test_stream_broken_off(server: ServerProcess, port: int) -> None:
+    """A stream that its client breaks off is no longer in progress, and counted as CANCELLED."""
+    items: queue.Queue[pb.UploadCustomersRequest] = queue.Queue()
+    stub = CustomerServiceStub(server.channel)
+    call = stub.UploadCustomers(iter(items.get, None), SECONDS, as_tenant("acme"))
+    wait_until(lambda: Scrape(port).in_progress("UploadCustomers") == 1)
+
+    call.cancel()
+
+    wait_until(lambda: Scrape(port).in_progress("UploadCustomers") == 0)
+    assert Scrape(port).calls("UploadCustomers", "CANCELLED") == 1
+
+
+def test_nothing_personal(server: ServerProcess, port: int) -> None:
+    """No value of a call, nor who made it, is in the metrics."""
+    client = server.client("tenant-canary").given(x_request_id="request-canary")
+    created = client.create(Customer(email="canary@example.com", customer_ref="ref-canary"))
+    client.get(created.id)
+    failure(lambda: client.create(Customer(email="canary@example.com")))
+    failure(lambda: client.get_by_ref("nobody-canary"))
+    stranger = (("authorization", "Bearer token-canary"), tenant_header("stranger-canary"))
+    stub = CustomerServiceStub(server.channel)
+    failure(lambda: stub.GetCustomer(pb.GetCustomerRequest(id="x"), SECONDS, stranger))
+    said = Scrape(port).text
+
+    assert 'grpc_code="ALREADY_EXISTS"' in said
+    assert "canary" not in said
+    assert created.id not in said
+    assert token_for("tenant-canary") not in said
+
+
+def test_version(server: ServerProcess, port: int) -> None:
+    """The metrics tell the version of the server that has them."""
+    assert server.process.poll() is None
+    assert Scrape(port).value("twc_customer_build_info", version="2.0.0") == 1
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/favicon.ico"])
+def test_other_path(server: ServerProcess, port: int, path: str) -> None:
+    """There is nothing beside the metrics."""
+    assert server.process.poll() is None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
+    connection.request("GET", path)
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+def test_silent_clients(server: ServerProcess, port: int) -> None:
+    """Clients that connect and ask nothing keep neither scrapes nor calls waiting."""
+    with ExitStack() as silent:
+        for _ in range(10):
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        server.client("acme").get(UNKNOWN_ID)
+        assert Scrape(port).calls("GetCustomer", "OK") == 1
+
+
+def test_client_that_goes(server: ServerProcess, port: int) -> None:
+    """A client that does not wait for its answer leaves no trace on standard error."""
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", port)) as hasty:
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            hasty.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+    Scrape(port)
+    assert server.stop() == 0
+    assert "Traceback" not in server.log()
+    assert "127.0.0.1" not in server.log()
+
+
+def test_ends_with_server(server: ServerProcess, port: int) -> None:
+    """Nothing listens on the port of metrics once the server has ended."""
+    Scrape(port)
+    assert server.stop() == 0
+    with socket.create_server(("127.0.0.1", port), reuse_port=False):
+        pass
+
+
+def test_taken_port(start: Start, own_database: dict[str, Any], port: int) -> None:
+    """A port of metrics that is taken is said in a sentence, and the server ends with status 1."""
+    first = start(METRICS_PORT=str(port))
+    ended = run(own_database, f"127.0.0.1:{free_port()}", METRICS_PORT=str(port))
+
+    assert ended.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}: is something else listening there?" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert first.process.poll() is None
+    Scrape(port)
+
+
+def test_off_by_default(start: Start) -> None:
+    """A server that is not told to serves no metrics: it listens on its own port alone."""
+    server = start()
+    listening = {
+        each.laddr.port
+        for each in psutil.Process(server.process.pid).net_connections()
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert listening == {int(server.address.split(":")[1])}
+
+
+def test_bind(start: Start, port: int) -> None:
+    """Metrics are served on the address that BIND names, and no other."""
+    server = start(METRICS_PORT=str(port), BIND="127.0.0.2")
+    assert server.process.poll() is None
+    socket.create_connection(("127.0.0.2", port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))

@@ -1,0 +1,38 @@
+"""Metrics as Prometheus finds them."""
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+SECONDS = 30
+
+
+class Scrape:
+    """What is served at `/metrics` on a port of this machine, now."""
+
+    def __init__(self, port: int) -> None:
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        self.text = answer.text
+        self.families = list(text_string_to_metric_families(self.text))
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The value of one series, if it is there."""
+        return next(
+            (
+                sample.value
+                for family in self.families
+                for sample in family.samples
+                if sample.name == name and sample.labels == labels
+            ),
+            None,
+        )
+
+    def calls(self, rpc: str, code: str) -> float | None:
+        """How many calls of an RPC have ended with a code."""
+        count = "grpc_server_handling_seconds_count"
+        return self.value(count, grpc_method=rpc, grpc_code=code)
+
+    def in_progress(self, rpc: str) -> float | None:
+        """How many calls of an RPC have begun and not ended."""
+        return self.value("grpc_server_calls_in_progress", grpc_method=rpc)

@@ -1,0 +1,153 @@
+"""How calls are counted, and what Prometheus is told of them."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from twc.customer.v2 import customer_service_pb2
+
+from server.exposition import text
+from server.metrics import BOUNDS, CODES, Counts, share
+
+SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
+DURATIONS = "grpc_server_handling_seconds"
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def memory() -> Iterator[int]:
+    """Memory to share."""
+    shared = share(SERVICE)
+    yield shared
+    os.close(shared)
+
+
+def _read(*counts: Counts) -> Series:
+    """All series, by name and labels."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text(counts).decode())
+        for sample in family.samples
+    }
+
+
+def _value(series: Series, name: str, **labels: str) -> float | None:
+    return series.get((name, frozenset(labels.items())))
+
+
+def _call(counts: Counts, rpc: str, code: str, seconds: float) -> None:
+    counts.meters[rpc].begin()
+    counts.meters[rpc].end(code, seconds)
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("rpc", [method.name for method in SERVICE.methods])
+def test_own_series(rpc: str, code: str) -> None:
+    """Each RPC and code has a series of its own, which no other call is counted in."""
+    counts = Counts(SERVICE)
+    before = _read(counts)
+    _call(counts, rpc, code, 0.25)
+    after = _read(counts)
+    changed = {key for key in after if after[key] != before.get(key, 0)}
+
+    assert _value(after, f"{DURATIONS}_count", grpc_method=rpc, grpc_code=code) == 1
+    assert _value(after, f"{DURATIONS}_sum", grpc_method=rpc, grpc_code=code) == 0.25
+    assert {dict(labels)["grpc_method"] for _, labels in changed} == {rpc}
+    assert {dict(labels)["grpc_code"] for _, labels in changed} == {code}
+
+
+@pytest.mark.parametrize("seconds", [0, *BOUNDS, 0.0010001, 59.9, 60.1, 1e6])
+def test_buckets(seconds: float) -> None:
+    """A duration counts in every bucket whose bound it does not exceed."""
+    counts = Counts(SERVICE)
+    _call(counts, "GetCustomer", "OK", seconds)
+    series = _read(counts)
+    found = {
+        bound: _value(
+            series,
+            f"{DURATIONS}_bucket",
+            grpc_method="GetCustomer",
+            grpc_code="OK",
+            le="+Inf" if bound == float("inf") else str(float(bound)),
+        )
+        for bound in (*BOUNDS, float("inf"))
+    }
+
+    assert found == {bound: float(seconds <= bound) for bound in (*BOUNDS, float("inf"))}
+
+
+def test_codes_that_were_not_there() -> None:
+    """Before the first call each RPC has the series of success, at zero, and no other."""
+    handled = {
+        (dict(labels)["grpc_method"], dict(labels)["grpc_code"]): value
+        for (name, labels), value in _read(Counts(SERVICE)).items()
+        if name == f"{DURATIONS}_count"
+    }
+
+    assert handled == {(method.name, "OK"): 0 for method in SERVICE.methods}
+
+
+def test_sum() -> None:
+    """What several processes have counted is told as one."""
+    first, second = Counts(SERVICE), Counts(SERVICE)
+    _call(first, "GetCustomer", "OK", 0.5)
+    _call(second, "GetCustomer", "OK", 2)
+    _call(second, "GetCustomer", "NOT_FOUND", 1)
+    for counts in (first, second):
+        counts.meters["ExportCustomers"].begin()
+    series = _read(first, second)
+
+    def found(name: str, code: str, **more: str) -> float | None:
+        return _value(series, name, grpc_method="GetCustomer", grpc_code=code, **more)
+
+    assert found(f"{DURATIONS}_count", "OK") == 2
+    assert found(f"{DURATIONS}_sum", "OK") == 2.5
+    assert found(f"{DURATIONS}_bucket", "OK", le="1.0") == 1
+    assert found(f"{DURATIONS}_count", "NOT_FOUND") == 1
+    assert _value(series, "grpc_server_calls_in_progress", grpc_method="ExportCustomers") == 2
+
+
+def test_at_once() -> None:
+    """Calls that begin and end at the same time are all counted."""
+    counts, each = Counts(SERVICE), 5000
+
+    def call(_: int) -> None:
+        for _ in range(each):
+            _call(counts, "GetCustomer", "OK", 1)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(call, range(8)))
+    series = _read(counts)
+
+    labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
+    assert _value(series, f"{DURATIONS}_count", **labels) == 8 * each
+    assert _value(series, f"{DURATIONS}_sum", **labels) == 8 * each
+    assert _value(series, "grpc_server_calls_in_progress", grpc_method="GetCustomer") == 0
+
+
+def test_counts_on(memory: int) -> None:
+    """Who comes next to the same memory counts on, without what was in progress."""
+    first = Counts(SERVICE, memory)
+    _call(first, "GetCustomer", "OK", 1)
+    first.meters["GetCustomer"].begin()
+    reader = Counts(SERVICE, memory)
+    assert reader.meters["GetCustomer"].in_progress == 1
+
+    reader.abandon()
+    _call(Counts(SERVICE, memory), "GetCustomer", "OK", 1)
+
+    assert reader.meters["GetCustomer"].in_progress == 0
+    series = _read(reader)
+    labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
+    assert _value(series, f"{DURATIONS}_count", **labels) == 2
+
+
+def test_not_shared() -> None:
+    """Counts that are given no memory are their own."""
+    counted, other = Counts(SERVICE), Counts(SERVICE)
+    _call(counted, "GetCustomer", "OK", 1)
+
+    assert _read(other) == _read(Counts(SERVICE)) != _read(counted)
