@@ -38,8 +38,8 @@ def _behind_envoy(ground: Ground, folder: Path) -> Iterator[Serving]:
     settings = ground.settings(gateway_port=port)
     with ExitStack() as stack:
         pids = []
-        sockets = [folder / f"{core}.sock" for core in ground.cores]
-        for core, path in zip(ground.cores, sockets, strict=True):
+        sockets = [folder / f"{core}.sock" for core in ground.behind_gateway]
+        for core, path in zip(ground.behind_gateway, sockets, strict=True):
             command = _command(folder, path)
             process = stack.enter_context(running(command, log, environment(settings), core))
             pids.append(process.pid)

@@ -36,6 +36,11 @@ class Ground:
         token = trusted_issuer().token(tenant=TENANT, exp=issued + _TOKEN_SECONDS)
         self.caller = {"authorization": f"Bearer {token}", "x-twc-tenant": TENANT}
 
+    @property
+    def behind_gateway(self) -> list[int]:
+        """The cores for servers behind a gateway, which takes one for itself."""
+        return self.cores[:-1] or self.cores
+
     @cached_property
     def customers(self) -> list[Customer]:
         """The customers that every database begins with."""

@@ -21,7 +21,7 @@ _BATCH = 1_000
 
 
 class Service(Contender):
-    """REST through its gateway with a worker a core, or native gRPC of a server a core."""
+    """REST through its gateway and workers, or native gRPC of a server a core."""
 
     def __init__(self, name: str, transport: Transport, *, is_postgres: bool = False) -> None:
         super().__init__(name, transport)
@@ -49,9 +49,9 @@ class Service(Contender):
 
 @contextmanager
 def gateway(ground: Ground, settings: GatewaySettings, log: Path) -> Iterator[Serving]:
-    """Runs the whole service with a worker for each core."""
+    """Runs the whole service with a worker for each core but the gateway's."""
     [port, native] = free_ports(2)
-    own = {"gateway_port": port, "grpc_port": native, "workers": len(ground.cores)}
+    own = {"gateway_port": port, "grpc_port": native, "workers": len(ground.behind_gateway)}
     variables = environment(settings.model_copy(update=own))
     with running([sys.executable, "-m", "gateway"], log, variables) as process:
         await_ready(lambda: is_healthy(port), [process], log)

@@ -42,11 +42,15 @@ class GatewaySettings(Settings):
 
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port of the gateway.")
     workers: int = Field(
-        1, ge=1, le=64, description="Server processes; as many as there are cores serve best."
+        1,
+        ge=1,
+        le=64,
+        description="Server processes; one fewer than there are cores, of which the gateway "
+        "takes one, serves best.",
     )
     pin_workers: bool = Field(
         default=True,
-        description="Keep each worker on one core, if there are as many workers as cores.",
+        description="Keep each worker on one core, if there is one for every core but one.",
     )
     cors_origins: list[str] = Field(
         [], description='Origins whose pages may call: `["https://shop.example"]`.'

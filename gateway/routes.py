@@ -270,10 +270,9 @@ def _answer(status: int, match: dict[str, Any], body: str = "") -> Route:
 
 
 def _match(regex: str, method: str = "", headers: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-    match: dict[str, Any] = {"safe_regex": {"regex": regex}, "headers": [*headers]}
-    if method:
-        match["headers"].append(_header(":method", method))
-    return match
+    # The method first: Envoy asks for the path last, so that most routes are out at once.
+    methods = [{"name": ":method", "string_match": {"exact": method}}] if method else []
+    return {"safe_regex": {"regex": regex}, "headers": [*methods, *headers]}
 
 
 def _regex(path: str) -> str:

@@ -169,13 +169,13 @@ def _cores(settings: GatewaySettings) -> list[int] | list[None]:
     """The cores that workers are to keep to, in turn; None where they choose.
 
     The threads of a worker, of which one runs Python at a time, hinder one
-    another on several cores: a call takes half as long again. Fewer workers
-    than cores choose for themselves, because others may have chosen, too.
+    another on several cores: a call takes half as long again. Where more than
+    one core would be left, for Envoy, they choose, because others may, too.
     """
     if not settings.pin_workers or not hasattr(os, "sched_getaffinity"):
         return [None]
     cores = sorted(os.sched_getaffinity(0))
-    return cores if settings.workers >= len(cores) else [None]
+    return cores if settings.workers >= len(cores) - 1 else [None]
 
 
 def _envoy(configuration: Path) -> list[str]:
