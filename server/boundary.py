@@ -10,7 +10,15 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, contextmanager
 from functools import partial
 from types import SimpleNamespace, TracebackType
@@ -53,6 +61,12 @@ T = TypeVar("T")
 # What makes of a call's request, or of its stream of them, what the servicer is given.
 Reader = Callable[[Any, grpc.ServicerContext], Any]
 
+# Metadata as gRPC has it.
+Metadata = Sequence[tuple[str, str | bytes]]
+
+# The headers of a request by their names.
+Headers = Mapping[str, str]
+
 # Takes the metadata of an answer.
 Send = Callable[[tuple[tuple[str, str], ...]], None]
 
@@ -66,16 +80,16 @@ class _BrokenOff(Exception):
 class Call:
     """One RPC as the servicer sees it: the tenant it acts for, and the metadata of its answer."""
 
-    __slots__ = ("_context", "_send", "tenant")
+    __slots__ = ("_headers", "_send", "tenant")
 
-    def __init__(self, tenant: str, context: grpc.ServicerContext, send: Send) -> None:
+    def __init__(self, tenant: str, headers: Headers, send: Send) -> None:
         self.tenant = tenant
-        self._context = context
+        self._headers = headers
         self._send = send
 
     def header(self, name: str) -> str | None:
         """A header of the request by its name in lower case; several are one list (RFC 9110)."""
-        return _header(self._context, name)
+        return self._headers.get(name)
 
     def answer(self, http_status: int, *metadata: tuple[str, str]) -> None:
         """Gives the answer its metadata, and the HTTP status that the gateway makes of it."""
@@ -173,13 +187,14 @@ def _bounded(
 class _Served:
     """A call while it is served; its error becomes its status, and then account is given."""
 
-    __slots__ = ("_context", "_meter", "_rpc", "_started", "_tell", "_tenant")
+    __slots__ = ("_context", "_headers", "_meter", "_rpc", "_started", "_tell", "_tenant")
 
     def __init__(self, meter: Meter, account: Account, context: grpc.ServicerContext) -> None:
         self._meter = meter
         self._rpc = meter.rpc
         self._tell = account
         self._context = context
+        self._headers = _headers(context.invocation_metadata())
         self._tenant = ""
         self._started = time.perf_counter()
 
@@ -190,7 +205,7 @@ class _Served:
     def admit(self, callers: Callers, send: Send) -> Call:
         """Finds out whose call it is. Raises what `Callers.tenant` does."""
         self._tenant = callers.tenant(self._context.invocation_metadata())
-        return Call(self._tenant, self._context, send)
+        return Call(self._tenant, self._headers, send)
 
     def __exit__(
         self,
@@ -223,7 +238,7 @@ class _Served:
             error = Internal()
         status = rpc_status.to_status(to_status(error))
         self._account(status.code.name)
-        self._context.set_trailing_metadata((*status.trailing_metadata, *_headers(error)))
+        self._context.set_trailing_metadata((*status.trailing_metadata, *_advice(error)))
         self._context.abort(status.code, status.details)
 
     def _account(self, code: str) -> None:
@@ -233,13 +248,17 @@ class _Served:
         self._tell(EndedCall(self._rpc, code, self._tenant, request_id, time.time(), seconds))
 
     def _request_id(self) -> str:
-        given = _header(self._context, "x-request-id")
+        given = self._headers.get("x-request-id")
         return given if given and _is_request_id(given) else ""
 
 
-def _header(context: grpc.ServicerContext, name: str) -> str | None:
-    values = [str(value) for key, value in context.invocation_metadata() if key == name]
-    return ", ".join(values) if values else None
+def _headers(metadata: Metadata) -> Headers:
+    """Headers by their names; several of one name are one list (RFC 9110, section 5.3)."""
+    headers: dict[str, Any] = dict(metadata)
+    if len(headers) < len(metadata):
+        for name in headers:
+            headers[name] = ", ".join(str(value) for key, value in metadata if key == name)
+    return headers
 
 
 def _readable(request: T, _context: grpc.ServicerContext) -> T:
@@ -286,7 +305,7 @@ def _patience(context: grpc.ServicerContext) -> Iterator[None]:
         timer.cancel()
 
 
-def _headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
+def _advice(error: ServiceError) -> tuple[tuple[str, str], ...]:
     """What HTTP says of an error in a header: how to authenticate, and when to try again.
 
     RFC 6750, section 3, and RFC 9110, section 10.2.3.

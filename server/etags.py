@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from base64 import urlsafe_b64encode
 
 from server.errors import EtagMismatch
 
@@ -15,8 +14,7 @@ _TAGS = re.compile(r'"[^"]*"')
 
 def of(body: bytes) -> str:
     """The tag of a stored customer: another one after every change of it."""
-    digest = hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
-    return f'"{urlsafe_b64encode(digest).decode()}"'
+    return f'"{hashlib.blake2b(body, digest_size=_DIGEST_BYTES).hexdigest()}"'
 
 
 def matches(condition: str, tag: str) -> bool:

@@ -23,7 +23,7 @@ CONDITIONS = {
     'W/"other"': False,
     '"one", "two"': False,
     TAG.strip('"'): False,
-    TAG.lower(): False,
+    TAG.upper(): False,
     f'"x{TAG[1:]}': False,
     '""': False,
     "": False,
