@@ -33,7 +33,7 @@ CONDITIONS = {
 
 def test_tag_is_one_of_http() -> None:
     """A tag is a quoted text of characters that every client takes."""
-    assert re.fullmatch(r'"[A-Za-z0-9_-]{16}"', TAG)
+    assert re.fullmatch(r'"[0-9a-f]{24}"', TAG)
 
 
 def test_tag_tells_customers_apart() -> None:
