@@ -67,7 +67,7 @@ class Import(Extra):
         [port] = free_ports(1)
         log = folder / "log"
         peak = Peak("server")
-        with running(serve(port), log, environment(settings)) as process:
+        with running(serve(port), log, environment(settings), ground.cores[0]) as process:
             await_ready(lambda: listens(port), [process], log)
             peak.watch(process.pid)
             seconds, answers = _imported(ground, port, batches)

@@ -36,7 +36,7 @@ def settle(
     if default is None:
         _mark(customer, _marked(customer.addresses))
         return violations
-    wrong = [*check(default, "defaultAddress.")]
+    wrong = check(default, "defaultAddress.")
     found = _find(customer.addresses, default)
     if found is None or not _is_selector(default):
         violations += wrong
@@ -49,22 +49,22 @@ def settle(
     return violations
 
 
-def check(address: pb.Address, path: str = "") -> Iterator[Violation]:
+def check(address: pb.Address, path: str = "") -> list[Violation]:
     """Checks one address and writes its country code in upper case.
 
     `path` is what stands before the names of its fields.
     """
-    yield from text.check(address, path)
-    if address.HasField("country_code"):
-        code = address.country_code
-        if code not in _COUNTRIES:
-            address.country_code = code = code.strip().upper()
+    violations = text.check(address, path)
+    code = address.country_code
+    if code not in _COUNTRIES and address.HasField("country_code"):
+        address.country_code = code = code.strip().upper()
         if not code:
             address.ClearField("country_code")
         elif code not in _COUNTRIES:
-            yield Violation(f"{path}countryCode", NOT_A_COUNTRY)
+            violations.append(Violation(f"{path}countryCode", NOT_A_COUNTRY))
     if not text.says_something(address):
-        yield Violation(path.removesuffix(".") or "address", EMPTY)
+        violations.append(Violation(path.removesuffix(".") or "address", EMPTY))
+    return violations
 
 
 def unmark(customer: pb.Customer) -> None:

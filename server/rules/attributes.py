@@ -33,8 +33,23 @@ def _groups(customer: pb.Customer) -> Iterator[Violation]:
         yield Violation("attributeGroups", f"must hold at most {MAX_GROUPS} groups")
         return
     for name, group in customer.attribute_groups.items():
-        for field, wrong in _group(name, group):
-            yield Violation(text.member("attributeGroups", name) + field, wrong)
+        if not _is_right(name, group):
+            for field, wrong in _group(name, group):
+                yield Violation(text.member("attributeGroups", name) + field, wrong)
+
+
+def _is_right(name: str, group: pb.AttributeGroup) -> bool:
+    """Tells of all that is in a group at once, what `_group` finds piece by piece."""
+    names = [name]
+    texts = [group.attribute_group]
+    for each, attribute in group.attributes.items():
+        names.append(each)
+        texts.append(attribute.attribute_value)
+        if not attribute.value_type:
+            attribute.ClearField("value_type")
+        elif _value(attribute):
+            return False
+    return len(names) <= MAX_ATTRIBUTES + 1 and all(names) and text.are_right(names + texts)
 
 
 def _group(name: str, group: pb.AttributeGroup) -> Iterator[Violation]:

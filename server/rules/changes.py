@@ -71,7 +71,7 @@ def add_address(
     stored: pb.Customer, address: pb.Address, region: str | None, now: datetime
 ) -> None:
     """Adds an address to a stored customer. Raises InvalidInput, with paths within the address."""
-    if violations := [*addresses.check(address)]:
+    if violations := addresses.check(address):
         raise InvalidInput(violations)
     address.ClearField("id")
     if address.default_address:

@@ -9,16 +9,16 @@ import idna
 # stand side by side; nor does a text of its hold NUL. What does not fit is
 # compared by its digest, which begins with a character that no valid text holds.
 MAX_KEY_BYTES = 512
+_SHORT = MAX_KEY_BYTES // len("\U0010ffff".encode())
 _DIGEST_MARK = "\x02"
 
 
 def exact_key(text: str) -> str:
     """The key of a text that is compared exactly."""
-    encoded = text.encode()
-    fits = len(encoded) <= MAX_KEY_BYTES and "\0" not in text
-    if fits and not text.startswith(_DIGEST_MARK):
+    fits = len(text) <= _SHORT or len(text.encode()) <= MAX_KEY_BYTES
+    if fits and "\0" not in text and not text.startswith(_DIGEST_MARK):
         return text
-    return _DIGEST_MARK + hashlib.sha256(encoded).hexdigest()
+    return _DIGEST_MARK + hashlib.sha256(text.encode()).hexdigest()
 
 
 def name_key(name: str) -> str:

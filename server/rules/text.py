@@ -50,6 +50,11 @@ def describe(text: str, length: int = MAX_LENGTH) -> str | None:
     return None
 
 
+def are_right(texts: Sequence[str]) -> bool:
+    """Tells whether nothing is wrong with any of some texts."""
+    return max(map(len, texts)) <= MAX_LENGTH and not _CONTROL("".join(texts))
+
+
 def check(message: Message, path: str = "") -> list[Violation]:
     """Checks every text field of a message, though not those of messages within it."""
     fields = _FIELDS[type(message)]

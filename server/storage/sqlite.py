@@ -21,6 +21,8 @@ _PRAGMAS = {
     # An acknowledged write survives the loss of power.
     "synchronous": "full",
     "busy_timeout": BUSY_MILLISECONDS,
+    # In pages: fewer checkpoints write what changes again and again less often.
+    "wal_autocheckpoint": 4000,
     # In KiB, for each thread that reads; beyond it is the cache of the system.
     "cache_size": -8 * 1024,
 }
