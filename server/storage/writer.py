@@ -6,7 +6,6 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,7 +74,7 @@ class Writer:
             if self._stopped:
                 raise Unavailable(NOT_WRITTEN)
             self._waiting.put(job)
-        result: T = job.outcome.result()
+        result: T = job.outcome()
         return result
 
     def _work(self) -> None:
@@ -115,14 +114,16 @@ class Writer:
 
 
 class _Job:
-    """A unit of work, what came of it, and the future that its caller waits for."""
+    """A unit of work, what came of it, and its caller, who waits for that."""
 
     def __init__(self, unit: Callable[[], Any], *, is_statement: bool) -> None:
         self.is_statement = is_statement
         self._unit = unit
         self._result: Any = None
         self._error: Exception | None = None
-        self.outcome: Future[Any] = Future()
+        # A lock that is held until then: a future has three.
+        self._pending = threading.Lock()
+        self._pending.acquire()
 
     def run(self, undo: AbstractContextManager[object], connection: sqlite3.Connection) -> None:
         """Runs the unit within `undo`, which takes its writes back if it fails."""
@@ -140,10 +141,15 @@ class _Job:
 
     def report(self, failure: Exception | None) -> None:
         """Tells the caller, now that it is known whether the group was committed."""
-        if error := failure or self._error:
-            self.outcome.set_exception(error)
-        else:
-            self.outcome.set_result(self._result)
+        self._error = failure or self._error
+        self._pending.release()
+
+    def outcome(self) -> Any:
+        """Waits for the report, and returns or raises what came of the unit."""
+        with self._pending:
+            if self._error:
+                raise self._error
+            return self._result
 
 
 @contextmanager
