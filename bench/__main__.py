@@ -13,6 +13,7 @@ from types import FrameType
 from bench.bulk import Import, Upload
 from bench.chart import draw
 from bench.contenders import CONTENDERS
+from bench.databases import Databases
 from bench.ground import Ground, forget_shell
 from bench.group_commit import GroupCommit
 from bench.growth import Growth
@@ -25,7 +26,7 @@ from bench.report import markdown, show
 from bench.rounds import Rounds
 from tests.postgres import serving
 
-EXTRAS = [Upload(), Import(), GroupCommit(), Growth()]
+EXTRAS = [Upload(), Import(), GroupCommit(), Databases(), Growth()]
 
 _PARTIAL = Path("build/bench")
 _INTERRUPTED = 130
@@ -58,8 +59,9 @@ def _run(plan: Plan, only: str, out: Path) -> None:
     extras = [each for each in EXTRAS if re.search(only, each.name)]
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="twc-bench-"))
-        needs_postgres = any(each.has_database_process for each in contenders)
-        postgres = stack.enter_context(serving()) if needs_postgres else None
+        wants = [each.has_database_process for each in contenders]
+        wants += [each.has_database_process for each in extras]
+        postgres = stack.enter_context(serving()) if any(wants) else None
         ground = Ground(Path(folder), plan, postgres)
         rounds = Rounds(ground, contenders, extras)
         with shown(rounds.steps) as steps:

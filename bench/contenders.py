@@ -8,7 +8,6 @@ from bench.service import Service
 # What the targets name.
 SERVICE_REST = "service REST"
 SERVICE_GRPC = "service gRPC"
-SERVICE_GRPC_POSTGRES = "service gRPC, PostgreSQL"
 FLOOR_REST = "floor REST"
 FLOOR_GRPC = "floor gRPC"
 FASTAPI = "FastAPI + SQLAlchemy"
@@ -18,7 +17,7 @@ CONTENDERS: list[Contender] = [
     Service(SERVICE_REST, "REST"),
     Service(SERVICE_GRPC, "gRPC"),
     Service("service REST, PostgreSQL", "REST", is_postgres=True),
-    Service(SERVICE_GRPC_POSTGRES, "gRPC", is_postgres=True),
+    Service("service gRPC, PostgreSQL", "gRPC", is_postgres=True),
     Floor(FLOOR_REST, "REST"),
     Floor(FLOOR_GRPC, "gRPC"),
     PythonPeer(FASTAPI, "fastapi_sqlalchemy"),

@@ -16,6 +16,8 @@ class Extra(ABC):
     name: str
     # Whether it takes so long that a quick benchmark goes without it, and a full one has it once.
     is_long = False
+    # Whether a PostgreSQL has to run.
+    has_database_process = False
 
     def missing(self, ground: Ground) -> str:  # noqa: ARG002 - most need nothing
         """Says what it needs that is not there; nothing if it can be measured."""

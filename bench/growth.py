@@ -1,26 +1,23 @@
 """What a request costs when there are many customers, against what it costs when there are few."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from random import Random
 from statistics import median
 
 from twc.customer.v2.customer_pb2 import Customer
 
-from bench.documents import Documents, customer_id, email
+from bench.documents import customer_id, email
 from bench.extra import Extra, Measured
 from bench.ground import TENANT, Ground
-from bench.load.requests import Request
-from bench.load.running import Pressure, Protocol, put
 from bench.progress import Tell
+from bench.reads import cpu
 from bench.results import Alone
-from bench.scenarios import GET, LOOKUP, PATH, Scenario
+from bench.scenarios import GET, LOOKUP
 from bench.service import serve
-from bench.serving import Serving, one_a_core
-from bench.spent import Spent
+from bench.serving import one_a_core
 from server.app import open_sqlite
 from server.settings import Settings
 from server.storage.customers import CustomerStore
@@ -30,9 +27,7 @@ from server.storage.database import shut_down_after
 _BYTES = 6_000
 _BATCH = 2_000
 _MODELS = 1_000
-_REQUESTS = 20_000
 _ROUNDS = 3
-_CONNECTIONS, _STREAMS = 4, 8
 
 _NAMES = {GET: (Alone.GET_FEW, Alone.GET_MANY), LOOKUP: (Alone.LOOKUP_FEW, Alone.LOOKUP_MANY)}
 
@@ -67,25 +62,8 @@ class Growth(Extra):
             for _ in range(_ROUNDS):
                 for scenario, names in _NAMES.items():
                     for name, serving, size in zip(names, served, sizes, strict=True):
-                        spent[name].append(_cpu(ground, serving, scenario, size))
+                        spent[name].append(cpu(ground, serving, scenario, size))
         return {name: median(each) for name, each in spent.items()}
-
-
-def _cpu(ground: Ground, serving: Serving, scenario: Scenario, customers: int) -> float:
-    """Microseconds per request, of customers at random."""
-    requests = list(_requests(ground.documents, scenario, customers))
-    protocol = Protocol(PATH + scenario.rpc, ground.caller)
-    lengths = (min(ground.lengths["gRPC"]) // 2, max(ground.lengths["gRPC"]) * 2)
-    pressure = Pressure(_CONNECTIONS, lengths, _STREAMS)
-    before = Spent(serving.pids)
-    put(ground.folder, serving.ports, protocol, pressure, requests)
-    return (Spent(serving.pids).seconds - before.seconds) * 1e6 / len(requests)
-
-
-def _requests(documents: Documents, scenario: Scenario, customers: int) -> Iterator[Request]:
-    rng = Random(customers)  # noqa: S311 - the same every time
-    for number in rng.choices(range(customers), k=_REQUESTS):
-        yield scenario.call(documents, number, "").grpc()
 
 
 def _fill(settings: Settings, ground: Ground, size: int, tell: Tell) -> None:

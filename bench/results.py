@@ -18,6 +18,8 @@ class Alone(StrEnum):
     IMPORT_MEMORY = "Import, peak memory of the server in MiB"
     GROUPED = "Creations/s of one server with group commit"
     SINGLE = "Creations/s of one server with a commit each"
+    GET_SQLITE = "GET by id, CPU in µs of one server on SQLite"
+    GET_POSTGRES = "GET by id, CPU in µs of one server on PostgreSQL, which has the other cores"
     GET_FEW = "GET by id, CPU in µs at ten thousand customers"
     GET_MANY = "GET by id, CPU in µs at a million customers"
     LOOKUP_FEW = "Lookup by e-mail, CPU in µs at ten thousand customers"

@@ -9,7 +9,6 @@ from bench.contenders import (
     FLOOR_GRPC,
     FLOOR_REST,
     SERVICE_GRPC,
-    SERVICE_GRPC_POSTGRES,
     SERVICE_REST,
 )
 from bench.figures import Figures, ratio
@@ -100,7 +99,7 @@ TARGETS = [
         "Native GET by id, CPU of the server, PostgreSQL against SQLite",
         "≤",
         1.6,
-        _against(SERVICE_GRPC_POSTGRES, SERVICE_GRPC, _cpu),
+        _quotient(Alone.GET_POSTGRES, Alone.GET_SQLITE),
     ),
     Target("Import, customers/s", "≥", 12_000, lambda results: results.of_service(Alone.IMPORTED)),
     Target(
