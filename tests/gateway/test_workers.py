@@ -107,7 +107,7 @@ def test_create_same_at_once(service: Service, tenant: str) -> None:
     assert len(refused) == len(answers) - 1
     owners = [answer.json()["details"][0]["metadata"] for answer in refused]
     assert owners == [{"email": created["id"]}] * len(refused)
-    assert len(service.served("rush")) > 1
+    wait_until(lambda: len(service.served("rush")) > 1)
 
 
 def test_development(tmp_path: Path) -> None:
