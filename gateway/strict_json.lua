@@ -13,6 +13,10 @@ local byte, find, sub, format = string.byte, string.find, string.sub, string.for
 local QUOTE, BACKSLASH, COLON, COMMA = byte('"'), byte("\\"), byte(":"), byte(",")
 local OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = byte("["), byte("]"), byte("{"), byte("}")
 local NULL, TRUE, FALSE = byte("n"), byte("t"), byte("f")
+local SPACE = byte(" ")
+
+-- How the names of a trail are written: as members, entries of maps, and items of lists.
+local MEMBER, ENTRY, ITEM = ".%s", '["%s"]', "[%d]"
 
 local MAX_DEPTH = 50
 
@@ -29,13 +33,17 @@ local WANTED = {
   list = "an array",
 }
 
--- The body, the place in it, the names that lead there, the values read, and
--- the violations found. Reading never yields, so one of each does for all
--- requests of a thread.
-local text, at, trail, values, violations
+-- The body, the place in it, the names that lead there and how they are written,
+-- the values read, and the violations found. Reading never yields, so one of
+-- each does for all requests of a thread.
+local text, at, trail, forms, values, violations
 
 local function report(depth, problem)
-  local path = table.concat(trail, "", 1, depth):gsub("^%.", "")
+  local path = ""
+  for place = 1, depth do
+    path = path .. format(forms[place], trail[place])
+  end
+  path = path:gsub("^%.", "")
   path = path ~= "" and path or "body"
   local last = violations[#violations]
   if last and last.field == path then
@@ -56,12 +64,17 @@ local function not_json(depth)
 end
 
 local function skip_space()
+  local next = byte(text, at)
+  if next ~= nil and next > SPACE then
+    return next
+  end
   local _, last = find(text, "^[ \t\r\n]*", at)
   at = last + 1
   return byte(text, at)
 end
 
-local function read_string(depth)
+-- Reads past a string, and returns it if that is wanted.
+local function read_string(depth, is_wanted)
   local first = at + 1
   at = first
   while true do
@@ -70,7 +83,7 @@ local function read_string(depth)
     local next = byte(text, at)
     if next == QUOTE then
       at = at + 1
-      return sub(text, first, at - 2)
+      return is_wanted and sub(text, first, at - 2)
     elseif next ~= BACKSLASH
       or not (find(text, '^["\\/bfnrt]', at + 1) or find(text, "^u%x%x%x%x", at + 1)) then
       not_json(depth)
@@ -106,7 +119,7 @@ local function read_list(expected, depth)
   end
   local index = 0
   while true do
-    trail[depth + 1] = format("[%d]", index)
+    trail[depth + 1], forms[depth + 1] = index, ITEM
     if expected and expected.most and index >= expected.most then
       fail(depth, format("must hold at most %d items", expected.most))
     elseif skip_space() == NULL and expected and not expected.nulls then
@@ -133,13 +146,14 @@ local function read_object(expected, depth)
   end
   local members = expected and expected.is == "object" and expected.of
   local entry = expected and expected.is == "map" and expected.of
+  local form = entry and ENTRY or MEMBER
   local seen = {}
   while true do
     if skip_space() ~= QUOTE then
       not_json(depth)
     end
-    local name = read_string(depth)
-    trail[depth + 1] = entry and format('["%s"]', name) or "." .. name
+    local name = read_string(depth, true)
+    trail[depth + 1], forms[depth + 1] = name, form
     if members and find(name, "\\", 1, true) then
       report(depth + 1, "must have its name written without escapes")
     end
@@ -208,8 +222,9 @@ function read_value(expected, depth)
     expected = nil
   end
   if next == QUOTE then
-    local read = read_string(depth)
-    if expected then
+    local is_checked = expected and expected.is ~= "text"
+    local read = read_string(depth, is_checked)
+    if is_checked then
       check_text(expected, depth, read)
     end
   elseif next == OPEN_OBJECT then
@@ -238,9 +253,9 @@ end
 
 -- Returns what is wrong with a body, as a list of violations.
 local function check(body, expected)
-  text, at, trail, values, violations = body, 1, {}, 0, {}
+  text, at, trail, forms, values, violations = body, 1, {}, {}, 0, {}
   local fine, problem = pcall(read_body, expected)
-  text, trail = nil, nil
+  text, trail, forms = nil, nil, nil
   if not fine and problem ~= violations then
     error(problem)
   end
