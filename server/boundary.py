@@ -19,7 +19,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import closing, contextmanager
+from contextlib import closing
 from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self, TypeVar
@@ -27,6 +27,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from grpc_status import rpc_status
 
+from server import streams
 from server.calls import Account, EndedCall
 from server.errors import (
     CHALLENGE,
@@ -45,12 +46,6 @@ from server.metrics import Counts, Meter
 # Names the HTTP status of an answer, where that is not the usual one.
 STATUS_HEADER = "x-http-code"
 OK = 200
-
-# How long a client may take to send a stream, or to send or take a message of an endless one.
-_STREAM_SECONDS = 60
-
-# How long after the end of a stream it may turn out to have been a break.
-_BREAK_SECONDS = 0.02
 
 _is_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 
@@ -71,10 +66,6 @@ Headers = Mapping[str, str]
 Send = Callable[[tuple[tuple[str, str], ...]], None]
 
 Begin = Callable[[grpc.ServicerContext], "_Served"]
-
-
-class _BrokenOff(Exception):
-    """The client ended the call before its stream of messages was complete."""
 
 
 class Call:
@@ -114,16 +105,16 @@ def guard(  # noqa: PLR0913 - here all meet that a call passes
     may send a stream, or call an endless RPC, at the same time: each holds a
     thread for as long as it pleases.
     """
-    streams = threading.BoundedSemaphore(max_streams)
+    room = threading.BoundedSemaphore(max_streams)
     guarded = {}
     for method in counts.service.methods:
         behaviour = getattr(servicer, method.name)
         is_endless = method.name in endless
-        read: Reader = _readable
+        read: Reader = streams.readable
         if method.client_streaming:
-            read = _flowing if is_endless else _whole
+            read = streams.flowing if is_endless else streams.whole
         if method.client_streaming or is_endless:
-            behaviour = _bounded(behaviour, streams)
+            behaviour = streams.bounded(behaviour, room)
         surround: Callable[..., Callable[..., Any]] = _unary
         if method.server_streaming:
             surround = _endless if is_endless else _stream
@@ -164,24 +155,10 @@ def _endless(
     def handle_patiently(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
         with closing(handle(request, context)) as answers:
             for answer in answers:
-                with _patience(context):
+                with streams.patience(context):
                     yield answer
 
     return handle_patiently
-
-
-def _bounded(
-    behaviour: Callable[[Any, Call], Iterable[T]], streams: threading.BoundedSemaphore
-) -> Callable[[Any, Call], Iterator[T]]:
-    def within(requests: Any, call: Call) -> Iterator[T]:
-        if not streams.acquire(blocking=False):
-            raise Overloaded("too many streams at the same time; try again after a while")
-        try:
-            yield from behaviour(requests, call)
-        finally:
-            streams.release()
-
-    return within
 
 
 class _Served:
@@ -215,7 +192,7 @@ class _Served:
     ) -> None:
         if error is None:
             self._account("OK")
-        elif isinstance(error, (grpc.RpcError, _BrokenOff)):
+        elif isinstance(error, (grpc.RpcError, streams.BrokenOff)):
             self._account("CANCELLED")
             self._context.abort(grpc.StatusCode.CANCELLED, "the call was broken off")
         elif isinstance(error, Exception):
@@ -259,50 +236,6 @@ def _headers(metadata: Metadata) -> Headers:
         for name in headers:
             headers[name] = ", ".join(str(value) for key, value in metadata if key == name)
     return headers
-
-
-def _readable(request: T, _context: grpc.ServicerContext) -> T:
-    """Passes a message on; raises what the deserializer put in the place of one."""
-    if isinstance(request, ServiceError):
-        raise request
-    return request
-
-
-def _whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
-    """Passes on a stream of messages; raises at its end if it did not end but break off.
-
-    grpcio first reports both alike, and a moment later that a broken call is
-    over: that moment is waited for.
-    """
-    over = threading.Event()
-    is_over = not context.add_callback(over.set)
-    with _patience(context):
-        for request in requests:
-            yield _readable(request, context)
-    if is_over or over.wait(_BREAK_SECONDS):
-        raise _BrokenOff
-
-
-def _flowing(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
-    """Passes on messages for as long as they come; a stream in which none comes is cancelled."""
-    while True:
-        with _patience(context):
-            request = next(requests, None)
-        if request is None:
-            return
-        yield _readable(request, context)
-
-
-@contextmanager
-def _patience(context: grpc.ServicerContext) -> Iterator[None]:
-    """Cancels a call whose client takes too long meanwhile."""
-    timer = threading.Timer(_STREAM_SECONDS, context.cancel)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _advice(error: ServiceError) -> tuple[tuple[str, str], ...]:

@@ -267,7 +267,7 @@ def test_client_takes_nothing(
             client = Client(channel, "acme")
             large = [customer(tax_exemptions=["x" * 1000] * 100) for _ in range(100)]
             client.upload(large)
-            monkeypatch.setattr("server.boundary._STREAM_SECONDS", 0.5)
+            monkeypatch.setattr("server.streams.STREAM_SECONDS", 0.5)
             export: Any = client.export()
             next(export)
             wait_until(lambda: _is_taken(client))

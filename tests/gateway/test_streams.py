@@ -11,7 +11,7 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from gateway import config, routes
-from server import boundary
+from server import streams
 from tests.api.client import Client, failure
 from tests.api.server_process import wait_until
 from tests.api.test_import import Stream, batch, outcomes
@@ -115,7 +115,7 @@ def _hasty(start_stack: StackFactory, folder: Path, monkeypatch: pytest.MonkeyPa
 def test_no_route_ends_what_is_endless() -> None:
     """Only what has a place in REST has a deadline; the rest ends when nothing comes, or goes."""
     by_name = {it["name"]: it for it in routes.table(config.SERVICE, [])}
-    waiting = boundary._STREAM_SECONDS  # noqa: SLF001 - not for others to choose
+    waiting = streams.STREAM_SECONDS
     for rpc in config.SERVICE.methods:
         route = by_name[rpc.name]["route"]
         if rpc.name in ("ImportCustomers", "ExportCustomers"):
