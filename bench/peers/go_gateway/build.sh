@@ -1,0 +1,67 @@
+#!/bin/sh
+# Generates the code of the contract and builds the gateway: build.sh PYTHON FOLDER
+#
+# PYTHON has grpc_tools and Google's common .proto files. The rest is Debian's:
+#   apt-get install golang-go protoc-gen-go protoc-gen-go-grpc golang-grpc-gateway \
+#     golang-google-grpc-dev golang-google-protobuf-dev golang-google-genproto-dev \
+#     golang-github-golang-protobuf-1-5-dev golang-github-mattn-go-sqlite3-dev \
+#     golang-github-prometheus-client-golang-dev golang-github-rogpeppe-fastuuid-dev
+# The sources of grpc-gateway depend on an older protobuf package that those
+# conflict with, yet do with the newer one: so they are unpacked beside it, in FOLDER:
+#   apt-get download golang-github-grpc-ecosystem-grpc-gateway-dev
+#   dpkg -x golang-github-grpc-ecosystem-grpc-gateway-dev_*.deb debian
+# What is missing is said on standard error.
+set -eu
+
+python=$1
+mkdir -p "$2"
+folder=$(cd "$2" && pwd)
+source=$(cd "$(dirname "$0")" && pwd)
+protos=$source/../../../protos
+contract=twc/customer/v2
+go_package="$contract;customer"
+debian=/usr/share/gocode
+gateway=github.com/grpc-ecosystem/grpc-gateway/runtime
+
+missing() {
+    echo "no $1 on this machine; bench/peers/go_gateway/build.sh says how to get it" >&2
+    exit 1
+}
+
+for tool in go gcc protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway; do
+    command -v $tool >/dev/null || missing $tool
+done
+for package in google.golang.org/grpc google.golang.org/protobuf google.golang.org/genproto \
+    github.com/golang/protobuf/internal/gengogrpc github.com/mattn/go-sqlite3 \
+    github.com/prometheus/client_golang github.com/rogpeppe/fastuuid; do
+    [ -d $debian/src/$package ] || missing "Go package $package"
+done
+if [ ! -d $debian/src/$gateway ] && [ ! -d "$folder/debian$debian/src/$gateway" ]; then
+    (cd "$folder" &&
+        apt-get download -qq golang-github-grpc-ecosystem-grpc-gateway-dev &&
+        dpkg -x golang-github-grpc-ecosystem-grpc-gateway-dev_*.deb debian) >/dev/null 2>&1 ||
+        missing "Go package $gateway"
+fi
+
+# The plugins for services do not know `optional` of proto3, which is what proto2 has, too:
+# to them the contract is shown as proto2, whose Go fields are the same.
+rm -rf "$folder/proto2" "$folder/src"
+mkdir -p "$folder/proto2/$contract" "$folder/src"
+for proto in "$protos/$contract"/customer*.proto; do
+    sed 's|^syntax = "proto3";|syntax = "proto2"; option go_package = "'"$go_package"'";|' \
+        "$proto" >"$folder/proto2/$contract/$(basename "$proto")"
+done
+cd "$folder"
+common=$("$python" -c 'import google.api, os; print(os.path.dirname(os.path.dirname(list(google.api.__path__)[0])))')
+mapped="M$contract/customer.proto=$go_package,M$contract/customer_service.proto=$go_package"
+# The gateway has this one, which may not be there twice.
+mapped="$mapped,Mgoogle/protobuf/field_mask.proto=google.golang.org/genproto/protobuf/field_mask"
+"$python" -m grpc_tools.protoc -I "$protos" -I "$common" "--go_out=$mapped:src" \
+    $contract/customer.proto $contract/customer_service.proto
+"$python" -m grpc_tools.protoc -I proto2 -I "$common" \
+    --go-grpc_out=src --grpc-gateway_out=src $contract/customer_service.proto
+
+mkdir -p src/go_gateway
+cp "$source"/*.go src/go_gateway
+GO111MODULE=off GOFLAGS= GOPATH="$folder:$folder/debian$debian:$debian" \
+    nice go build -o go_gateway go_gateway

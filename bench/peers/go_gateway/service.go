@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log"
+	"strings"
+	"time"
+
+	protov1 "github.com/golang/protobuf/proto"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	pb "twc/customer/v2"
+)
+
+// service is what the benchmark asks of the contract, over gRPC.
+type service struct {
+	pb.UnimplementedCustomerServiceServer
+	store    *store
+	identity *identity
+	regions  map[string]string
+}
+
+func (s *service) GetCustomer(ctx context.Context, request *pb.GetCustomerRequest) (*pb.Customer, error) {
+	tenant, err := s.identity.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := first(s.store.get, tenant, request.GetId())
+	if found == nil {
+		// As the contract has it, of a customer that is not there.
+		found = new(pb.Customer)
+	}
+	return found, answered(err)
+}
+
+func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, answers pb.CustomerService_LookupCustomersServer) error {
+	tenant, err := s.identity.tenant(answers.Context())
+	if err != nil {
+		return err
+	}
+	wanted, err := s.wanted(request, tenant)
+	if err != nil {
+		return answered(err)
+	}
+	found, err := s.store.search(tenant, wanted)
+	if err != nil {
+		return answered(err)
+	}
+	for _, customer := range found {
+		if err := answers.Send(customer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *service) CreateCustomer(ctx context.Context, request *pb.CreateCustomerRequest) (*pb.Customer, error) {
+	tenant, err := s.identity.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	customer := request.GetCustomer()
+	if customer == nil {
+		return nil, answered(wrong{{"customer", "is required"}})
+	}
+	if err := create(customer, s.region(tenant), time.Now()); err != nil {
+		return nil, answered(err)
+	}
+	return customer, answered(s.store.create(tenant, customer))
+}
+
+func (s *service) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomerRequest) (*pb.Customer, error) {
+	tenant, err := s.identity.tenant(ctx)
+	if err != nil {
+		return nil, err
+	}
+	given := request.GetCustomer()
+	column, value := "id", given.GetId()
+	if value == "" {
+		column, value = "customer_ref", given.GetCustomerRef()
+	}
+	if value == "" {
+		return nil, answered(wrong{{"id", "is required, or customerRef, to select the customer"}})
+	}
+	changed, err := s.store.change(tenant, column, value, func(stored *pb.Customer) error {
+		if stored == nil {
+			return refused("RESOURCE_NOT_FOUND", "there is no such customer")
+		}
+		return update(stored, given, s.region(tenant), time.Now())
+	})
+	return changed, answered(err)
+}
+
+// wanted returns what a lookup is for, by column.
+func (s *service) wanted(request *pb.LookupCustomersRequest, tenant string) (map[string]string, error) {
+	var found wrong
+	wanted := map[string]string{}
+	if request.Email != nil {
+		email := strings.ReplaceAll(strings.TrimSpace(*request.Email), " ", "+")
+		if !isEmail(email) {
+			found.add("email", notAnEmail)
+		}
+		wanted["email_key"] = emailKey(email)
+	}
+	for column, name := range map[string]*string{"first_name_key": request.FirstName, "last_name_key": request.LastName} {
+		if name != nil {
+			wanted[column] = nameKey(*name)
+		}
+	}
+	for column, number := range map[string]*string{"mobile": request.Mobile, "phone": request.Phone} {
+		if number != nil {
+			written, ok := toE164(*number, s.region(tenant))
+			if !ok {
+				found.add(column, notAPhone)
+			}
+			wanted[column] = written
+		}
+	}
+	if len(wanted) == 0 {
+		found.add("email", "is required, or firstName, lastName, mobile or phone")
+	}
+	if found != nil {
+		return nil, found
+	}
+	return wanted, nil
+}
+
+func (s *service) region(tenant string) string {
+	if own, ok := s.regions[tenant]; ok {
+		return own
+	}
+	return s.regions["*"]
+}
+
+// reasons has the code of each reason.
+var reasons = map[string]codes.Code{
+	"INVALID_INPUT":      codes.InvalidArgument,
+	"INVALID_TENANT":     codes.InvalidArgument,
+	"UNAUTHENTICATED":    codes.Unauthenticated,
+	"TENANT_FORBIDDEN":   codes.PermissionDenied,
+	"RESOURCE_NOT_FOUND": codes.NotFound,
+	"ALREADY_EXISTS":     codes.AlreadyExists,
+	"INTERNAL_ERROR":     codes.Internal,
+}
+
+// refused returns an error in the form that the contract has.
+func refused(reason, message string, details ...protov1.Message) error {
+	return refusedWith(&errdetails.ErrorInfo{Reason: reason}, message, details...)
+}
+
+func refusedWith(info *errdetails.ErrorInfo, message string, details ...protov1.Message) error {
+	info.Domain = "customer.twc"
+	made, err := status.New(reasons[info.Reason], message).WithDetails(append([]protov1.Message{info}, details...)...)
+	if err != nil {
+		return err
+	}
+	return made.Err()
+}
+
+// answered returns an error as the contract has it.
+func answered(err error) error {
+	var broken wrong
+	var clash taken
+	if err == nil {
+		return nil
+	}
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	if errors.As(err, &broken) {
+		request := new(errdetails.BadRequest)
+		for _, each := range broken {
+			request.FieldViolations = append(request.FieldViolations,
+				&errdetails.BadRequest_FieldViolation{Field: each.field, Description: each.description})
+		}
+		return refused("INVALID_INPUT", broken.Error(), request)
+	}
+	if errors.As(err, &clash) {
+		metadata := map[string]string{clash.field: clash.owner}
+		return refusedWith(&errdetails.ErrorInfo{Reason: "ALREADY_EXISTS", Metadata: metadata}, clash.Error())
+	}
+	log.Print(err)
+	return refused("INTERNAL_ERROR", "the service failed")
+}
