@@ -6,11 +6,10 @@
 #     golang-google-grpc-dev golang-google-protobuf-dev golang-google-genproto-dev \
 #     golang-github-golang-protobuf-1-5-dev golang-github-mattn-go-sqlite3-dev \
 #     golang-github-prometheus-client-golang-dev golang-github-rogpeppe-fastuuid-dev
-# The sources of grpc-gateway depend on an older protobuf package that those
-# conflict with, yet do with the newer one: so they are unpacked beside it, in FOLDER:
-#   apt-get download golang-github-grpc-ecosystem-grpc-gateway-dev
-#   dpkg -x golang-github-grpc-ecosystem-grpc-gateway-dev_*.deb debian
-# What is missing is said on standard error.
+# The sources of grpc-gateway, golang-github-grpc-ecosystem-grpc-gateway-dev, work
+# with these and yet cannot be installed beside them, since they depend on an older
+# package of protobuf: if they are not there, they are unpacked in FOLDER.
+# What is missing is said in the last line of standard error.
 set -eu
 
 python=$1
@@ -31,6 +30,7 @@ missing() {
 for tool in go gcc protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway; do
     command -v $tool >/dev/null || missing $tool
 done
+# Of golang/protobuf, the folder is one that only its newer version has.
 for package in google.golang.org/grpc google.golang.org/protobuf google.golang.org/genproto \
     github.com/golang/protobuf/internal/gengogrpc github.com/mattn/go-sqlite3 \
     github.com/prometheus/client_golang github.com/rogpeppe/fastuuid; do
@@ -38,7 +38,7 @@ for package in google.golang.org/grpc google.golang.org/protobuf google.golang.o
 done
 if [ ! -d $debian/src/$gateway ] && [ ! -d "$folder/debian$debian/src/$gateway" ]; then
     (cd "$folder" &&
-        apt-get download -qq golang-github-grpc-ecosystem-grpc-gateway-dev &&
+        timeout 60 apt-get download -qq golang-github-grpc-ecosystem-grpc-gateway-dev &&
         dpkg -x golang-github-grpc-ecosystem-grpc-gateway-dev_*.deb debian) >/dev/null 2>&1 ||
         missing "Go package $gateway"
 fi
@@ -51,17 +51,17 @@ for proto in "$protos/$contract"/customer*.proto; do
     sed 's|^syntax = "proto3";|syntax = "proto2"; option go_package = "'"$go_package"'";|' \
         "$proto" >"$folder/proto2/$contract/$(basename "$proto")"
 done
-cd "$folder"
-common=$("$python" -c 'import google.api, os; print(os.path.dirname(os.path.dirname(list(google.api.__path__)[0])))')
+common=$("$python" -c 'import google.api as api; print(*api.__path__)')/../..
 mapped="M$contract/customer.proto=$go_package,M$contract/customer_service.proto=$go_package"
 # The gateway has this one, which may not be there twice.
 mapped="$mapped,Mgoogle/protobuf/field_mask.proto=google.golang.org/genproto/protobuf/field_mask"
-"$python" -m grpc_tools.protoc -I "$protos" -I "$common" "--go_out=$mapped:src" \
+"$python" -m grpc_tools.protoc -I "$protos" -I "$common" "--go_out=$mapped:$folder/src" \
     $contract/customer.proto $contract/customer_service.proto
-"$python" -m grpc_tools.protoc -I proto2 -I "$common" \
-    --go-grpc_out=src --grpc-gateway_out=src $contract/customer_service.proto
+"$python" -m grpc_tools.protoc -I "$folder/proto2" -I "$common" \
+    "--go-grpc_out=$folder/src" \
+    "--grpc-gateway_out=$folder/src" $contract/customer_service.proto
 
-mkdir -p src/go_gateway
-cp "$source"/*.go src/go_gateway
+mkdir -p "$folder/src/go_gateway"
+cp "$source"/*.go "$folder/src/go_gateway"
 GO111MODULE=off GOFLAGS= GOPATH="$folder:$folder/debian$debian:$debian" \
-    nice go build -o go_gateway go_gateway
+    nice go build -o "$folder/go_gateway" go_gateway
