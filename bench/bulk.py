@@ -23,7 +23,8 @@ from bench.service import gateway, serve
 from bench.serving import HOST, free_ports, listens
 
 _SECONDS = 120
-_BATCH = 500
+# As many as the contract lets into one message.
+_BATCH = 1_000
 
 
 class Upload(Extra):
