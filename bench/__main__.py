@@ -72,7 +72,7 @@ def _run(plan: Plan, only: str, out: Path) -> None:
     text = markdown(results, machine, ground, time.monotonic() - began)
     out.joinpath("results.md").write_text(text, "utf-8")
     draw(results, out / "results.svg")
-    print(f"Written to {out / 'results.md'}")  # noqa: T201
+    print(f"Written to {out / 'results.md'}")
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

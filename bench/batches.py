@@ -44,7 +44,7 @@ class Batches:
                 self._next += count
             begin = self._begins[name, scenario.key]
             return range(begin, begin + count)
-        rng = random.Random(name)  # noqa: S311 - the same every time
+        rng = random.Random(name)
         return rng.choices(range(PAGE, self._ground.plan.customers), k=count)
 
     def forget(self) -> None:

@@ -32,7 +32,7 @@ class Upload(Extra):
 
     name = "upload"
 
-    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:  # noqa: ARG002
+    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
         """Returns the customers per second."""
         count = ground.plan.uploaded
         customers = [ground.documents.request(NEW + number) for number in range(count)]
@@ -61,7 +61,7 @@ class Import(Extra):
 
     name = "import"
 
-    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:  # noqa: ARG002
+    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
         """Returns the customers per second, and the most memory of the server."""
         batches = list(_batches(ground, ground.plan.imported))
         settings = ground.settings(data_dir=folder / "data")

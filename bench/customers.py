@@ -69,7 +69,7 @@ class Wanted:
 
 def write(path: Path, rows: int) -> Wanted:
     """Writes customers as JSON, one in a hundred of them spoilt."""
-    rng = random.Random(rows)  # noqa: S311 - the same customers every time
+    rng = random.Random(rows)
     drawn = stock(rng)
     wanted = Wanted(rows)
     kinds = list(BAD)

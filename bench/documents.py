@@ -33,11 +33,11 @@ class Documents:
     """Customers by number, as a client sends them and as they are stored."""
 
     def __init__(self) -> None:
-        self._stock = stock(random.Random(_SEED))  # noqa: S311 - the same every time
+        self._stock = stock(random.Random(_SEED))
 
     def request(self, number: int) -> Customer:
         """A customer as a client sends it, every value in its canonical form."""
-        rng = random.Random(_SEED + number)  # noqa: S311 - the same every time
+        rng = random.Random(_SEED + number)
         person = rng.choice(self._stock)
         return Customer(
             customer_ref=f"R-{number:08}",
@@ -110,7 +110,7 @@ def email(number: int) -> str:
 def customer_id(number: int, place: int = 0) -> str:
     """The id of a customer, or of the address at a place of its own: a UUID version 7."""
     moment = round(_CREATED.timestamp() * 1000) + number
-    rest = random.Random(f"{number} {place}").getrandbits(74)  # noqa: S311 - no secret
+    rest = random.Random(f"{number} {place}").getrandbits(74)
     high = moment << 16 | 7 << 12 | rest >> 62
     return str(uuid.UUID(int=high << 64 | 2 << 62 | rest & (1 << 62) - 1))
 

@@ -19,7 +19,7 @@ class Extra(ABC):
     # Whether a PostgreSQL has to run.
     has_database_process = False
 
-    def missing(self, ground: Ground) -> str:  # noqa: ARG002 - most need nothing
+    def missing(self, ground: Ground) -> str:
         """Says what it needs that is not there; nothing if it can be measured."""
         return ""
 

@@ -24,7 +24,7 @@ class GroupCommit(Extra):
 
     name = "group commit"
 
-    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:  # noqa: ARG002
+    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
         """Returns the customers per second of both."""
         count = ground.plan.group_commits
         requests = Batches(ground).batch(CREATE, "gRPC", "group", count + ground.plan.warm_up)

@@ -67,7 +67,7 @@ class PythonPeer(Peer):
         super().__init__(name)
         self._module = module
 
-    def command(self, folder: Path) -> Sequence[str]:  # noqa: ARG002 - the same for every folder
+    def command(self, folder: Path) -> Sequence[str]:
         """Runs the module."""
         return [sys.executable, "-m", f"bench.peers.{self._module}"]
 
@@ -91,6 +91,6 @@ class GoPeer(Peer):
             return ""
         return next(iter(reversed(done.stderr.splitlines())), "it cannot be built")
 
-    def command(self, folder: Path) -> Sequence[str]:  # noqa: ARG002 - the same for every folder
+    def command(self, folder: Path) -> Sequence[str]:
         """Runs the program."""
         return [str(self._BUILT / "go_gateway")]

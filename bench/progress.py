@@ -83,4 +83,4 @@ class _Lines:
 
     def _say(self, line: str) -> None:
         self._told = time.monotonic()
-        print(f"[{self._told - self._since:6.1f} s] {line}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"[{self._told - self._since:6.1f} s] {line}", file=sys.stderr, flush=True)

@@ -131,7 +131,7 @@ def main() -> None:
         proof.check_rejects(rejects)
         proof.correct(rejects)
         proof.compare()
-        print(proof.client, proof.service, sep="\n")  # noqa: T201
+        print(proof.client, proof.service, sep="\n")
     finally:
         proof.end()
         shutil.rmtree(folder)
@@ -140,14 +140,14 @@ def main() -> None:
 def _say(what: str, began: float, rows: int = 0) -> None:
     seconds = time.monotonic() - began
     rate = f", {rows / seconds:,.0f}/s" if rows else ""
-    print(f"[{seconds:6.1f} s{rate}] {what}", flush=True)  # noqa: T201
+    print(f"[{seconds:6.1f} s{rate}] {what}", flush=True)
 
 
 def _must(holds: object, what: str, *, quiet: bool = False) -> None:
     if not holds:
         sys.exit(f"WRONG: {what}")
     if not quiet:
-        print(f"[ok] {what}", flush=True)  # noqa: T201
+        print(f"[ok] {what}", flush=True)
 
 
 if __name__ == "__main__":

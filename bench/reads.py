@@ -27,6 +27,6 @@ def cpu(ground: Ground, serving: Serving, scenario: Scenario, customers: int) ->
 
 
 def _requests(documents: Documents, scenario: Scenario, customers: int) -> Iterator[Request]:
-    rng = Random(customers)  # noqa: S311 - the same every time
+    rng = Random(customers)
     for number in rng.choices(range(customers), k=_REQUESTS):
         yield scenario.call(documents, number, "").grpc()

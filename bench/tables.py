@@ -27,7 +27,7 @@ def number(value: float, decimals: int = 0) -> str:
 
 def figure(value: float) -> str:
     """A number with about three digits that count."""
-    return number(value, 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0)  # noqa: PLR2004
+    return number(value, 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0)  # noqa: PLR2004 - digits
 
 
 def targets(results: Results) -> Table:

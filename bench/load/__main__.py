@@ -39,7 +39,7 @@ def main() -> None:
     requests = read(given.requests)
     connections = [connect() for _ in range(given.connections)]
     gc.disable()
-    print("ready", flush=True)  # noqa: T201
+    print("ready", flush=True)
     sys.stdin.readline()
     try:
         if given.rate:

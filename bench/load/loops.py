@@ -85,7 +85,7 @@ def paced(
 
 
 def _moments(began: float, number: int, rate: float, seed: int) -> Iterable[float]:
-    rng = random.Random(seed)  # noqa: S311 - the same moments every time
+    rng = random.Random(seed)
     for _ in range(number):
         began += rng.expovariate(rate)
         yield began

@@ -80,11 +80,11 @@ def _answer(body: bytes, status: int = 200) -> HttpResponse:
 
 
 @api.get("/customers/search")
-def search(  # noqa: PLR0913, PLR0917 - the parameters that the path takes
+def search(
     request: HttpRequest,
     email: str | None = None,
-    firstName: str | None = None,  # noqa: N803
-    lastName: str | None = None,  # noqa: N803
+    firstName: str | None = None,
+    lastName: str | None = None,
     mobile: str | None = None,
     phone: str | None = None,
 ) -> HttpResponse:

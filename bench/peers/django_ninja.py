@@ -49,9 +49,9 @@ def _configure(path: Path) -> None:
 def seed(path: Path, tenant: str, batches: command.Batches) -> None:
     """Fills a database file."""
     _configure(path)
-    from django.db import connection, transaction  # noqa: PLC0415 - which need the settings
+    from django.db import connection, transaction
 
-    from bench.peers.django_model import Customer  # noqa: PLC0415
+    from bench.peers.django_model import Customer
 
     with connection.schema_editor() as editor:
         editor.create_model(Customer)
@@ -62,7 +62,7 @@ def seed(path: Path, tenant: str, batches: command.Batches) -> None:
 
 def _application(path: Path) -> Any:
     _configure(path)
-    from bench.peers.django_app import application  # noqa: PLC0415 - which needs the settings
+    from bench.peers.django_app import application
 
     return application
 

@@ -83,11 +83,11 @@ def create_app(store: Store) -> FastAPI:
     app.mount("/metrics", make_asgi_app())
 
     @app.get("/api/v2/customers/search")
-    def search(  # noqa: PLR0913, PLR0917 - the parameters that the path takes
+    def search(
         tenant: tenant_of,
         email: str | None = None,
-        firstName: str | None = None,  # noqa: N803
-        lastName: str | None = None,  # noqa: N803
+        firstName: str | None = None,
+        lastName: str | None = None,
         mobile: str | None = None,
         phone: str | None = None,
     ) -> Response:

@@ -59,11 +59,11 @@ def create_app(path: Path) -> Any:
         return tenant
 
     @get("/customers/search", sync_to_thread=False)
-    def search(  # noqa: PLR0913, PLR0917 - the parameters that the path takes
+    def search(
         tenant: str,
         email: str | None = None,
-        firstName: str | None = None,  # noqa: N803
-        lastName: str | None = None,  # noqa: N803
+        firstName: str | None = None,
+        lastName: str | None = None,
         mobile: str | None = None,
         phone: str | None = None,
     ) -> Response[bytes]:

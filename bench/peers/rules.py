@@ -102,7 +102,7 @@ def wanted(parameters: Mapping[str, str | None], region: str | None) -> dict[str
         if value is not None:
             kind = {"firstName": "first_name", "lastName": "last_name"}.get(name, name)
             try:
-                found[_COLUMNS[name]] = lookup._comparable(kind, value, region)  # noqa: SLF001
+                found[_COLUMNS[name]] = lookup._comparable(kind, value, region)  # noqa: SLF001 - ours
             except ValueError as error:
                 wrong.append(Violation(name, str(error)))
     if not found and not wrong:
