@@ -164,11 +164,10 @@ def _endless(
 class _Served:
     """A call while it is served; its error becomes its status, and then account is given."""
 
-    __slots__ = ("_context", "_headers", "_meter", "_rpc", "_started", "_tell", "_tenant")
+    __slots__ = ("_context", "_headers", "_meter", "_started", "_tell", "_tenant")
 
     def __init__(self, meter: Meter, account: Account, context: grpc.ServicerContext) -> None:
         self._meter = meter
-        self._rpc = meter.rpc
         self._tell = account
         self._context = context
         self._headers = _headers(context.invocation_metadata())
@@ -208,10 +207,10 @@ class _Served:
             facts = {
                 "request_id": self._request_id(),
                 "tenant": self._tenant,
-                "rpc": self._rpc,
+                "rpc": self._meter.rpc,
                 "places": traceback.format_tb(error.__traceback__),
             }
-            _log.error("%s failed with %s", self._rpc, type(error).__name__, extra=facts)
+            _log.error("%s failed with %s", self._meter.rpc, type(error).__name__, extra=facts)
             error = Internal()
         status = rpc_status.to_status(to_status(error))
         self._account(status.code.name)
@@ -222,7 +221,7 @@ class _Served:
         seconds = time.perf_counter() - self._started
         request_id = self._request_id()
         self._meter.end(code, seconds)
-        self._tell(EndedCall(self._rpc, code, self._tenant, request_id, time.time(), seconds))
+        self._tell(EndedCall(self._meter.rpc, code, self._tenant, request_id, time.time(), seconds))
 
     def _request_id(self) -> str:
         given = self._headers.get("x-request-id")

@@ -33,13 +33,16 @@ def _groups(customer: pb.Customer) -> Iterator[Violation]:
         yield Violation("attributeGroups", f"must hold at most {MAX_GROUPS} groups")
         return
     for name, group in customer.attribute_groups.items():
-        if not _is_right(name, group):
+        if not _settle(name, group):
             for field, wrong in _group(name, group):
                 yield Violation(text.member("attributeGroups", name) + field, wrong)
 
 
-def _is_right(name: str, group: pb.AttributeGroup) -> bool:
-    """Tells of all that is in a group at once, what `_group` finds piece by piece."""
+def _settle(name: str, group: pb.AttributeGroup) -> bool:
+    """Drops types that are not stated; tells whether all is right, by a look at all at once.
+
+    What is not, which is then not stored, `_group` finds piece by piece.
+    """
     names = [name]
     texts = [group.attribute_group]
     for each, attribute in group.attributes.items():
@@ -66,8 +69,6 @@ def _group(name: str, group: pb.AttributeGroup) -> Iterator[Violation]:
 
 def _attribute(name: str, attribute: pb.Attribute) -> list[Violation]:
     """What is wrong with an attribute, by where that is within it."""
-    if not attribute.value_type:
-        attribute.ClearField("value_type")
     return [*_name(name), *text.check(attribute, "."), *_value(attribute)]
 
 

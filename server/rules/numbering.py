@@ -20,6 +20,7 @@ _MAX_DIGITS = 15
 _MAX_CODE_DIGITS = 3
 _TRUNK = "0"
 _NEVER = r"(?!)"
+_REGIONS = phonenumbers.SUPPORTED_REGIONS
 
 
 class _Plan(NamedTuple):
@@ -72,7 +73,8 @@ def e164(number: str, region: str | None) -> str | None:
     digits = number.translate(_GROUPING)
     if digits[0] == "+":
         return _checked(digits[1:])
-    plan = _region_plan(region) if region else None
+    # Others are not asked for: what callers write must not fill the memory of plans.
+    plan = _region_plan(region) if region and region in _REGIONS else None
     national = plan.without_trunk(digits) if plan else None
     return _checked(plan.code + national) if plan and national else None
 

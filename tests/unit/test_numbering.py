@@ -50,6 +50,14 @@ def test_not_plain(number: str, region: str | None) -> None:
     assert numbering.e164(number, region) is None
 
 
+def test_unknown_regions() -> None:
+    """What is no region is left to the library, and not remembered."""
+    known = numbering._region_plan.cache_info()  # noqa: SLF001 - how much it remembers
+    for number in range(100):
+        assert numbering.e164("030 123456", f"no region {number}") is None
+    assert numbering._region_plan.cache_info() == known  # noqa: SLF001 - how much it remembers
+
+
 @st.composite
 def numbers(draw: st.DrawFn) -> str:
     """Numbers of all countries, as they are written there, and nearly so."""
