@@ -13,14 +13,14 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from bench.documents import NEW, to_json
 from bench.extra import Extra, Measured
-from bench.ground import Ground, environment
+from bench.ground import Ground
 from bench.problems import WrongAnswerError
-from bench.processes import Peak, await_ready, running
+from bench.processes import Peak
 from bench.progress import Tell
 from bench.results import Alone
 from bench.scenarios import PATH
 from bench.service import gateway, serve
-from bench.serving import HOST, free_ports, listens
+from bench.serving import HOST, on_cores
 
 _SECONDS = 120
 # As many as the contract lets into one message.
@@ -65,12 +65,10 @@ class Import(Extra):
         """Returns the customers per second, and the most memory of the server."""
         batches = list(_batches(ground, ground.plan.imported))
         settings = ground.settings(data_dir=folder / "data")
-        [port] = free_ports(1)
-        log = folder / "log"
         peak = Peak("server")
-        with running(serve(port), log, environment(settings), ground.cores[0]) as process:
-            await_ready(lambda: listens(port), [process], log)
-            peak.watch(process.pid)
+        with on_cores(ground.cores[:1], settings, folder / "log", serve) as serving:
+            [port], [pid] = serving
+            peak.watch(pid)
             seconds, answers = _imported(ground, port, batches)
         _check(answers, ground.plan.imported)
         return {

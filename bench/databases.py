@@ -5,15 +5,13 @@ from pathlib import Path
 from statistics import median
 
 from bench.extra import Extra, Measured
-from bench.ground import Ground, environment
-from bench.processes import await_ready, running
+from bench.ground import Ground
 from bench.progress import Tell
 from bench.reads import cpu
 from bench.results import Alone
 from bench.scenarios import GET
 from bench.service import fill, serve
-from bench.serving import Serving, free_ports, listens
-from server.settings import Settings
+from bench.serving import on_cores
 
 _ROUNDS = 3
 
@@ -41,17 +39,10 @@ class Databases(Extra):
                 own.mkdir()
                 settings = ground.settings(data_dir=own / "data", database_url=url)
                 fill(settings, ground.customers)
-                served[name] = _serving(stack, ground, settings, own / "log")
+                log = own / "log"
+                served[name] = stack.enter_context(on_cores(ground.cores[:1], settings, log, serve))
             for number in range(_ROUNDS):
                 tell(f"time {number + 1} of {_ROUNDS}")
                 for name, serving in served.items():
                     spent[name].append(cpu(ground, serving, GET, len(ground.customers)))
         return {name: median(each) for name, each in spent.items()}
-
-
-def _serving(stack: ExitStack, ground: Ground, settings: Settings, log: Path) -> Serving:
-    [port] = free_ports(1)
-    command, core = serve(port), ground.cores[0]
-    process = stack.enter_context(running(command, log, environment(settings), core))
-    await_ready(lambda: listens(port), [process], log)
-    return Serving([port], [process.pid])

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.contender import Contender
 from bench.ground import Ground, environment
 from bench.processes import running
-from bench.serving import HOST, Serving, envoy, free_ports, one_a_core
+from bench.serving import HOST, Serving, envoy, free_ports, on_cores
 
 _ANSWER = "answer.binpb"
 
@@ -26,8 +26,8 @@ class Floor(Contender):
         """Serves native gRPC on a port a core, or REST on one port."""
         if self.transport == "REST":
             return _behind_envoy(ground, folder)
-        return one_a_core(
-            ground, ground.settings(), folder / "log", lambda port: _command(folder, port)
+        return on_cores(
+            ground.cores, ground.settings(), folder / "log", lambda port: _command(folder, port)
         )
 
 

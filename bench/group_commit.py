@@ -6,15 +6,14 @@ from pathlib import Path
 
 from bench.batches import Batches
 from bench.extra import Extra, Measured
-from bench.ground import Ground, environment
+from bench.ground import Ground
 from bench.load.requests import Request
 from bench.load.running import Pressure, Protocol, put
-from bench.processes import await_ready, running
 from bench.progress import Tell
 from bench.results import Alone
 from bench.scenarios import CREATE, PATH
 from bench.service import serve
-from bench.serving import free_ports, listens
+from bench.serving import on_cores
 
 _CLIENTS = 16
 
@@ -37,15 +36,15 @@ class GroupCommit(Extra):
 
 def _rate(ground: Ground, folder: Path, own: Sequence[str], requests: Sequence[Request]) -> float:
     folder.mkdir()
-    log = folder / "log"
-    [port] = free_ports(1)
-    command = [*own, *serve(port)[3:]] if own else serve(port)
-    variables = environment(ground.settings(data_dir=folder / "data"))
     protocol = Protocol(PATH + CREATE.rpc, ground.caller)
     lengths = (min(ground.lengths["gRPC"]) // 2, max(ground.lengths["gRPC"]) * 2)
     pressure = Pressure(_CLIENTS, lengths)
     warm_up = ground.plan.warm_up
-    with running(command, log, variables, ground.cores[0]) as process:
-        await_ready(lambda: listens(port), [process], log)
-        put(ground.folder, [port], protocol, pressure, requests[:warm_up])
-        return put(ground.folder, [port], protocol, pressure, requests[warm_up:]).rate
+    settings = ground.settings(data_dir=folder / "data")
+
+    def command(port: int) -> Sequence[str]:
+        return [*own, *serve(port)[3:]] if own else serve(port)
+
+    with on_cores(ground.cores[:1], settings, folder / "log", command) as serving:
+        put(ground.folder, serving.ports, protocol, pressure, requests[:warm_up])
+        return put(ground.folder, serving.ports, protocol, pressure, requests[warm_up:]).rate

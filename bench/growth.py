@@ -17,7 +17,7 @@ from bench.reads import cpu
 from bench.results import Alone
 from bench.scenarios import GET, LOOKUP
 from bench.service import serve
-from bench.serving import one_a_core
+from bench.serving import on_cores
 from server.app import open_sqlite
 from server.settings import Settings
 from server.storage.customers import CustomerStore
@@ -58,7 +58,7 @@ class Growth(Extra):
                 settings = ground.settings(data_dir=folder / f"{size}")
                 _fill(settings, ground, size, tell)
                 log = folder / f"{size}.log"
-                served.append(stack.enter_context(one_a_core(ground, settings, log, serve)))
+                served.append(stack.enter_context(on_cores(ground.cores, settings, log, serve)))
             for _ in range(_ROUNDS):
                 for scenario, names in _NAMES.items():
                     for name, serving, size in zip(names, served, sizes, strict=True):

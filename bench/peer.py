@@ -10,7 +10,7 @@ from bench.contender import Contender
 from bench.documents import to_json
 from bench.ground import TENANT, Ground, environment
 from bench.problems import BenchError
-from bench.serving import Serving, one_a_core
+from bench.serving import Serving, on_cores
 
 _PEERS = Path(__file__).parent / "peers"
 
@@ -37,8 +37,8 @@ class Peer(Contender):
 
     def serving(self, ground: Ground, folder: Path) -> AbstractContextManager[Serving]:
         """Serves REST on a port a core."""
-        return one_a_core(
-            ground,
+        return on_cores(
+            ground.cores,
             ground.settings(),
             folder / "log",
             lambda port: [*self._arguments(folder), "serve", str(port)],

