@@ -24,7 +24,7 @@ from bench.problems import BenchError
 from bench.progress import shown
 from bench.report import markdown, show
 from bench.rounds import Rounds
-from tests.postgres import serving
+from tests.support.postgres import serving
 
 EXTRAS = [Upload(), Import(), GroupCommit(), Databases(), Growth()]
 

@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 
 from bench.customers import stock
-from server.rules import changes, dates
+from twc_customer_server.customers import changes, dates
 
 # The first customers share a family name, and are a page of a lookup.
 PAGE = 100

@@ -12,10 +12,10 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from bench.documents import Documents, to_json
 from bench.plan import Plan
-from gateway.config import GatewaySettings
-from server.settings import Settings
-from tests.postgres import Server
-from tests.tokens import AUDIENCE, trust, trusted_issuer
+from tests.support.postgres import Server
+from tests.support.tokens import AUDIENCE, trust, trusted_issuer
+from twc_customer_gateway.config import GatewaySettings
+from twc_customer_server.settings import Settings
 
 TENANT = "bench"
 

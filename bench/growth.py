@@ -18,10 +18,10 @@ from bench.results import Alone
 from bench.scenarios import GET, LOOKUP
 from bench.service import serve
 from bench.serving import on_cores
-from server.app import open_sqlite
-from server.settings import Settings
-from server.storage.customers import CustomerStore
-from server.storage.database import shut_down_after
+from twc_customer_server.app import open_sqlite
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.store import CustomerStore
 
 # What a customer takes on disk with its keys, and as much again for what is not merged yet.
 _BYTES = 6_000

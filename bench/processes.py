@@ -28,7 +28,7 @@ class Command:
     def __init__(self, server: str, tenant: str, token: str, *args: object) -> None:
         own = {"TWC_SERVER": server, "TWC_TENANT": tenant, "TWC_TOKEN": token}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "client", *map(str, args)],
+            [sys.executable, "-m", "twc_customer_client", *map(str, args)],
             env=os.environ | own,
             stdout=subprocess.PIPE,
             text=True,

@@ -18,8 +18,8 @@ from typing import Any
 
 from bench.customers import BAD, write
 from bench.processes import Command, Peak
-from tests.api.server_process import ServerProcess
-from tests.tokens import token_for
+from tests.support.server_process import ServerProcess
+from tests.support.tokens import token_for
 
 TENANT = "prove"
 

@@ -11,11 +11,11 @@ from bench.contender import Contender, Transport
 from bench.ground import TENANT, Ground, environment
 from bench.processes import await_ready, running
 from bench.serving import HOST, Serving, free_ports, is_healthy, on_cores
-from gateway.config import GatewaySettings
-from server.app import open_database
-from server.settings import Settings
-from server.storage.customers import CustomerStore
-from server.storage.database import shut_down_after
+from twc_customer_gateway.config import GatewaySettings
+from twc_customer_server.app import open_database
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.store import CustomerStore
 
 _BATCH = 1_000
 
@@ -53,14 +53,14 @@ def gateway(ground: Ground, settings: GatewaySettings, log: Path) -> Iterator[Se
     [port, native] = free_ports(2)
     own = {"gateway_port": port, "grpc_port": native, "workers": len(ground.behind_gateway)}
     variables = environment(settings.model_copy(update=own))
-    with running([sys.executable, "-m", "gateway"], log, variables) as process:
+    with running([sys.executable, "-m", "twc_customer_gateway"], log, variables) as process:
         await_ready(lambda: is_healthy(port), [process], log)
         yield Serving([port], [process.pid])
 
 
 def serve(port: int) -> Sequence[str]:
     """The command of a server on a native port."""
-    return [sys.executable, "-m", "server", "serve", f"{HOST}:{port}"]
+    return [sys.executable, "-m", "twc_customer_server", "serve", f"{HOST}:{port}"]
 
 
 def fill(settings: Settings, customers: Sequence[Customer]) -> None:

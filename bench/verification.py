@@ -15,7 +15,7 @@ from bench.ground import Ground
 from bench.problems import WrongAnswerError
 from bench.scenarios import GET, PATH, Call, Scenario, get_by_id
 from bench.serving import HOST
-from server.rules import changes
+from twc_customer_server.customers import changes
 
 _SECONDS = 30
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gateway.config import GatewaySettings
-from tests.backends import Backend, PostgresBackend, SqliteBackend
-from tests.postgres import Server, serving
+from tests.support.backends import Backend, PostgresBackend, SqliteBackend
+from tests.support.postgres import Server, serving
+from twc_customer_gateway.config import GatewaySettings
 
 _numbers = itertools.count(1)
 

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 from twc.customer.v2.customer_pb2 import Attribute
 
 from bench.peers import rules
-from server.rules import addresses, attributes, contact, customer, dates, text
+from twc_customer_server.customers import addresses, attributes, contact, customer, dates, text
 
 State = Literal["disabled", "invited", "enabled", "declined"]
 Level = Literal["single_opt_in", "confirmed_opt_in", "unknown"]

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from server import log
-from server.settings import Settings
+from twc_customer_server.settings import Settings
+from twc_customer_server.telemetry import logs
 
 # Customers that are stored at a time.
 _BATCH = 500
@@ -39,7 +39,7 @@ def run(peer: Peer) -> None:
     if given.command == "seed":
         peer.seed(path, given.tenant, _batches(Path(given.subject)))
     else:
-        log.configure(Settings().log_level)
+        logs.configure(Settings().log_level)
         peer.serve(path, int(given.subject))
 
 

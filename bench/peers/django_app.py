@@ -20,7 +20,7 @@ from bench.peers.django_model import Customer
 from bench.peers.models import Changes, New
 from bench.peers.sqlite import WRITING
 from bench.peers.telemetry import Identity, account
-from server.settings import Settings
+from twc_customer_server.settings import Settings
 
 _settings = Settings()
 _identity = Identity(_settings)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from server.errors import (
+from twc_customer_server.errors import (
     DOMAIN,
     AlreadyExists,
     Clash,

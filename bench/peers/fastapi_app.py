@@ -27,7 +27,7 @@ from bench.peers.models import Changes, New
 from bench.peers.rules import wanted
 from bench.peers.sqlite import THREADS
 from bench.peers.telemetry import Identity, Telemetry
-from server.settings import Settings
+from twc_customer_server.settings import Settings
 
 
 class Store(Protocol):

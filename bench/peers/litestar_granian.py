@@ -22,7 +22,7 @@ from bench.peers import command, errors, rules
 from bench.peers.json_store import Customers, seed
 from bench.peers.structs import Changes, New
 from bench.peers.telemetry import Identity, Telemetry
-from server.settings import Settings
+from twc_customer_server.settings import Settings
 
 
 def _refuse(_request: Any, error: errors.ServiceError) -> Any:

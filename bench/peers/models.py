@@ -21,10 +21,10 @@ from pydantic.alias_generators import to_camel
 
 from bench.peers import checks, rules
 from bench.peers.checks import PRINTABLE, Level, State, ValueType
-from server.rules import addresses, text
-from server.rules.addresses import MAX_ADDRESSES
-from server.rules.attributes import MAX_ATTRIBUTES, MAX_GROUPS
-from server.rules.customer import MAX_TAX_EXEMPTIONS
+from twc_customer_server.customers import addresses, text
+from twc_customer_server.customers.addresses import MAX_ADDRESSES
+from twc_customer_server.customers.attributes import MAX_ATTRIBUTES, MAX_GROUPS
+from twc_customer_server.customers.customer import MAX_TAX_EXEMPTIONS
 
 
 def _text(length: int = text.MAX_LENGTH) -> StringConstraints:

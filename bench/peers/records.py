@@ -7,7 +7,7 @@ no type for them, and nothing has to convert them.
 from typing import Any
 
 from bench.peers.rules import default_address
-from server.rules import keys
+from twc_customer_server.storage import keys
 
 # The JSON names of the fields, by column.
 FIELDS = {

@@ -11,7 +11,8 @@ from typing import Any
 from uuid_utils import uuid7
 
 from bench.peers.errors import InvalidInput, Violation
-from server.rules import addresses, contact, lookup, text
+from twc_customer_server.api import lookup
+from twc_customer_server.customers import addresses, contact, text
 
 Json = dict[str, Any]
 

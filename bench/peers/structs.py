@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bench.peers import checks, rules
-from server.rules import addresses, text
-from server.rules.addresses import MAX_ADDRESSES
-from server.rules.attributes import MAX_ATTRIBUTES, MAX_GROUPS
-from server.rules.customer import MAX_TAX_EXEMPTIONS
+from twc_customer_server.customers import addresses, text
+from twc_customer_server.customers.addresses import MAX_ADDRESSES
+from twc_customer_server.customers.attributes import MAX_ATTRIBUTES, MAX_GROUPS
+from twc_customer_server.customers.customer import MAX_TAX_EXEMPTIONS
 
 Text = Annotated[str, Meta(max_length=text.MAX_LENGTH, pattern=checks.PRINTABLE)]
 Name = Annotated[str, Meta(min_length=1, max_length=text.MAX_LENGTH, pattern=checks.PRINTABLE)]

@@ -9,8 +9,8 @@ from typing import Any
 from prometheus_client import Histogram
 from uuid_utils import uuid4
 
-from server.app import callers_of
-from server.settings import Settings
+from twc_customer_server.app import callers_of
+from twc_customer_server.settings import Settings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]

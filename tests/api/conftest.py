@@ -6,12 +6,12 @@ from typing import Any
 import grpc
 import pytest
 
-from server.app import App
-from server.settings import Settings
-from tests.api.client import Client
-from tests.api.server_process import Start, starting
-from tests.backends import Backend
-from tests.tokens import trust
+from tests.support.backends import Backend
+from tests.support.client import Client
+from tests.support.server_process import Start, starting
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 
 @pytest.fixture(scope="session")

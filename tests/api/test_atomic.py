@@ -7,8 +7,8 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.client import Client, Failure, failure
-from tests.builders import customer
+from tests.support.builders import customer
+from tests.support.client import Client, Failure, failure
 
 BY_NAME = pb.LookupCustomersRequest(last_name="Upload")
 INVALID, EXISTS = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.ALREADY_EXISTS

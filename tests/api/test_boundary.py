@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
-from tests.api.client import (
+from tests.api.samples import UNKNOWN_ID
+from tests.support.builders import customer
+from tests.support.client import (
     SERVICE,
     Client,
     Failure,
@@ -24,8 +26,6 @@ from tests.api.client import (
     send,
     tenant_header,
 )
-from tests.api.samples import UNKNOWN_ID
-from tests.builders import customer
 
 RPCS = [method.name for method in SERVICE.methods]
 REQUESTS = {method.name: GetMessageClass(method.input_type) for method in SERVICE.methods}

@@ -12,12 +12,12 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from server.app import App
-from server.settings import Settings
-from tests.api.client import SECONDS, Client, Failure, as_tenant, failure, read_failure
 from tests.api.samples import UNKNOWN_ID
-from tests.builders import address, customer
-from tests.tokens import trust
+from tests.support.builders import address, customer
+from tests.support.client import SECONDS, Client, Failure, as_tenant, failure, read_failure
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 T = TypeVar("T")
 

@@ -7,10 +7,10 @@ import grpc
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.client import Client, Failure, failure, read_failure
 from tests.api.samples import UNKNOWN_ID
 from tests.api.test_concurrency import at_once
-from tests.builders import address, customer
+from tests.support.builders import address, customer
+from tests.support.client import Client, Failure, failure, read_failure
 
 Act = Callable[[Client, Customer], object]
 

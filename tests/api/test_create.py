@@ -9,7 +9,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.client import Client, failure
 from tests.api.samples import (
     CUSTOMER_TYPE,
     FULL,
@@ -21,7 +20,8 @@ from tests.api.samples import (
     stored_form,
     with_ids_of,
 )
-from tests.builders import address, customer
+from tests.support.builders import address, customer
+from tests.support.client import Client, failure
 
 
 def test_create(client: Client) -> None:

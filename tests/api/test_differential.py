@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.app import open_database
-from server.boundary import Call
-from server.errors import ServiceError, to_status
-from server.servicer import CustomerServicer
-from server.settings import Settings
-from server.storage.customers import CustomerStore
-from server.storage.database import shut_down_after
-from tests.api.client import SERVICE
-from tests.backends import PostgresBackend, SqliteBackend
-from tests.postgres import Server
-from tests.tokens import trust
+from tests.support.backends import PostgresBackend, SqliteBackend
+from tests.support.client import SERVICE
+from tests.support.postgres import Server
+from tests.support.tokens import trust
+from twc_customer_server.api.servicer import CustomerServicer
+from twc_customer_server.app import open_database
+from twc_customer_server.errors import ServiceError, to_status
+from twc_customer_server.middleware.rpc import Call
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.store import CustomerStore
 
 SEQUENCES = 2000
 

@@ -13,13 +13,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.app import App
-from server.settings import Settings
-from tests.api.client import Client, failure
-from tests.api.server_process import wait_until
 from tests.api.test_concurrency import at_once
-from tests.builders import address, customer
-from tests.tokens import trust
+from tests.support.builders import address, customer
+from tests.support.client import Client, failure
+from tests.support.server_process import wait_until
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 Request = pb.ExportCustomersRequest
 Part = pb.ExportCustomersResponse
@@ -267,7 +267,7 @@ def test_client_takes_nothing(
             client = Client(channel, "acme")
             large = [customer(tax_exemptions=["x" * 1000] * 100) for _ in range(100)]
             client.upload(large)
-            monkeypatch.setattr("server.streams.STREAM_SECONDS", 0.5)
+            monkeypatch.setattr("twc_customer_server.middleware.streams.STREAM_SECONDS", 0.5)
             export: Any = client.export()
             next(export)
             wait_until(lambda: _is_taken(client))

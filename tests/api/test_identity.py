@@ -16,13 +16,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from server.app import App
-from server.settings import Settings
-from tests.api.client import SECONDS, SERVICE, Metadata, as_tenant, failure, send, tenant_header
 from tests.api.samples import UNKNOWN_ID
-from tests.backends import Backend
-from tests.tokens import Issuer, jwks
-from tests.unit.forged import TENANT, forged_tokens, genuine_token
+from tests.support.backends import Backend
+from tests.support.client import SECONDS, SERVICE, Metadata, as_tenant, failure, send, tenant_header
+from tests.support.forged import TENANT, forged_tokens, genuine_token
+from tests.support.tokens import Issuer, jwks
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 RPCS = [method.name for method in SERVICE.methods]
 each_rpc = pytest.mark.parametrize("rpc", RPCS)

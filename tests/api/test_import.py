@@ -9,12 +9,12 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.app import App
-from server.settings import Settings
-from tests.api.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.api.samples import FULL, UNKNOWN_ID, each_invalid
-from tests.builders import customer
-from tests.tokens import trust
+from tests.support.builders import customer
+from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 Batch = pb.ImportCustomersRequest
 CANCELLED = grpc.StatusCode.CANCELLED
@@ -249,7 +249,7 @@ def test_broken_off(app: App, client: Client, tenant: str, how: str) -> None:
 
 def test_idle(client: Client, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream in which nothing comes is cancelled; what was answered stays."""
-    monkeypatch.setattr("server.streams.STREAM_SECONDS", 0.5)
+    monkeypatch.setattr("twc_customer_server.middleware.streams.STREAM_SECONDS", 0.5)
     [result] = stream.send(customer()).results
     with pytest.raises(grpc.RpcError) as ended:
         next(stream.call)

@@ -16,10 +16,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.client import SECONDS, SERVICE, Client, as_tenant
 from tests.api.samples import UNKNOWN_ID
-from tests.api.server_process import ServerProcess, Start, free_port, run, wait_until
-from tests.builders import customer
+from tests.support.builders import customer
+from tests.support.client import SECONDS, SERVICE, Client, as_tenant
+from tests.support.server_process import ServerProcess, Start, free_port, run, wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

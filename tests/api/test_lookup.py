@@ -9,9 +9,9 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.client import Client, failure
 from tests.api.samples import FULL
-from tests.builders import customer
+from tests.support.builders import customer
+from tests.support.client import Client, failure
 
 Lookup = pb.LookupCustomersRequest
 

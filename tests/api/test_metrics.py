@@ -13,13 +13,13 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.client import SECONDS, as_tenant, failure, tenant_header
 from tests.api.samples import UNKNOWN_ID
-from tests.api.server_process import ServerProcess, Start, free_port, run, wait_until
-from tests.backends import any_backend
-from tests.builders import customer
-from tests.scraping import Scrape
-from tests.tokens import token_for
+from tests.support.backends import any_backend
+from tests.support.builders import customer
+from tests.support.client import SECONDS, as_tenant, failure, tenant_header
+from tests.support.scraping import Scrape
+from tests.support.server_process import ServerProcess, Start, free_port, run, wait_until
+from tests.support.tokens import token_for
 
 pytestmark = any_backend
 

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from tests.api.client import failure
-from tests.api.server_process import Start, run
-from tests.backends import only
-from tests.builders import customer
+from tests.support.backends import only
+from tests.support.builders import customer
+from tests.support.client import failure
+from tests.support.server_process import Start, run
 
 # The error of a disk without room, wherever a new row would need some.
 FILL = """

@@ -11,15 +11,15 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.app import App
-from server.settings import Settings
-from tests.api.client import Client, failure
 from tests.api.samples import UNKNOWN_ID
-from tests.api.server_process import Start
 from tests.api.test_concurrency import at_once
-from tests.backends import Backend, only
-from tests.builders import address, customer
-from tests.tokens import trust
+from tests.support.backends import Backend, only
+from tests.support.builders import address, customer
+from tests.support.client import Client, failure
+from tests.support.server_process import Start
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 Act = Callable[[Client, Customer], Any]
 
@@ -264,9 +264,11 @@ def test_lifetime(client: Client, monkeypatch: pytest.MonkeyPatch, hours: float,
     created = create(client)
     keyed = client.given(idempotency_key="key")
     moment = datetime.now(UTC)
-    monkeypatch.setattr("server.servicer._now", lambda: moment)
+    monkeypatch.setattr("twc_customer_server.api.servicer._now", lambda: moment)
     keyed.add_address(created.id, address())
-    monkeypatch.setattr("server.servicer._now", lambda: moment + timedelta(hours=hours))
+    monkeypatch.setattr(
+        "twc_customer_server.api.servicer._now", lambda: moment + timedelta(hours=hours)
+    )
     at_once([partial(keyed.add_address, created.id, address()) for _ in range(16)])
     assert len(client.get(created.id).addresses) == done
 

@@ -6,15 +6,10 @@ import grpc
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.rules import keys
-from tests.api.client import Client, failure
-from tests.api.samples import (
-    CUSTOMER_TYPE,
-    FULL,
-    UNKNOWN_ID,
-    email_of,
-)
-from tests.builders import address, customer
+from tests.api.samples import CUSTOMER_TYPE, FULL, UNKNOWN_ID, email_of
+from tests.support.builders import address, customer
+from tests.support.client import Client, failure
+from twc_customer_server.storage import keys
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN_ID, "no-uuid", "😀", " "])

@@ -13,17 +13,17 @@ from google.protobuf.message_factory import GetMessageClass
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.app import callers_of, open_database
-from server.boundary import guard
-from server.metrics import Counts
-from server.servicer import CustomerServicer
-from server.settings import Settings
-from server.storage.customers import CustomerStore, Key
-from tests.api.client import SECONDS, SERVICE, as_tenant
 from tests.api.samples import UNKNOWN_ID
-from tests.backends import Backend
-from tests.builders import customer
-from tests.tokens import trust
+from tests.support.backends import Backend
+from tests.support.builders import customer
+from tests.support.client import SECONDS, SERVICE, as_tenant
+from tests.support.tokens import trust
+from twc_customer_server.api.servicer import CustomerServicer
+from twc_customer_server.app import callers_of, open_database
+from twc_customer_server.middleware.rpc import guard
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.telemetry.metrics import Counts
 
 
 class Answer(NamedTuple):

@@ -6,10 +6,10 @@ import grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.client import Client, Failure, read_failure
-from tests.api.server_process import Start, run
-from tests.backends import only
-from tests.builders import customer
+from tests.support.backends import only
+from tests.support.builders import customer
+from tests.support.client import Client, Failure, read_failure
+from tests.support.server_process import Start, run
 
 
 def fill(client: Client) -> tuple[list[Customer], list[tuple[Customer, Failure]]]:

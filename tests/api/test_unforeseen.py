@@ -10,14 +10,14 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server import handlers
-from server.app import callers_of
-from server.boundary import guard
-from server.metrics import Counts
-from server.servicer import CustomerServicer
-from server.settings import Settings
-from tests.api.client import SERVICE, as_tenant, failure, send
-from tests.tokens import trust
+from tests.support.client import SERVICE, as_tenant, failure, send
+from tests.support.tokens import trust
+from twc_customer_server.api.servicer import CustomerServicer
+from twc_customer_server.app import callers_of
+from twc_customer_server.middleware.rpc import guard
+from twc_customer_server.settings import Settings
+from twc_customer_server.telemetry.metrics import Counts
+from twc_customer_server.transport import grpc_server
 
 # Kept out of the line that raises it: a log of the line is no leak.
 PRIVATE = "secret@example.com"
@@ -56,7 +56,9 @@ def broken() -> Iterator[grpc.Channel]:
     store: Any = BrokenStore()
     servicer = CustomerServicer(store, lambda _: None)
     server = grpc.server(ThreadPoolExecutor(2))
-    handlers.add(server, SERVICE, guard(servicer, Counts(SERVICE), callers_of(Settings(**trust()))))
+    grpc_server.add(
+        server, SERVICE, guard(servicer, Counts(SERVICE), callers_of(Settings(**trust())))
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -8,18 +8,11 @@ from psycopg.errors import SerializationFailure
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.rules import changes
-from tests.api.client import Client, failure
-from tests.api.samples import (
-    CUSTOMER_TYPE,
-    FULL,
-    INVALID,
-    UNIQUE,
-    UNKNOWN_ID,
-    UUID7,
-)
-from tests.backends import only
-from tests.builders import address, customer
+from tests.api.samples import CUSTOMER_TYPE, FULL, INVALID, UNIQUE, UNKNOWN_ID, UUID7
+from tests.support.backends import only
+from tests.support.builders import address, customer
+from tests.support.client import Client, failure
+from twc_customer_server.customers import changes
 
 
 def test_update_by_id(client: Client) -> None:
@@ -197,7 +190,7 @@ def test_update_runs_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> N
             raise SerializationFailure
         update(stored, *arguments)
 
-    monkeypatch.setattr("server.rules.changes.update", meet)
+    monkeypatch.setattr("twc_customer_server.customers.changes.update", meet)
     listed = [Address(id=it.id, city=it.city) for it in (rom, bonn)]
     updated = client.update(Customer(id=created.id, addresses=listed, first_name="Ada"))
     assert len(tries) == 2

@@ -10,10 +10,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from server.app import App
-from tests.api.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.api.samples import UNKNOWN_ID
-from tests.builders import customer
+from tests.support.builders import customer
+from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
+from twc_customer_server.app import App
 
 BY_NAME = pb.LookupCustomersRequest(last_name="Upload")
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from google.protobuf import json_format
 from twc.customer.v2.customer_pb2 import Customer
 
-from client.main import cli
-from tests.tokens import token_for
+from tests.support.tokens import token_for
+from twc_customer_client.main import cli
 
 SECONDS = 120
 
@@ -74,7 +74,7 @@ class CommandLine:
     def start(self, *args: object) -> "subprocess.Popen[str]":
         """Starts a command as a process of its own, in the folder."""
         return subprocess.Popen(
-            [sys.executable, "-m", "client", *map(str, args)],
+            [sys.executable, "-m", "twc_customer_client", *map(str, args)],
             env=os.environ | self.environment | {"PYTHONPATH": str(Path.cwd())},
             cwd=self.folder,
             stdin=subprocess.PIPE,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from server.app import App
-from server.settings import Settings
 from tests.client.command_line import CommandLine
-from tests.tokens import trust
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 
 @pytest.fixture(scope="session")

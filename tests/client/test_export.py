@@ -9,9 +9,9 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.client import Client
 from tests.client.command_line import CommandLine, emails, finish
 from tests.client.fakes import serving
+from tests.support.client import Client
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def test_standard_input(cli: CommandLine) -> None:
 def test_entry_point(cli: CommandLine) -> None:
     """The command is installed under its name."""
     [command] = entry_points(name="twc-customers", group="console_scripts")
-    assert command.load().__module__ == "client.main"
+    assert command.load().__module__ == "twc_customer_client.main"
     assert cli.run("--help").status == 0
 
 

@@ -20,7 +20,7 @@ MOST = 30 * KIBIBYTE
 # The kernel's own account of the process, which begins after its parent's.
 MEASURED = """
 import re, sys
-from client.main import cli
+from twc_customer_client.main import cli
 try:
     cli(sys.argv[1:])
 finally:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from client import paths, shapes
-from client.columns import kind_of
+from twc_customer_client import paths, shapes
+from twc_customer_client.columns import kind_of
 
 PATHS = {
     "email": "text",

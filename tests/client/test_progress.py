@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from client import progress
 from tests.client.command_line import CommandLine, emails
+from twc_customer_client import progress
 
 
 def test_bar(cli: CommandLine) -> None:
@@ -16,7 +16,7 @@ def test_bar(cli: CommandLine) -> None:
     path = cli.write("x.jsonl", *emails(*range(1000)))
     leader, follower = pty.openpty()
     done = subprocess.run(
-        [sys.executable, "-m", "client", "import", path],
+        [sys.executable, "-m", "twc_customer_client", "import", path],
         env=os.environ | cli.environment | {"TERM": "xterm", "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=follower,

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from server.app import App
-from server.settings import Settings
-from tests.certificates import Authority
 from tests.client.command_line import CommandLine
-from tests.tokens import trust
+from tests.support.certificates import Authority
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 
 def test_get(cli: CommandLine) -> None:

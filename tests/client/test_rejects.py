@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from client.columns import REJECT_COLUMNS
 from tests.client.command_line import CommandLine, emails
+from twc_customer_client.columns import REJECT_COLUMNS
 
 GOOD = [*emails(1, 2, 3)]
 

@@ -14,9 +14,9 @@ import grpc
 import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from tests.api.server_process import ServerProcess
 from tests.client.command_line import SECONDS, CommandLine, emails, finish
 from tests.client.fakes import answer, serving
+from tests.support.server_process import ServerProcess
 
 MANY = 20_000
 BAD_EVERY = 100

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from client import cells, shapes, tables
-from client.columns import Columns, Rules
-from client.csv_records import CsvRows
-from client.json_records import JsonLines
-from client.lines import Lines
-from client.mappings import MAPPINGS
 from tests.client.command_line import CommandLine, given_by_clients
+from twc_customer_client import cells, shapes, tables
+from twc_customer_client.columns import Columns, Rules
+from twc_customer_client.csv_records import CsvRows
+from twc_customer_client.json_records import JsonLines
+from twc_customer_client.lines import Lines
+from twc_customer_client.mappings import MAPPINGS
 
 STARTS = ["", "'", "''", "=1+1", "@a", "+49 30", "+a", "-1", "\t", "\r", "\n", "＝", " "]  # noqa: RUF001
 texts = st.one_of(

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from tests.client.command_line import CommandLine, emails, finish
-from tests.tokens import token_for, trusted_issuer
+from tests.support.tokens import token_for, trusted_issuer
 
 SECRET = "s%cret+/ä"  # noqa: S105 - of the test's issuer
 

@@ -12,10 +12,10 @@ import grpc
 import httpx
 import pytest
 
-from gateway.config import GatewaySettings
-from gateway.stack import Stack
-from tests.backends import Backend
-from tests.tokens import token_for, trust
+from tests.support.backends import Backend
+from tests.support.tokens import token_for, trust
+from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.supervisor.stack import Stack
 
 StackFactory = Callable[..., AbstractContextManager[Stack]]
 

@@ -1,4 +1,4 @@
-"""`python -m gateway` as a process of its own."""
+"""`python -m twc_customer_gateway` as a process of its own."""
 
 import json
 import os
@@ -14,11 +14,11 @@ import grpc
 import httpx
 import psutil
 
-from gateway.config import GatewaySettings
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.gateway.conftest import as_tenant
-from tests.tokens import trust
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from tests.support.tokens import trust
+from twc_customer_gateway.config import GatewaySettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ class Service:
         self._output = folder / f"{uuid.uuid4()}.log"
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gateway"],
+                [sys.executable, "-m", "twc_customer_gateway"],
                 env=os.environ | self.settings.environment(),
                 cwd=ROOT,
                 stdout=output,

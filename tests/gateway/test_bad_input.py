@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.stack import Stack
-from tests.backends import any_backend
 from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
+from tests.support.backends import any_backend
+from twc_customer_gateway.supervisor.stack import Stack
 
 JSON = {"content-type": "application/json"}
 INVALID, MALFORMED = "INVALID_INPUT", "MALFORMED_REQUEST"

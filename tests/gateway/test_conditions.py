@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.backends import any_backend
 from tests.gateway.errors import Error, error_of
+from tests.support.backends import any_backend
 
 ORIGIN = "https://shop.example"
 ADA: dict[str, Any] = {"email": "ada@example.com", "customerRef": "A-1"}

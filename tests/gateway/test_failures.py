@@ -11,10 +11,10 @@ import httpx
 import psutil
 import pytest
 
-from gateway.stack import Stack
-from tests.backends import Backend, any_backend
 from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.errors import Error, error_of
+from tests.support.backends import Backend, any_backend
+from twc_customer_gateway.supervisor.stack import Stack
 
 UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
 

@@ -7,14 +7,14 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.config import SERVICE
-from gateway.routes import HttpRoute, http_routes
-from tests.backends import any_backend
 from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
-from tests.tokens import Issuer, jwks, trusted_issuer
-from tests.unit.forged import forged_tokens
+from tests.support.backends import any_backend
+from tests.support.forged import forged_tokens
+from tests.support.tokens import Issuer, jwks, trusted_issuer
+from twc_customer_gateway.config import SERVICE
+from twc_customer_gateway.routes import HttpRoute, http_routes
 
 JSON = {"content-type": "application/json"}
 ROUTES = http_routes(SERVICE)

@@ -12,11 +12,11 @@ import psutil
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.client import SECONDS, as_tenant
-from tests.api.server_process import wait_until
-from tests.builders import customer
 from tests.gateway.errors import Error, error_of
 from tests.gateway.service import Service
+from tests.support.builders import customer
+from tests.support.client import SECONDS, as_tenant
+from tests.support.server_process import wait_until
 
 THREADS = 8
 

@@ -13,14 +13,15 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from gateway import admin, exposition
-from tests.api.client import SECONDS
-from tests.api.client import as_tenant as caller
-from tests.api.server_process import free_port, wait_until
-from tests.builders import customer
 from tests.gateway.service import Service
-from tests.scraping import Scrape
-from tests.tokens import token_for
+from tests.support.builders import customer
+from tests.support.client import SECONDS
+from tests.support.client import as_tenant as caller
+from tests.support.scraping import Scrape
+from tests.support.server_process import free_port, wait_until
+from tests.support.tokens import token_for
+from twc_customer_gateway import metrics_process
+from twc_customer_gateway.supervisor import envoy_admin
 
 
 @contextmanager
@@ -47,7 +48,9 @@ def _read_everywhere(service: Service, label: str) -> int:
 
 
 def _metrics_process(service: Service) -> psutil.Process:
-    [found] = [it for it in service.children() if "gateway.exposition" in it.cmdline()]
+    [found] = [
+        it for it in service.children() if "twc_customer_gateway.metrics_process" in it.cmdline()
+    ]
     return found
 
 
@@ -122,18 +125,18 @@ def test_envoy(tmp_path: Path) -> None:
 
 def test_without_envoy(tmp_path: Path) -> None:
     """While Envoy does not answer there are no metrics of it, and no error."""
-    assert exposition.of_envoy(tmp_path / "nothing.sock") == b""
+    assert metrics_process.of_envoy(tmp_path / "nothing.sock") == b""
 
 
 def test_hung_envoy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An Envoy that hangs is waited for no longer than a scraper waits, and is no error either."""
-    assert admin.SECONDS < 10
-    monkeypatch.setattr(admin, "SECONDS", 0.01)
+    assert envoy_admin.SECONDS < 10
+    monkeypatch.setattr(envoy_admin, "SECONDS", 0.01)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(tmp_path / "admin.sock"))
         hung.listen()
 
-        assert exposition.of_envoy(tmp_path / "admin.sock") == b""
+        assert metrics_process.of_envoy(tmp_path / "admin.sock") == b""
 
 
 def test_hung_worker(tmp_path: Path) -> None:

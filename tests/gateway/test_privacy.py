@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.stack import Stack
 from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.documented import CUSTOMER
+from twc_customer_gateway.supervisor.stack import Stack
 
 CANARIES = 10_000
 CANARY = re.compile("canary[0-9]{6}", re.IGNORECASE)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from gateway import processes
-from gateway.processes import Process, Worker, stop
-from tests.api.server_process import wait_until
+from tests.support.server_process import wait_until
+from twc_customer_gateway.supervisor import processes
+from twc_customer_gateway.supervisor.processes import Process, Worker, stop
 
 SLEEP = ["/bin/sleep", "60"]
 # Says by a file that it runs, and that it heeds no SIGTERM.

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from gateway.config import SERVICE
-from gateway.routes import HttpRoute, http_routes
-from tests.backends import any_backend
 from tests.gateway.errors import Error, error_of
+from tests.support.backends import any_backend
+from twc_customer_gateway.config import SERVICE
+from twc_customer_gateway.routes import HttpRoute, http_routes
 
 JSON = {"content-type": "application/json"}
 CREATED = {

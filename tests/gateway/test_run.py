@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.backends import any_backend
+from tests.support.backends import any_backend
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,7 @@ def environment(own_database: dict[str, Any], tmp_path: Path) -> dict[str, str]:
 def service(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The command that `make run` runs, in a session of its own as in a terminal."""
     with subprocess.Popen(
-        [sys.executable, "-m", "gateway"],
+        [sys.executable, "-m", "twc_customer_gateway"],
         env=environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -115,7 +115,7 @@ def test_taken_port(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
-            [sys.executable, "-m", "gateway"],
+            [sys.executable, "-m", "twc_customer_gateway"],
             env=environment | {"GRPC_PORT": port},
             capture_output=True,
             text=True,
@@ -153,7 +153,7 @@ def test_taken_port(environment: dict[str, str]) -> None:
 def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
     """Settings that cannot serve, or not safely, are said in a sentence, and nothing starts."""
     ended = subprocess.run(
-        [sys.executable, "-m", "gateway"],
+        [sys.executable, "-m", "twc_customer_gateway"],
         env=environment | changed,
         capture_output=True,
         text=True,

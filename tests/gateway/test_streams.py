@@ -10,14 +10,14 @@ import grpc
 import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from gateway import config, routes
-from server import streams
-from tests.api.client import Client, failure
-from tests.api.server_process import wait_until
 from tests.api.test_import import Stream, batch, outcomes
-from tests.backends import any_backend
-from tests.builders import customer
 from tests.gateway.conftest import StackFactory
+from tests.support.backends import any_backend
+from tests.support.builders import customer
+from tests.support.client import Client, failure
+from tests.support.server_process import wait_until
+from twc_customer_gateway import config, routes
+from twc_customer_server.middleware import streams
 
 # What the gateway gives a request to arrive, in the place of a minute.
 SHORT = 1

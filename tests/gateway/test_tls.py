@@ -11,10 +11,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from gateway.stack import Stack
-from tests.backends import Backend, any_backend
-from tests.certificates import Authority, Pair
 from tests.gateway.conftest import as_tenant, running
+from tests.support.backends import Backend, any_backend
+from tests.support.certificates import Authority, Pair
+from twc_customer_gateway.supervisor.stack import Stack
 
 pytestmark = any_backend
 

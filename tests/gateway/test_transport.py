@@ -14,10 +14,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from gateway.stack import Stack
-from tests.builders import customer
 from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
+from tests.support.builders import customer
+from twc_customer_gateway.supervisor.stack import Stack
 
 SERVICE = "twc.customer.v2.CustomerService"
 ORIGIN = "https://shop.example"

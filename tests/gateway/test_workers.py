@@ -19,11 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from server.identity.development import DevelopmentIssuer
-from tests.api.client import SECONDS
-from tests.api.client import as_tenant as caller
-from tests.api.server_process import wait_until
 from tests.gateway.service import Service
+from tests.support.client import SECONDS
+from tests.support.client import as_tenant as caller
+from tests.support.server_process import wait_until
+from twc_customer_server.auth.development import DevelopmentIssuer
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from server.storage.customers import CustomerStore
-from server.storage.postgres import Postgres
-from tests.api.client import SECONDS
-from tests.api.server_process import ServerProcess
-from tests.postgres import Server
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import Ask, Service, alter, processes
+from tests.support.client import SECONDS
+from tests.support.postgres import Server
+from tests.support.server_process import ServerProcess
+from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.store import CustomerStore
 
 Open = Callable[..., Postgres]
 Serve = Callable[..., Service]

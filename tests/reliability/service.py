@@ -15,12 +15,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.app import App
-from server.settings import Settings
-from tests import builders
-from tests.api.client import SECONDS, Client, Failure, read_failure
-from tests.api.server_process import wait_until
-from tests.tokens import trust
+from tests.support import builders
+from tests.support.client import SECONDS, Client, Failure, read_failure
+from tests.support.server_process import wait_until
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 
 T = TypeVar("T")
 Ask = Callable[[str], list[tuple[Any, ...]]]

@@ -4,9 +4,6 @@ import threading
 import time
 from functools import partial
 
-from tests import builders
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
@@ -21,6 +18,9 @@ from tests.reliability.service import (
     stored,
     wait_served,
 )
+from tests.support import builders
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
 
 # Longer than the pool tries to open a connection before it gives up.
 OUTAGE_SECONDS = 2.5

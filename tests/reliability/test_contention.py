@@ -7,11 +7,6 @@ import pytest
 from google.rpc import code_pb2
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import Unavailable
-from server.storage.customers import CustomerStore, Key
-from tests import builders
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Open, Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
@@ -26,7 +21,12 @@ from tests.reliability.service import (
     stored,
     waiting,
 )
-from tests.storage.samples import insert
+from tests.support import builders
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from tests.support.stored import insert
+from twc_customer_server.errors import Unavailable
+from twc_customer_server.storage.store import CustomerStore, Key
 
 COUNT = "UPDATE customer SET modified_at = modified_at + 1 WHERE id = %s"
 STATEMENTS = ["^SELECT .* FOR UPDATE", "^UPDATE", "^COMMIT"]
@@ -147,7 +147,7 @@ def test_pauses(store: CustomerStore, proxy: Proxy, monkeypatch: pytest.MonkeyPa
         if threading.current_thread() is threading.main_thread():
             pauses.append(seconds)
 
-    monkeypatch.setattr("server.storage.postgres.time.sleep", sleep)
+    monkeypatch.setattr("twc_customer_server.storage.postgres.time.sleep", sleep)
     for _ in range(2):
         with pytest.raises(Unavailable):
             store.change("acme", Key.id(customer.id), Customer.Clear)

@@ -3,9 +3,6 @@
 import time
 from functools import partial
 
-from tests import builders
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Open, Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
@@ -24,6 +21,9 @@ from tests.reliability.service import (
     wait_served,
     waiting,
 )
+from tests.support import builders
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
 
 # DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
 TIME = 0.5

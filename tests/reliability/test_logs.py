@@ -6,12 +6,12 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests import builders
-from tests.api.client import failure
-from tests.api.server_process import ServerProcess, wait_until
 from tests.reliability.conftest import Start
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import AWAY, UNKNOWN, fails
+from tests.support import builders
+from tests.support.client import failure
+from tests.support.server_process import ServerProcess, wait_until
 
 PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
 
@@ -46,7 +46,9 @@ def test_failures(start: Start, proxy: Proxy) -> None:
     wait_until(lambda: not fails(get))
 
     said = records(server)
-    assert {it["event"] for it in said if it["logger"].startswith("server.storage")} == EVENTS
+    assert {
+        it["event"] for it in said if it["logger"].startswith("twc_customer_server.storage")
+    } == EVENTS
     place = conninfo_to_dict(proxy.url())
     inside = [PASSWORD, str(place["port"]), str(place["dbname"]), "127.0.0.1", "UPDATE", "psycopg"]
     assert [word for word in inside if word in server.log()] == []
@@ -61,5 +63,7 @@ def test_ordinary_calls(start: Start) -> None:
     for _ in range(10):
         client.get(created.id)
     wait_until(lambda: server.log().count('"event": "call"') == 11)
-    said = [it for it in records(server) if it["logger"].startswith(("server", "psycopg"))]
+    said = [
+        it for it in records(server) if it["logger"].startswith(("twc_customer_server", "psycopg"))
+    ]
     assert [it["event"] for it in said] == ["call"] * 11

@@ -8,11 +8,6 @@ import pytest
 from psycopg import OperationalError
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from server.errors import Unavailable
-from server.storage.customers import CustomerStore, Key
-from tests import builders
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Open, Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
@@ -32,7 +27,12 @@ from tests.reliability.service import (
     stored,
     waiting,
 )
-from tests.storage.samples import insert, stamped
+from tests.support import builders
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from tests.support.stored import insert, stamped
+from twc_customer_server.errors import Unavailable
+from twc_customer_server.storage.store import CustomerStore, Key
 
 # When a connection is cut: before the server has got a statement, or after it has run it.
 CUTS: dict[str, Callable[[Proxy, str], None]] = {

@@ -5,11 +5,6 @@ from functools import partial
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import Unavailable
-from server.storage.customers import CustomerStore, Key
-from tests import builders
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Open, Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
@@ -24,7 +19,12 @@ from tests.reliability.service import (
     at_once,
     wait_served,
 )
-from tests.storage.samples import insert, stamped
+from tests.support import builders
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from tests.support.stored import insert, stamped
+from twc_customer_server.errors import Unavailable
+from twc_customer_server.storage.store import CustomerStore, Key
 
 # DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
 TIME = 0.5

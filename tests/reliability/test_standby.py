@@ -4,8 +4,6 @@ from functools import partial
 
 import pytest
 
-from tests import builders
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import (
@@ -18,6 +16,8 @@ from tests.reliability.service import (
     fails,
     processes,
 )
+from tests.support import builders
+from tests.support.server_process import wait_until
 
 # More connections than a call has tries.
 POOL = 12

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from server.storage.database import CannotServeError
-from server.storage.postgres import Postgres
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
-from tests.builders import customer
 from tests.reliability.conftest import Open, Start
 from tests.reliability.proxy import Proxy
+from tests.support.builders import customer
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from twc_customer_server.storage.database import CannotServeError
+from twc_customer_server.storage.postgres import Postgres
 
 PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
 WAITING = "the database cannot be reached; trying again in "

@@ -6,15 +6,15 @@ from functools import partial
 import grpc
 import pytest
 
-from server.errors import Unavailable
-from server.storage.customers import CustomerStore, Key
-from tests import builders
-from tests.api.client import SECONDS
-from tests.api.server_process import wait_until
 from tests.reliability.conftest import Open, Start
 from tests.reliability.proxy import Proxy
 from tests.reliability.service import Ask, at_once, locked_table, stored, waiting
-from tests.storage.samples import insert, stamped
+from tests.support import builders
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from tests.support.stored import insert, stamped
+from twc_customer_server.errors import Unavailable
+from twc_customer_server.storage.store import CustomerStore, Key
 
 
 def test_running_write(opened: Open, proxy: Proxy, ask: Ask) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from server.app import open_database
-from server.settings import Settings
-from server.storage.customers import CustomerStore
-from server.storage.database import Database
-from server.storage.sqlite import Sqlite
-from tests.backends import Backend
-from tests.tokens import trust
+from tests.support.backends import Backend
+from tests.support.tokens import trust
+from twc_customer_server.app import open_database
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.store import CustomerStore
 
 Opener = Callable[[], Database]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from server.storage.sqlite import Sqlite
+from twc_customer_server.storage.sqlite import Sqlite
 
 SECONDS = 10
 

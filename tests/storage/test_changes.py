@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
-from server.storage.customers import Check, CustomerStore, Key
-from server.storage.database import Database
-from server.storage.schema import CustomerRow
-from tests.storage.samples import FULL, Read, each_key, each_read, find, insert, only, stamped
+from tests.support.stored import FULL, Read, each_key, each_read, find, insert, only, stamped
+from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
+from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.schema import CustomerRow
+from twc_customer_server.storage.store import Check, CustomerStore, Key
 
 NOW = 1_700_000_000_000
 

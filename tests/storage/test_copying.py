@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.settings import Settings
-from server.storage.copying import Copied, copy_all
-from server.storage.customers import CustomerStore, Key
-from server.storage.database import CannotServeError, shut_down_after
-from server.storage.postgres import Postgres
-from server.storage.sqlite import Sqlite
-from tests.postgres import Server
-from tests.storage.samples import FULL, find, insert, stamped
-from tests.tokens import trust
+from tests.support.postgres import Server
+from tests.support.stored import FULL, find, insert, stamped
+from tests.support.tokens import trust
+from twc_customer_server.admin.copy import Copied, copy_all
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.database import CannotServeError, shut_down_after
+from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.store import CustomerStore, Key
 
 TENANTS = ("acme", "Zeta", "ärger", "a-b")
 
@@ -139,7 +139,7 @@ def test_command(keeper: CustomerStore, url: str, tmp_path: Path) -> None:
     customers = [insert(keeper, "acme") for _ in range(3)]
     settings = Settings(data_dir=tmp_path, database_url=url, **trust())
     ended = subprocess.run(
-        [sys.executable, "-m", "server", "copy"],
+        [sys.executable, "-m", "twc_customer_server", "copy"],
         env=os.environ | settings.environment(),
         capture_output=True,
         text=True,
@@ -169,7 +169,7 @@ def test_command_refuses(url: str, tmp_path: Path, given: dict[str, Any], said: 
     chosen: dict[str, Any] = {"data_dir": tmp_path, "database_url": url} | given
     settings = Settings(**chosen, **trust())
     ended = subprocess.run(
-        [sys.executable, "-m", "server", "copy"],
+        [sys.executable, "-m", "twc_customer_server", "copy"],
         env=os.environ | {"PYTHONPATH": str(Path.cwd())} | settings.environment(),
         cwd=tmp_path,
         capture_output=True,

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from server.storage.database import CannotServeError, shut_down_after
-from server.storage.distribution import distribute
-from server.storage.postgres import Postgres
-from server.storage.schema import TABLES
-from server.storage.statements import Statements
-from tests.postgres import Server
+from tests.support.postgres import Server
+from twc_customer_server.admin.distribute import distribute
+from twc_customer_server.storage.database import CannotServeError, shut_down_after
+from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.schema import TABLES
+from twc_customer_server.storage.statements import Statements
 
 _STATEMENTS = Statements(Postgres("postgresql://never.opened", 1, 1, 1))
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")

@@ -13,16 +13,16 @@ import peewee
 import pytest
 from playhouse.schema_diff import diff_models
 
-from server.settings import Settings
-from server.storage import migrate
-from server.storage.customers import CustomerStore, Key
-from server.storage.database import Database
-from server.storage.migrate import MIGRATIONS, SchemaMismatchError
-from server.storage.schema import TABLES
-from tests.backends import Backend
 from tests.storage.conftest import Opener
-from tests.storage.samples import insert
-from tests.tokens import trust
+from tests.support.backends import Backend
+from tests.support.stored import insert
+from tests.support.tokens import trust
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage import migrate
+from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.migrate import MIGRATIONS, SchemaMismatchError
+from twc_customer_server.storage.schema import TABLES
+from twc_customer_server.storage.store import CustomerStore, Key
 
 NEXT = "9999_next.py"
 ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
@@ -144,7 +144,7 @@ def test_command(backend: Backend, tmp_path: Path) -> None:
     settings = Settings(**backend.settings(tmp_path), **trust())
     said = [
         subprocess.run(
-            [sys.executable, "-m", "server", "migrate"],
+            [sys.executable, "-m", "twc_customer_server", "migrate"],
             env=os.environ | settings.environment(),
             check=True,
             capture_output=True,

@@ -17,10 +17,10 @@ from hypothesis.stateful import (
 )
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import AlreadyExists, Clash, IdMismatch, NotFound
-from server.rules.exports import Export, Exported, Place
-from server.storage.customers import Check, CustomerStore, Found, Key
-from tests.storage.samples import only, stamped
+from tests.support.stored import only, stamped
+from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound
+from twc_customer_server.storage.export import Export, Exported, Place
+from twc_customer_server.storage.store import Check, CustomerStore, Found, Key
 
 # Values, each with the spellings of it that are one to the store.
 EMAILS = {

@@ -7,16 +7,16 @@ from functools import partial
 import pytest
 from psycopg import errors
 
-from server.errors import AlreadyExists, IdempotencyKeyReused, Unavailable
-from server.storage.customers import CustomerStore, Key
-from server.storage.database import Database, shut_down_after
-from server.storage.outcomes import LIFETIME_MILLISECONDS, Repeatable
-from server.storage.postgres import Postgres
-from server.storage.schema import OutcomeRow
-from tests.backends import only
-from tests.postgres import Server
 from tests.storage.conftest import Opener
-from tests.storage.samples import insert, stamped
+from tests.support.backends import only
+from tests.support.postgres import Server
+from tests.support.stored import insert, stamped
+from twc_customer_server.errors import AlreadyExists, IdempotencyKeyReused, Unavailable
+from twc_customer_server.storage.database import Database, shut_down_after
+from twc_customer_server.storage.idempotency import LIFETIME_MILLISECONDS, Repeatable
+from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.schema import OutcomeRow
+from twc_customer_server.storage.store import CustomerStore, Key
 
 NOW = 1_700_000_000_000
 SECONDS = 20

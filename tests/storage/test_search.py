@@ -5,9 +5,9 @@ import itertools
 import pytest
 from twc.customer.v2.customer_pb2 import AttributeGroup
 
-from server.rules import keys
-from server.storage.customers import PAGE_BYTES, CustomerStore, Key
-from tests.storage.samples import FULL, find, insert, stamped
+from tests.support.stored import FULL, find, insert, stamped
+from twc_customer_server.storage import keys
+from twc_customer_server.storage.store import PAGE_BYTES, CustomerStore, Key
 
 # The key of each of FULL's searchable values.
 WANTED = {

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import AlreadyExists
-from server.storage.customers import CustomerStore, Key
-from server.storage.sqlite import Sqlite
-from server.storage.statements import Statements
-from tests.storage.samples import find, insert, stamped
 from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
+from tests.support.stored import find, insert, stamped
+from twc_customer_server.errors import AlreadyExists
+from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.statements import Statements
+from twc_customer_server.storage.store import CustomerStore, Key
 
 TENANT = "acme"
 

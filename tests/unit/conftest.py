@@ -3,7 +3,7 @@
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import stored
 
 

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from server.identity import keys, tokens
-from server.identity.keys import Keys, KeySet, Policy, parse
-from server.identity.tokens import Trust, Verifier
-from tests.tokens import AUDIENCE, ISSUER, Issuer, jwks
+from tests.support.tokens import AUDIENCE, ISSUER, Issuer, jwks
+from twc_customer_server.auth import key_sets, tokens
+from twc_customer_server.auth.key_sets import Keys, KeySet, Policy, parse
+from twc_customer_server.auth.tokens import Trust, Verifier
 
 SKEW = 30.0
 TRUST = Trust(ISSUER, AUDIENCE, ["RS256", "PS256", "ES256", "EdDSA"], "tenant", SKEW)
@@ -52,7 +52,7 @@ def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Clock:
         def now(cls, tz: tzinfo | None = UTC) -> "Moment":
             return cls.fromtimestamp(clock.wall(), tz)
 
-    monkeypatch.setattr(keys, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(key_sets, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=clock, time=clock.wall))
     monkeypatch.setattr("jwt.api_jwt.datetime", Moment)
     return clock

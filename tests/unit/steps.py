@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.errors import InvalidInput, Violation
-from server.rules import changes
-from tests import builders
+from tests.support import builders
+from twc_customer_server.customers import changes
+from twc_customer_server.errors import InvalidInput, Violation
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891_234, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)

@@ -3,10 +3,10 @@
 import pytest
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.errors import Violation
-from server.rules import changes
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import LATER, cities, copy, refusals, stored
+from twc_customer_server.customers import changes
+from twc_customer_server.errors import Violation
 
 EMPTY = "must say something of the address, such as address1 or city"
 

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.errors import Violation
-from server.rules import addresses, changes
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import NOW, fields_of, refused, settled
+from twc_customer_server.customers import addresses, changes
+from twc_customer_server.errors import Violation
 
 NOT_A_COUNTRY = "must be an ISO 3166-1 alpha-2 code, such as DE"
 EMPTY = "must say something of the address, such as address1 or city"

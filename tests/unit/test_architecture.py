@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SERVER, GATEWAY, CLIENT = "twc_customer_server", "twc_customer_gateway", "twc_customer_client"
+PACKAGES = (f"server/{SERVER}/", f"gateway/{GATEWAY}/", f"client/{CLIENT}/")
 MODULES = sorted(
-    path.relative_to(ROOT)
-    for package in ("server", "gateway", "client")
-    for path in (ROOT / package).rglob("*.py")
+    path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
 MAX_LINES = 320
 
@@ -28,56 +28,61 @@ def _is_grpc(name: str) -> bool:
     return name.startswith("grpc") or any(part.endswith("_grpc") for part in name.split("."))
 
 
-def _under(*places: str) -> list[Path]:
+def _rooms(*names: str) -> list[Path]:
+    """The modules of rooms of the server."""
+    places = tuple(f"server/{SERVER}/{name}/" for name in names)
     found = [module for module in MODULES if str(module).startswith(places)]
     assert found, f"nothing is left at {places}"
     return found
 
 
-@pytest.mark.parametrize(
-    "module", _under("server/rules/", "server/storage/", "server/servicer.py"), ids=str
-)
-def test_grpc_stays_at_the_boundary(module: Path) -> None:
-    """Rules, storage and the servicer know nothing of gRPC."""
+def _of(*packages: str) -> list[Path]:
+    return [module for module in MODULES if module.parts[1] in packages]
+
+
+@pytest.mark.parametrize("module", _rooms("api", "customers", "storage"), ids=str)
+def test_api_rules_and_storage_know_nothing_of_grpc(module: Path) -> None:
+    """Only middleware and transport know gRPC: the rest serves any transport."""
     assert [name for name in _imports(module) if _is_grpc(name)] == []
 
 
 @pytest.mark.parametrize(
-    "module", [each for each in MODULES if each not in _under("server/storage/")], ids=str
+    "module", [each for each in MODULES if each not in _rooms("storage", "admin")], ids=str
 )
-def test_only_storage_knows_peewee(module: Path) -> None:
-    """No module but those of storage imports Peewee or a database driver."""
+def test_only_storage_and_its_administration_know_peewee(module: Path) -> None:
+    """No other module imports Peewee or a database driver."""
     roots = {name.partition(".")[0] for name in _imports(module)}
 
     assert roots & {"peewee", "playhouse", "sqlite3", "psycopg"} == set()
 
 
-@pytest.mark.parametrize("module", _under("server/rules/"), ids=str)
+@pytest.mark.parametrize("module", _rooms("customers"), ids=str)
 def test_rules_import_nothing_but_errors_and_rules(module: Path) -> None:
     """Of the server, the rules know only its errors and each other."""
-    own = [name for name in _imports(module) if name.startswith(("server", "gateway"))]
+    known = (f"{SERVER}.errors", f"{SERVER}.customers")
+    own = [name for name in _imports(module) if name.startswith((SERVER, GATEWAY))]
 
-    assert [name for name in own if not name.startswith(("server.errors", "server.rules"))] == []
+    assert [name for name in own if not name.startswith(known)] == []
 
 
-@pytest.mark.parametrize("module", _under("server/storage/"), ids=str)
+@pytest.mark.parametrize("module", _rooms("storage"), ids=str)
 def test_storage_knows_nothing_of_what_is_above_it(module: Path) -> None:
     """Storage imports neither the servicer nor what surrounds it."""
-    above = ("server.servicer", "server.boundary", "server.handlers", "server.app", "gateway")
+    above = tuple(f"{SERVER}.{room}" for room in ("admin", "api", "app", "middleware", "transport"))
 
-    assert [name for name in _imports(module) if name.startswith(above)] == []
+    assert [name for name in _imports(module) if name.startswith((*above, GATEWAY))] == []
 
 
-@pytest.mark.parametrize("module", _under("client/"), ids=str)
+@pytest.mark.parametrize("module", _of(CLIENT), ids=str)
 def test_client_knows_nothing_but_the_contract(module: Path) -> None:
     """The command line imports neither server nor gateway: it is a client like any other."""
-    assert [name for name in _imports(module) if name.startswith(("server", "gateway"))] == []
+    assert [name for name in _imports(module) if name.startswith((SERVER, GATEWAY))] == []
 
 
-@pytest.mark.parametrize("module", _under("server/", "gateway/"), ids=str)
+@pytest.mark.parametrize("module", _of(SERVER, GATEWAY), ids=str)
 def test_service_knows_nothing_of_the_client(module: Path) -> None:
     """Neither server nor gateway imports the command line."""
-    assert [name for name in _imports(module) if name.startswith("client")] == []
+    assert [name for name in _imports(module) if name.startswith(CLIENT)] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)

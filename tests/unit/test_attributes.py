@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Attribute, Customer
 
-from server.errors import Violation
-from server.rules import attributes
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import fields_of, settled
+from twc_customer_server.customers import attributes
+from twc_customer_server.errors import Violation
 
 INTEGER, NUMBER, STRING = Attribute.INTEGER, Attribute.NUMBER, Attribute.STRING
 BLOB, DATE = Attribute.BLOB, Attribute.DATE

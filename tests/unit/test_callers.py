@@ -4,18 +4,18 @@ from unittest.mock import ANY
 
 import pytest
 
-from server.errors import (
+from tests.support.tokens import Issuer, jwks
+from tests.unit.identity import Source, verifier
+from twc_customer_server.auth.authenticator import Callers
+from twc_customer_server.auth.key_sets import parse
+from twc_customer_server.auth.tokens import NOT_GENUINE
+from twc_customer_server.errors import (
     InvalidTenant,
     ServiceError,
     TenantForbidden,
     Unauthenticated,
     Unavailable,
 )
-from server.identity.callers import Callers
-from server.identity.keys import parse
-from server.identity.tokens import NOT_GENUINE
-from tests.tokens import Issuer, jwks
-from tests.unit.identity import Source, verifier
 
 Metadata = list[tuple[str, str | bytes]]
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from server import calls
-from server.calls import CallLog, EndedCall
-from server.log import LINES
+from twc_customer_server.telemetry import access_log
+from twc_customer_server.telemetry.access_log import CallLog, EndedCall
+from twc_customer_server.telemetry.logs import LINES
 
 CALL = EndedCall("GetCustomer", "OK", "acme", "request-1", 1_700_000_000.25, 0.0012345)
 
@@ -37,7 +37,7 @@ def test_line(call_log: CallLog, caplog: pytest.LogCaptureFixture) -> None:
     [line] = set(lines(caplog))
     assert json.loads(line) == {
         "level": "INFO",
-        "logger": "server.calls",
+        "logger": "twc_customer_server.telemetry.access_log",
         "pid": os.getpid(),
         "event": "call",
         "request_id": "request-1",
@@ -66,7 +66,7 @@ def test_slow_log(
     call_log: CallLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log that is far behind leaves calls out, and says how many."""
-    monkeypatch.setattr(calls, "_MOST", 2)
+    monkeypatch.setattr(access_log, "_MOST", 2)
     for _ in range(5):
         call_log.add(CALL)
     call_log.start()

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from server.rules import contact
 from tests.unit.steps import ANY_TEXT, EXAMPLES
+from twc_customer_server.customers import contact
 
 _LABELS = f"{'a' * 63}.{'b' * 63}"
 _PAIR = f"{'b' * 30}-{'c' * 30}."

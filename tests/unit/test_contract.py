@@ -11,8 +11,8 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_pb2, customer_service_pb2, error_reason_pb2
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
-from gateway.routes import HttpRoute, http_routes
-from server.servicer import ENDLESS
+from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_server.api.servicer import ENDLESS
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 ROUTES = {route.rpc.name: route for route in http_routes(SERVICE)}

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.errors import Violation
-from server.rules import contact, dates
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import fields_of, refused, settled, timestamp
+from twc_customer_server.customers import contact, dates
+from twc_customer_server.errors import Violation
 
 NO_EMAIL = "is required, and must be an e-mail address, such as ada@example.com"
 

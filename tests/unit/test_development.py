@@ -10,13 +10,13 @@ from pathlib import Path
 import jwt
 import pytest
 
-from server.app import callers_of
-from server.errors import TenantForbidden, Unauthenticated
-from server.identity import development, keys
-from server.identity.development import DevelopmentIssuer
-from server.identity.tokens import Verifier
-from server.settings import Settings
 from tests.unit.identity import TRUST, verifier
+from twc_customer_server.app import callers_of
+from twc_customer_server.auth import development, key_sets
+from twc_customer_server.auth.development import DevelopmentIssuer
+from twc_customer_server.auth.tokens import Verifier
+from twc_customer_server.errors import TenantForbidden, Unauthenticated
+from twc_customer_server.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def token(folder: Path, tenant: str = "acme") -> str:
 
 def believing(folder: Path) -> Verifier:
     """A verifier of the tokens of a folder."""
-    read = partial(keys.read, str(DevelopmentIssuer(folder).jwks))
+    read = partial(key_sets.read, str(DevelopmentIssuer(folder).jwks))
     return verifier(read, TRUST._replace(issuer=development.ISSUER))
 
 
@@ -54,7 +54,7 @@ def test_key_file_is_its_owners(folder: Path) -> None:
 
 def test_published_key_is_public(folder: Path) -> None:
     """What is published of the key pair is one public key of 2,048 bits, for RS256."""
-    [key] = keys.read(str(folder / "jwks.json")).values()
+    [key] = key_sets.read(str(folder / "jwks.json")).values()
     assert (key.key_id, key.algorithm_name, key.public_key_use) == ("development", "RS256", "sig")
     assert key.key.key_size == 2048
     assert not hasattr(key.key, "private_numbers")

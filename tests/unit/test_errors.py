@@ -18,14 +18,14 @@ from twc.customer.v2 import error_reason_pb2 as reasons
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import GetCustomerByRefRequest
 
-from server import errors
-from server.boundary import Call
-from server.errors import ServiceError, Violation, to_status
-from server.rules import changes
-from server.servicer import CustomerServicer
-from server.storage.customers import CustomerStore
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import NOW, settled, stored
+from twc_customer_server import errors
+from twc_customer_server.api.servicer import CustomerServicer
+from twc_customer_server.customers import changes
+from twc_customer_server.errors import ServiceError, Violation, to_status
+from twc_customer_server.middleware.rpc import Call
+from twc_customer_server.storage.store import CustomerStore
 
 # What gRPC peers accept of metadata, and what of it trailers beside the status take.
 METADATA_BYTES = 8192

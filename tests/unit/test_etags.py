@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from server import etags
-from server.errors import EtagMismatch
+from twc_customer_server.api import etags
+from twc_customer_server.errors import EtagMismatch
 
 TAG = etags.of(b"ada")
 

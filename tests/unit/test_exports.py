@@ -8,9 +8,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.rules import exports, page_tokens
-from server.rules.exports import Exported, Place
 from tests.unit.steps import LATER, NOW, fields_of, refusals
+from twc_customer_server.api import exports, page_tokens
+from twc_customer_server.storage import export
+from twc_customer_server.storage.export import Exported, Place
 
 ID = "01938f6e-0000-7000-8000-000000000000"
 TENANT = "acme"
@@ -126,7 +127,7 @@ def test_response() -> None:
     assert [(it.id, it.delete_time.ToMilliseconds()) for it in answer.tombstones] == [("gone", 2)]
 
 
-MIB = exports.PART_BYTES
+MIB = export.PART_BYTES
 PARTS: dict[str, tuple[list[int], list[list[int]]]] = {
     "none": ([], []),
     "one": ([1], [[1]]),
@@ -141,4 +142,4 @@ PARTS: dict[str, tuple[list[int], list[list[int]]]] = {
 def test_parts(sizes: list[int], parts: list[list[int]]) -> None:
     """Parts have a mebibyte at most, or one customer that is larger; none is empty."""
     found = [exported(size) for size in sizes]
-    assert [[len(it.body) for it in part] for part in exports.parts(found)] == parts
+    assert [[len(it.body) for it in part] for part in export.parts(found)] == parts

@@ -8,10 +8,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from server import imports
-from server.errors import AlreadyExists, Clash, InvalidInput, RequestTooLarge, Violation
-from server.rules import changes
 from tests.unit.steps import LATER, NOW, fields_of, refusals
+from twc_customer_server.api import imports
+from twc_customer_server.customers import changes
+from twc_customer_server.errors import (
+    AlreadyExists,
+    Clash,
+    InvalidInput,
+    RequestTooLarge,
+    Violation,
+)
 
 GIVEN: dict[str, Any] = {
     "email": "ada@example.com",

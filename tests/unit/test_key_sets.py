@@ -15,11 +15,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
-from server.errors import Unavailable
-from server.identity import keys
-from server.identity.keys import RENEW_AFTER, STALE_LIFETIMES, Keys, KeySet
-from tests.tokens import Issuer, jwks
+from tests.support.tokens import Issuer, jwks
 from tests.unit.identity import POLICY, Clock, Source, stop_clocks
+from twc_customer_server.auth import key_sets
+from twc_customer_server.auth.key_sets import RENEW_AFTER, STALE_LIFETIMES, Keys, KeySet
+from twc_customer_server.errors import Unavailable
 
 OLD = Issuer(key_id="old")
 NEW = Issuer(key_id="new")
@@ -433,15 +433,15 @@ def listing(*entries: Any) -> bytes:
 @pytest.mark.parametrize("entry", LEFT_OUT.values(), ids=LEFT_OUT)
 def test_parse_leaves_out(entry: Any) -> None:
     """What cannot be used to verify a token is left out, and costs no other key."""
-    assert keys.parse(listing(entry, OLD.jwk())).keys() == {"old"}
-    assert keys.parse(listing(OLD.jwk(), entry)).keys() == {"old"}
+    assert key_sets.parse(listing(entry, OLD.jwk())).keys() == {"old"}
+    assert key_sets.parse(listing(OLD.jwk(), entry)).keys() == {"old"}
 
 
 @pytest.mark.parametrize("absent", ["use", "alg"])
 def test_parse_takes_what_need_not_be_said(absent: str) -> None:
     """A key need not say its use and its algorithm."""
     entry = {name: value for name, value in NEW.jwk().items() if name != absent}
-    [key] = keys.parse(listing(entry)).values()
+    [key] = key_sets.parse(listing(entry)).values()
     assert (key.algorithm_name, public(key)) == (
         "EdDSA",
         NEW.key.public_key().public_bytes_raw(),
@@ -451,19 +451,19 @@ def test_parse_takes_what_need_not_be_said(absent: str) -> None:
 def test_parse_ignores_what_it_does_not_know() -> None:
     """Members that are not known, of keys and of the document, change nothing."""
     entry = NEW.jwk() | {"x5t": "abc", "other": [1]}
-    assert keys.parse(json.dumps({"keys": [entry], "other": 1}).encode()).keys() == {"new"}
+    assert key_sets.parse(json.dumps({"keys": [entry], "other": 1}).encode()).keys() == {"new"}
 
 
 def test_parse_nothing() -> None:
     """A JWKS document may list no key."""
-    assert keys.parse(listing()) == {}
+    assert key_sets.parse(listing()) == {}
 
 
 @pytest.mark.parametrize("document", NO_JWKS.values(), ids=NO_JWKS)
 def test_parse_refuses(document: bytes) -> None:
     """What is no JWKS document is an error: the keys at hand stay."""
     with pytest.raises(ValueError, match=r".+"):
-        keys.parse(document)
+        key_sets.parse(document)
 
 
 # Where a JWKS document is read.
@@ -519,14 +519,14 @@ def test_read_file(tmp_path: Path) -> None:
     location = tmp_path / "jwks.json"
     for issuer in (OLD, NEW):
         location.write_bytes(jwks(issuer))
-        assert keys.read(str(location)).keys() == {issuer.key_id}
+        assert key_sets.read(str(location)).keys() == {issuer.key_id}
 
 
 @pytest.mark.parametrize("name", ["none.json", "."], ids=["no file", "folder"])
 def test_read_no_file(tmp_path: Path, name: str) -> None:
     """A file that cannot be read is an error."""
     with pytest.raises(OSError, match=r".+"):
-        keys.read(str(tmp_path / name))
+        key_sets.read(str(tmp_path / name))
 
 
 def test_read_spoilt_file(tmp_path: Path) -> None:
@@ -534,13 +534,13 @@ def test_read_spoilt_file(tmp_path: Path) -> None:
     location = tmp_path / "jwks.json"
     location.write_text("[]")
     with pytest.raises(ValueError, match="not a JWKS document"):
-        keys.read(str(location))
+        key_sets.read(str(location))
 
 
 def test_read_url(site: Site) -> None:
     """Keys are fetched from a URL, whatever content type the issuer gives them."""
     site.headers = {"content-type": "text/plain; charset=latin-1"}
-    assert keys.read(site.url).keys() == {"old"}
+    assert key_sets.read(site.url).keys() == {"old"}
     assert site.paths == ["/jwks.json"]
 
 
@@ -550,7 +550,7 @@ def test_read_url_that_redirects(site: Site, status: int) -> None:
     site.status = status
     site.headers = {"location": "/other.json"}
     with pytest.raises(httpx.HTTPStatusError):
-        keys.read(site.url)
+        key_sets.read(site.url)
     assert site.paths == ["/jwks.json"]
 
 
@@ -559,7 +559,7 @@ def test_read_url_that_fails(site: Site, status: int) -> None:
     """An error of the issuer is an error, though keys come with it."""
     site.status = status
     with pytest.raises(httpx.HTTPStatusError):
-        keys.read(site.url)
+        key_sets.read(site.url)
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -567,14 +567,14 @@ def test_read_url_of_nothing(site: Site, status: int) -> None:
     """An issuer that says there is nothing is as a file that is not there."""
     site.status = status
     with pytest.raises(FileNotFoundError):
-        keys.read(site.url)
+        key_sets.read(site.url)
 
 
 def test_read_url_of_no_jwks(site: Site) -> None:
     """An answer that is no JWKS document is an error."""
     site.body = b"<html></html>"
     with pytest.raises(ValueError, match=r".+"):
-        keys.read(site.url)
+        key_sets.read(site.url)
 
 
 def test_read_url_that_nobody_answers(site: Site) -> None:
@@ -582,23 +582,23 @@ def test_read_url_that_nobody_answers(site: Site) -> None:
     url = site.url
     site.server_close()
     with pytest.raises(httpx.HTTPError):
-        keys.read(url)
+        key_sets.read(url)
 
 
 def test_read_realm(site: Site, tmp_path: Path) -> None:
     """A realm that is not there has no keys; one that cannot be read now is an error."""
-    assert keys.read_realm(site.url).keys() == {"old"}
-    assert keys.read_realm(str(tmp_path / "none.json")) == {}
+    assert key_sets.read_realm(site.url).keys() == {"old"}
+    assert key_sets.read_realm(str(tmp_path / "none.json")) == {}
     site.status = 404
-    assert keys.read_realm(site.url) == {}
+    assert key_sets.read_realm(site.url) == {}
     site.status = 500
     with pytest.raises(httpx.HTTPStatusError):
-        keys.read_realm(site.url)
+        key_sets.read_realm(site.url)
 
 
 def test_url_with_keys_that_change(site: Site, clock: Clock) -> None:
     """Over HTTP as from a file: one fetch for many tokens, and the new keys after a lifetime."""
-    key_set = KeySet(lambda: keys.read(site.url), POLICY, Background())
+    key_set = KeySet(lambda: key_sets.read(site.url), POLICY, Background())
     assert all(key_set.find("old") for _ in range(100))
     assert len(site.paths) == 1
     site.body = jwks(NEW)

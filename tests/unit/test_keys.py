@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.rules import keys, text
 from tests.unit.steps import EXAMPLES
+from twc_customer_server.customers import text
+from twc_customer_server.storage import keys
 
 NAME_CASES = {
     "lower case": ("ada", "ada"),

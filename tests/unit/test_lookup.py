@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twc.customer.v2.customer_service_pb2 import LookupCustomersRequest
 
-from server.errors import Violation
-from server.rules import contact, lookup
-from server.rules.lookup import Lookup
 from tests.unit.steps import ANY_TEXT, EXAMPLES, fields_of, refusals
+from twc_customer_server.api import lookup
+from twc_customer_server.api.lookup import Lookup
+from twc_customer_server.customers import contact
+from twc_customer_server.errors import Violation
 
 TENANT = "acme"
 ID = "01938f6e-0000-7000-8000-0000000000ff"

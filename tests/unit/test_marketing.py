@@ -7,9 +7,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2.customer_pb2 import Customer
 
-from server.rules import changes
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import LATER, copy, settled, stored, timestamp
+from twc_customer_server.customers import changes
 
 SINGLE, CONFIRMED = Customer.single_opt_in, Customer.confirmed_opt_in
 UNKNOWN = Customer.unknown

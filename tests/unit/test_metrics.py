@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twc.customer.v2 import customer_service_pb2
 
-from server.exposition import text
-from server.metrics import BOUNDS, CODES, Counts, share
+from twc_customer_server.telemetry.metrics import BOUNDS, CODES, Counts, share
+from twc_customer_server.telemetry.metrics_server import text
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 DURATIONS = "grpc_server_handling_seconds"

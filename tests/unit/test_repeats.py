@@ -5,17 +5,17 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, AttributeGroup, Customer
 
-from server import repeats
-from server.rules import dates
-from server.storage.outcomes import Repeatable
 from tests.unit.steps import LATER, NOW, refusals
+from twc_customer_server.api import idempotency
+from twc_customer_server.customers import dates
+from twc_customer_server.storage.idempotency import Repeatable
 
 CREATE = "CreateCustomer"
 
 
 def read(*requests: Message, key: str = "key", rpc: str = CREATE) -> Repeatable:
     """The request as one that may be repeated."""
-    repeatable = repeats.read(key, rpc, requests, NOW)
+    repeatable = idempotency.read(key, rpc, requests, NOW)
     assert repeatable is not None
     return repeatable
 
@@ -27,7 +27,7 @@ def create(**fields: object) -> pb.CreateCustomerRequest:
 
 def test_no_key() -> None:
     """A request without a key has no repeats."""
-    assert repeats.read(None, CREATE, [create()], NOW) is None
+    assert idempotency.read(None, CREATE, [create()], NOW) is None
 
 
 @pytest.mark.parametrize("key", ["a", "a" * 255, "!~", '"quoted"', "0b6b1c9e-1d9b-4f7e-9c1d-8a2f"])
@@ -41,13 +41,13 @@ def test_key(key: str) -> None:
 )
 def test_bad_key(key: str) -> None:
     """Any other key is refused, rather than the request done as if it had none."""
-    [violation] = refusals(lambda: repeats.read(key, CREATE, [create()], NOW))
+    [violation] = refusals(lambda: idempotency.read(key, CREATE, [create()], NOW))
     assert violation.field == "Idempotency-Key"
 
 
 def test_moment() -> None:
     """A request knows when it came, in milliseconds."""
-    repeatable = repeats.read("key", CREATE, [create()], LATER)
+    repeatable = idempotency.read("key", CREATE, [create()], LATER)
     assert repeatable is not None
     assert repeatable.now == dates.to_milliseconds(LATER)
 

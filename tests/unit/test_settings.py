@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from server.settings import NO_ISSUER, Settings
+from twc_customer_server.settings import NO_ISSUER, Settings
 
 KNOWN: dict[str, Any] = {"issuer": "https://id.example", "jwks": "https://id.example/jwks.json"}
 REALMS: dict[str, Any] = {

@@ -9,9 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
-from server.errors import InvalidInput, Violation
-from server.rules import changes, contact
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import (
     ANY_TEXT,
     EXAMPLES,
@@ -23,6 +21,8 @@ from tests.unit.steps import (
     stored,
     timestamp,
 )
+from twc_customer_server.customers import changes, contact
+from twc_customer_server.errors import InvalidInput, Violation
 
 MAX_BYTES = 262_144
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")

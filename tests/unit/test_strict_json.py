@@ -3,7 +3,7 @@
 import pytest
 from twc.customer.v2 import customer_service_pb2
 
-from gateway import strict_json
+from twc_customer_gateway import strict_json
 
 SCRIPT = strict_json.script(customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
 LINES = SCRIPT.splitlines()

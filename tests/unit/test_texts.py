@@ -2,9 +2,9 @@
 
 import pytest
 
-from server.errors import Violation
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import fields_of, refused, settled
+from twc_customer_server.errors import Violation
 
 CONTROL = "must not hold control characters other than tab and line breaks"
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from server.threads import Threads
+from twc_customer_server.transport.executor import Threads
 
 SECONDS = 10
 

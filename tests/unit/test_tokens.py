@@ -13,12 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from server.errors import Unauthenticated, Unavailable
-from server.identity import keys, tokens
-from server.identity.keys import Keys, KeySet
-from server.identity.tokens import MAX_LENGTH, NOT_GENUINE, Verifier
-from tests.tokens import AUDIENCE, ISSUER, Issuer, jwks
-from tests.unit.forged import FUTURE, PAST, TENANT, forged_tokens, genuine_token, signed
+from tests.support.forged import FUTURE, PAST, TENANT, forged_tokens, genuine_token, signed
+from tests.support.tokens import AUDIENCE, ISSUER, Issuer, jwks
 from tests.unit.identity import (
     BACKGROUND,
     POLICY,
@@ -31,11 +27,15 @@ from tests.unit.identity import (
     verifier,
 )
 from tests.unit.steps import ANY_TEXT, EXAMPLES
+from twc_customer_server.auth import key_sets, tokens
+from twc_customer_server.auth.key_sets import Keys, KeySet
+from twc_customer_server.auth.tokens import MAX_LENGTH, NOT_GENUINE, Verifier
+from twc_customer_server.errors import Unauthenticated, Unavailable
 
 ISSUED = Issuer()
 GENUINE = genuine_token(ISSUED)
 FORGED = forged_tokens(ISSUED)
-VERIFIER = verifier(lambda: keys.parse(jwks(ISSUED)))
+VERIFIER = verifier(lambda: key_sets.parse(jwks(ISSUED)))
 
 TOO_LONG = "the token is too long"
 EXPIRED = "the token has expired"
@@ -107,7 +107,7 @@ def of_realms(*issuers: Issuer) -> Verifier:
     documents = {issuer.name.rpartition("/")[2]: jwks(issuer) for issuer in issuers}
     return Verifier(
         REALMS,
-        lambda tenant: KeySet(lambda: keys.parse(documents[tenant]), POLICY, BACKGROUND),
+        lambda tenant: KeySet(lambda: key_sets.parse(documents[tenant]), POLICY, BACKGROUND),
     )
 
 
@@ -133,7 +133,7 @@ def test_forged(name: str) -> None:
 @pytest.mark.parametrize("name", FORGED)
 def test_forged_again(name: str) -> None:
     """A forged token is refused each time, also by who knows the genuine one."""
-    knowing = verifier(lambda: keys.parse(jwks(ISSUED)))
+    knowing = verifier(lambda: key_sets.parse(jwks(ISSUED)))
     knowing.tenants(GENUINE)
     assert refusal(knowing, FORGED[name]) == refusal(knowing, FORGED[name])
     assert knowing.tenants(GENUINE) == {TENANT}
@@ -188,7 +188,7 @@ def test_tenant_claim(named: Any, tenants: Collection[str]) -> None:
 def test_tenant_claim_of_another_name() -> None:
     """Which claim names the tenants is a setting, and no other claim does."""
     trust = TRUST._replace(tenant_claim="https://example.com/tenants")
-    other = verifier(lambda: keys.parse(jwks(ISSUED)), trust)
+    other = verifier(lambda: key_sets.parse(jwks(ISSUED)), trust)
     token = ISSUED.token(**{"https://example.com/tenants": ["acme"], "tenant": "other"})
     assert other.tenants(token) == {"acme"}
     assert refusal(other, ISSUED.token(tenant="acme")) == NOT_GENUINE
@@ -319,7 +319,7 @@ def test_skew(clock: Clock, claims: dict[str, int], since: float, until: float) 
 
     def said_at(moment: float) -> str:
         clock.now = moment - START
-        fresh = verifier(lambda: keys.parse(jwks(ISSUED)))
+        fresh = verifier(lambda: key_sets.parse(jwks(ISSUED)))
         try:
             return ",".join(fresh.tenants(token))
         except Unauthenticated as refused:
@@ -332,7 +332,7 @@ def test_skew(clock: Clock, claims: dict[str, int], since: float, until: float) 
 def test_no_skew(clock: Clock) -> None:
     """Without a skew a token ends when it says so."""
     token = ISSUED.token(tenant="acme", iat=None, exp=START + 1)
-    exact = verifier(lambda: keys.parse(jwks(ISSUED)), TRUST._replace(skew_seconds=0))
+    exact = verifier(lambda: key_sets.parse(jwks(ISSUED)), TRUST._replace(skew_seconds=0))
     clock.now = 0.99
     assert exact.tenants(token) == {"acme"}
     clock.now = 1
@@ -504,7 +504,7 @@ def test_realm_that_is_not_there(tmp_path: Path) -> None:
     believing = Verifier(
         REALMS,
         lambda tenant: KeySet(
-            partial(keys.read_realm, str(tmp_path / f"{tenant}.json")), POLICY, BACKGROUND
+            partial(key_sets.read_realm, str(tmp_path / f"{tenant}.json")), POLICY, BACKGROUND
         ),
     )
     assert refusal(believing, realm("ghost").token()) in MESSAGES
@@ -533,7 +533,7 @@ def test_invented_realms_do_not_push_out_real_ones(monkeypatch: pytest.MonkeyPat
 
     def key_set(tenant: str) -> KeySet:
         made.append(tenant)
-        return KeySet(lambda: keys.parse(jwks(acme)), POLICY, BACKGROUND)
+        return KeySet(lambda: key_sets.parse(jwks(acme)), POLICY, BACKGROUND)
 
     believing = Verifier(REALMS, key_set)
     assert believing.tenants(acme.token()) == {"acme"}
@@ -609,7 +609,7 @@ def test_issuer_is_taken_literally() -> None:
     """What an issuer's name means in a pattern it does not mean here."""
     odd = Issuer("https://issuer.example/(a|b)+?x=[1]*")
     trust = TRUST._replace(issuer=odd.name)
-    believing = verifier(lambda: keys.parse(jwks(odd)), trust)
+    believing = verifier(lambda: key_sets.parse(jwks(odd)), trust)
     assert believing.tenants(odd.token(tenant="acme")) == {"acme"}
     odd.name = "https://issuer.example/ax=1"
     assert refusal(believing, odd.token(tenant="acme")) == OTHER_ISSUER

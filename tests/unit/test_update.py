@@ -6,10 +6,10 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
-from server.errors import Violation
-from server.rules import changes, contact
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import LATER, NOW, copy, fields_of, refusals, stored, timestamp
+from twc_customer_server.customers import changes, contact
+from twc_customer_server.errors import Violation
 
 
 def _update(customer: Customer, *mask: str, region: str | None = None, **fields: Any) -> Customer:

@@ -6,10 +6,10 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from server.errors import Violation
-from server.rules import changes
-from tests import builders
+from tests.support import builders
 from tests.unit.steps import LATER, cities, copy, refusals
+from twc_customer_server.customers import changes
+from twc_customer_server.errors import Violation
 
 
 def _update(customer: Customer, *mask: str, **fields: Any) -> Customer:

@@ -8,8 +8,9 @@ from google.rpc import code_pb2
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import UploadCustomersRequest
 
-from server import upload
-from server.errors import (
+from tests.support import builders
+from twc_customer_server.api import upload
+from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
     InvalidInput,
@@ -18,7 +19,6 @@ from server.errors import (
     Violation,
     to_status,
 )
-from tests import builders
 
 TOO_LARGE = (
     "^an upload takes at most 10,000 customers and 16 MiB; "

@@ -1,0 +1,1 @@
+"""The RPCs of CustomerService: parses requests, applies the rules, stores, answers."""

@@ -1,0 +1,1 @@
+"""Middleware of every RPC: authentication, decoding, error mapping, recording, streams."""

@@ -1,0 +1,1 @@
+"""Serves the wrapped servicer by grpcio."""

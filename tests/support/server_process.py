@@ -1,0 +1,142 @@
+"""`python -m twc_customer_server serve` as a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.support.client import SECONDS, Client
+from tests.support.tokens import trust
+from twc_customer_server.settings import Settings
+
+# A client that tries again at once finds a server as soon as it is there.
+_EAGER = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))
+
+
+def free_port() -> int:
+    """A port that the system had free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def command(*addresses: str) -> list[str]:
+    """The command that runs a server on addresses."""
+    return [sys.executable, "-m", "twc_customer_server", "serve", *addresses]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Waits for a condition to hold. Raises TimeoutError."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
+
+
+class ServerProcess:
+    """A server on a port of its own, with the database that it is given the settings of."""
+
+    def __init__(
+        self,
+        database: dict[str, Any],
+        *more_addresses: str,
+        file_blocks: int = 0,
+        **environment: str,
+    ) -> None:
+        """Starts the process, and does not wait until it serves.
+
+        Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
+        """
+        settings = Settings(**database, **trust())
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        self._log = settings.data_dir / f"{port}.log"
+        limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*(limit if file_blocks else ()), *command(self.address, *more_addresses)],
+                env=os.environ | settings.environment() | environment,
+                stdout=log,
+                stderr=log,
+            )
+        self.channel = grpc.insecure_channel(self.address, _EAGER)
+        # Its stubs do not say its methods.
+        self.health: Any = health_pb2_grpc.HealthStub(self.channel)
+
+    def wait_ready(self) -> None:
+        """Waits until the server serves."""
+        request = health_pb2.HealthCheckRequest()
+        self.health.Check(request, timeout=SECONDS, wait_for_ready=True)
+
+    def client(self, tenant: str) -> Client:
+        """A client of the server for a tenant."""
+        return Client(self.channel, tenant)
+
+    def listens(self) -> bool:
+        """Tells whether the server takes connections."""
+        host, port = self.address.split(":")
+        try:
+            socket.create_connection((host, int(port))).close()
+        except OSError:
+            return False
+        return True
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stops the server by a signal and returns its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(SECONDS)
+
+    def log(self) -> str:
+        """What the server has written."""
+        return self._log.read_text()
+
+    def end(self) -> None:
+        """Ends the process at once, if it runs, and the connection to it."""
+        self.channel.close()
+        self.process.kill()
+        self.process.wait()
+
+
+Start = Callable[..., ServerProcess]
+
+
+@contextmanager
+def starting(database: dict[str, Any]) -> Iterator[Start]:
+    """Starts servers on a database and waits until each serves; ends them all."""
+    started: list[ServerProcess] = []
+
+    def start(*more_addresses: str, **options: Any) -> ServerProcess:
+        started.append(ServerProcess(database, *more_addresses, **options))
+        started[-1].wait_ready()
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for server in started:
+            server.end()
+
+
+def run(
+    database: dict[str, Any], *addresses: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a server that is to end by itself."""
+    settings = Settings(**database, **trust())
+    return subprocess.run(
+        command(*addresses),
+        env=os.environ | settings.environment() | environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
