@@ -19,7 +19,8 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from twc_customer_server.app import _OPTIONS, SERVICE
+from twc_customer_server.app import _OPTIONS
+from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings import Settings
 
 _STOP = (signal.SIGTERM, signal.SIGINT)

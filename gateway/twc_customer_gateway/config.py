@@ -13,10 +13,8 @@ from pydantic import Field
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
 from twc_customer_gateway import errors, routes, strict_json
-from twc_customer_server.api.upload import MAX_BYTES as UPLOAD_BYTES
+from twc_customer_server.contract import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, SERVICE
 from twc_customer_server.settings import Settings
-
-SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 
 # Envoy's administration interface, a socket in the folder that `write` fills.
 ADMIN_SOCKET = "admin.sock"
@@ -74,8 +72,8 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "CORS_ORIGINS": [{"exact": origin} for origin in settings.cors_origins],
         "RATE_LIMIT": max(settings.rate_limit, 1),
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
-        "BODY_BYTES": routes.BODY_BYTES,
-        "UPLOAD_BYTES": UPLOAD_BYTES,
+        "BODY_BYTES": MAX_BODY_BYTES,
+        "UPLOAD_BYTES": MAX_UPLOAD_BYTES,
         "ERROR_MAPPERS": errors.mappers(),
         "ROUTES": routes.table(SERVICE, settings.cors_origins),
         "STRICT_JSON_LUA": strict_json.script(SERVICE),

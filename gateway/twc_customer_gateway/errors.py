@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 from google.rpc import code_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
-from twc_customer_gateway.routes import BODY_BYTES
-from twc_customer_server.api.upload import MAX_BYTES as UPLOAD_BYTES
+from twc_customer_server import contract
 from twc_customer_server.errors import CREDENTIALS_REQUIRED, DOMAIN, RETRY_SECONDS
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
@@ -69,7 +68,8 @@ REPLIES = (
         413,
         code_pb2.INVALID_ARGUMENT,
         reasons.REQUEST_TOO_LARGE,
-        f"the body has more than {BODY_BYTES >> 20} MiB, or {UPLOAD_BYTES >> 20} MiB for an upload",
+        f"the body has more than {contract.MAX_BODY_BYTES >> 20} MiB, "
+        f"or {contract.MAX_UPLOAD_BYTES >> 20} MiB for an upload",
     ),
     Reply(
         415,

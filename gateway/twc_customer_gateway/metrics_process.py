@@ -9,9 +9,8 @@ import http.client
 import socket
 from pathlib import Path
 
-from twc.customer.v2 import customer_service_pb2
-
 from twc_customer_gateway.supervisor import envoy_admin
+from twc_customer_server.contract import SERVICE
 from twc_customer_server.telemetry import logs
 from twc_customer_server.telemetry.metrics import Counts
 from twc_customer_server.telemetry.metrics_server import Endpoint, text
@@ -38,8 +37,7 @@ def main() -> None:
     parser.add_argument("memories", type=int, nargs="+", help="what workers count in")
     args = parser.parse_args()
     logs.configure(args.log_level)
-    service = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
-    counts = [Counts(service, memory) for memory in args.memories]
+    counts = [Counts(SERVICE, memory) for memory in args.memories]
 
     def render() -> bytes:
         return text(counts) + of_envoy(args.envoy)

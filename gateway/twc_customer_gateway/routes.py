@@ -14,23 +14,15 @@ from typing import Any, NamedTuple
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
-from twc_customer_server.api.upload import MAX_BYTES as UPLOAD_BYTES
+from twc_customer_server import contract
 from twc_customer_server.errors import CHALLENGE
 
 Route = dict[str, Any]
 RetryPolicy = dict[str, Any]
 
-# What a JSON body may have. That of an upload may have what an upload may.
-BODY_BYTES = 2 * 1024 * 1024
-
-# Seconds that a call may take, whichever way it comes in.
-READ_SECONDS = 5
-WRITE_SECONDS = 15
-STREAM_SECONDS = 60
-
 # Seconds in which something must come of an endless call: longer than the
 # server waits for it, so that the server says why the call ends.
-IDLE_SECONDS = 90
+IDLE_SECONDS = contract.STREAM_IDLE_SECONDS + 30
 
 _TYPE = "type.googleapis.com/envoy."
 _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
@@ -177,12 +169,12 @@ def _rpc(rpc: MethodDescriptor, http_method: str | None) -> Route:
             "retry_policy": _READ_RETRY_POLICY if http_method == "GET" else RETRY_POLICY,
         },
     }
-    if http_method is None:
+    if rpc.name in contract.LONG_LIVED_RPCS:
         route["route"]["idle_timeout"] = f"{IDLE_SECONDS}s"
     else:
-        seconds = READ_SECONDS if http_method == "GET" else WRITE_SECONDS
+        seconds = contract.READ_SECONDS if http_method == "GET" else contract.WRITE_SECONDS
         if rpc.client_streaming:
-            seconds = STREAM_SECONDS
+            seconds = contract.UPLOAD_SECONDS
         deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
         route["route"]["timeout"] = f"{seconds}s"
         # So that the server, too, knows when nobody waits any more.
@@ -229,7 +221,7 @@ def _pass(regex: str, route: HttpRoute) -> Route:
     else:
         mutations.append({"remove": "content-type"})
     if route.rpc.client_streaming:
-        buffer = {"@type": _BUFFER, "buffer": {"max_request_bytes": UPLOAD_BYTES}}
+        buffer = {"@type": _BUFFER, "buffer": {"max_request_bytes": contract.MAX_UPLOAD_BYTES}}
         filters["envoy.filters.http.buffer"] = buffer
     filters["envoy.filters.http.header_mutation"] = {
         "@type": _HEADERS,

@@ -11,7 +11,7 @@ from google.protobuf.descriptor import (
 )
 
 from twc_customer_gateway.routes import http_routes
-from twc_customer_server.api.upload import MAX_CUSTOMERS
+from twc_customer_server.contract import MAX_UPLOAD_CUSTOMERS
 
 _SCRIPT = Path(__file__).parent / "lua" / "strict_json.lua"
 
@@ -42,7 +42,7 @@ def script(service: ServiceDescriptor) -> str:
         wanted = _object(body)
         if rpc.client_streaming:
             # A null here is an item of the upload that is refused by itself.
-            wanted = f'{{is = "list", nulls = true, most = {MAX_CUSTOMERS}, of = {wanted}}}'
+            wanted = f'{{is = "list", nulls = true, most = {MAX_UPLOAD_CUSTOMERS}, of = {wanted}}}'
         lines.append(f'CONTRACT["{rpc.name}"] = {wanted}')
     return "\n".join([*lines, _SCRIPT.read_text()])
 

@@ -11,14 +11,13 @@ from typing import cast
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from twc.customer.v2 import customer_service_pb2
 
-from twc_customer_server.api.servicer import ENDLESS, CustomerServicer
-from twc_customer_server.api.upload import MAX_BYTES
+from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.auth import development, key_sets
 from twc_customer_server.auth.authenticator import Callers
 from twc_customer_server.auth.key_sets import KeySet, Policy
 from twc_customer_server.auth.tokens import PLACEHOLDER, Trust, Verifier
+from twc_customer_server.contract import LONG_LIVED_RPCS, MAX_UPLOAD_BYTES, SERVICE
 from twc_customer_server.middleware.rpc import guard
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
@@ -33,12 +32,10 @@ from twc_customer_server.telemetry.metrics_server import Endpoint
 from twc_customer_server.transport import grpc_server
 from twc_customer_server.transport.executor import Threads
 
-SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
-
 _OPTIONS = (
     # The rules, which say what is right, are to refuse what is too large, and
     # identity, which answers 401, what is no token.
-    ("grpc.max_receive_message_length", MAX_BYTES + (1 << 20)),
+    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
     # Clients may ping as often as proxies do to keep idle connections open.
@@ -76,7 +73,7 @@ class App:
             counts,
             callers_of(settings),
             max_streams=max(1, settings.threads // 2),
-            endless=ENDLESS,
+            endless=LONG_LIVED_RPCS,
             account=self._call_log.add,
         )
         grpc_server.add(self._server, SERVICE, guarded)

@@ -267,7 +267,7 @@ def test_client_takes_nothing(
             client = Client(channel, "acme")
             large = [customer(tax_exemptions=["x" * 1000] * 100) for _ in range(100)]
             client.upload(large)
-            monkeypatch.setattr("twc_customer_server.middleware.streams.STREAM_SECONDS", 0.5)
+            monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.5)
             export: Any = client.export()
             next(export)
             wait_until(lambda: _is_taken(client))

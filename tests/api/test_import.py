@@ -249,7 +249,7 @@ def test_broken_off(app: App, client: Client, tenant: str, how: str) -> None:
 
 def test_idle(client: Client, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream in which nothing comes is cancelled; what was answered stays."""
-    monkeypatch.setattr("twc_customer_server.middleware.streams.STREAM_SECONDS", 0.5)
+    monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.5)
     [result] = stream.send(customer()).results
     with pytest.raises(grpc.RpcError) as ended:
         next(stream.call)

@@ -13,8 +13,8 @@ from tests.gateway.errors import Error, error_of
 from tests.support.backends import any_backend
 from tests.support.forged import forged_tokens
 from tests.support.tokens import Issuer, jwks, trusted_issuer
-from twc_customer_gateway.config import SERVICE
 from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_server.contract import SERVICE
 
 JSON = {"content-type": "application/json"}
 ROUTES = http_routes(SERVICE)

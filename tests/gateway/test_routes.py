@@ -7,8 +7,8 @@ import pytest
 
 from tests.gateway.errors import Error, error_of
 from tests.support.backends import any_backend
-from twc_customer_gateway.config import SERVICE
 from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_server.contract import SERVICE
 
 JSON = {"content-type": "application/json"}
 CREATED = {

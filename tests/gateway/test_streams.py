@@ -17,7 +17,7 @@ from tests.support.builders import customer
 from tests.support.client import Client, failure
 from tests.support.server_process import wait_until
 from twc_customer_gateway import config, routes
-from twc_customer_server.middleware import streams
+from twc_customer_server import contract
 
 # What the gateway gives a request to arrive, in the place of a minute.
 SHORT = 1
@@ -114,9 +114,9 @@ def _hasty(start_stack: StackFactory, folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_no_route_ends_what_is_endless() -> None:
     """Only what has a place in REST has a deadline; the rest ends when nothing comes, or goes."""
-    by_name = {it["name"]: it for it in routes.table(config.SERVICE, [])}
-    waiting = streams.STREAM_SECONDS
-    for rpc in config.SERVICE.methods:
+    by_name = {it["name"]: it for it in routes.table(contract.SERVICE, [])}
+    waiting = contract.STREAM_IDLE_SECONDS
+    for rpc in contract.SERVICE.methods:
         route = by_name[rpc.name]["route"]
         if rpc.name in ("ImportCustomers", "ExportCustomers"):
             assert route["timeout"] == "0s"

@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 from psycopg import OperationalError
-from twc.customer.v2 import customer_service_pb2 as pb
 
 from tests.reliability.conftest import Open, Serve
 from tests.reliability.proxy import Proxy
@@ -31,6 +30,7 @@ from tests.support import builders
 from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.stored import insert, stamped
+from twc_customer_server.contract import SERVICE
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.store import CustomerStore, Key
 
@@ -45,8 +45,7 @@ TERMINATE = "SELECT pg_terminate_backend(pg_backend_pid())"
 
 def test_calls_are_all() -> None:
     """The calls of these tests are those that the service has."""
-    service = pb.DESCRIPTOR.services_by_name["CustomerService"]
-    assert CALLS.keys() == {method.name for method in service.methods}
+    assert CALLS.keys() == {method.name for method in SERVICE.methods}
 
 
 @each_read

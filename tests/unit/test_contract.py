@@ -12,7 +12,7 @@ from twc.customer.v2 import customer_pb2, customer_service_pb2, error_reason_pb2
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
 from twc_customer_gateway.routes import HttpRoute, http_routes
-from twc_customer_server.api.servicer import ENDLESS
+from twc_customer_server.contract import LONG_LIVED_RPCS
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 ROUTES = {route.rpc.name: route for route in http_routes(SERVICE)}
@@ -167,7 +167,7 @@ def test_every_rpc_has_its_route() -> None:
     found = {name: (route.method, route.path, route.body) for name, route in ROUTES.items()}
 
     assert found == PLACES
-    assert [rpc.name for rpc in SERVICE.methods] == [*PLACES, *ENDLESS]
+    assert [rpc.name for rpc in SERVICE.methods] == [*PLACES, *LONG_LIVED_RPCS]
 
 
 @pytest.mark.parametrize(("name", "parameters"), QUERIES.items(), ids=QUERIES)

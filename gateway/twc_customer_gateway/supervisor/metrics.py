@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from twc_customer_gateway.config import SERVICE, GatewaySettings
+from twc_customer_gateway.config import GatewaySettings
 from twc_customer_gateway.supervisor.processes import Process, Worker, stop
 from twc_customer_server.app import listen_for_metrics
+from twc_customer_server.contract import SERVICE
 from twc_customer_server.telemetry import metrics
 
 _STOP_SECONDS = 5

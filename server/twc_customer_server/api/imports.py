@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
+from twc_customer_server import contract
 from twc_customer_server.errors import (
     InvalidInput,
     RequestTooLarge,
@@ -12,9 +13,6 @@ from twc_customer_server.errors import (
     Violation,
     to_status,
 )
-
-MAX_CUSTOMERS = 1000
-MAX_BYTES = 4 * 1024 * 1024
 
 # What the details of one item's error may have: the answer to a whole batch
 # must be less than the 4 MiB that gRPC clients take.
@@ -34,9 +32,13 @@ def check(request: pb.ImportCustomersRequest) -> None:
     """Refuses a batch that is empty or too large. Raises InvalidInput and RequestTooLarge."""
     if not request.items:
         raise InvalidInput([Violation("items", "must have at least one customer")])
-    if len(request.items) > MAX_CUSTOMERS or request.ByteSize() > MAX_BYTES:
+    if (
+        len(request.items) > contract.MAX_BATCH_CUSTOMERS
+        or request.ByteSize() > contract.MAX_BATCH_BYTES
+    ):
         raise RequestTooLarge(
-            f"a batch takes at most {MAX_CUSTOMERS:,} customers and {MAX_BYTES >> 20} MiB; "
+            f"a batch takes at most {contract.MAX_BATCH_CUSTOMERS:,} customers and "
+            f"{contract.MAX_BATCH_BYTES >> 20} MiB; "
             "send the rest in further batches"
         )
 

@@ -16,9 +16,6 @@ from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage.idempotency import Repeatable
 from twc_customer_server.storage.store import CustomerStore, Key
 
-# The RPCs that go on for as long as there is something to send.
-ENDLESS = ("ImportCustomers", "ExportCustomers")
-
 
 class CustomerServicer:
     """Answers every RPC from one store. A customer that is only read passes as stored bytes."""

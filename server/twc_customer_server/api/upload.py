@@ -8,6 +8,7 @@ from google.protobuf.proto import parse_length_prefixed, serialize_length_prefix
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
+from twc_customer_server import contract
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -17,9 +18,6 @@ from twc_customer_server.errors import (
     Violation,
     to_status,
 )
-
-MAX_CUSTOMERS = 10_000
-MAX_BYTES = 16 * 1024 * 1024
 
 Outcome = Customer | ServiceError
 
@@ -38,10 +36,11 @@ def collect(requests: Iterable[pb.UploadCustomersRequest]) -> Upload:
     for request in requests:
         items.append(request)
         size += request.ByteSize()
-        if len(items) > MAX_CUSTOMERS or size > MAX_BYTES:
+        if len(items) > contract.MAX_UPLOAD_CUSTOMERS or size > contract.MAX_UPLOAD_BYTES:
             raise RequestTooLarge(
-                f"an upload takes at most {MAX_CUSTOMERS:,} customers and "
-                f"{MAX_BYTES >> 20} MiB; the streaming RPC ImportCustomers takes any number"
+                f"an upload takes at most {contract.MAX_UPLOAD_CUSTOMERS:,} customers and "
+                f"{contract.MAX_UPLOAD_BYTES >> 20} MiB; "
+                "the streaming RPC ImportCustomers takes any number"
             )
     return Upload(items, atomic=bool(items) and items[0].atomic)
 

@@ -9,7 +9,7 @@ from uuid_utils import uuid7
 
 from twc_customer_server.customers import addresses, dates, text
 from twc_customer_server.customers.customer import (
-    MAX_BYTES,
+    MAX_CUSTOMER_BYTES,
     Circumstances,
     settle,
     settle_marketing,
@@ -53,7 +53,7 @@ def update(
     fields = _masked(mask) if mask.paths else {field.name for field, _ in request.ListFields()}
     fields &= _ALL_FIELDS
     known = {address.id for address in stored.addresses}
-    given = Circumstances(now, region, known, max(MAX_BYTES, stored.ByteSize()))
+    given = Circumstances(now, region, known, max(MAX_CUSTOMER_BYTES, stored.ByteSize()))
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     # A request that repeats the stored moment does not give one.
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at

@@ -9,7 +9,7 @@ from twc.customer.v2 import customer_pb2 as pb
 from twc_customer_server.customers import addresses, attributes, contact, dates, text
 from twc_customer_server.errors import InvalidInput, Violation
 
-MAX_BYTES = 256 * 1024
+MAX_CUSTOMER_BYTES = 256 * 1024
 MAX_TAX_EXEMPTIONS = 100
 
 # A blank value of one of these says that there is none.
@@ -34,7 +34,7 @@ class Circumstances(NamedTuple):
     now: datetime
     region: str | None = None
     known: Collection[str] = ()
-    max_bytes: int = MAX_BYTES
+    max_bytes: int = MAX_CUSTOMER_BYTES
 
 
 def settle(customer: pb.Customer, default: pb.Address | None, given: Circumstances) -> None:
@@ -56,7 +56,9 @@ def settle(customer: pb.Customer, default: pb.Address | None, given: Circumstanc
     for violation in found:
         violations.setdefault(violation.field, violation)
     if not violations and customer.ByteSize() > given.max_bytes:
-        violations["customer"] = Violation("customer", f"must be at most {MAX_BYTES >> 10} KiB")
+        violations["customer"] = Violation(
+            "customer", f"must be at most {MAX_CUSTOMER_BYTES >> 10} KiB"
+        )
     if violations:
         raise InvalidInput([*violations.values()])
 

@@ -7,10 +7,8 @@ from typing import Any, TypeVar
 
 import grpc
 
+from twc_customer_server import contract
 from twc_customer_server.errors import Overloaded, ServiceError
-
-# How long a client may take to send a stream, or to send or take a message of an endless one.
-STREAM_SECONDS = 60
 
 # How long after the end of a stream it may turn out to have been a break.
 _BREAK_SECONDS = 0.02
@@ -75,7 +73,7 @@ def flowing(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]
 @contextmanager
 def patience(context: grpc.ServicerContext) -> Iterator[None]:
     """Cancels a call whose client takes too long meanwhile."""
-    timer = threading.Timer(STREAM_SECONDS, context.cancel)
+    timer = threading.Timer(contract.STREAM_IDLE_SECONDS, context.cancel)
     timer.daemon = True
     timer.start()
     try:

@@ -1,0 +1,27 @@
+"""Facts of the contract that several rooms share: the service, its streams, limits, deadlines."""
+
+from twc.customer.v2 import customer_service_pb2
+
+SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
+
+# Streams that last for as long as there is something to send; all other RPCs have a deadline.
+LONG_LIVED_RPCS = ("ImportCustomers", "ExportCustomers")
+
+# An upload, as a whole.
+MAX_UPLOAD_CUSTOMERS = 10_000
+MAX_UPLOAD_BYTES = 16 * 1024 * 1024
+
+# One batch of an import.
+MAX_BATCH_CUSTOMERS = 1_000
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+
+# A JSON body that is not an upload.
+MAX_BODY_BYTES = 2 * 1024 * 1024
+
+# Deadlines of the RPCs that have one, in seconds.
+READ_SECONDS = 5
+WRITE_SECONDS = 15
+UPLOAD_SECONDS = 60
+
+# Seconds in which a stream's client must send, or take, the next message.
+STREAM_IDLE_SECONDS = 60
