@@ -25,3 +25,9 @@ UPLOAD_SECONDS = 60
 
 # Seconds in which a stream's client must send, or take, the next message.
 STREAM_IDLE_SECONDS = 60
+
+# Errors that both the server and the gateway send.
+ERROR_DOMAIN = "customer.twc"
+BEARER_CHALLENGE = f'Bearer realm="{ERROR_DOMAIN}"'  # RFC 6750, section 3
+CREDENTIALS_REQUIRED = "the header Authorization is required: Bearer and a token"
+RETRY_SECONDS = 1

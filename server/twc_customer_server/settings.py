@@ -1,4 +1,4 @@
-"""What people who run the service can set, by environment variables of the same names."""
+"""Settings of the server, read from environment variables of the same names."""
 
 import ipaddress
 import json
@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from twc_customer_server.auth.tokens import PLACEHOLDER
+from twc_customer_server.auth.tenants import PLACEHOLDER
 
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Algorithm = Literal[
@@ -17,7 +23,7 @@ Algorithm = Literal[
 ]
 
 NO_ISSUER = (
-    "ISSUER and JWKS are required: whose tokens to believe, and where its keys are. "
+    "ISSUER and JWKS are required: the issuer whose tokens to accept, and its public keys. "
     "To try the service on this machine alone, set DEVELOPMENT=true instead"
 )
 
@@ -31,89 +37,87 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None,
         repr=False,
-        description="PostgreSQL in the place of SQLite: `postgresql://user@host:5432/customers`.",
+        description="PostgreSQL instead of SQLite: `postgresql://user@host:5432/customers`.",
     )
     database_pool_size: int = Field(
-        8, ge=1, le=1000, description="Connections that a server has to PostgreSQL at most."
+        8, ge=1, le=1000, description="Connections to PostgreSQL per server, at most."
     )
     database_timeout_seconds: float = Field(
         4,
         gt=0,
         le=300,
-        description="Time that PostgreSQL has for a read; a write has three times, an upload "
-        "twelve times as long.",
+        description="Timeout of a read in PostgreSQL; that of a write is three times, of an "
+        "upload twelve times as long.",
     )
     database_wait_seconds: float = Field(
-        30, ge=0, le=3600, description="Time that a start waits for PostgreSQL."
+        30, ge=0, le=3600, description="Time to wait for PostgreSQL at the start."
     )
     bind: str = Field("127.0.0.1", description="IP address that the ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
     share_port: bool = Field(
         default=False,
-        description="Let other servers of the same user listen on GRPC_PORT as well; the system "
-        "spreads connections over them.",
+        description="Share GRPC_PORT with other servers of the same user (SO_REUSEPORT).",
     )
     metrics_port: int = Field(
         0,
         ge=0,
         le=65535,
-        description="Port of `/metrics` for Prometheus, without TLS and tokens; 0 is none.",
+        description="Port of `/metrics` for Prometheus, without TLS and tokens; 0 for none.",
     )
-    threads: int = Field(8, ge=1, le=256, description="RPCs that run at the same time.")
+    threads: int = Field(8, ge=1, le=256, description="RPCs that run at a time.")
     max_concurrent_rpcs: int = Field(
-        1000, ge=1, description="RPCs that may run or wait; more are refused."
+        1000, ge=1, description="RPCs that run or are queued; more are refused."
     )
     drain_seconds: float = Field(
-        0, ge=0, le=300, description="Time between reporting NOT_SERVING and taking no more calls."
+        0, ge=0, le=300, description="Time between reporting NOT_SERVING and refusing calls."
     )
     grace_seconds: float = Field(
-        10, ge=0, le=300, description="Time that running calls get to end when the server stops."
+        10, ge=0, le=300, description="Time for running calls to end when the server stops."
     )
     default_regions: dict[str, Region] = Field(
         {},
-        description="Country by tenant, or `*` for all, that phone numbers without an "
-        'international prefix are read in: `{"acme": "DE"}`.',
+        description="Country by tenant, or `*` for all, in which phone numbers without an "
+        'international prefix are read: `{"acme": "DE"}`.',
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="The least important messages that are logged."
+        "INFO", description="Lowest level of the messages to log."
     )
 
     issuer: str | None = Field(
         None,
-        description="`iss` of the tokens to believe; `{tenant}` in it stands for the tenant "
+        description="`iss` of the tokens to accept; `{tenant}` in it stands for the tenant "
         "if each has a realm of its own.",
     )
     jwks: str | None = Field(
         None,
-        description="URL, or path of a file, of the issuer's public keys; `{tenant}` in it "
-        "as in ISSUER.",
+        description="URL or path of the issuer's public keys (JWKS); `{tenant}` as in ISSUER.",
     )
-    audience: str = Field("customer-api", description="`aud` of the tokens to believe.")
+    audience: str = Field("customer-api", description="`aud` of the tokens to accept.")
     algorithms: list[Algorithm] = Field(
         ["RS256", "PS256", "ES256", "EdDSA"],
         min_length=1,
-        description="Signatures that tokens may have.",
+        description="Signature algorithms to accept.",
     )
     tenant_claim: str = Field(
-        "tenant", description="Claim that names the token's tenants, if ISSUER does not."
+        "tenant", description="Claim with the token's tenants, unless ISSUER contains `{tenant}`."
     )
     clock_skew_seconds: float = Field(
-        30, ge=0, le=60, description="How far the issuer's clock may be off."
+        30, ge=0, le=60, description="Tolerated difference of the issuer's clock."
     )
     jwks_lifetime_seconds: float = Field(
-        300, gt=0, description="Time after which the issuer's keys are read anew."
+        300, gt=0, description="Time after which the issuer's keys are fetched again."
     )
     jwks_cooldown_seconds: float = Field(
-        10, gt=0, description="Time between reads that unknown keys may cause."
+        10, gt=0, description="Time between fetches that unknown key ids trigger."
     )
     development: bool = Field(
-        default=False, description="Believe tokens of `make token`, on this machine alone."
+        default=False, description="Accept tokens of `make token`, on this machine only."
     )
     reflection: bool | None = Field(
-        None, description="Whether to serve gRPC reflection; by default in development only."
+        None, description="Serve gRPC reflection; by default in development only."
     )
     tls_certificate: Path | None = Field(
-        None, description="PEM file of the certificate chain of both ports; none is no TLS."
+        None, description="PEM file of the certificate chain of both ports; unset for no TLS."
     )
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key.")
     tls_client_ca: Path | None = Field(
@@ -137,12 +141,12 @@ class Settings(BaseSettings):
 
     @property
     def native_address(self) -> str:
-        """Where native gRPC is served, as `host:port`."""
+        """The address of native gRPC, as `host:port`."""
         return f"{self.host}:{self.grpc_port}"
 
     @property
     def host(self) -> str:
-        """The address of both ports as it stands in a URL."""
+        """The IP address of both ports as it is written in a URL."""
         return f"[{self.bind}]" if ":" in self.bind else self.bind
 
     @property
@@ -152,20 +156,20 @@ class Settings(BaseSettings):
 
     @property
     def development_folder(self) -> Path:
-        """Where the key pair of development is kept."""
+        """The folder of the development issuer's key pair."""
         return self.data_dir / "development"
 
     @property
     def serves_reflection(self) -> bool:
-        """Whether engineers' tools may ask for the contract."""
+        """Whether gRPC reflection is served."""
         return self.development if self.reflection is None else self.reflection
 
     def region(self, tenant: str) -> str | None:
-        """The default region of a tenant, if it has one."""
+        """Returns the default region of a tenant, if it has one."""
         return self.default_regions.get(tenant, self.default_regions.get("*"))
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that say these settings to another process."""
+        """Returns these settings as environment variables for another process."""
         return {
             name.upper(): value if isinstance(value, str) else json.dumps(value)
             for name, value in self.model_dump(mode="json", exclude_none=True).items()
@@ -175,28 +179,45 @@ class Settings(BaseSettings):
     def _check_identity(self) -> Self:
         if self.development:
             if self.issuer or self.jwks:
-                raise ValueError("DEVELOPMENT=true has an issuer of its own: unset ISSUER and JWKS")
+                raise ValueError(
+                    "DEVELOPMENT=true uses an issuer of its own: unset ISSUER and JWKS"
+                )
             if not _is_loopback(self.bind):
-                raise ValueError("DEVELOPMENT=true is for this machine alone: BIND to 127.0.0.1")
+                raise ValueError("DEVELOPMENT=true is for this machine only: set BIND=127.0.0.1")
         elif not (self.issuer and self.jwks):
             raise ValueError(NO_ISSUER)
         elif self.has_realms != (PLACEHOLDER in self.jwks):
-            raise ValueError("ISSUER and JWKS must both hold {tenant}, or neither")
+            raise ValueError("ISSUER and JWKS must both contain {tenant}, or neither")
         elif (self.issuer or "").count(PLACEHOLDER) > 1:
-            raise ValueError("ISSUER must hold {tenant} once")
+            raise ValueError("ISSUER must contain {tenant} once")
         elif "://" in self.jwks and not self.jwks.startswith(("https://", "http://")):
             raise ValueError("JWKS must be an https URL or the path of a file")
         elif self.jwks.startswith("http:") and not _is_loopback(urlsplit(self.jwks).hostname or ""):
-            raise ValueError("JWKS must be an https URL: who can change keys can forge tokens")
+            raise ValueError(
+                "JWKS must be an https URL: over http anyone on the way can forge keys"
+            )
         return self
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("TLS_CERTIFICATE and TLS_KEY go together")
+            raise ValueError("TLS_CERTIFICATE and TLS_KEY must be set together")
         if self.tls_client_ca and not self.tls_key:
             raise ValueError("TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY")
         return self
+
+
+def describe_errors(error: ValidationError) -> str:
+    """Returns a line for each invalid setting, by the name of its environment variable."""
+    return "\n".join(
+        ": ".join(
+            [
+                *(str(place).upper() for place in each["loc"]),
+                each["msg"].removeprefix("Value error, "),
+            ]
+        )
+        for each in error.errors(include_url=False, include_input=False)
+    )
 
 
 def _is_loopback(host: str) -> bool:

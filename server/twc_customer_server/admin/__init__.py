@@ -1,1 +1,1 @@
-"""Administration of the database: copying it, distributing it, and their progress."""
+"""Administration of the database: copying and distributing it."""

@@ -1,4 +1,4 @@
-"""Copies everything from SQLite to PostgreSQL, and proves that it is all there."""
+"""Copies all data from SQLite to PostgreSQL, and compares every row."""
 
 import hashlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import peewee
 from peewee import Model, fn
 
-from twc_customer_server.admin.progress import shown
+from twc_customer_server.admin.progress import progress
 from twc_customer_server.storage.database import CannotServeError, Row
 from twc_customer_server.storage.migrate import is_current
 from twc_customer_server.storage.postgres import Postgres
@@ -17,12 +17,12 @@ from twc_customer_server.storage.postgres_pool import Connection
 from twc_customer_server.storage.schema import TABLES
 from twc_customer_server.storage.sqlite import Sqlite
 
-# Rows that are committed at a time.
-_BATCH = 1000
+# Rows in one commit.
+_BATCH_ROWS = 1000
 
 
 class Copied(NamedTuple):
-    """A table that source and target hold the same rows of: how many, and their SHA-256."""
+    """A table that is identical in both databases: its number of rows, and their SHA-256."""
 
     table: str
     rows: int
@@ -30,41 +30,41 @@ class Copied(NamedTuple):
 
 
 def copy_all(source: Sqlite, target: Postgres, *, resume: bool = False) -> list[Copied]:
-    """Copies all rows of all tables, then compares every one of them.
+    """Copies all rows of all tables, then compares every row.
 
-    `resume` goes on with a copy that was broken off; otherwise the target must
-    be empty. Raises CannotServeError, also if the source was written to
-    meanwhile: the copy would lack that.
+    `resume` continues an interrupted copy; otherwise the target must be
+    empty. Raises CannotServeError, also if another process writes to the
+    source meanwhile, since the copy would lack those rows.
     """
     if not Path(source.database).exists():
         raise CannotServeError(f"there is no database {source.database} to copy")
     if not is_current(source):
         raise CannotServeError(
-            "the SQLite database is not of this version: "
+            "the SQLite database has another schema version: "
             "run python -m twc_customer_server migrate without DATABASE_URL first"
         )
     target.prepare()
-    version = _writes_of_others(source)
+    version = _data_version(source)
     with target.session() as connection:
         tables = [_Table(model, source, target, connection) for model in TABLES]
         for table in tables:
             table.fill(resume=resume)
         copied = [table.compare() for table in tables]
-    if _writes_of_others(source) != version:
+    if _data_version(source) != version:
         raise CannotServeError(
-            "the SQLite database was written to meanwhile, and the copy lacks that: "
+            "the SQLite database was written to during the copy, which lacks those rows: "
             "stop the service, empty the PostgreSQL database, and copy again"
         )
     return copied
 
 
 class _Table:
-    """A table of both databases."""
+    """One table, in both databases."""
 
     def __init__(
         self, model: type[Model], source: Sqlite, target: Postgres, connection: Connection
     ) -> None:
-        meta: Any = model._meta  # noqa: SLF001 - so Peewee calls it
+        meta: Any = model._meta  # noqa: SLF001 - Peewee's public name for it
         self._name: str = meta.table_name
         self._columns = [field.column_name for field in meta.sorted_fields]
         self._keys = meta.get_primary_keys()
@@ -77,16 +77,16 @@ class _Table:
         self._connection = connection
 
     def fill(self, *, resume: bool) -> None:
-        """Copies the rows that come after those that the target has."""
+        """Copies the rows that follow the last row of the target."""
         last = self._target.execute(self._last).fetchone()
         if last and not resume:
             raise CannotServeError(
                 f"the table {self._name} of the PostgreSQL database is not empty; "
-                "--resume goes on with a copy that was broken off"
+                "--resume continues an interrupted copy"
             )
         rest = self._rows_after(last) if last else self._rows
         copying = f"COPY {self._name} ({', '.join(self._columns)}) FROM STDIN"
-        with shown(f"copying {self._name}", self._count(rest)) as advance:
+        with progress(f"copying {self._name}", self._count(rest)) as advance:
             for batch in _batches(self._source.execute(rest)):
                 with self._connection.cursor() as cursor, cursor.copy(copying.encode()) as writing:
                     for row in batch:
@@ -94,18 +94,18 @@ class _Table:
                 advance(len(batch))
 
     def compare(self) -> Copied:
-        """Reads both to their ends. Raises CannotServeError at the first row that differs."""
+        """Compares all rows in key order. Raises CannotServeError at the first that differs."""
         digest = hashlib.sha256()
         rows = 0
         with (
-            shown(f"comparing {self._name}", self._count(self._rows)) as advance,
+            progress(f"comparing {self._name}", self._count(self._rows)) as advance,
             self._connection.transaction(),
-            self._connection.cursor(name="compared", binary=True) as there,
+            self._connection.cursor(name="compared", binary=True) as target,
         ):
-            there.itersize = _BATCH
-            there.execute(self._target.compile(self._rows).encode())
-            here = self._source.execute(self._rows)
-            for row, copied in zip_longest(here, there):
+            target.itersize = _BATCH_ROWS
+            target.execute(self._target.compile(self._rows).encode())
+            source = self._source.execute(self._rows)
+            for row, copied in zip_longest(source, target):
                 if row != copied:
                     raise CannotServeError(self._difference(row or copied))
                 digest.update(repr(row).encode())
@@ -123,15 +123,15 @@ class _Table:
 
     def _difference(self, row: Row) -> str:
         place = ", ".join(f"{key.column_name} {row[at]}" for at, key in enumerate(self._keys))
-        return f"the rows of {self._name} differ at {place}: the copy is not complete"
+        return f"the rows of {self._name} differ at {place}: the copy is incomplete"
 
 
 def _batches(rows: Any) -> Iterator[list[Row]]:
-    while batch := rows.fetchmany(_BATCH):
+    while batch := rows.fetchmany(_BATCH_ROWS):
         yield batch
 
 
-def _writes_of_others(source: Sqlite) -> int:
-    """A number that changes when another connection commits to the file."""
-    [[version]] = source.rows("PRAGMA data_version", ())
+def _data_version(source: Sqlite) -> int:
+    """Returns a number that changes when another connection commits to the file."""
+    [[version]] = source.rows("PRAGMA data_version", {})
     return int(version)

@@ -1,4 +1,4 @@
-"""Spreads the tables over the machines of a Citus cluster, each tenant's rows together."""
+"""Distributes the tables over a Citus cluster, colocated by tenant."""
 
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.storage.postgres import Postgres
@@ -8,11 +8,11 @@ from twc_customer_server.storage.schema import TABLES
 _COLUMN = "tenant"
 
 
-def distribute(database: Postgres, shards: int) -> list[str]:
-    """Distributes the tables that are not yet, with the rows they hold; returns their names.
+def distribute_tables(database: Postgres, shards: int) -> list[str]:
+    """Distributes the tables that are not distributed yet, with their rows; returns their names.
 
-    Rows of a tenant, of whichever table, come to the same machine. Raises
-    CannotServeError if the database is no coordinator of Citus.
+    All rows of a tenant are placed on the same machine. Raises
+    CannotServeError if the database is not a coordinator of Citus.
     """
     database.prepare()
     with database.session() as connection:
@@ -21,7 +21,7 @@ def distribute(database: Postgres, shards: int) -> list[str]:
                 "the database lacks the extension citus: add it to shared_preload_libraries on "
                 "every machine, restart them, then CREATE EXTENSION citus in this database on each"
             )
-        names = [table._meta.table_name for table in TABLES]  # noqa: SLF001 - so Peewee calls it
+        names = [table._meta.table_name for table in TABLES]  # noqa: SLF001 - Peewee's public name for it
         distributed = {name for (name,) in _rows(connection, _DISTRIBUTED)}
         chosen = [name for name in names if name not in distributed]
         for name in chosen:

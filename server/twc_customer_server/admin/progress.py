@@ -1,4 +1,4 @@
-"""Progress of work that takes a while: a bar on a terminal, a line now and then elsewhere."""
+"""Shows the progress of long operations: a bar on a terminal, lines elsewhere."""
 
 import sys
 import time
@@ -17,21 +17,21 @@ from rich.progress import (
 
 _LINE_SECONDS = 5
 
-# Takes the number of things that were done since the last time.
+# Called with the number of rows processed since the last call.
 Advance = Callable[[int], None]
 
 
 @contextmanager
-def shown(what: str, total: int) -> Iterator[Advance]:
-    """Shows on standard error how much of a number of things is done."""
+def progress(title: str, total: int) -> Iterator[Advance]:
+    """Shows the progress of `total` rows on standard error."""
     if sys.stderr.isatty():
         with _bar() as bar:
-            task = bar.add_task(what, total=total)
+            task = bar.add_task(title, total=total)
             yield lambda done: bar.advance(task, done)
     else:
-        lines = _Lines(what, total)
+        lines = _Lines(title, total)
         yield lines.advance
-        lines.tell()
+        lines.print_line()
 
 
 def _bar() -> Progress:
@@ -46,19 +46,19 @@ def _bar() -> Progress:
 
 
 class _Lines:
-    """Tells progress by lines, the first of them after a while."""
+    """Prints a line every few seconds."""
 
-    def __init__(self, what: str, total: int) -> None:
-        self._what = what
+    def __init__(self, title: str, total: int) -> None:
+        self._title = title
         self._total = total
         self._done = 0
-        self._told = time.monotonic()
+        self._printed_at = time.monotonic()
 
     def advance(self, done: int) -> None:
         self._done += done
-        if time.monotonic() - self._told >= _LINE_SECONDS:
-            self.tell()
+        if time.monotonic() - self._printed_at >= _LINE_SECONDS:
+            self.print_line()
 
-    def tell(self) -> None:
-        self._told = time.monotonic()
-        print(f"{self._what}: {self._done:,} of {self._total:,}", file=sys.stderr, flush=True)  # noqa: T201
+    def print_line(self) -> None:
+        self._printed_at = time.monotonic()
+        print(f"{self._title}: {self._done:,} of {self._total:,}", file=sys.stderr, flush=True)  # noqa: T201

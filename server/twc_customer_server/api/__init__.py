@@ -1,1 +1,1 @@
-"""The RPCs of CustomerService: parses requests, applies the rules, stores, answers."""
+"""The RPCs of CustomerService: parse requests, apply the rules, use the store, respond."""

@@ -1,4 +1,4 @@
-"""Requests that may be repeated: those that carry an Idempotency-Key."""
+"""Parses the idempotency key of a request."""
 
 import hashlib
 import re
@@ -7,21 +7,17 @@ from datetime import datetime
 
 from google.protobuf.message import Message
 
-from twc_customer_server.customers import dates
+from twc_customer_server.customers.fields import to_milliseconds
 from twc_customer_server.errors import InvalidInput, Violation
-from twc_customer_server.storage.idempotency import Repeatable
-
-HEADER = "idempotency-key"
+from twc_customer_server.storage.idempotency import IdempotentRequest
 
 _is_key = re.compile(r"[!-~]{1,255}", re.ASCII).fullmatch
 
 
-def read(
-    key: str | None, rpc: str, requests: Iterable[Message], now: datetime
-) -> Repeatable | None:
-    """The request of an RPC, as it came, if it has a key. Raises InvalidInput."""
-    if key is None:
-        return None
+def idempotent_request(
+    key: str, rpc: str, requests: Iterable[Message], now: datetime
+) -> IdempotentRequest:
+    """Returns the key and the digest of a request, as it was received. Raises InvalidInput."""
     if not _is_key(key):
         raise InvalidInput(
             [Violation("Idempotency-Key", "must be 1 to 255 visible ASCII characters")]
@@ -31,4 +27,4 @@ def read(
         encoded = request.SerializeToString(deterministic=True)
         digest.update(len(encoded).to_bytes(8))
         digest.update(encoded)
-    return Repeatable(key, digest.digest(), dates.to_milliseconds(now))
+    return IdempotentRequest(key, digest.digest(), to_milliseconds(now))

@@ -1,4 +1,4 @@
-"""What a lookup asks for: its parameters in comparable form, and its pages."""
+"""Parses the request of a lookup, and builds the headers of its pages."""
 
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -7,37 +7,36 @@ from uuid import UUID
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_server.api import page_tokens
-from twc_customer_server.customers import contact, text
+from twc_customer_server.customers import fields, phones
 from twc_customer_server.errors import InvalidInput, Violation
-from twc_customer_server.storage import keys
+from twc_customer_server.storage import rows
 
-DEFAULT_PAGE = 100
-LARGEST_PAGE = 1000
+DEFAULT_PAGE_SIZE = 100
+MAX_PAGE_SIZE = 1000
 
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 _JSON_NAMES = {field.name: field.json_name for field in pb.LookupCustomersRequest.DESCRIPTOR.fields}
 
-# gRPC peers accept 8 KiB of headers; names of a thousand characters would
-# make a longer link. The token is there all the same.
-_LINK_LENGTH = 4096
+# gRPC peers accept 8 KiB of headers: a longer link is left out, the token is not.
+_MAX_LINK_LENGTH = 4096
 
 
 class Lookup(NamedTuple):
-    """A lookup ready to run: the wanted value of each parameter, the page size, where to go on."""
+    """The query of a lookup: the wanted key of each field, the page size, the last id before."""
 
     wanted: dict[str, str]
     size: int
     after: str
 
 
-def read(request: pb.LookupCustomersRequest, tenant: str, region: str | None) -> Lookup:
-    """Reads a request. Raises InvalidInput with everything that is wrong with it."""
+def parse(request: pb.LookupCustomersRequest, tenant: str, region: str | None) -> Lookup:
+    """Parses a request. Raises InvalidInput with all violations."""
     violations: list[Violation] = []
     wanted: dict[str, str] = {}
     for name in _PARAMETERS:
         if request.HasField(name):
             try:
-                wanted[name] = _comparable(name, getattr(request, name), region)
+                wanted[name] = _key(name, getattr(request, name), region)
             except ValueError as error:
                 violations.append(Violation(_JSON_NAMES[name], str(error)))
     if not wanted and not violations:
@@ -45,7 +44,7 @@ def read(request: pb.LookupCustomersRequest, tenant: str, region: str | None) ->
             Violation("email", "is required, or firstName, lastName, mobile or phone")
         )
     if request.page_size < 0:
-        violations.append(Violation("pageSize", f"must be from 1 to {LARGEST_PAGE:,}"))
+        violations.append(Violation("pageSize", f"must be from 1 to {MAX_PAGE_SIZE:,}"))
     after = ""
     if request.page_token:
         try:
@@ -54,48 +53,48 @@ def read(request: pb.LookupCustomersRequest, tenant: str, region: str | None) ->
             violations.append(Violation("pageToken", str(error)))
     if violations:
         raise InvalidInput(violations)
-    return Lookup(wanted, min(request.page_size or DEFAULT_PAGE, LARGEST_PAGE), after)
+    return Lookup(wanted, min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE), after)
 
 
 def page_token(tenant: str, wanted: dict[str, str], last_id: str) -> str:
-    """The token that continues a lookup after the customer with an id."""
+    """Returns the token that continues a lookup after the customer with an id."""
     return page_tokens.make(_scope(tenant, wanted), last_id)
 
 
 def page_headers(request: pb.LookupCustomersRequest, token: str) -> list[tuple[str, str]]:
-    """The response headers of a page that another follows: its token, and its link (RFC 8288)."""
+    """Returns the headers of a page that another follows: its token, and its link (RFC 8288)."""
     query = {_JSON_NAMES[field.name]: value for field, value in request.ListFields()}
     link = f"/api/v2/customers/search?{urlencode(query | {'pageToken': token})}"
     headers = [("x-next-page-token", token)]
-    if len(link) <= _LINK_LENGTH:
+    if len(link) <= _MAX_LINK_LENGTH:
         headers.append(("link", f'<{link}>; rel="next"'))
     return headers
 
 
-def _comparable(name: str, value: str, region: str | None) -> str:
+def _key(name: str, value: str, region: str | None) -> str:
     if not value.strip():
         raise ValueError("must not be empty; leave it out to match any")
-    if wrong := text.describe(value):
-        raise ValueError(wrong)
+    if problem := fields.text_problem(value):
+        raise ValueError(problem)
     if name in ("first_name", "last_name"):
-        return keys.name_key(value)
+        return rows.name_key(value)
     if name == "email":
-        # Where a query was not percent-encoded, a plus sign arrives as a space.
+        # A plus sign that was not percent-encoded arrives as a space.
         email = value.strip().replace(" ", "+")
-        if not contact.is_email(email):
-            raise ValueError(contact.NOT_AN_EMAIL)
-        return keys.email_key(email)
-    return contact.to_e164("+" + value[1:] if value[0] == " " else value, region)
+        if not fields.is_email(email):
+            raise ValueError(fields.NOT_AN_EMAIL)
+        return rows.email_key(email)
+    return phones.to_e164("+" + value[1:] if value[0] == " " else value, region)
 
 
 def _after(token: str, tenant: str, wanted: dict[str, str]) -> str:
     try:
-        read = page_tokens.read(token)
-        last_id = str(UUID(read.place))
+        parsed = page_tokens.parse(token)
+        last_id = str(UUID(parsed.place))
     except ValueError as error:
-        raise ValueError("must be a page token as a page before gave it") from error
-    if not read.is_for(_scope(tenant, wanted)):
-        raise ValueError("belongs to another lookup; repeat the parameters it was given for")
+        raise ValueError("must be the x-next-page-token of an earlier page") from error
+    if not parsed.is_for(_scope(tenant, wanted)):
+        raise ValueError("belongs to another lookup; repeat the parameters of that one")
     return last_id
 
 

@@ -1,6 +1,8 @@
-"""The RPCs of CustomerService, each a few steps: rules, then storage, then the answer."""
+"""The RPCs of CustomerService, each a few steps: rules, then storage, then the response."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -9,122 +11,138 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_server.api import etags, exports, idempotency, imports, lookup, upload
-from twc_customer_server.customers import changes, dates
-from twc_customer_server.errors import AlreadyExists, IdMismatch, InvalidInput, NotFound, Violation
+from twc_customer_server.api import bulk, exports, lookup
+from twc_customer_server.api.idempotency import idempotent_request
+from twc_customer_server.customers import update
+from twc_customer_server.customers.customer import prepare_new, set_server_fields
+from twc_customer_server.customers.fields import to_milliseconds
+from twc_customer_server.errors import (
+    AlreadyExists,
+    EtagMismatch,
+    IdMismatch,
+    InvalidInput,
+    NotFound,
+    Violation,
+)
 from twc_customer_server.middleware.rpc import Call
-from twc_customer_server.storage.idempotency import Repeatable
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
+
+_ETAG_BYTES = 12
+
+# Weak or not: a gateway that compresses a response makes its tag weak.
+_ETAGS = re.compile(r'"[^"]*"')
 
 
 class CustomerServicer:
-    """Answers every RPC from one store. A customer that is only read passes as stored bytes."""
+    """Serves every RPC from one store. A customer that is only read passes as stored bytes."""
 
-    def __init__(self, store: CustomerStore, region: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        store: CustomerStore,
+        idempotency: IdempotencyStore,
+        region: Callable[[str], str | None],
+    ) -> None:
+        """`region` returns the default region of a tenant, if it has one."""
         self._store = store
+        self._idempotency = idempotency
         self._region = region
 
     def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
-        repeat = self._repeat(call, "CreateCustomer", [request])
-        customer = self._ready(call.tenant, request.customer)
-        body = self._store.once(
-            call.tenant, repeat, lambda: self._store.insert(call.tenant, customer)
-        )
-        call.answer(201, ("etag", etags.of(body)))
+        idempotent = _idempotent(call, "CreateCustomer", [request])
+        self._prepare(call.tenant, request.customer)
+        insert = partial(self._store.insert, call.tenant, request.customer)
+        body = self._run(call, idempotent, insert)
+        call.set_status(201, ("etag", etag(body)))
         return body
 
     def UploadCustomers(
         self, requests: Iterable[pb.UploadCustomersRequest], call: Call
     ) -> Iterator[pb.UploadCustomersResult]:
-        items, atomic = upload.collect(requests)
-        repeat = self._repeat(call, "UploadCustomers", items)
-        customers = [item.customer for item in items]
-        outcomes = self._prepared(call.tenant, customers)
-
-        def act() -> bytes:
-            stored = self._store_each(call.tenant, outcomes, _all_or_none if atomic else _any)
-            if atomic and (refusal := upload.refusal(customers, stored)):
-                raise refusal
-            return upload.encode(upload.results(stored))
-
-        results = upload.decode(self._store.once(call.tenant, repeat, act, bulk=True))
-        call.answer(201 if all(result.HasField("customer") for result in results) else 200)
+        upload = bulk.collect(requests)
+        idempotent = _idempotent(call, "UploadCustomers", upload.items)
+        # Once, since a transaction may run several times.
+        validated = bulk.validate_each(
+            [item.customer for item in upload.items], partial(self._prepare, call.tenant)
+        )
+        store = partial(bulk.store_upload, self._store, call.tenant, upload, validated)
+        if idempotent is None:
+            results = store()
+        else:
+            encoded = self._idempotency.run_idempotent(
+                call.tenant, idempotent, lambda: bulk.encode(store()), bulk=True
+            )
+            results = bulk.decode(encoded)
+        call.set_status(201 if all(result.HasField("customer") for result in results) else 200)
         return iter(results)
 
     def ImportCustomers(
         self, requests: Iterable[pb.ImportCustomersRequest], call: Call
     ) -> Iterator[pb.ImportCustomersResponse]:
-        # What waits for the first answer to a stream may now wait for ever.
-        call.answer(200)
+        # Some clients wait for the response metadata before they send a batch.
+        call.set_status(200)
+        prepare = partial(self._prepare, call.tenant)
         for request in requests:
-            imports.check(request)
-            customers = [item.customer for item in request.items]
-            keep = _none if request.validate_only else _any
-            prepared = self._prepared(call.tenant, customers)
-            outcomes = self._store_each(call.tenant, prepared, keep)
-            new = {each.id: each for each in outcomes if isinstance(each, Customer)}
-            yield imports.response(
-                request,
-                [
-                    self._unless_there(call.tenant, customer, outcome, new)
-                    for customer, outcome in zip(customers, outcomes, strict=True)
-                ],
-            )
+            yield bulk.import_batch(self._store, call.tenant, request, prepare)
 
     def ExportCustomers(
         self, request: pb.ExportCustomersRequest, call: Call
     ) -> Iterator[pb.ExportCustomersResponse]:
-        export = exports.read(request, call.tenant, _now())
-        found = 0
+        export = exports.parse(request, call.tenant, _now())
+        is_empty = True
         for part in self._store.export(call.tenant, export):
-            found += len(part)
+            is_empty = False
             yield exports.response(export, part)
-        if not found:
+        if is_empty:
             yield exports.response(export, ())
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
         customer = request.customer
-        changes.new(customer, self._region(call.tenant), _now())
+        prepare_new(customer, self._region(call.tenant), _now())
         if clashes := self._store.clashes(call.tenant, customer):
             raise AlreadyExists(clashes)
         return customer
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
-        repeat = self._repeat(call, "UpdateCustomer", [request])
+        idempotent = _idempotent(call, "UpdateCustomer", [request])
 
-        def edit(stored: Customer, *, region: str | None, now: datetime) -> None:
-            # It uses the request up, and may run again.
-            given = Customer()
-            given.CopyFrom(request.customer)
-            changes.update(stored, given, request.update_mask, region, now)
+        def edit(stored: Customer, region: str | None, now: datetime) -> None:
+            # A copy, since the update modifies it and may run again.
+            changes = Customer()
+            changes.CopyFrom(request.customer)
+            update.update(stored, changes, request.update_mask, region, now)
 
-        return self._change(call, repeat, _key_of(request.customer), edit)
+        return self._change(call, idempotent, _selector(request.customer), edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
-        repeat = self._repeat(call, "AddCustomerAddress", [request])
-        edit = partial(changes.add_address, address=request.address)
-        return self._change(call, repeat, Key.id(_required("id", request.id)), edit)
+        idempotent = _idempotent(call, "AddCustomerAddress", [request])
+
+        def edit(stored: Customer, region: str | None, now: datetime) -> None:
+            update.add_address(stored, request.address, region, now)
+
+        return self._change(call, idempotent, Key.id(_required("id", request.id)), edit)
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
         body = self._store.get(call.tenant, Key.id(_required("id", request.id)))
         if body is None:
-            call.answer(204)
+            call.set_status(204)
             return b""
-        return _unless_known(body, call)
+        return _respond_unless_cached(body, call)
 
     def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
         key = Key.ref(_required("customerRef", request.customer_ref))
         body = self._store.get(call.tenant, key)
         if body is None:
             raise NotFound(key.field)
-        return _unless_known(body, call)
+        return _respond_unless_cached(body, call)
 
     def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:
-        query = lookup.read(request, call.tenant, self._region(call.tenant))
+        query = lookup.parse(request, call.tenant, self._region(call.tenant))
         page = self._store.page(call.tenant, query.wanted, query.after, query.size)
         if page.has_more:
             token = lookup.page_token(call.tenant, query.wanted, page.found[-1].id)
-            call.answer(200, *lookup.page_headers(request, token))
+            call.set_status(200, *lookup.page_headers(request, token))
         return iter([customer.body for customer in page.found])
 
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
@@ -134,111 +152,90 @@ class CustomerServicer:
         key = Key.ref(_required("customerRef", request.customer_ref))
         return self._delete(call, key, request.id if request.HasField("id") else None)
 
-    def _repeat(self, call: Call, rpc: str, requests: Iterable[Message]) -> Repeatable | None:
-        """The request as it came, before anything is made of it, if it may be repeated."""
-        return idempotency.read(call.header(idempotency.HEADER), rpc, requests, _now())
-
-    def _ready(self, tenant: str, customer: Customer) -> Customer:
-        """Makes a request's customer, in place, the one to be stored. Raises InvalidInput."""
+    def _prepare(self, tenant: str, customer: Customer) -> None:
+        """Validates and completes a request's new customer, in place. Raises InvalidInput."""
         now = _now()
-        changes.new(customer, self._region(tenant), now)
-        changes.stamp(customer, now)
-        return customer
+        prepare_new(customer, self._region(tenant), now)
+        set_server_fields(customer, now)
 
     def _change(
-        self, call: Call, repeat: Repeatable | None, key: Key, edit: Callable[..., None]
+        self,
+        call: Call,
+        idempotent: IdempotentRequest | None,
+        key: Key,
+        edit: Callable[[Customer, str | None, datetime], None],
     ) -> bytes:
-        """Edits a stored customer by the rules, and returns it as stored."""
+        """Edits a stored customer if If-Match allows, and returns its encoding."""
         region = self._region(call.tenant)
-        check = partial(etags.check, call.header("if-match"))
 
-        def unit(stored: Customer) -> None:
+        def edit_and_set(stored: Customer) -> None:
             now = _now()
-            edit(stored, region=region, now=now)
-            changes.stamp(stored, now)
+            edit(stored, region, now)
+            set_server_fields(stored, now)
 
-        body = self._store.once(
-            call.tenant, repeat, lambda: self._store.change(call.tenant, key, unit, check)
-        )
-        call.answer(200, ("etag", etags.of(body)))
+        condition = call.header("if-match")
+        precondition = None if condition is None else partial(require_match, condition)
+        change = partial(self._store.change, call.tenant, key, edit_and_set, precondition)
+        body = self._run(call, idempotent, change)
+        call.set_status(200, ("etag", etag(body)))
         return body
-
-    def _prepared(self, tenant: str, customers: Iterable[Customer]) -> list[upload.Outcome]:
-        return upload.prepare(customers, lambda customer: self._ready(tenant, customer))
-
-    def _store_each(
-        self,
-        tenant: str,
-        outcomes: Sequence[upload.Outcome],
-        keep: Callable[[Sequence[upload.Outcome]], bool],
-    ) -> list[upload.Outcome]:
-        """Stores customers that are ready, if `keep` says so of what would become of all."""
-        ready = [outcome for outcome in outcomes if isinstance(outcome, Customer)]
-        if not ready:
-            return list(outcomes)
-        refusals = self._store.insert_each(
-            tenant, ready, lambda refusals: keep(upload.merged(outcomes, refusals))
-        )
-        return upload.merged(outcomes, refusals)
-
-    def _unless_there(
-        self,
-        tenant: str,
-        customer: Customer,
-        outcome: upload.Outcome,
-        new: Mapping[str, Customer],
-    ) -> imports.Outcome:
-        """Finds out whether a customer clashed with one that is the same.
-
-        That may be one of the `new` of its batch, which are not stored if they
-        are only checked.
-        """
-        if isinstance(outcome, AlreadyExists):
-            [owner, *others] = {clash.customer_id for clash in outcome.clashes}
-            there = None if others else new.get(owner) or self._stored(tenant, owner)
-            if there and changes.is_same(customer, there):
-                return imports.Unchanged(owner)
-        return outcome
-
-    def _stored(self, tenant: str, customer_id: str) -> Customer | None:
-        body = self._store.get(tenant, Key.id(customer_id))
-        return None if body is None else Customer.FromString(body)
 
     def _delete(self, call: Call, key: Key, only_id: str | None = None) -> Empty:
         condition = call.header("if-match")
 
-        def check(body: bytes) -> None:
+        def precondition(body: bytes) -> None:
             if only_id not in (None, Customer.FromString(body).id):
                 raise IdMismatch(f"the customer with this {key.field} has another id")
-            etags.check(condition, body)
+            if condition is not None:
+                require_match(condition, body)
 
-        guarded = check if (condition, only_id) != (None, None) else None
-        self._store.delete(call.tenant, key, dates.to_milliseconds(_now()), guarded)
-        call.answer(204)
+        is_conditional = only_id is not None or condition is not None
+        self._store.delete(
+            call.tenant, key, to_milliseconds(_now()), precondition if is_conditional else None
+        )
+        call.set_status(204)
         return Empty()
 
+    def _run(
+        self, call: Call, idempotent: IdempotentRequest | None, action: Callable[[], bytes]
+    ) -> bytes:
+        """Runs an action, once for all repeats of a request with an idempotency key."""
+        if idempotent is None:
+            return action()
+        return self._idempotency.run_idempotent(call.tenant, idempotent, action)
 
-def _unless_known(body: bytes, call: Call) -> bytes:
-    """Answers with a stored customer, unless If-None-Match says that the caller has it."""
-    tag = etags.of(body)
+
+def etag(body: bytes) -> str:
+    """Returns the entity tag of a stored customer, which every change of it changes (RFC 9110)."""
+    return f'"{hashlib.blake2b(body, digest_size=_ETAG_BYTES).hexdigest()}"'
+
+
+def matches(condition: str, tag: str) -> bool:
+    """Tells whether If-Match or If-None-Match names an entity tag, or any."""
+    return condition.strip() == "*" or tag in _ETAGS.findall(condition)
+
+
+def require_match(condition: str, body: bytes) -> None:
+    """Raises EtagMismatch unless If-Match names the entity tag of a stored customer."""
+    if not matches(condition, etag(body)):
+        raise EtagMismatch
+
+
+def _respond_unless_cached(body: bytes, call: Call) -> bytes:
+    """Responds with a stored customer, or with 304 if If-None-Match names its entity tag."""
+    tag = etag(body)
     condition = call.header("if-none-match")
-    if condition is not None and etags.matches(condition, tag):
-        call.answer(304, ("etag", tag))
+    if condition is not None and matches(condition, tag):
+        call.set_status(304, ("etag", tag))
         return b""
-    call.answer(200, ("etag", tag))
+    call.set_status(200, ("etag", tag))
     return body
 
 
-def _any(_outcomes: Sequence[upload.Outcome]) -> bool:
-    return True
-
-
-def _none(_outcomes: Sequence[upload.Outcome]) -> bool:
-    return False
-
-
-def _all_or_none(outcomes: Sequence[upload.Outcome]) -> bool:
-    return all(isinstance(outcome, Customer) for outcome in outcomes)
+def _idempotent(call: Call, rpc: str, requests: Iterable[Message]) -> IdempotentRequest | None:
+    """Returns the request as it was received, before it is modified, if it has a key."""
+    key = call.header("idempotency-key")
+    return None if key is None else idempotent_request(key, rpc, requests, _now())
 
 
 def _now() -> datetime:
@@ -251,8 +248,8 @@ def _required(field: str, value: str) -> str:
     return value
 
 
-def _key_of(customer: Customer) -> Key:
-    """What selects the customer of an update: its id, else its customerRef."""
+def _selector(customer: Customer) -> Key:
+    """Returns the key that selects the customer of an update: its id, else its customerRef."""
     if customer.id:
         return Key.id(customer.id)
     if customer.customer_ref:

@@ -1,1 +1,1 @@
-"""Who calls: bearer tokens, the keys that prove them, and the tenants they are good for."""
+"""Authentication: bearer tokens, the issuers' keys, and the tenants that tokens are good for."""

@@ -1,4 +1,4 @@
-"""An issuer for development: a key pair of its own, kept beside the data, and its tokens."""
+"""Issues tokens for development, signed by a key pair that is stored beside the data."""
 
 import fcntl
 import json
@@ -21,34 +21,34 @@ _KEY_BITS = 2048
 
 
 class DevelopmentIssuer:
-    """Issues tokens for any tenant with the key pair in a folder, which it makes if need be."""
+    """Issues tokens for any tenant with the key pair in a folder, created on first use."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises OSError if the folder can be neither read nor made."""
+        """Raises OSError if the folder can be neither read nor created."""
         self.jwks = folder / "jwks.json"
         self._key_file = folder / "key.pem"
         if not self._key_file.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _turn(folder):
-                # Another process may have made it meanwhile.
+            with _locked(folder):
+                # Another process may have created it meanwhile.
                 if not self._key_file.exists():
-                    self._make_key()
+                    self._create_key()
 
     def token(self, tenant: str, audience: str, tenant_claim: str) -> str:
-        """Returns a token that is good for a tenant for twelve hours."""
+        """Returns a token for a tenant, valid for twelve hours."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": audience, "sub": "developer", tenant_claim: tenant}
         times = {"iat": now, "exp": now + TOKEN_SECONDS}
         key = self._key_file.read_bytes()
         return jwt.encode(claims | times, key, ALGORITHM, headers={"kid": KEY_ID})
 
-    def _make_key(self) -> None:
+    def _create_key(self) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=_KEY_BITS)
         public = RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
         entry = public | {"kid": KEY_ID, "use": "sig", "alg": ALGORITHM}
         self.jwks.write_text(json.dumps({"keys": [entry]}))
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        # Readable by its owner alone, and never half-written under its name.
+        # Only its owner may read it, and the rename never exposes half a file.
         draft = self._key_file.with_suffix(".draft")
         draft.unlink(missing_ok=True)
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -57,8 +57,8 @@ class DevelopmentIssuer:
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
-    """Waits until no other process makes something in a folder, and keeps others from it."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks a folder against other processes."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -1,60 +1,60 @@
-"""Rules of a customer's addresses, and which of them is the default."""
+"""Rules of a customer's addresses, and the choice of the default address."""
 
 from collections.abc import Container, Iterator, Sequence
 
 import pycountry
 from twc.customer.v2 import customer_pb2 as pb
 
-from twc_customer_server.customers import text
+from twc_customer_server.customers import fields
 from twc_customer_server.errors import Violation
 
 MAX_ADDRESSES = 100
 
 NOT_A_COUNTRY = "must be an ISO 3166-1 alpha-2 code, such as DE"
-EMPTY = "must say something of the address, such as address1 or city"
+EMPTY = "must set a field that describes the address, such as address1 or city"
 
 _COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
 
-# What does not describe an address.
+# Fields that do not describe an address.
 _SERVER_FIELDS = ("id", "customer_id", "default_address")
 
 
-def settle(
-    customer: pb.Customer, default: pb.Address | None, known: Container[str]
+def normalize_and_validate(
+    customer: pb.Customer, default: pb.Address | None, known_ids: Container[str]
 ) -> list[Violation]:
-    """Checks and normalises all addresses and sets the default address.
+    """Checks and normalises all addresses, and sets the default address.
 
-    `known` are the ids of addresses that are stored. The default is `default`,
-    which joins the list if it is not there; else the one that is marked; else
-    the first.
+    `known_ids` are the ids of the addresses that are stored. The default is
+    `default`, which joins the list if it is not in it; else the marked one;
+    else the first.
     """
     if len(customer.addresses) > MAX_ADDRESSES:
         return [_too_many()]
-    violations = [*_check_marks(customer.addresses, known)]
+    violations = [*_check_marks(customer.addresses, known_ids)]
     for index, address in enumerate(customer.addresses):
         violations += check(address, f"addresses[{index}].")
     if default is None:
-        _mark(customer, _marked(customer.addresses))
+        _set_default(customer, _marked(customer.addresses))
         return violations
-    wrong = check(default, "defaultAddress.")
+    problems = check(default, "defaultAddress.")
     found = _find(customer.addresses, default)
     if found is None or not _is_selector(default):
-        violations += wrong
+        violations += problems
     if found is None:
         found = len(customer.addresses)
         customer.addresses.append(default)
-    _mark(customer, found)
+    _set_default(customer, found)
     if len(customer.addresses) > MAX_ADDRESSES:
         violations.append(_too_many())
     return violations
 
 
 def check(address: pb.Address, path: str = "") -> list[Violation]:
-    """Checks one address and writes its country code in upper case.
+    """Checks one address and converts its country code to upper case.
 
-    `path` is what stands before the names of its fields.
+    `path` precedes the names of the fields.
     """
-    violations = text.check(address, path)
+    violations = fields.check_texts(address, path)
     code = address.country_code
     if code not in _COUNTRIES and address.HasField("country_code"):
         address.country_code = code = code.strip().upper()
@@ -62,27 +62,27 @@ def check(address: pb.Address, path: str = "") -> list[Violation]:
             address.ClearField("country_code")
         elif code not in _COUNTRIES:
             violations.append(Violation(f"{path}countryCode", NOT_A_COUNTRY))
-    if not text.says_something(address):
+    if not fields.has_text(address):
         violations.append(Violation(path.removesuffix(".") or "address", EMPTY))
     return violations
 
 
-def unmark(customer: pb.Customer) -> None:
-    """Makes none of the addresses the default, until `settle` chooses."""
+def clear_marks(customer: pb.Customer) -> None:
+    """Marks no address as the default, so that `normalize_and_validate` chooses one."""
     for address in customer.addresses:
         address.default_address = False
 
 
-def mark_id(customer: pb.Customer, wanted: str) -> None:
-    """Marks the first address with an id as the default, if there is one."""
+def mark(customer: pb.Customer, wanted_id: str) -> None:
+    """Marks the first address with an id, if there is one, as the default."""
     for address in customer.addresses:
-        if wanted and address.id == wanted:
+        if wanted_id and address.id == wanted_id:
             address.default_address = True
             return
 
 
 def replace(customer: pb.Customer, edited: pb.Address) -> None:
-    """Puts what an address says, if it says something, in the place of the one with its id."""
+    """Replaces the address with the same id, unless `edited` only names it."""
     for address in customer.addresses:
         if edited.id and address.id == edited.id and not _is_selector(edited):
             marked = address.default_address
@@ -90,26 +90,26 @@ def replace(customer: pb.Customer, edited: pb.Address) -> None:
             address.default_address = marked
 
 
-def lists(customer: pb.Customer, wanted: str) -> bool:
-    """Tells whether an address with an id is in the list."""
-    return any(address.id == wanted for address in customer.addresses)
+def contains(customer: pb.Customer, wanted_id: str) -> bool:
+    """Tells whether the list has an address with an id."""
+    return any(address.id == wanted_id for address in customer.addresses)
 
 
-def repeats(request: pb.Customer, stored: pb.Customer, wanted: str) -> bool:
-    """Tells whether a request lists the address with an id just as it is stored."""
-    listed, kept = (
-        [_content(address) for address in customer.addresses if address.id == wanted]
+def repeats(request: pb.Customer, stored: pb.Customer, wanted_id: str) -> bool:
+    """Tells whether a request lists the address with an id as it is stored."""
+    requested, existing = (
+        [_content(address) for address in customer.addresses if address.id == wanted_id]
         for customer in (request, stored)
     )
-    return bool(wanted) and listed == kept != []
+    return bool(wanted_id) and requested == existing != []
 
 
 def _too_many() -> Violation:
     return Violation("addresses", f"must hold at most {MAX_ADDRESSES} addresses")
 
 
-def _check_marks(addresses: Sequence[pb.Address], known: Container[str]) -> Iterator[Violation]:
-    """Finds addresses that claim to be the default, or a stored one, as an earlier one does."""
+def _check_marks(addresses: Sequence[pb.Address], known_ids: Container[str]) -> Iterator[Violation]:
+    """Finds addresses that repeat an earlier one's mark as the default, or its stored id."""
     default = None
     seen: dict[str, int] = {}
     for index, address in enumerate(addresses):
@@ -120,7 +120,7 @@ def _check_marks(addresses: Sequence[pb.Address], known: Container[str]) -> Iter
                     f"must not be true, because that of addresses[{default}] is",
                 )
             default = index
-        if address.id in known and seen.setdefault(address.id, index) != index:
+        if address.id in known_ids and seen.setdefault(address.id, index) != index:
             yield Violation(
                 f"addresses[{index}].id", f"must differ from that of addresses[{seen[address.id]}]"
             )
@@ -131,7 +131,7 @@ def _marked(addresses: Sequence[pb.Address]) -> int:
 
 
 def _find(addresses: Sequence[pb.Address], wanted: pb.Address) -> int | None:
-    """The index of the one address with the same id, else of one with the same content.
+    """Returns the index of the one address with the same id, else with the same content.
 
     Of several with that content it is the marked one, else the first.
     """
@@ -143,7 +143,7 @@ def _find(addresses: Sequence[pb.Address], wanted: pb.Address) -> int | None:
     return next((i for i in alike if addresses[i].default_address), next(iter(alike), None))
 
 
-def _mark(customer: pb.Customer, default: int) -> None:
+def _set_default(customer: pb.Customer, default: int) -> None:
     customer.ClearField("default_address")
     for index, address in enumerate(customer.addresses):
         address.default_address = index == default
@@ -152,8 +152,8 @@ def _mark(customer: pb.Customer, default: int) -> None:
 
 
 def _is_selector(address: pb.Address) -> bool:
-    """Tells whether an address only names one, by its id."""
-    return bool(address.id) and not text.says_something(address)
+    """Tells whether an address only selects one by its id."""
+    return bool(address.id) and not fields.has_text(address)
 
 
 def _content(address: pb.Address) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""Rules of attribute groups: how many, how named, and that each value reads as its type."""
+"""Rules of attribute groups: their number and names, and values that parse as their types."""
 
 import re
 from collections.abc import Callable, Iterator
 
 from twc.customer.v2 import customer_pb2 as pb
 
-from twc_customer_server.customers import dates, text
+from twc_customer_server.customers import fields
 from twc_customer_server.errors import Violation
 
 MAX_GROUPS = 100
@@ -24,24 +24,24 @@ _BASE64 = re.compile(
 
 
 def check(customer: pb.Customer) -> list[Violation]:
-    """Checks every attribute group of a customer; a type that is not stated is not kept."""
-    return list(_groups(customer))
+    """Checks every attribute group of a customer; clears unspecified value types."""
+    return list(_check_groups(customer))
 
 
-def _groups(customer: pb.Customer) -> Iterator[Violation]:
+def _check_groups(customer: pb.Customer) -> Iterator[Violation]:
     if len(customer.attribute_groups) > MAX_GROUPS:
         yield Violation("attributeGroups", f"must hold at most {MAX_GROUPS} groups")
         return
     for name, group in customer.attribute_groups.items():
-        if not _settle(name, group):
-            for field, wrong in _group(name, group):
-                yield Violation(text.member("attributeGroups", name) + field, wrong)
+        if not _is_valid(name, group):
+            for field, problem in _check_group(name, group):
+                yield Violation(fields.map_entry_path("attributeGroups", name) + field, problem)
 
 
-def _settle(name: str, group: pb.AttributeGroup) -> bool:
-    """Drops types that are not stated; tells whether all is right, by a look at all at once.
+def _is_valid(name: str, group: pb.AttributeGroup) -> bool:
+    """Clears unspecified value types; tells whether a group is valid, checking all at once.
 
-    What is not, which is then not stored, `_group` finds piece by piece.
+    `_check_group` finds the violations of one that is not.
     """
     names = [name]
     texts = [group.attribute_group]
@@ -50,38 +50,38 @@ def _settle(name: str, group: pb.AttributeGroup) -> bool:
         texts.append(attribute.attribute_value)
         if not attribute.value_type:
             attribute.ClearField("value_type")
-        elif _value(attribute):
+        elif _check_value(attribute):
             return False
-    return len(names) <= MAX_ATTRIBUTES + 1 and all(names) and text.are_right(names + texts)
+    return len(names) <= MAX_ATTRIBUTES + 1 and all(names) and fields.are_valid_texts(names + texts)
 
 
-def _group(name: str, group: pb.AttributeGroup) -> Iterator[Violation]:
-    """What is wrong with a group, by where that is within it: paths are only made for errors."""
-    yield from _name(name)
-    yield from text.check(group, ".")
+def _check_group(name: str, group: pb.AttributeGroup) -> Iterator[Violation]:
+    """Finds the violations of a group, with paths relative to it."""
+    yield from _check_name(name)
+    yield from fields.check_texts(group, ".")
     if len(group.attributes) > MAX_ATTRIBUTES:
         yield Violation(".attributes", f"must hold at most {MAX_ATTRIBUTES} attributes")
         return
     for each, attribute in group.attributes.items():
-        for field, wrong in _attribute(each, attribute):
-            yield Violation(text.member(".attributes", each) + field, wrong)
+        for field, problem in _check_attribute(each, attribute):
+            yield Violation(fields.map_entry_path(".attributes", each) + field, problem)
 
 
-def _attribute(name: str, attribute: pb.Attribute) -> list[Violation]:
-    """What is wrong with an attribute, by where that is within it."""
-    return [*_name(name), *text.check(attribute, "."), *_value(attribute)]
+def _check_attribute(name: str, attribute: pb.Attribute) -> list[Violation]:
+    """Finds the violations of an attribute, with paths relative to it."""
+    return [*_check_name(name), *fields.check_texts(attribute, "."), *_check_value(attribute)]
 
 
-def _name(name: str) -> list[Violation]:
-    wrong = text.describe(name) if name else "must have a name that is not empty"
-    return [Violation("", wrong)] if wrong else []
+def _check_name(name: str) -> list[Violation]:
+    problem = fields.text_problem(name) if name else "must have a name that is not empty"
+    return [Violation("", problem)] if problem else []
 
 
-def _value(attribute: pb.Attribute) -> list[Violation]:
-    if attribute.value_type not in _READABLE:
+def _check_value(attribute: pb.Attribute) -> list[Violation]:
+    if attribute.value_type not in _PARSERS:
         return [Violation(".value_type", "must be INTEGER, NUMBER, STRING, BLOB or DATE")]
-    reads, wanted = _READABLE[attribute.value_type]
-    if attribute.HasField("attribute_value") and not reads(attribute.attribute_value):
+    parses, wanted = _PARSERS[attribute.value_type]
+    if attribute.HasField("attribute_value") and not parses(attribute.attribute_value):
         return [Violation(".attribute_value", f"must be {wanted}")]
     return []
 
@@ -92,17 +92,17 @@ def _is_text(_value: str) -> bool:
 
 def _is_date(value: str) -> bool:
     try:
-        dates.read(value)
+        fields.parse_date(value)
     except ValueError:
         return False
     return True
 
 
-_READABLE: dict[int, tuple[Callable[[str], object], str]] = {
+_PARSERS: dict[int, tuple[Callable[[str], object], str]] = {
     ValueType.VALUE_TYPE_UNSPECIFIED: (_is_text, "text"),
     ValueType.INTEGER: (_INTEGER, "a whole number in decimal digits, such as -42"),
     ValueType.NUMBER: (_NUMBER, "a decimal number as JSON writes it, such as -1.5e3"),
     ValueType.STRING: (_is_text, "text"),
     ValueType.BLOB: (_BASE64, "padded base64, such as aGVsbG8="),
-    ValueType.DATE: (_is_date, dates.NOT_A_DATE.removeprefix("must be ")),
+    ValueType.DATE: (_is_date, fields.NOT_A_DATE.removeprefix("must be ")),
 }

@@ -1,21 +1,25 @@
-"""Rules of a whole customer: its defaults, its normal forms, and every check."""
+"""Rules of a whole customer: its defaults, normal forms and checks, and how one is created."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from twc.customer.v2 import customer_pb2 as pb
+from uuid_utils import uuid7
 
-from twc_customer_server.customers import addresses, attributes, contact, dates, text
+from twc_customer_server.customers import addresses, attributes, fields, phones
 from twc_customer_server.errors import InvalidInput, Violation
 
 MAX_CUSTOMER_BYTES = 256 * 1024
 MAX_TAX_EXEMPTIONS = 100
 
-# A blank value of one of these says that there is none.
-_BLANK_IS_NONE = ("customer_ref", "email", "mobile", "phone", "dob")
+# The server sets these; input is ignored.
+SERVER_FIELDS = frozenset({"id", "created_date", "last_modified_date"})
 
-_STEPS = (".", "..")
+# A blank value of one of these counts as not set.
+_UNSET_IF_BLANK = ("customer_ref", "email", "mobile", "phone", "dob")
+
+_PATH_STEPS = (".", "..")
 
 _DEFINED_STATES = frozenset(pb.Customer.State.values())
 _DEFINED_LEVELS = frozenset(pb.Customer.MarketingOptinLevel.values())
@@ -23,80 +27,128 @@ _STATES = "must be disabled, invited, enabled or declined"
 _LEVELS = "must be single_opt_in, confirmed_opt_in or unknown"
 
 
-class Circumstances(NamedTuple):
-    """What the rules must know beside the customer.
+class ValidationContext(NamedTuple):
+    """Facts that the rules need beside the customer.
 
-    `region` is the tenant's default region. `known` are the ids of the
-    addresses, and `max_bytes` the size, that the customer may have because it
-    has them already.
+    `region` is the tenant's default region. `known_ids` are the ids of the
+    addresses that are stored, and `max_bytes` the size that the customer may
+    have: a stored one that is larger than the limit may stay so.
     """
 
     now: datetime
     region: str | None = None
-    known: Collection[str] = ()
+    known_ids: Collection[str] = ()
     max_bytes: int = MAX_CUSTOMER_BYTES
 
 
-def settle(customer: pb.Customer, default: pb.Address | None, given: Circumstances) -> None:
-    """Brings a customer into the form that is stored, in place.
+def prepare_new(customer: pb.Customer, region: str | None, now: datetime) -> None:
+    """Validates a request's new customer and brings it, in place, into the stored form.
 
-    `default` is the address that the request wants as the default, if it says
-    so by the field of that name. Raises InvalidInput with everything that
-    breaks a rule, a field at most once.
+    `region` is the tenant's default region. Ids and dates are left to
+    `set_server_fields`. Raises InvalidInput.
     """
-    _fill(customer)
+    stated = customer.HasField("accepts_marketing") or bool(customer.marketing_optin_level)
+    if stated and not customer.HasField("marketing_preferences_updated_at"):
+        customer.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
+    normalize_and_validate(
+        customer, requested_default_address(customer), ValidationContext(now, region)
+    )
+    for field in SERVER_FIELDS:
+        customer.ClearField(field)
+    clear_unknown_ids(customer, known_ids=())
+
+
+def set_server_fields(customer: pb.Customer, now: datetime) -> None:
+    """Sets the date of modification and, where they are missing, ids and the date of creation."""
+    customer.last_modified_date.CopyFrom(fields.to_timestamp(now))
+    if not customer.id:
+        customer.id = str(uuid7())
+        customer.created_date.CopyFrom(customer.last_modified_date)
+    for address in customer.addresses:
+        address.id = address.id or str(uuid7())
+        address.customer_id = customer.id
+        if address.default_address:
+            customer.default_address.CopyFrom(address)
+
+
+def normalize_and_validate(
+    customer: pb.Customer, default: pb.Address | None, context: ValidationContext
+) -> None:
+    """Brings a customer, in place, into the form that is stored.
+
+    `default` is the address that the request's field `default_address` asks
+    for, if any. Raises InvalidInput with all violations, at most one a field.
+    """
+    _fill_defaults(customer)
     found = [
-        *text.check(customer),
-        *addresses.settle(customer, default, given.known),
-        *_check_fields(customer, given.now),
-        *_settle_phones(customer, given.region),
-        *attributes.check(customer),
+        *fields.check_texts(customer),
+        *addresses.normalize_and_validate(customer, default, context.known_ids),
+        *_check_fields(customer, context.now),
+        *_normalize_phones(customer, context.region),
+        *(attributes.check(customer) if customer.attribute_groups else ()),
     ]
     violations: dict[str, Violation] = {}
     for violation in found:
         violations.setdefault(violation.field, violation)
-    if not violations and customer.ByteSize() > given.max_bytes:
-        violations["customer"] = Violation(
-            "customer", f"must be at most {MAX_CUSTOMER_BYTES >> 10} KiB"
-        )
+    if not violations and customer.ByteSize() > context.max_bytes:
+        limit = f"must be at most {MAX_CUSTOMER_BYTES >> 10} KiB"
+        violations["customer"] = Violation("customer", limit)
     if violations:
         raise InvalidInput([*violations.values()])
 
 
-def settle_marketing(customer: pb.Customer) -> None:
-    """Makes the opt-in level agree with whether the customer accepts marketing."""
+def normalize_marketing(customer: pb.Customer) -> None:
+    """Makes the opt-in level agree with `accepts_marketing`."""
     if customer.marketing_optin_level not in _DEFINED_LEVELS:
-        return  # which `settle` refuses
+        return  # `normalize_and_validate` refuses it.
     if not customer.accepts_marketing:
         customer.ClearField("marketing_optin_level")
     elif not customer.marketing_optin_level:
         customer.marketing_optin_level = pb.Customer.unknown
 
 
-def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
-    if not customer.email:
-        yield Violation("email", "is required, and " + contact.NOT_AN_EMAIL)
-    elif not contact.is_email(customer.email):
-        yield Violation("email", contact.NOT_AN_EMAIL)
-    if customer.customer_ref in _STEPS:
-        yield Violation("customerRef", "must not be . or .., which URLs take for steps in a path")
-    if customer.dob and (wrong := dates.check_birth(customer.dob, now)):
-        yield Violation("dob", wrong)
-    if customer.customerState not in _DEFINED_STATES:
-        yield Violation("customer_state", _STATES)
-    if customer.marketing_optin_level not in _DEFINED_LEVELS:
-        yield Violation("marketing_optin_level", _LEVELS)
-    if customer.HasField("marketing_preferences_updated_at") and (
-        wrong := dates.check_timestamp(customer.marketing_preferences_updated_at)
-    ):
-        yield Violation("marketing_preferences_updated_at", wrong)
-    yield from _tax_exemptions(customer)
+def requested_default_address(customer: pb.Customer) -> pb.Address | None:
+    """Returns a copy of the address that a request's field `default_address` holds, if any."""
+    if not customer.HasField("default_address"):
+        return None
+    default = pb.Address()
+    default.CopyFrom(customer.default_address)
+    return default
 
 
-def _fill(customer: pb.Customer) -> None:
-    customer.email = text.trim(customer.email)
-    for field in _BLANK_IS_NONE:
-        if not text.trim(getattr(customer, field)):
+def clear_unknown_ids(customer: pb.Customer, known_ids: Collection[str]) -> None:
+    """Removes the ids that only the server sets from the addresses of a request."""
+    for address in customer.addresses:
+        address.ClearField("customer_id")
+        if address.id not in known_ids:
+            address.ClearField("id")
+        if address.default_address:
+            customer.default_address.CopyFrom(address)
+
+
+def has_same_values(new: pb.Customer, stored: pb.Customer) -> bool:
+    """Tells whether a stored customer equals a new one in every field that clients set."""
+    # A request without the time of consent gets the time of its creation.
+    moment = new.marketing_preferences_updated_at
+    unset = {"marketing_preferences_updated_at"} if moment == new.created_date else set()
+    return _client_values(new, unset) == _client_values(stored, unset)
+
+
+def _client_values(customer: pb.Customer, unset: Collection[str]) -> pb.Customer:
+    values = pb.Customer()
+    values.CopyFrom(customer)
+    for field in (*SERVER_FIELDS, *unset):
+        values.ClearField(field)
+    for address in (*values.addresses, values.default_address):
+        address.ClearField("id")
+        address.ClearField("customer_id")
+    return values
+
+
+def _fill_defaults(customer: pb.Customer) -> None:
+    customer.email = fields.trim(customer.email)
+    for field in _UNSET_IF_BLANK:
+        if not fields.trim(getattr(customer, field)):
             customer.ClearField(field)
     if not customer.HasField("active"):
         customer.active = True
@@ -105,23 +157,43 @@ def _fill(customer: pb.Customer) -> None:
     for field in ("accepts_marketing", "tax_exempt", "verified_email"):
         if not customer.HasField(field):
             setattr(customer, field, False)
-    settle_marketing(customer)
+    normalize_marketing(customer)
 
 
-def _settle_phones(customer: pb.Customer, region: str | None) -> Iterator[Violation]:
+def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
+    if not customer.email:
+        yield Violation("email", "is required, and " + fields.NOT_AN_EMAIL)
+    elif not fields.is_email(customer.email):
+        yield Violation("email", fields.NOT_AN_EMAIL)
+    if customer.customer_ref in _PATH_STEPS:
+        yield Violation("customerRef", "must not be . or .., which URLs take for steps in a path")
+    if customer.dob and (problem := fields.birth_date_problem(customer.dob, now)):
+        yield Violation("dob", problem)
+    if customer.customerState not in _DEFINED_STATES:
+        yield Violation("customer_state", _STATES)
+    if customer.marketing_optin_level not in _DEFINED_LEVELS:
+        yield Violation("marketing_optin_level", _LEVELS)
+    if customer.HasField("marketing_preferences_updated_at") and (
+        problem := fields.timestamp_problem(customer.marketing_preferences_updated_at)
+    ):
+        yield Violation("marketing_preferences_updated_at", problem)
+    yield from _check_tax_exemptions(customer)
+
+
+def _normalize_phones(customer: pb.Customer, region: str | None) -> Iterator[Violation]:
     region = customer.default_address.country_code or region
     for field in ("mobile", "phone"):
         if number := getattr(customer, field):
             try:
-                setattr(customer, field, contact.to_e164(number, region))
+                setattr(customer, field, phones.to_e164(number, region))
             except ValueError as error:
                 yield Violation(field, str(error))
 
 
-def _tax_exemptions(customer: pb.Customer) -> Iterator[Violation]:
+def _check_tax_exemptions(customer: pb.Customer) -> Iterator[Violation]:
     if len(customer.tax_exemptions) > MAX_TAX_EXEMPTIONS:
         yield Violation("taxExemptions", f"must hold at most {MAX_TAX_EXEMPTIONS} texts")
         return
     for index, exemption in enumerate(customer.tax_exemptions):
-        if wrong := text.describe(exemption) if exemption else "must not be empty":
-            yield Violation(f"taxExemptions[{index}]", wrong)
+        if problem := fields.text_problem(exemption) if exemption else "must not be empty":
+            yield Violation(f"taxExemptions[{index}]", problem)

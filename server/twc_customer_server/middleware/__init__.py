@@ -1,1 +1,1 @@
-"""Middleware of every RPC: authentication, decoding, error mapping, recording, streams."""
+"""Middleware of every RPC, and of its streams."""

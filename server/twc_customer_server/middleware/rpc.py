@@ -1,8 +1,10 @@
-"""What surrounds every RPC: whose call it is, how its failure is told, and that it is counted.
+"""Middleware of every RPC: authenticates, decodes, calls the servicer, maps errors, records.
 
-The servicer is written against `Call`. `guard` makes of it an object whose
-methods have gRPC's signature, so that each call passes here whichever way it
-is served.
+`wrap` makes handlers of encoded messages, which any transport can call. They
+are not a `grpc.ServerInterceptor`, because an interceptor runs after grpcio
+has decoded the request: the caller would not be authenticated yet, and
+grpcio answers INTERNAL to a request that cannot be decoded. Nor do
+grpc_testing and other transports run interceptors.
 """
 
 import logging
@@ -10,226 +12,202 @@ import re
 import threading
 import time
 import traceback
-from collections.abc import (
-    Callable,
-    Collection,
-    Generator,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
-from types import SimpleNamespace, TracebackType
-from typing import Any, Self, TypeVar
+from types import SimpleNamespace
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from grpc_status import rpc_status
 
-from twc_customer_server.auth.authenticator import Callers
-from twc_customer_server.errors import (
-    CHALLENGE,
-    RETRY_SECONDS,
-    Internal,
-    NoCredentials,
-    Overloaded,
-    ServiceError,
-    Unauthenticated,
-    Unavailable,
-    to_status,
-)
+from twc_customer_server.api import status
+from twc_customer_server.auth.authenticator import Authenticator
+from twc_customer_server.contract import LONG_LIVED_RPCS, SERVICE
+from twc_customer_server.errors import Internal, MalformedRequest, ServiceError
 from twc_customer_server.middleware import streams
-from twc_customer_server.telemetry.access_log import Account, EndedCall
-from twc_customer_server.telemetry.metrics import Counts, Meter
+from twc_customer_server.telemetry.access_log import EndedCall, OnCallEnd
+from twc_customer_server.telemetry.metrics import RpcMetrics, ServiceMetrics
 
-# Names the HTTP status of an answer, where that is not the usual one.
+# Response metadata that gives the HTTP status where it is not 200.
 STATUS_HEADER = "x-http-code"
-OK = 200
+_OK = 200
 
 _is_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 
-_log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-# What makes of a call's request, or of its stream of them, what the servicer is given.
-Reader = Callable[[Any, grpc.ServicerContext], Any]
-
-# Metadata as gRPC has it.
 Metadata = Sequence[tuple[str, str | bytes]]
+SetMetadata = Callable[[tuple[tuple[str, str], ...]], None]
+Method = Callable[[Any, "Call"], Any]
 
-# The headers of a request by their names.
-Headers = Mapping[str, str]
+# Turns an encoded request, or an iterator of them, into the argument of a method.
+Read = Callable[[Any, grpc.ServicerContext], Any]
 
-# Takes the metadata of an answer.
-Send = Callable[[tuple[tuple[str, str], ...]], None]
-
-Begin = Callable[[grpc.ServicerContext], "_Served"]
+_log = logging.getLogger(__name__)
 
 
 class Call:
-    """One RPC as the servicer sees it: the tenant it acts for, and the metadata of its answer."""
+    """An RPC as the servicer sees it: its tenant, request headers and response metadata."""
 
-    __slots__ = ("_headers", "_send", "tenant")
+    __slots__ = ("_headers", "_set_metadata", "tenant")
 
-    def __init__(self, tenant: str, headers: Headers, send: Send) -> None:
+    def __init__(self, tenant: str, headers: Mapping[str, str], set_metadata: SetMetadata) -> None:
         self.tenant = tenant
         self._headers = headers
-        self._send = send
+        self._set_metadata = set_metadata
 
     def header(self, name: str) -> str | None:
-        """A header of the request by its name in lower case; several are one list (RFC 9110)."""
+        """Returns a request header by its name in lower case; several are one list (RFC 9110)."""
         return self._headers.get(name)
 
-    def answer(self, http_status: int, *metadata: tuple[str, str]) -> None:
-        """Gives the answer its metadata, and the HTTP status that the gateway makes of it."""
-        self._send(
-            ((STATUS_HEADER, str(http_status)), *metadata) if http_status != OK else metadata
+    def set_status(self, http_status: int, *metadata: tuple[str, str]) -> None:
+        """Sets the response's HTTP status and metadata."""
+        self._set_metadata(
+            ((STATUS_HEADER, str(http_status)), *metadata) if http_status != _OK else metadata
         )
 
 
-def guard(  # noqa: PLR0913 - here all meet that a call passes
+def wrap(
     servicer: object,
-    counts: Counts,
-    callers: Callers,
-    max_streams: int = 1,
-    endless: Collection[str] = (),
+    authenticator: Authenticator,
+    metrics: ServiceMetrics,
     *,
-    account: Account = lambda _: None,
+    max_streams: int = 1,
+    on_call_end: OnCallEnd = lambda _: None,
 ) -> SimpleNamespace:
-    """Surrounds every RPC of a service, and counts; a servicer that lacks one is refused here.
+    """Returns a handler for each RPC of the service, by name.
 
-    `account` is told of every call when it is over. Those that are `endless` go
-    on for as long as there is something to send. At most `max_streams` clients
-    may send a stream, or call an endless RPC, at the same time: each holds a
-    thread for as long as it pleases.
+    A handler takes an encoded request, or an iterator of them, and a
+    `grpc.ServicerContext`; it returns an encoded response or a generator of
+    them. At most `max_streams` calls that stream in, or are long-lived, run
+    at a time, since each occupies a thread. Raises AttributeError if the
+    servicer lacks an RPC.
     """
-    room = threading.BoundedSemaphore(max_streams)
-    guarded = {}
-    for method in counts.service.methods:
-        behaviour = getattr(servicer, method.name)
-        is_endless = method.name in endless
-        read: Reader = streams.readable
+    slots = threading.BoundedSemaphore(max_streams)
+    handlers: dict[str, Callable[..., Any]] = {}
+    for method in SERVICE.methods:
+        call_servicer: Method = getattr(servicer, method.name)
+        long_lived = method.name in LONG_LIVED_RPCS
+        if method.client_streaming or long_lived:
+            call_servicer = streams.limit_concurrency(call_servicer, slots)
+        decode = partial(_decode, GetMessageClass(method.input_type))
+        read: Read = decode
         if method.client_streaming:
-            read = streams.flowing if is_endless else streams.whole
-        if method.client_streaming or is_endless:
-            behaviour = streams.bounded(behaviour, room)
-        surround: Callable[..., Callable[..., Any]] = _unary
+            read = partial(streams.until_idle if long_lived else streams.complete, decode)
+        rpc = _Rpc(read, call_servicer, authenticator, metrics.rpcs[method.name], on_call_end)
         if method.server_streaming:
-            surround = _endless if is_endless else _stream
-        begin = partial(_Served, counts.meters[method.name], account)
-        guarded[method.name] = surround(begin, behaviour, callers, read)
-    return SimpleNamespace(**guarded)
-
-
-def _unary(
-    begin: Begin, behaviour: Callable[[Any, Call], T], callers: Callers, read: Reader
-) -> Callable[..., T]:
-    def handle(request: Any, context: grpc.ServicerContext) -> T:
-        with begin(context) as served:
-            # What goes with the status costs less than a message of its own.
-            call = served.admit(callers, context.set_trailing_metadata)
-            return behaviour(read(request, context), call)
-
-    return handle
-
-
-def _stream(
-    begin: Begin, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
-) -> Callable[..., Generator[T]]:
-    def handle(request: Any, context: grpc.ServicerContext) -> Generator[T]:
-        with begin(context) as served:
-            call = served.admit(callers, context.send_initial_metadata)
-            yield from behaviour(read(request, context), call)
-
-    return handle
-
-
-def _endless(
-    begin: Begin, behaviour: Callable[[Any, Call], Iterable[T]], callers: Callers, read: Reader
-) -> Callable[..., Iterator[T]]:
-    """As `_stream`, for a client that takes each answer in time."""
-    handle = _stream(begin, behaviour, callers, read)
-
-    def handle_patiently(request: Any, context: grpc.ServicerContext) -> Iterator[T]:
-        with closing(handle(request, context)) as answers:
-            for answer in answers:
-                with streams.patience(context):
-                    yield answer
-
-    return handle_patiently
-
-
-class _Served:
-    """A call while it is served; its error becomes its status, and then account is given."""
-
-    __slots__ = ("_context", "_headers", "_meter", "_started", "_tell", "_tenant")
-
-    def __init__(self, meter: Meter, account: Account, context: grpc.ServicerContext) -> None:
-        self._meter = meter
-        self._tell = account
-        self._context = context
-        self._headers = _headers(context.invocation_metadata())
-        self._tenant = ""
-        self._started = time.perf_counter()
-
-    def __enter__(self) -> Self:
-        self._meter.begin()
-        return self
-
-    def admit(self, callers: Callers, send: Send) -> Call:
-        """Finds out whose call it is. Raises what `Callers.tenant` does."""
-        self._tenant = callers.tenant(self._context.invocation_metadata())
-        return Call(self._tenant, self._headers, send)
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        if error is None:
-            self._account("OK")
-        elif isinstance(error, (grpc.RpcError, streams.BrokenOff)):
-            self._account("CANCELLED")
-            self._context.abort(grpc.StatusCode.CANCELLED, "the call was broken off")
-        elif isinstance(error, Exception):
-            self._fail(error)
+            sending = streams.cancel_after if long_lived else nullcontext
+            handlers[method.name] = partial(_handle_streaming, rpc, sending)
         else:
-            # The client wants no more of a stream, and its generator is closed.
-            self._account("CANCELLED")
+            handlers[method.name] = partial(_handle_unary, rpc)
+    return SimpleNamespace(**handlers)
 
-    def _fail(self, error: Exception) -> None:
-        """Ends the call with the status of an error; hides and logs what is not for clients."""
+
+class _Rpc(NamedTuple):
+    """One RPC of the service, and everything that its calls pass."""
+
+    read: Read
+    call_servicer: Method
+    authenticator: Authenticator
+    metrics: RpcMetrics
+    on_call_end: OnCallEnd
+
+
+def _handle_unary(rpc: _Rpc, encoded: bytes, context: grpc.ServicerContext) -> bytes:
+    in_flight = _InFlightCall(rpc, context)
+    try:
+        # Metadata beside the status costs less than a message of its own.
+        call = in_flight.authenticate(context.set_trailing_metadata)
+        request = rpc.read(encoded, context)
+        response = _encode(rpc.call_servicer(request, call))
+    except Exception as error:  # noqa: BLE001 - every error has a status
+        in_flight.fail(error)
+    in_flight.record("OK")
+    return response
+
+
+def _handle_streaming(
+    rpc: _Rpc,
+    sending: Callable[[grpc.ServicerContext], Any],
+    encoded: Any,
+    context: grpc.ServicerContext,
+) -> Generator[bytes]:
+    in_flight = _InFlightCall(rpc, context)
+    try:
+        call = in_flight.authenticate(context.send_initial_metadata)
+        request = rpc.read(encoded, context)
+        responses: Iterable[Message | bytes] = rpc.call_servicer(request, call)
+        for response in responses:
+            with sending(context):
+                yield _encode(response)
+    except GeneratorExit:
+        # The transport closes the generator when the client cancels.
+        in_flight.record("CANCELLED")
+        raise
+    except Exception as error:  # noqa: BLE001 - every error has a status
+        in_flight.fail(error)
+    in_flight.record("OK")
+
+
+class _InFlightCall:
+    """One call in flight: authenticates it, maps its error to a status, and records its end."""
+
+    __slots__ = ("_context", "_headers", "_metadata", "_rpc", "_started", "_tenant")
+
+    def __init__(self, rpc: _Rpc, context: grpc.ServicerContext) -> None:
+        self._started = time.perf_counter()
+        self._rpc = rpc
+        self._context = context
+        self._metadata = context.invocation_metadata()
+        self._headers = _headers(self._metadata)
+        self._tenant = ""
+        rpc.metrics.start()
+
+    def authenticate(self, set_metadata: SetMetadata) -> Call:
+        """Authenticates the caller. Raises what `Authenticator.authenticate` raises."""
+        self._tenant = self._rpc.authenticator.authenticate(self._metadata)
+        return Call(self._tenant, self._headers, set_metadata)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Ends the call with the status of an error."""
+        if isinstance(error, (grpc.RpcError, streams.ClientGone)):
+            self.record("CANCELLED")
+            self._context.abort(grpc.StatusCode.CANCELLED, "the client ended the call early")
         if not isinstance(error, ServiceError):
-            # Its message may hold personal data; the places it came by do not.
-            facts = {
-                "request_id": self._request_id(),
-                "tenant": self._tenant,
-                "rpc": self._meter.rpc,
-                "places": traceback.format_tb(error.__traceback__),
-            }
-            _log.error("%s failed with %s", self._meter.rpc, type(error).__name__, extra=facts)
+            self._log_internal(error)
             error = Internal()
-        status = rpc_status.to_status(to_status(error))
-        self._account(status.code.name)
-        self._context.set_trailing_metadata((*status.trailing_metadata, *_advice(error)))
-        self._context.abort(status.code, status.details)
+        mapped = rpc_status.to_status(status.to_status(error))
+        self.record(mapped.code.name)
+        self._context.set_trailing_metadata((*mapped.trailing_metadata, *status.to_headers(error)))
+        self._context.abort(mapped.code, mapped.details)
 
-    def _account(self, code: str) -> None:
+    def record(self, code: str) -> None:
+        """Records the end of the call in metrics and access log."""
         seconds = time.perf_counter() - self._started
-        request_id = self._request_id()
-        self._meter.end(code, seconds)
-        self._tell(EndedCall(self._meter.rpc, code, self._tenant, request_id, time.time(), seconds))
+        metrics = self._rpc.metrics
+        metrics.end(code, seconds)
+        self._rpc.on_call_end(
+            EndedCall(metrics.rpc, code, self._tenant, self._request_id(), time.time(), seconds)
+        )
+
+    def _log_internal(self, error: Exception) -> None:
+        """Logs an unexpected error: its type and places, as its message may hold personal data."""
+        facts = {
+            "request_id": self._request_id(),
+            "tenant": self._tenant,
+            "rpc": self._rpc.metrics.rpc,
+            "places": traceback.format_tb(error.__traceback__),
+        }
+        _log.error("%s failed with %s", self._rpc.metrics.rpc, type(error).__name__, extra=facts)
 
     def _request_id(self) -> str:
         given = self._headers.get("x-request-id")
         return given if given and _is_request_id(given) else ""
 
 
-def _headers(metadata: Metadata) -> Headers:
-    """Headers by their names; several of one name are one list (RFC 9110, section 5.3)."""
+def _headers(metadata: Metadata) -> Mapping[str, str]:
+    """Returns headers by name; several of one name are one list (RFC 9110, section 5.3)."""
     headers: dict[str, Any] = dict(metadata)
     if len(headers) < len(metadata):
         for name in headers:
@@ -237,16 +215,13 @@ def _headers(metadata: Metadata) -> Headers:
     return headers
 
 
-def _advice(error: ServiceError) -> tuple[tuple[str, str], ...]:
-    """What HTTP says of an error in a header: how to authenticate, and when to try again.
+def _decode(message: type[Message], encoded: bytes, _context: object = None) -> Message:
+    try:
+        return message.FromString(encoded)
+    except DecodeError:
+        raise MalformedRequest from None
 
-    RFC 6750, section 3, and RFC 9110, section 10.2.3.
-    """
-    if isinstance(error, (Overloaded, Unavailable)):
-        return (("retry-after", str(RETRY_SECONDS)),)
-    if not isinstance(error, Unauthenticated):
-        return ()
-    challenge = CHALLENGE
-    if not isinstance(error, NoCredentials):
-        challenge += f', error="invalid_token", error_description="{error}"'
-    return (("www-authenticate", challenge),)
+
+def _encode(response: Message | bytes) -> bytes:
+    """Encodes a response, unless it comes encoded from the store."""
+    return response if isinstance(response, bytes) else response.SerializeToString()

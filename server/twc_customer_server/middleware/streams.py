@@ -1,4 +1,4 @@
-"""Streams of messages: how many there may be, how long they may last, and how they end."""
+"""Streams of messages: bounds their number and duration, and finds out how they ended."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -8,71 +8,68 @@ from typing import Any, TypeVar
 import grpc
 
 from twc_customer_server import contract
-from twc_customer_server.errors import Overloaded, ServiceError
+from twc_customer_server.errors import Overloaded
 
-# How long after the end of a stream it may turn out to have been a break.
-_BREAK_SECONDS = 0.02
-
+# Grace period in which grpcio may still report a finished stream as cancelled.
+_CANCELLATION_GRACE_SECONDS = 0.02
 
 C = TypeVar("C")
 T = TypeVar("T")
+Decode = Callable[[bytes], T]
 
 
-class BrokenOff(Exception):
+class ClientGone(Exception):
     """The client ended the call before its stream of messages was complete."""
 
 
-def bounded(
-    behaviour: Callable[[Any, C], Iterable[T]], room: threading.BoundedSemaphore
+def limit_concurrency(
+    method: Callable[[Any, C], Iterable[T]], slots: threading.BoundedSemaphore
 ) -> Callable[[Any, C], Iterator[T]]:
-    """Refuses a call for which there is no room beside others. Raises Overloaded."""
+    """Refuses calls while all slots are taken. Raises Overloaded."""
 
-    def within(requests: Any, call: C) -> Iterator[T]:
-        if not room.acquire(blocking=False):
+    def limited(requests: Any, call: C) -> Iterator[T]:
+        if not slots.acquire(blocking=False):
             raise Overloaded("too many streams at the same time; try again after a while")
         try:
-            yield from behaviour(requests, call)
+            yield from method(requests, call)
         finally:
-            room.release()
+            slots.release()
 
-    return within
-
-
-def readable(request: T, _context: grpc.ServicerContext) -> T:
-    """Passes a message on; raises what the deserializer put in the place of one."""
-    if isinstance(request, ServiceError):
-        raise request
-    return request
+    return limited
 
 
-def whole(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
-    """Passes on a stream of messages; raises at its end if it did not end but break off.
+def complete(
+    decode: Decode[T], requests: Iterator[bytes], context: grpc.ServicerContext
+) -> Iterator[T]:
+    """Yields the messages of a stream. Raises ClientGone if the client breaks it off.
 
-    grpcio first reports both alike, and a moment later that a broken call is
-    over: that moment is waited for.
+    grpcio ends the iterator of a stream that was cancelled as it ends one
+    that is complete, and reports the cancellation a moment later; this waits
+    for that moment.
     """
-    over = threading.Event()
-    is_over = not context.add_callback(over.set)
-    with patience(context):
-        for request in requests:
-            yield readable(request, context)
-    if is_over or over.wait(_BREAK_SECONDS):
-        raise BrokenOff
+    ended = threading.Event()
+    is_over = not context.add_callback(ended.set)
+    with cancel_after(context):
+        yield from map(decode, requests)
+    if is_over or ended.wait(_CANCELLATION_GRACE_SECONDS):
+        raise ClientGone
 
 
-def flowing(requests: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
-    """Passes on messages for as long as they come; a stream in which none comes is cancelled."""
+def until_idle(
+    decode: Decode[T], requests: Iterator[bytes], context: grpc.ServicerContext
+) -> Iterator[T]:
+    """Yields the messages of a long-lived stream; cancels a stream that is idle for too long."""
     while True:
-        with patience(context):
-            request = next(requests, None)
-        if request is None:
+        with cancel_after(context):
+            encoded = next(requests, None)
+        if encoded is None:
             return
-        yield readable(request, context)
+        yield decode(encoded)
 
 
 @contextmanager
-def patience(context: grpc.ServicerContext) -> Iterator[None]:
-    """Cancels a call whose client takes too long meanwhile."""
+def cancel_after(context: grpc.ServicerContext) -> Iterator[None]:
+    """Cancels a call if the `with` block lasts longer than a stream's client may take."""
     timer = threading.Timer(contract.STREAM_IDLE_SECONDS, context.cancel)
     timer.daemon = True
     timer.start()

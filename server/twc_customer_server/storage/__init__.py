@@ -1,4 +1,4 @@
-"""Where customers are kept: the only room that knows Peewee or SQL.
+"""Storage of customers, the only room that knows Peewee and SQL.
 
-Every call names the tenant first, and no statement is without it.
+Every method takes the tenant first, and every statement names it.
 """

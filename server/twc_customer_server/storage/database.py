@@ -1,7 +1,7 @@
-"""What the store asks of a database, whichever it is."""
+"""The interface of a database to the store, whichever backend it is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -10,53 +10,57 @@ import peewee
 T = TypeVar("T")
 D = TypeVar("D", bound="Database")
 Row = tuple[Any, ...]
-Parameters = Sequence[object]
+Parameters = Mapping[str, object]
 
-AWAY = "the database cannot be reached now; try again"
+UNREACHABLE = "the database cannot be reached now; try again"
 
 
 class CannotServeError(Exception):
-    """The database cannot be served; the message says why and what to do, to who runs it."""
+    """The database cannot be served; the message tells the operator why and what to do."""
 
 
 class UniqueViolationError(Exception):
-    """A statement would give two live customers what only one may have."""
+    """A statement violates a unique index on live customers."""
 
 
 class Database(ABC):
-    """A database of customers. Beside this class, a backend is one of Peewee's databases."""
+    """A database of customers. Each backend is also one of Peewee's databases."""
 
-    # Peewee's: whether rows can be locked while they are read, and what writes its SQL.
+    # Peewee's: whether the backend has SELECT FOR UPDATE, and its writer of SQL.
     for_update: bool
     get_sql_context: Callable[[], Any]
+    param: str
+
+    # The backend's syntax of a named parameter.
+    named_parameter: str
 
     @abstractmethod
     def prepare(self) -> None:
-        """Makes it ready to be served, an empty one with the newest schema.
+        """Opens the database; creates the newest schema in an empty one.
 
         Raises CannotServeError.
         """
 
     @abstractmethod
     def migrate(self) -> list[str]:
-        """Brings it to the newest version; returns the migrations that it took.
+        """Migrates the database to the newest version; returns the migrations it applied.
 
-        Of several processes at once, one does. Raises CannotServeError.
+        Of several processes at a time, one does. Raises CannotServeError.
         """
 
     @abstractmethod
     def shut_down(self) -> None:
-        """Ends the writes that have begun, then closes every connection."""
+        """Completes the writes that have begun, then closes every connection."""
 
     @abstractmethod
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
-        """Runs a compiled query, within a unit of work as part of that. Raises Unavailable."""
+        """Runs a compiled query, within a unit of work as part of it. Raises Unavailable."""
 
     @abstractmethod
     def run(self, sql: str, parameters: Parameters) -> int:
-        """Runs a compiled statement as part of a unit of work; returns how many rows it wrote.
+        """Runs a compiled statement as part of a unit of work; returns the number of rows written.
 
-        Raises UniqueViolationError; then the unit must end with an error.
+        Raises UniqueViolationError; the unit of work must then fail.
         """
 
     @abstractmethod
@@ -65,32 +69,36 @@ class Database(ABC):
 
     @abstractmethod
     def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
-        """Runs a unit of work in a transaction and returns its result once that is on disk.
+        """Runs a unit of work in a transaction; returns its result once that is on disk.
 
-        What the unit raises undoes what it wrote, and is raised here. It may
-        run several times before it is committed; one that is `repeatable`
-        also after that, where it must do no harm. One in `bulk` has the time
-        of an upload. Within another unit it is a part of that. Raises
-        Unavailable if the database cannot commit.
+        An error of the unit rolls the transaction back and is raised here. The
+        unit may run several times before it is committed; a `repeatable` one
+        also after an unknown outcome. A `bulk` one has the timeout of an
+        upload. Within another unit it is a savepoint. Raises Unavailable if
+        the database cannot commit.
         """
 
     @abstractmethod
     def write_one(self, sql: str, parameters: Parameters) -> int:
-        """Runs a compiled statement as a repeatable unit of work; returns how many rows it wrote.
+        """Runs a compiled statement as a repeatable unit of work; returns the rows written.
 
-        Within another unit it is a part of that. Raises Unavailable if the
+        Within another unit it is part of that. Raises Unavailable if the
         database cannot commit.
         """
 
     def compile(self, statement: peewee.Node) -> str:
-        """The SQL of a statement; its values become parameters in the order they stand."""
-        sql, _ = self.get_sql_context().sql(statement).query()
-        return str(sql)
+        """Returns the SQL of a statement whose values are the names of its parameters."""
+        sql, names = self.get_sql_context().sql(statement).query()
+        first, *rest = str(sql).split(self.param)
+        bound = (
+            self.named_parameter.format(name) + part for name, part in zip(names, rest, strict=True)
+        )
+        return first + "".join(bound)
 
 
 @contextmanager
 def shut_down_after(database: D) -> Iterator[D]:
-    """Lends a database to a `with` block, and shuts it down at the end of that."""
+    """Yields a database, and shuts it down at the end of the `with` block."""
     try:
         yield database
     finally:

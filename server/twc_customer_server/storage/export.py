@@ -1,24 +1,24 @@
-"""Queries of exports, their rows, and the parts that rows are sent in."""
+"""The query of an export, its rows, and their division into responses."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-# What a part of an export may have, far below what gRPC clients take.
+# The size of a response, far below the message limit of gRPC clients.
 PART_BYTES = 1024 * 1024
 
 
 class Place(NamedTuple):
-    """A customer that an export has come to: its id, and when it was modified."""
+    """The position of an export: the id and modification time of the last customer sent."""
 
     id: str = ""
     modified_at: int = 0
 
 
 class Export(NamedTuple):
-    """An export ready to run; times are in milliseconds since the Unix epoch.
+    """The query of an export; times are in milliseconds since the Unix epoch.
 
-    `since` is None for all customers. None that came or changed after `began`
-    is waited for.
+    `since` is None for all customers. Customers that are created, or change,
+    after `began` are not part of it.
     """
 
     scope: tuple[object, ...]
@@ -29,7 +29,7 @@ class Export(NamedTuple):
 
 
 class Exported(NamedTuple):
-    """A customer that an export found; one that was deleted has the time of that."""
+    """A row of an export; `deleted_at` is set if the customer is deleted."""
 
     place: Place
     deleted_at: int | None

@@ -1,24 +1,29 @@
-"""What came of requests that carry a key, so that to repeat one changes nothing."""
+"""Stores the results of requests with an idempotency key, so that a repeat has no effect."""
 
+import logging
+import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twc_customer_server.errors import IdempotencyKeyReused
+from twc_customer_server.errors import IdempotencyKeyReused, Unavailable
 from twc_customer_server.storage.database import Database
-from twc_customer_server.storage.schema import OutcomeRow
-from twc_customer_server.storage.statements import BYTES, NUMBER, TEXT
+from twc_customer_server.storage.schema import IdempotencyRow
+from twc_customer_server.storage.statements import parameter, values_of
 
-# How long a repeated request is answered with what came of the first.
+# Time for which a repeat is answered with the first result.
 LIFETIME_MILLISECONDS = 24 * 60 * 60 * 1000
 
-# Outcomes that one statement purges: many take longer than others can wait.
-_PURGED = 1000
+# Rows that one statement purges: more would hold up other writes for too long.
+_PURGE_ROWS = 1000
+_PURGE_PERIOD_SECONDS = 3600
 
-_row = OutcomeRow
+_row = IdempotencyRow
+
+_log = logging.getLogger(__name__)
 
 
-class Repeatable(NamedTuple):
-    """A request that may be repeated: its key, what tells it from others, and when it came.
+class IdempotentRequest(NamedTuple):
+    """A request with an idempotency key; `digest` tells requests apart.
 
     The time is in milliseconds since the Unix epoch.
     """
@@ -28,75 +33,103 @@ class Repeatable(NamedTuple):
     now: int
 
 
-class Outcomes:
-    """The outcomes of every tenant's requests, each kept with what the request changed."""
+class IdempotencyStore:
+    """The stored results of every tenant's requests."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # tenant, key, digest, created_at
+        of_tenant = _row.tenant == parameter("tenant")
+        one = (of_tenant, _row.key == parameter("key"))
+        claimed = (_row.tenant, _row.key, _row.digest, _row.created_at)
         self._claim = database.compile(
-            _row.insert(
-                {
-                    _row.tenant: TEXT,
-                    _row.key: TEXT,
-                    _row.digest: BYTES,
-                    _row.created_at: NUMBER,
-                }
-            ).on_conflict(action="nothing")
+            _row.insert(values_of(claimed)).on_conflict(action="nothing")
         )
-        mine = (_row.tenant == TEXT, _row.key == TEXT)
         self._get = database.compile(
-            _row.select(_row.digest, _row.outcome, _row.created_at).where(*mine)
+            _row.select(_row.digest, _row.outcome, _row.created_at).where(*one)
         )
-        self._keep = database.compile(_row.update({_row.outcome: BYTES}).where(*mine))
-        # tenant, key, created_at
-        self._drop = database.compile(_row.delete().where(*mine, _row.created_at <= NUMBER))
-        # tenant, tenant, created_at, limit
-        over = _row.select(_row.key).where(_row.tenant == TEXT, _row.created_at < NUMBER).limit(1)
-        self._purge = database.compile(_row.delete().where(_row.tenant == TEXT, _row.key.in_(over)))
-        # The only statement on more than one tenant; it tells their names alone.
+        self._save = database.compile(_row.update(values_of([_row.outcome])).where(*one))
+        self._drop_expired = database.compile(
+            _row.delete().where(*one, _row.created_at <= parameter("expired"))
+        )
+        expired = (
+            _row.select(_row.key)
+            .where(of_tenant, _row.created_at < parameter("expired"))
+            .limit(parameter("limit"))
+        )
+        self._purge = database.compile(_row.delete().where(of_tenant, _row.key.in_(expired)))
+        # The only statement across tenants; it reads nothing but their names.
         self._tenants = database.compile(_row.select(_row.tenant).distinct())
 
-    def once(
+    def run_idempotent(
         self,
         tenant: str,
-        request: Repeatable | None,
-        act: Callable[[], bytes],
+        request: IdempotentRequest,
+        action: Callable[[], bytes],
         *,
         bulk: bool = False,
     ) -> bytes:
-        """Returns what `act` does, or did when the request came first; None has no repeats.
+        """Runs an action once, and returns its result to the first request and to repeats.
 
-        Both are one transaction, so that there is an outcome if and only if
-        something was done. A repeat waits for the first while that runs; they
-        have the time of an upload in `bulk`. Raises IdempotencyKeyReused, and
-        what `act` raises: then the request has no outcome.
+        The action and its result are one transaction. A repeat waits while the
+        first runs; they have the timeout of an upload if `bulk`. Raises
+        IdempotencyKeyReused, and what `action` raises; no result is stored
+        then.
         """
-        if request is None:
-            return act()
         return self._database.write(
-            lambda: self._once(tenant, request, act), repeatable=True, bulk=bulk
+            lambda: self._run(tenant, request, action), repeatable=True, bulk=bulk
         )
 
     def purge(self, now: int) -> None:
-        """Forgets the outcomes whose time is over at a time, in milliseconds since the epoch."""
-        for (tenant,) in self._database.rows(self._tenants, ()):
-            over = (tenant, tenant, now - LIFETIME_MILLISECONDS, _PURGED)
-            while self._database.write_one(self._purge, over) == _PURGED:
+        """Deletes the results that have expired at a time, in milliseconds since the epoch."""
+        for (tenant,) in self._database.rows(self._tenants, {}):
+            parameters = {
+                "tenant": tenant,
+                "expired": now - LIFETIME_MILLISECONDS,
+                "limit": _PURGE_ROWS,
+            }
+            while self._database.write_one(self._purge, parameters) == _PURGE_ROWS:
                 pass
 
-    def _once(self, tenant: str, request: Repeatable, act: Callable[[], bytes]) -> bytes:
-        mine = (tenant, request.key)
-        claim = (*mine, request.digest, request.now)
+    def _run(self, tenant: str, request: IdempotentRequest, action: Callable[[], bytes]) -> bytes:
+        one = {"tenant": tenant, "key": request.key}
+        expired = request.now - LIFETIME_MILLISECONDS
+        claim = {**one, "digest": request.digest, "created_at": request.now}
         while not self._database.run(self._claim, claim):
-            over = request.now - LIFETIME_MILLISECONDS
-            # Of several that find an outcome whose time is over, one drops it.
-            for digest, outcome, created_at in self._database.rows(self._get, mine):
-                if created_at > over:
+            # Of several requests that find an expired result, one drops it.
+            for digest, result, created_at in self._database.rows(self._get, one):
+                if created_at > expired:
                     if digest != request.digest:
                         raise IdempotencyKeyReused
-                    return bytes(outcome)
-            self._database.run(self._drop, (*mine, over))
-        outcome = act()
-        self._database.run(self._keep, (outcome, *mine))
-        return outcome
+                    return bytes(result)
+            self._database.run(self._drop_expired, {**one, "expired": expired})
+        result = action()
+        self._database.run(self._save, {**one, "outcome": result})
+        return result
+
+
+class ExpiredKeyPurger:
+    """Periodically deletes expired idempotency records, on a thread of its own."""
+
+    def __init__(self, purge: Callable[[], None]) -> None:
+        self._purge = purge
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="purger", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Waits for a running purge, and ends the thread."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                self._purge()
+            except Unavailable:
+                _log.warning("expired idempotency keys could not be purged; retried in an hour")
+            if self._stopped.wait(_PURGE_PERIOD_SECONDS):
+                return

@@ -1,10 +1,10 @@
-"""Versions of the schema: which a database has, and how it comes to the newest.
+"""Migrates the schema of a database, and checks its version.
 
-A migration is a script in `migrations/`, numbered in order, which changes a
-database of the version before into its own. It holds its own copy of what it
-needs of the schema, so that it does the same for ever.
+A migration is a numbered script in `migrations/`. It has its own copy of the
+schema that it needs, so that later changes of `schema.py` do not change it.
 """
 
+import logging
 from pathlib import Path
 
 import peewee
@@ -16,27 +16,33 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 COMMAND = "make migrate (or python -m twc_customer_server migrate)"
 
 
+_log = logging.getLogger(__name__)
+
+# Its messages would be withheld; `_apply` logs the same.
+logging.getLogger("peewee.migrations").setLevel(logging.WARNING)
+
+
 class SchemaMismatchError(CannotServeError):
-    """The database is not of the version that this server serves; the message says what to do."""
+    """The database has another schema version than this server; the message says what to do."""
 
 
 def migrate(database: peewee.Database) -> list[str]:
-    """Brings a database to the newest version; returns the migrations that it took.
+    """Migrates a database to the newest version; returns the migrations that were applied.
 
     Raises SchemaMismatchError if the database is newer.
     """
     runner = _runner(database)
     _refuse_newer(runner)
-    return list(runner.up())
+    return _apply(runner)
 
 
 def is_current(database: peewee.Database) -> bool:
-    """Tells whether a database is of the version that this server serves."""
+    """Tells whether a database has the schema version of this server."""
     return all(migration.applied and migration.path for migration in _runner(database).status())
 
 
 def ensure_current(database: peewee.Database) -> None:
-    """Makes an empty database current. Raises SchemaMismatchError if one in use is not."""
+    """Creates the schema in an empty database. Raises SchemaMismatchError for any other version."""
     runner = _runner(database)
     _refuse_newer(runner)
     pending = [migration.name for migration in runner.status() if not migration.applied]
@@ -46,7 +52,14 @@ def ensure_current(database: peewee.Database) -> None:
             f"Make a backup, then run {COMMAND}"
         )
     if pending:
-        runner.up()
+        _apply(runner)
+
+
+def _apply(runner: Runner) -> list[str]:
+    applied = list(runner.up())
+    for name in applied:
+        _log.info("applied migration %s", name)
+    return applied
 
 
 def _runner(database: peewee.Database) -> Runner:

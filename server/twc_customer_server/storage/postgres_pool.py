@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: pooled, lent for a time, and given up where they lead nowhere."""
+"""Pools connections to PostgreSQL, each used up to a deadline; drops those that are broken."""
 
 import logging
 import math
@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+import psycopg_pool
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from twc_customer_server.storage.database import CannotServeError
 
-# What a URL may say otherwise. A peer that vanishes is noticed in half a minute.
+# Defaults that the URL may override. A peer that vanishes is noticed in half a minute.
 _DEFAULTS: dict[str, Any] = {
     "application_name": "customer-api",
     "client_encoding": "utf8",
@@ -27,44 +28,43 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": "3",
 }
 
-# A request waits for a connection this part of a read's time, and no longer
-# than a moment once it is known that there is none: threads that wait while the
-# database is away would keep others from being told so.
-_WAITING = 0.25
-_MOMENT_SECONDS = 0.02
+# A request waits for a connection this fraction of a read's timeout, and only a
+# moment while the database is known to be down: waiting threads would keep other
+# calls from failing fast.
+_WAIT_FRACTION = 0.25
+_WAIT_SECONDS_WHILE_DOWN = 0.02
 
-# The pool pauses longer and longer between its tries to open a connection; one
-# that it could not open for so long is tried anew by the next request, at once.
+# The pool backs off between attempts to open a connection; after this time the
+# next request starts a new attempt at once.
 _RECONNECT_SECONDS = 1
 
-# Of several requests that find that the primary is elsewhere, one has all
-# connections opened anew.
-_RENEWAL_SECONDS = 1
+# Of several requests that find a standby, one replaces all connections.
+_REPLACEMENT_SECONDS = 1
 
 _LIFETIME_SECONDS = 1800
 _IDLE_SECONDS = 300
 
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 3.0
+_FIRST_BACKOFF_SECONDS = 0.1
+_MAX_BACKOFF_SECONDS = 3.0
 
-# How far behind its time a connection is given up: the database's own limits come first.
-_SLACK_SECONDS = 0.25
+# Time after its deadline until a connection is closed: the database's timeouts come first.
+_DEADLINE_GRACE_SECONDS = 0.25
 
-# What the end waits for threads that open connections, and looks for those that are lent.
+# At the end: time for threads that open connections, and between checks of those in use.
 _CLOSING_SECONDS = 1
-_LOOK_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 _log = logging.getLogger(__name__)
 
-# It tells of every loan, and names hosts and users. What matters is said here.
+# It logs every checkout, with hosts and users. This module logs what matters.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that nobody waits for longer than up to its deadline (of the monotonic clock).
+    """A connection that is closed at its deadline (of the monotonic clock).
 
-    At its deadline it is closed: what comes after would be the answer to
-    something else.
+    It cannot be used after that: a late result would be taken for that of
+    another statement.
     """
 
     deadline = math.inf
@@ -72,51 +72,53 @@ class Connection(psycopg.Connection[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.opened = time.monotonic()
-        # To make one for each statement takes as long as half of the rest.
+        # A new cursor for each statement would cost half as much as the statement.
         self.reader = self.cursor(binary=True)
-        self._ear = select.poll()
-        self._ear.register(self.fileno(), select.POLLIN)
+        self._poll = select.poll()
+        self._poll.register(self.fileno(), select.POLLIN)
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Does what the driver does for each of its steps, but no longer than to the deadline."""
+        """Waits as the driver does, but only up to the deadline."""
         left = self.deadline - time.monotonic()
         try:
             return super().wait(gen, interval, left if timeout is None else min(left, timeout))
         except psycopg.OperationalError:
             if time.monotonic() > self.deadline and not self.closed:
-                _log.error("a connection to the database was given up: no answer in time")
+                _log.error(
+                    "a connection to the database was closed: no response before its deadline"
+                )
                 self.close()
             raise
 
     def is_quiet(self) -> bool:
-        """Tells whether nothing has come unasked: that is nearly always the connection's end."""
-        return not self._ear.poll(0)
+        """Tells whether nothing was received; between statements, data nearly always is a close."""
+        return not self._poll.poll(0)
 
-    def hang_up(self) -> None:
-        """Ends the connection under a thread that waits for it, as if the peer had."""
+    def abort(self) -> None:
+        """Shuts the socket down, which wakes a thread that waits for it."""
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as own:
             own.shutdown(socket.SHUT_RDWR)
 
 
-class Connections:
-    """At most `size` connections to the database of a URL, each lent for a limited time."""
+class ConnectionPool:
+    """At most `size` connections to the database of a URL."""
 
     def __init__(self, url: str, size: int, statement_seconds: float) -> None:
-        """Connects to nothing yet. Raises CannotServeError if the URL is no such."""
+        """Does not connect yet. Raises CannotServeError if the URL is invalid."""
         if not url:
-            raise CannotServeError("DATABASE_URL is required, to say where PostgreSQL is")
+            raise CannotServeError("DATABASE_URL is required: the URL of the PostgreSQL database")
         try:
             self._conninfo = make_conninfo(**(_DEFAULTS | conninfo_to_dict(url)))
         except psycopg.ProgrammingError:
-            # Its words would repeat the password.
+            # The driver's message would repeat the password.
             raise CannotServeError(
-                "DATABASE_URL cannot be read; is anything in it to be percent-encoded?"
+                "DATABASE_URL cannot be parsed: percent-encode special characters in it"
             ) from None
         self._statement_seconds = statement_seconds
-        self._pool = ConnectionPool(
+        self._pool = psycopg_pool.ConnectionPool(
             self._conninfo,
             connection_class=Connection,
-            # Statements are prepared when they first run.
+            # Prepares each statement when it first runs.
             kwargs={"autocommit": True, "prepare_threshold": 0},
             min_size=1,
             max_size=size,
@@ -126,15 +128,15 @@ class Connections:
             max_idle=_IDLE_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
         )
-        self._lent: set[Connection] = set()
-        self._is_away = False
-        # Connections that were opened before lead to what is no primary any more.
-        self._renewed = -math.inf
+        self._in_use: set[Connection] = set()
+        self._is_down = False
+        # Connections that were opened before this time may lead to a standby.
+        self._replaced_at = -math.inf
 
     def await_database(self, seconds: float) -> None:
-        """Waits for the database to take connections. Raises CannotServeError after a time."""
+        """Waits until the database accepts connections. Raises CannotServeError after `seconds`."""
         deadline = time.monotonic() + seconds
-        pause = _FIRST_PAUSE_SECONDS
+        backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
                 self.connect().close()
@@ -146,76 +148,78 @@ class Connections:
                     ) from error
             else:
                 return
-            pause = min(pause, left)
-            _log.warning("the database cannot be reached; trying again in %.1f s", pause)
-            time.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            backoff = min(backoff, left)
+            _log.warning("the database cannot be reached; trying again in %.1f s", backoff)
+            time.sleep(backoff)
+            backoff = min(backoff * 2, _MAX_BACKOFF_SECONDS)
 
     def connect(self) -> Connection:
-        """Opens a connection beside the pool, without limits of time."""
+        """Opens a connection outside the pool, without timeouts."""
         return Connection.connect(self._conninfo, autocommit=True)
 
     def open(self) -> None:
-        """Starts to lend connections."""
+        """Starts the pool."""
         self._pool.open()
 
     def close(self) -> None:
-        """Closes what is not lent, then what comes back in the time of a read, then the rest."""
+        """Closes idle connections, then those returned within a read's timeout, then the rest."""
         self._pool.close(_CLOSING_SECONDS)
         deadline = time.monotonic() + self._statement_seconds
-        while self._lent and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
-        for connection in list(self._lent):
-            connection.hang_up()
+        while self._in_use and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        for connection in list(self._in_use):
+            connection.abort()
 
     @contextmanager
-    def lent(self, deadline: float) -> Iterator[Connection]:
-        """Lends a connection, up to a deadline (of the monotonic clock).
+    def connection(self, deadline: float) -> Iterator[Connection]:
+        """Checks a connection out, up to a deadline (of the monotonic clock).
 
-        One that was lost meanwhile, or leads to a standby, is replaced. Raises
-        PoolTimeout if there is none for a while, and PoolClosed.
+        A broken connection, or one to a standby, is replaced. Raises
+        PoolTimeout if none is available for a while, and PoolClosed.
         """
-        connection = self._take(deadline)
-        connection.deadline = deadline + _SLACK_SECONDS
-        self._lent.add(connection)
+        connection = self._check_out(deadline)
+        connection.deadline = deadline + _DEADLINE_GRACE_SECONDS
+        self._in_use.add(connection)
         try:
             yield connection
         except psycopg.errors.ReadOnlySqlTransaction:
             connection.close()
-            self._renew()
+            self._replace_all()
             raise
         finally:
-            self._lent.discard(connection)
+            self._in_use.discard(connection)
             self._pool.putconn(connection)
 
-    def _take(self, deadline: float) -> Connection:
-        """Takes a connection out of the pool, and drops those before it that lead nowhere."""
+    def _check_out(self, deadline: float) -> Connection:
+        """Returns the first connection of the pool that is usable; closes those that are not."""
         connection = self._next(deadline)
-        while connection.opened < self._renewed or not connection.is_quiet():
+        while connection.opened < self._replaced_at or not connection.is_quiet():
             connection.close()
             self._pool.putconn(connection)
             connection = self._next(deadline)
-        if self._is_away:
-            self._is_away = False
-            _log.warning("there are connections to the database again")
+        if self._is_down:
+            self._is_down = False
+            _log.warning("the database can be reached again")
         return connection
 
     def _next(self, deadline: float) -> Connection:
-        """Takes a connection out of the pool, or finds out that there is none at all."""
-        patience = _MOMENT_SECONDS if self._is_away else self._statement_seconds * _WAITING
+        """Returns the next connection of the pool, and notices when the database is down."""
+        wait = (
+            _WAIT_SECONDS_WHILE_DOWN if self._is_down else self._statement_seconds * _WAIT_FRACTION
+        )
         try:
-            return self._pool.getconn(min(patience, deadline - time.monotonic()))
+            return self._pool.getconn(min(wait, deadline - time.monotonic()))
         except PoolTimeout:
-            if not (self._is_away or self._lent or time.monotonic() > deadline):
-                self._is_away = True
-                _log.error("there is no connection to the database")
+            if not (self._is_down or self._in_use or time.monotonic() > deadline):
+                self._is_down = True
+                _log.error("the database cannot be reached")
             raise
 
-    def _renew(self) -> None:
-        """Has the connections that there are dropped, unless that was done a moment ago."""
+    def _replace_all(self) -> None:
+        """Closes all connections on their next checkout, unless they were just replaced."""
         now = time.monotonic()
-        if now > self._renewed + _RENEWAL_SECONDS:
-            self._renewed = now
+        if now > self._replaced_at + _REPLACEMENT_SECONDS:
+            self._replaced_at = now
 
     def _configure(self, connection: Connection) -> None:
         connection.deadline = time.monotonic() + self._statement_seconds

@@ -1,41 +1,109 @@
-"""What of a customer stands in the columns of its row."""
+"""Maps a customer to its row: the values of all columns, and the keys of compared texts."""
 
-from typing import Any
+import hashlib
+import unicodedata
+from typing import Any, NamedTuple, Self
 
+import idna
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_server.storage import keys
+# A B-tree key of PostgreSQL holds about 2,700 bytes, an index has several keys,
+# and a text of PostgreSQL cannot hold NUL. Other texts are compared by a digest,
+# which begins with a character that no valid text has.
+MAX_KEY_BYTES = 512
+_SHORT_LENGTH = MAX_KEY_BYTES // len("\U0010ffff".encode())
+_DIGEST_PREFIX = "\x02"
 
 
-def new_row(tenant: str, customer: Customer) -> tuple[Any, ...]:
-    """The values of all columns, in the order of `Statements.insert`; the last is the body."""
-    created = customer.created_date.ToMilliseconds()
-    return (tenant, customer.id, *key_values(customer), created, *content(customer))
+class Key(NamedTuple):
+    """The field that selects one customer, by its JSON name, and the value."""
+
+    field: str
+    value: str
+
+    @property
+    def exact(self) -> str:
+        """The value as it is compared."""
+        return exact_key(self.value)
+
+    @classmethod
+    def id(cls, value: str) -> Self:
+        """Selects the customer with an id."""
+        return cls("id", value)
+
+    @classmethod
+    def ref(cls, value: str) -> Self:
+        """Selects the customer with a customerRef."""
+        return cls("customerRef", value)
 
 
-def unique(customer: Customer) -> dict[str, str | None]:
-    """The unique keys by the JSON names of their fields, as `schema.UNIQUE` lists them."""
+def new_row(tenant: str, customer: Customer) -> dict[str, Any]:
+    """Returns the values of all columns of a new customer, by name."""
     return {
-        "email": keys.exact_key(keys.email_key(customer.email)),
-        "mobile": customer.mobile or None,
-        "phone": customer.phone or None,
-        "customerRef": keys.exact_key(customer.customer_ref) or None,
+        "tenant": tenant,
+        "created_at": customer.created_date.ToMilliseconds(),
+        **changed_columns(customer),
     }
 
 
-def key_values(customer: Customer) -> tuple[str | None, ...]:
-    """The values of the key columns, in the order of their declaration."""
-    own = unique(customer)
-    return (
-        own["customerRef"],
-        own["email"],
-        own["mobile"],
-        own["phone"],
-        keys.name_key(customer.first_name) or None,
-        keys.name_key(customer.last_name) or None,
-    )
+def changed_columns(customer: Customer) -> dict[str, Any]:
+    """Returns the id of a customer and the values of the columns that an update writes."""
+    unique = unique_keys(customer)
+    return {
+        "id": customer.id,
+        "customer_ref": unique["customerRef"],
+        "email_key": unique["email"],
+        "mobile": unique["mobile"],
+        "phone": unique["phone"],
+        "first_name_key": name_key(customer.first_name) or None,
+        "last_name_key": name_key(customer.last_name) or None,
+        "modified_at": customer.last_modified_date.ToMilliseconds(),
+        "body": customer.SerializeToString(),
+    }
 
 
-def content(customer: Customer) -> tuple[int, bytes]:
-    """When the customer was modified, and its body."""
-    return customer.last_modified_date.ToMilliseconds(), customer.SerializeToString()
+def unique_keys(customer: Customer) -> dict[str, str | None]:
+    """Returns a customer's unique keys, by the JSON names of their fields."""
+    return {
+        "email": exact_key(email_key(customer.email)),
+        "mobile": customer.mobile or None,
+        "phone": customer.phone or None,
+        "customerRef": exact_key(customer.customer_ref) or None,
+    }
+
+
+def exact_key(text: str) -> str:
+    """Returns the key of a text that is compared exactly."""
+    fits = len(text) <= _SHORT_LENGTH or len(text.encode()) <= MAX_KEY_BYTES
+    if fits and "\0" not in text and not text.startswith(_DIGEST_PREFIX):
+        return text
+    return _DIGEST_PREFIX + hashlib.sha256(text.encode()).hexdigest()
+
+
+def name_key(name: str) -> str:
+    """Returns the key of a name, equal for every case and Unicode form of it."""
+    name = name.strip()
+    return exact_key(name.lower() if name.isascii() else _fold(name))
+
+
+def email_key(email: str) -> str:
+    """Returns the key of an e-mail address, equal for every case and spelling of it.
+
+    An international domain and its ASCII form (RFC 5890) have one key.
+    """
+    if email.isascii() and "xn--" not in email.lower():
+        return email.lower()
+    local, _, domain = email.rpartition("@")
+    try:
+        ascii_domain = idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        ascii_domain = _fold(domain)
+    return f"{_fold(local)}@{ascii_domain.lower()}"
+
+
+def _fold(text: str) -> str:
+    # Upper case first, since both lower-case letters i of Turkish share one; then
+    # without the combining dot that remains of the capital one. Case folding can
+    # undo normalisation, so that both sides of it normalise.
+    folded = unicodedata.normalize("NFC", text).upper().casefold()
+    return unicodedata.normalize("NFC", folded.replace("i\u0307", "i"))

@@ -1,7 +1,7 @@
-"""The tables and their indexes, as the newest of the migrations leaves them.
+"""The tables and indexes of the newest schema version.
 
-The tenant leads every key and index, nothing counts up, and no table refers
-to another: the same schema fits databases that spread tenants over machines.
+The tenant leads every key and index, there are no sequences and no foreign
+keys: the same schema fits engines that distribute tenants over machines.
 """
 
 from typing import Any
@@ -13,10 +13,10 @@ Column = Any
 
 
 class CustomerRow(Model):
-    """A customer: the whole message as bytes, beside the keys it is found by.
+    """A customer: the encoded message, beside its lookup keys.
 
-    Times are milliseconds since the Unix epoch. `deleted_at` is null while the
-    customer lives, and `modified_at` the same when it does no more.
+    Times are in milliseconds since the Unix epoch. `deleted_at` is null for a
+    live customer; `modified_at` equals it for a deleted one.
     """
 
     tenant = TextField()
@@ -37,8 +37,8 @@ class CustomerRow(Model):
         primary_key = CompositeKey("tenant", "id")
 
 
-class OutcomeRow(Model):
-    """What came of a request that has a key: null while it runs, else as the service encodes it.
+class IdempotencyRow(Model):
+    """The result of a request with an idempotency key; `outcome` is null while it runs.
 
     `digest` tells requests apart; the time is in milliseconds since the Unix epoch.
     """
@@ -87,8 +87,12 @@ CustomerRow.add_index(
     )
 )
 
-OutcomeRow.add_index(
-    ModelIndex(OutcomeRow, (OutcomeRow.tenant, OutcomeRow.created_at), name="outcome_created_at")
+IdempotencyRow.add_index(
+    ModelIndex(
+        IdempotencyRow,
+        (IdempotencyRow.tenant, IdempotencyRow.created_at),
+        name="outcome_created_at",
+    )
 )
 
-TABLES = (CustomerRow, OutcomeRow)
+TABLES = (CustomerRow, IdempotencyRow)

@@ -1,30 +1,26 @@
-"""The statements, built with Peewee once and kept as compiled SQL.
+"""The SQL of every statement on customers, compiled by Peewee once, with named parameters.
 
-Building a query takes fifteen times as long as running it. What stands for a
-parameter while a statement is built (`TEXT`, `NUMBER`, `BYTES`) is replaced
-when it runs: by position, in the order of the SQL.
+Building a query takes fifteen times as long as running it.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from peewee import Tuple
+from peewee import Tuple, Value
 
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.schema import UNIQUE, Column, CustomerRow
 
-TEXT, NUMBER, BYTES = "", 0, b""
+# Values that one statement looks up. A statement for each value would cost a
+# scan of the tenant while PostgreSQL has no statistics of a new table.
+LOOKUP_SIZE = 100
 
-# Values whose owners are asked for at a time. Each by itself would, while
-# PostgreSQL has no statistics of a new table, cost a scan of the tenant.
-OWNERS = 100
-
-# A query of Peewee's, which leaves their types open.
+# A query of Peewee, which leaves its types open.
 Query = Any
 
 _row = CustomerRow
 _LIVE = _row.deleted_at.is_null()
-_BY: dict[str, Column] = {"id": _row.id, "customerRef": _row.customer_ref}
+_SELECTORS: dict[str, Column] = {"id": _row.id, "customerRef": _row.customer_ref}
 _SEARCH: dict[str, Column] = {
     "email": _row.email_key,
     "first_name": _row.first_name_key,
@@ -32,113 +28,132 @@ _SEARCH: dict[str, Column] = {
     "mobile": _row.mobile,
     "phone": _row.phone,
 }
-_KEYS = {
-    _row.customer_ref: TEXT,
-    _row.email_key: TEXT,
-    _row.mobile: TEXT,
-    _row.phone: TEXT,
-    _row.first_name_key: TEXT,
-    _row.last_name_key: TEXT,
-}
+_KEYS = (
+    _row.customer_ref,
+    _row.email_key,
+    _row.mobile,
+    _row.phone,
+    _row.first_name_key,
+    _row.last_name_key,
+)
+
+
+def parameter(name: str) -> Value:
+    """Returns a parameter that is bound by name when the statement runs."""
+    return Value(name, converter=False)
+
+
+def values_of(columns: Iterable[Column]) -> dict[Column, Value]:
+    """Returns a parameter for each column, of the column's name."""
+    return {column: parameter(column.column_name) for column in columns}
+
+
+def lookup_parameters(values: list[str]) -> dict[str, str]:
+    """Returns the parameters of a statement that looks up at most LOOKUP_SIZE values."""
+    padded = values + values[-1:] * (LOOKUP_SIZE - len(values))
+    return {f"value_{number}": value for number, value in enumerate(padded)}
 
 
 class Statements:
-    """The compiled SQL of every statement on customers; comments give the parameters."""
+    """The compiled statements; each names its parameters."""
 
     def __init__(self, database: Database) -> None:
-        self._locks = database.for_update
+        self._locks_rows = database.for_update
         self._compile = database.compile
-        # tenant, value
         self.body_by = {
-            name: self._compile(_one(column, _row.body)) for name, column in _BY.items()
+            name: self._compile(_select_one(column, _row.body))
+            for name, column in _SELECTORS.items()
         }
-        self.body_to_change = {
-            name: self._compile(self._locked(_one(column, _row.body)))
-            for name, column in _BY.items()
+        self.body_for_update = {
+            name: self._compile(self._locked(_select_one(column, _row.body)))
+            for name, column in _SELECTORS.items()
         }
-        self.owner = {name: self._compile(_one(column, _row.id)) for name, column in UNIQUE.items()}
-        # tenant, OWNERS values
+        self.bodies = self._compile(_look_up(_row.id, _row.body))
+        self.owner = {
+            name: self._compile(_select_one(column, _row.id)) for name, column in UNIQUE.items()
+        }
         self.owners = {
-            name: self._compile(
-                _row.select(column, _row.id).where(
-                    _row.tenant == TEXT, column.in_([TEXT] * OWNERS), _LIVE
-                )
-            )
-            for name, column in UNIQUE.items()
+            name: self._compile(_look_up(column, _row.id)) for name, column in UNIQUE.items()
         }
-        # tenant, id, the keys, created_at, modified_at, body
         self.insert = self._compile(
             _row.insert(
-                {
-                    _row.tenant: TEXT,
-                    _row.id: TEXT,
-                    **_KEYS,
-                    _row.created_at: NUMBER,
-                    _row.modified_at: NUMBER,
-                    _row.body: BYTES,
-                }
+                values_of(
+                    (
+                        _row.tenant,
+                        _row.id,
+                        *_KEYS,
+                        _row.created_at,
+                        _row.modified_at,
+                        _row.body,
+                    )
+                )
             ).on_conflict(action="nothing")
         )
-        # the keys, modified_at, body, tenant, id
         self.update = self._compile(
-            _row.update({**_KEYS, _row.modified_at: NUMBER, _row.body: BYTES}).where(
-                _row.tenant == TEXT, _row.id == TEXT
+            _row.update(values_of((*_KEYS, _row.modified_at, _row.body))).where(
+                _row.tenant == parameter("tenant"), _row.id == parameter("id")
             )
         )
-        # tenant, then as `export.Place` and `Export.began` say, limit
         self.export_all = {
-            deleted: self._compile(
-                _export(deleted)
-                .where(_row.id > TEXT, _row.created_at <= NUMBER)
+            include_deleted: self._compile(
+                _export(include_deleted)
+                .where(_row.id > parameter("after_id"), _row.created_at <= parameter("began"))
                 .order_by(_row.id)
-                .limit(1)
             )
-            for deleted in (False, True)
+            for include_deleted in (False, True)
         }
         self.export_since = {
-            deleted: self._compile(
-                _export(deleted)
+            include_deleted: self._compile(
+                _export(include_deleted)
                 .where(
-                    Tuple(_row.modified_at, _row.id) > Tuple(NUMBER, TEXT),
-                    _row.modified_at <= NUMBER,
+                    Tuple(_row.modified_at, _row.id)
+                    > Tuple(parameter("after_time"), parameter("after_id")),
+                    _row.modified_at <= parameter("began"),
                 )
                 .order_by(_row.modified_at, _row.id)
-                .limit(1)
             )
-            for deleted in (False, True)
+            for include_deleted in (False, True)
         }
-        # deleted_at, modified_at, tenant, value
-        self.delete = {name: self._compile(_delete(column)) for name, column in _BY.items()}
+        self.delete = {name: self._compile(_delete(column)) for name, column in _SELECTORS.items()}
         self._searches: dict[tuple[str, ...], str] = {}
 
     def search(self, names: Iterable[str]) -> str:
-        """The search by some parameters: tenant, their values, id to go on after, limit."""
+        """Returns the search by some fields: their names, `tenant`, `after_id` and `limit`."""
         chosen = tuple(names)
         if chosen not in self._searches:
-            wanted = [_SEARCH[name] == TEXT for name in chosen]
+            wanted = [_SEARCH[name] == parameter(name) for name in chosen]
             self._searches[chosen] = self._compile(
                 _row.select(_row.id, _row.body)
-                .where(_row.tenant == TEXT, *wanted, _row.id > TEXT, _LIVE)
+                .where(_of_tenant(), *wanted, _row.id > parameter("after_id"), _LIVE)
                 .order_by(_row.id)
-                .limit(1)
+                .limit(parameter("limit"))
             )
         return self._searches[chosen]
 
     def _locked(self, query: Query) -> Query:
-        """Keeps others from changing what a query reads, where the database locks rows."""
-        return query.for_update() if self._locks else query
+        """Locks the rows that a query reads, where the database has row locks."""
+        return query.for_update() if self._locks_rows else query
 
 
-def _one(column: Column, result: Column) -> Query:
-    return _row.select(result).where(_row.tenant == TEXT, column == TEXT, _LIVE)
+def _of_tenant() -> Query:
+    return _row.tenant == parameter("tenant")
 
 
-def _export(deleted: bool) -> Query:  # noqa: FBT001 - one of two queries
+def _select_one(column: Column, result: Column) -> Query:
+    return _row.select(result).where(_of_tenant(), column == parameter("value"), _LIVE)
+
+
+def _look_up(column: Column, result: Column) -> Query:
+    values = [parameter(f"value_{number}") for number in range(LOOKUP_SIZE)]
+    return _row.select(column, result).where(_of_tenant(), column.in_(values), _LIVE)
+
+
+def _export(include_deleted: bool) -> Query:  # noqa: FBT001 - one of two queries
     query = _row.select(_row.id, _row.modified_at, _row.deleted_at, _row.body)
-    query = query.where(_row.tenant == TEXT)
-    return query if deleted else query.where(_LIVE)
+    query = query.where(_of_tenant()).limit(parameter("limit"))
+    return query if include_deleted else query.where(_LIVE)
 
 
 def _delete(column: Column) -> Query:
-    times = {_row.deleted_at: NUMBER, _row.modified_at: NUMBER}
-    return _row.update(times).where(_row.tenant == TEXT, column == TEXT, _LIVE)
+    deleted_at = {_row.deleted_at: parameter("now"), _row.modified_at: parameter("now")}
+    return _row.update(deleted_at).where(_of_tenant(), column == parameter("value"), _LIVE)

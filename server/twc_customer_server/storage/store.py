@@ -1,110 +1,84 @@
-"""Customers in the database: stored, read, searched, changed and deleted, by tenant."""
+"""Stores, reads, searches, changes and deletes the customers of every tenant."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Self
+from enum import Enum, auto
+from typing import NamedTuple
 
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailable
-from twc_customer_server.storage import keys
-from twc_customer_server.storage import rows as columns
-from twc_customer_server.storage.database import Database, Parameters, Row, UniqueViolationError
+from twc_customer_server.storage.database import Database, Row, UniqueViolationError
 from twc_customer_server.storage.export import Export, Exported, Place, parts
-from twc_customer_server.storage.idempotency import Outcomes, Repeatable
-from twc_customer_server.storage.statements import OWNERS, Statements
+from twc_customer_server.storage.rows import Key, changed_columns, new_row, unique_keys
+from twc_customer_server.storage.statements import LOOKUP_SIZE, Statements, lookup_parameters
 
-# What a page may have before it ends early, and the rows that are read at a
-# time: one more than the page that is asked for by default.
-PAGE_BYTES = 4 * 1024 * 1024
-CHUNK = 101
+# A page ends early beyond this size. Rows are read in chunks of one more than
+# the default page.
+MAX_PAGE_BYTES = 4 * 1024 * 1024
+CHUNK_ROWS = 101
 
-# How often a write is tried while what it clashes with comes and goes.
-_TRIES = 5
-_CONTENDED = "others change the same values all the time; try again"
+# Attempts at a write whose conflicts come and go.
+_ATTEMPTS = 5
+_CONTENDED = "concurrent calls keep changing the same values; try again"
+
+# Raises an error unless a stored customer, encoded, may be changed.
+Precondition = Callable[[bytes], None]
+
+# The conflict that kept each of a list of customers from being stored, or None.
+Conflicts = list[AlreadyExists | None]
 
 
-# Judges a stored customer, as bytes, that is to be changed.
-Check = Callable[[bytes], None]
+class Commit(Enum):
+    """Whether a list of new customers is committed or rolled back."""
 
-# What kept each of a list of customers from being stored.
-Refusals = list[AlreadyExists | None]
-
-
-class Key(NamedTuple):
-    """What one customer is found by: the JSON name of a field, and its value."""
-
-    field: str
-    value: str
-
-    @property
-    def exact(self) -> str:
-        """The value as it is compared."""
-        return keys.exact_key(self.value)
-
-    @classmethod
-    def id(cls, value: str) -> Self:
-        """Finds the customer with an id."""
-        return cls("id", value)
-
-    @classmethod
-    def ref(cls, value: str) -> Self:
-        """Finds the customer with a customerRef."""
-        return cls("customerRef", value)
+    ALWAYS = auto()
+    IF_ALL = auto()
+    NEVER = auto()
 
 
 class Found(NamedTuple):
-    """A customer that a search found: its id, and the whole of it as bytes."""
+    """A customer that a search found: its id, and its encoding."""
 
     id: str
     body: bytes
 
 
 class Page(NamedTuple):
-    """Customers that a search found, and whether there are more after the last of them."""
+    """A page of a search, and whether another follows it."""
 
     found: list[Found]
     has_more: bool
 
 
 class CustomerStore:
-    """The live customers of every tenant. Every call raises Unavailable if the database is."""
+    """The live customers of every tenant. Every method raises Unavailable if the database is."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = Statements(database)
-        self._outcomes = Outcomes(database)
-
-    def once(
-        self,
-        tenant: str,
-        request: Repeatable | None,
-        act: Callable[[], bytes],
-        *,
-        bulk: bool = False,
-    ) -> bytes:
-        """Returns what `act` does, or did when a request came first, as `Outcomes.once` says."""
-        return self._outcomes.once(tenant, request, act, bulk=bulk)
-
-    def purge(self, now: int) -> None:
-        """Forgets what is kept for a time only, as `Outcomes.purge` says."""
-        self._outcomes.purge(now)
 
     def get(self, tenant: str, key: Key) -> bytes | None:
-        """Returns the encoded Customer that a key finds, or None."""
-        rows = self._database.rows(self._sql.body_by[key.field], (tenant, key.exact))
+        """Returns the encoded customer that a key selects, or None."""
+        parameters = {"tenant": tenant, "value": key.exact}
+        rows = self._database.rows(self._sql.body_by[key.field], parameters)
         return rows[0][0] if rows else None
 
+    def get_each(self, tenant: str, ids: Sequence[str]) -> dict[str, Customer]:
+        """Returns the customers with some ids, by id, with a statement for each LOOKUP_SIZE."""
+        rows = self._look_up(self._sql.bodies, tenant, ids)
+        return {customer_id: Customer.FromString(body) for customer_id, body in rows}
+
     def search(self, tenant: str, wanted: Mapping[str, str], after: str, limit: int) -> list[Found]:
-        """Returns customers with all wanted keys, in the order of ids from after `after`."""
-        parameters = (tenant, *wanted.values(), after, limit)
+        """Returns customers with all wanted keys, by id, from after the id `after`."""
+        parameters = {"tenant": tenant, **wanted, "after_id": after, "limit": limit}
         return [Found(*row) for row in self._database.rows(self._sql.search(wanted), parameters)]
 
     def page(self, tenant: str, wanted: Mapping[str, str], after: str, size: int) -> Page:
-        """Searches for a page of at most `size` customers, and about PAGE_BYTES."""
+        """Searches for a page of at most `size` customers and about MAX_PAGE_BYTES."""
         found: list[Found] = []
-        room = PAGE_BYTES
+        room = MAX_PAGE_BYTES
         while True:
-            limit = min(CHUNK, size + 1 - len(found))
+            limit = min(CHUNK_ROWS, size + 1 - len(found))
             rows = self.search(tenant, wanted, found[-1].id if found else after, limit)
             for row in rows:
                 if len(found) == size or room < 0:
@@ -115,190 +89,200 @@ class CustomerStore:
                 return Page(found, has_more=False)
 
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
-        """Returns what other live customers already have of a customer's unique values."""
+        """Returns the unique values of a customer that other live customers have."""
         clashes = []
-        for field, value in columns.unique(customer).items():
+        for field, value in unique_keys(customer).items():
             if value is not None:
-                for (owner,) in self._database.rows(self._sql.owner[field], (tenant, value)):
+                parameters = {"tenant": tenant, "value": value}
+                for (owner,) in self._database.rows(self._sql.owner[field], parameters):
                     if owner != customer.id:
                         clashes.append(Clash(field, owner))
         return clashes
 
     def export(self, tenant: str, export: Export) -> Iterator[list[Exported]]:
-        """Reads an export to its end, in parts as `parts` makes them."""
+        """Reads an export by keyset pagination, in parts as `export.parts` divides it."""
+        everything = export.since is None
+        statements = self._sql.export_all if everything else self._sql.export_since
         after = export.after
         while True:
-            rows = self._database.rows(*self._export(tenant, export, after))
+            parameters: dict[str, object] = {"tenant": tenant, "after_id": after.id}
+            parameters |= {"began": export.began, "limit": CHUNK_ROWS}
+            if not everything:
+                parameters["after_time"] = after.modified_at
+            rows = self._database.rows(statements[export.include_deleted], parameters)
             found = [Exported(Place(row[0], row[1]), row[2], row[3]) for row in rows]
             yield from parts(found)
-            if len(found) < CHUNK:
+            if len(found) < CHUNK_ROWS:
                 return
             after = found[-1].place
 
-    def _export(self, tenant: str, export: Export, after: Place) -> tuple[str, Parameters]:
-        if export.since is None:
-            statement = self._sql.export_all[export.include_deleted]
-            return statement, (tenant, after.id, export.began, CHUNK)
-        statement = self._sql.export_since[export.include_deleted]
-        return statement, (tenant, after.modified_at, after.id, export.began, CHUNK)
-
     def insert(self, tenant: str, customer: Customer) -> bytes:
-        """Stores a new customer, and returns it as stored. Raises AlreadyExists."""
-        row = columns.new_row(tenant, customer)
-        body: bytes = row[-1]
-        for _ in range(_TRIES):
+        """Stores a new customer, and returns its encoding. Raises AlreadyExists."""
+        row = new_row(tenant, customer)
+        body: bytes = row["body"]
+        for _ in range(_ATTEMPTS):
             if self._database.write_one(self._sql.insert, row):
                 return body
-            self._refuse_clashing(tenant, customer)
+            self._raise_if_clashing(tenant, customer)
             if self._is_stored(tenant, customer):
                 return body
         raise Unavailable(_CONTENDED)
 
     def insert_each(
-        self,
-        tenant: str,
-        customers: Sequence[Customer],
-        keep: Callable[[Refusals], bool] = lambda _: True,
-    ) -> Refusals:
-        """Stores new customers in one transaction; returns what kept each out, or None.
+        self, tenant: str, customers: Sequence[Customer], commit: Commit = Commit.ALWAYS
+    ) -> Conflicts:
+        """Inserts new customers in one transaction, and returns the conflict of each, or None.
 
-        `keep` is told that as well, and decides whether any of them is stored.
+        Rolls back unless `commit` allows; the conflicts are the same then.
         """
-        rows = [columns.new_row(tenant, customer) for customer in customers]
-        places = {customer.id: place for place, customer in enumerate(customers)}
+        rows = [new_row(tenant, customer) for customer in customers]
+        positions = {customer.id: position for position, customer in enumerate(customers)}
 
-        def unit() -> Refusals:
-            stored = self._database.run_each(self._sql.insert, rows)
-            out = [customer for place, customer in enumerate(customers) if not stored[place]]
-            clashes = iter(self._clashes_each(tenant, out))
-            refusals = [
-                None if stored[place] else self._kept_out(tenant, customer, next(clashes), places)
-                for place, customer in enumerate(customers)
+        def unit() -> Conflicts:
+            inserted = self._database.run_each(self._sql.insert, rows)
+            refused = [
+                customer for customer, is_in in zip(customers, inserted, strict=True) if not is_in
             ]
-            if not keep(refusals):
-                raise _NotKept(refusals)
-            return refusals
+            clashes = iter(self._clashes_each(tenant, refused))
+            conflicts = [
+                None if is_in else self._conflict(tenant, customer, next(clashes), positions)
+                for customer, is_in in zip(customers, inserted, strict=True)
+            ]
+            if commit is Commit.NEVER or (commit is Commit.IF_ALL and any(conflicts)):
+                raise _RolledBack(conflicts)
+            return conflicts
 
         try:
             return self._database.write(unit, repeatable=True, bulk=True)
-        except _NotKept as undone:
-            return undone.refusals
+        except _RolledBack as rolled_back:
+            return rolled_back.conflicts
 
     def change(
         self,
         tenant: str,
         key: Key,
         edit: Callable[[Customer], None],
-        check: Check = lambda _: None,
+        precondition: Precondition | None = None,
     ) -> bytes:
-        """Lets `edit` change the customer that a key finds, and returns it as stored.
+        """Changes the customer that a key selects by `edit`, and returns its encoding.
 
         No other write comes between reading and storing. `edit` may run
         several times, on a copy each. Raises NotFound, AlreadyExists, and what
-        `edit` raises, and `check` of the customer as it was; then nothing is
-        changed.
+        `precondition` and `edit` raise; the customer is unchanged then.
         """
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             try:
-                return self._database.write(lambda: self._edited(tenant, key, edit, check))
-            except _Clashing as clashing:
-                self._refuse_clashing(tenant, clashing.customer)
+                return self._database.write(lambda: self._edit(tenant, key, edit, precondition))
+            except _UniqueConflict as conflict:
+                self._raise_if_clashing(tenant, conflict.customer)
         raise Unavailable(_CONTENDED)
 
-    def delete(self, tenant: str, key: Key, now: int, check: Check | None = None) -> None:
-        """Marks the customer that a key finds, if there is one, as deleted at a time.
+    def delete(
+        self, tenant: str, key: Key, now: int, precondition: Precondition | None = None
+    ) -> None:
+        """Soft-deletes the customer that a key selects, if there is one.
 
-        `now` is in milliseconds since the Unix epoch. Raises what `check` does
-        of that customer; then it stays.
+        `now` is in milliseconds since the Unix epoch. Raises what
+        `precondition` raises; the customer is unchanged then.
         """
-        parameters = (now, now, tenant, key.exact)
-        if check is None:
-            self._database.write_one(self._sql.delete[key.field], parameters)
+        statement = self._sql.delete[key.field]
+        parameters = {"tenant": tenant, "value": key.exact, "now": now}
+        if precondition is None:
+            self._database.write_one(statement, parameters)
             return
 
         def unit() -> None:
-            for (body,) in self._to_change(tenant, key):
-                check(body)
-                self._database.run(self._sql.delete[key.field], parameters)
+            for (body,) in self._for_update(tenant, key):
+                precondition(body)
+                self._database.run(statement, parameters)
 
         self._database.write(unit, repeatable=True)
 
-    def _to_change(self, tenant: str, key: Key) -> list[Row]:
-        """Reads what a key finds, which no other write changes until the unit of work ends."""
-        return self._database.rows(self._sql.body_to_change[key.field], (tenant, key.exact))
+    def _for_update(self, tenant: str, key: Key) -> list[Row]:
+        """Reads a customer that no other write changes until the unit of work ends."""
+        parameters = {"tenant": tenant, "value": key.exact}
+        return self._database.rows(self._sql.body_for_update[key.field], parameters)
 
-    def _edited(
-        self, tenant: str, key: Key, edit: Callable[[Customer], None], check: Check
+    def _edit(
+        self,
+        tenant: str,
+        key: Key,
+        edit: Callable[[Customer], None],
+        precondition: Precondition | None,
     ) -> bytes:
-        """Changes a customer as part of a unit of work. Raises _Clashing, which undoes that."""
-        rows = self._to_change(tenant, key)
+        """Changes a customer as part of a unit of work. Raises _UniqueConflict."""
+        rows = self._for_update(tenant, key)
         if not rows:
             raise NotFound(key.field)
-        check(rows[0][0])
-        customer = Customer.FromString(rows[0][0])
+        stored: bytes = rows[0][0]
+        if precondition:
+            precondition(stored)
+        customer = Customer.FromString(stored)
         edit(customer)
-        modified, body = columns.content(customer)
-        parameters = (*columns.key_values(customer), modified, body, tenant, customer.id)
+        columns = changed_columns(customer)
         try:
-            self._database.run(self._sql.update, parameters)
+            self._database.run(self._sql.update, {"tenant": tenant, **columns})
         except UniqueViolationError as error:
-            raise _Clashing(customer) from error
+            raise _UniqueConflict(customer) from error
+        body: bytes = columns["body"]
         return body
 
-    def _refuse_clashing(self, tenant: str, customer: Customer) -> None:
-        """Raises AlreadyExists, unless what a customer clashed with is gone in the meantime."""
+    def _raise_if_clashing(self, tenant: str, customer: Customer) -> None:
+        """Raises AlreadyExists, unless the conflicting customer has gone in the meantime."""
         if clashes := self.clashes(tenant, customer):
             raise AlreadyExists(clashes)
 
     def _clashes_each(self, tenant: str, customers: Sequence[Customer]) -> list[list[Clash]]:
-        """Returns the clashes of each customer, itself if it is stored, with few questions."""
-        unique = [columns.unique(customer) for customer in customers]
+        """Returns the clashes of each customer, with itself if it is stored, in few statements."""
+        unique = [unique_keys(customer) for customer in customers]
         owners: dict[tuple[str, str | None], str] = {}
         for field, statement in self._sql.owners.items():
-            values = sorted({own[field] or "" for own in unique})
-            for start in range(0, len(values), OWNERS):
-                asked = values[start : start + OWNERS]
-                asked += asked[-1:] * (OWNERS - len(asked))
-                for value, owner in self._database.rows(statement, (tenant, *asked)):
-                    owners[field, value] = owner
+            values = sorted({keys[field] or "" for keys in unique})
+            for value, owner in self._look_up(statement, tenant, values):
+                owners[field, value] = owner
         return [
-            [Clash(item[0], owners[item]) for item in own.items() if item in owners]
-            for own in unique
+            [Clash(item[0], owners[item]) for item in keys.items() if item in owners]
+            for keys in unique
         ]
 
+    def _look_up(self, statement: str, tenant: str, values: Sequence[str]) -> Iterator[Row]:
+        for start in range(0, len(values), LOOKUP_SIZE):
+            asked = lookup_parameters([*values[start : start + LOOKUP_SIZE]])
+            yield from self._database.rows(statement, {"tenant": tenant, **asked})
+
     def _is_stored(self, tenant: str, customer: Customer) -> bool:
-        """Tells whether a new customer is there already: its insertion may run twice."""
+        """Tells whether a new customer is stored already, since its insertion may run twice."""
         return self.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
 
-    def _kept_out(
-        self, tenant: str, customer: Customer, clashes: list[Clash], places: Mapping[str, int]
+    def _conflict(
+        self, tenant: str, customer: Customer, clashes: list[Clash], positions: Mapping[str, int]
     ) -> AlreadyExists | None:
-        """Finds out what kept a customer out of a list; stores it if that is gone by now.
+        """Resolves an insert conflict: returns the clashes, or retries if they have gone.
 
-        What comes after it in the list was stored since, and did not.
+        Customers later in the list do not count: they were inserted after it.
         """
-        mine = places[customer.id]
-        for _ in range(_TRIES):
-            if earlier := [clash for clash in clashes if places.get(clash.customer_id, -1) < mine]:
+        position = positions[customer.id]
+        for _ in range(_ATTEMPTS):
+            if earlier := [it for it in clashes if positions.get(it.customer_id, -1) < position]:
                 return AlreadyExists(earlier)
             if self._is_stored(tenant, customer):
                 return None
-            if self._database.run(self._sql.insert, columns.new_row(tenant, customer)):
+            if self._database.run(self._sql.insert, new_row(tenant, customer)):
                 return None
             clashes = self.clashes(tenant, customer)
         raise Unavailable(_CONTENDED)
 
 
-class _NotKept(Exception):
-    """Customers that were stored are not to be, whatever kept others out."""
+class _RolledBack(Exception):
+    """Rolls back a transaction of new customers, and carries their conflicts."""
 
-    def __init__(self, refusals: Refusals) -> None:
+    def __init__(self, conflicts: Conflicts) -> None:
         super().__init__()
-        self.refusals = refusals
+        self.conflicts = conflicts
 
 
-class _Clashing(Exception):
-    """A change that unique values of other customers do not admit."""
+class _UniqueConflict(Exception):
+    """Rolls back a change that violates a unique index."""
 
     def __init__(self, customer: Customer) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Logs and metrics of the server and of the gateway's supervisor."""
+"""Logs and metrics, of the server and of the gateway's supervisor."""

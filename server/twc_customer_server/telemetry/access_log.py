@@ -1,4 +1,4 @@
-"""Calls that are over: what is known of each, and its line in the log."""
+"""Writes the access log: a line for each call that has ended."""
 
 import logging
 import os
@@ -9,25 +9,25 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-from twc_customer_server.telemetry.logs import LINES
+from twc_customer_server.telemetry.logs import RAW_LINES
 
-# How long lines gather, so that many are written at once, and how many may.
-_GATHER_SECONDS = 0.05
-_MOST = 100_000
+# Lines are buffered so that many are written at once; beyond a number they are dropped.
+_BUFFER_SECONDS = 0.05
+_MAX_BUFFERED = 100_000
 
-# What a pipe that several processes share takes in one piece (POSIX: PIPE_BUF).
-_PIECE = 4096
+# Several processes share a pipe, which takes this many bytes atomically (POSIX: PIPE_BUF).
+_MAX_CHUNK_BYTES = 4096
 
-_START = f'{{"level": "INFO", "logger": "{__name__}", "pid": {os.getpid()}, "event": "call", '
+_PREFIX = f'{{"level": "INFO", "logger": "{__name__}", "pid": {os.getpid()}, "event": "call", '
 
 _log = logging.getLogger(__name__)
 
 
 class EndedCall(NamedTuple):
-    """A call that is over; nothing of what it carried.
+    """A call that has ended, without its contents.
 
-    `code` is the name of its gRPC status. `request_id` and `tenant` are of
-    harmless characters, or empty. `ended` is in seconds since the Unix epoch.
+    `code` is the name of its gRPC status. `request_id` and `tenant` have no
+    characters that JSON escapes, and may be empty. `ended` is in seconds since the Unix epoch.
     """
 
     rpc: str
@@ -38,82 +38,81 @@ class EndedCall(NamedTuple):
     seconds: float
 
 
-# Takes note of a call that is over, at once: its client waits.
-Account = Callable[[EndedCall], None]
+# Called when a call has ended; must return at once, as the client is waiting.
+OnCallEnd = Callable[[EndedCall], None]
 
 
-class CallLog:
-    """Writes a line for each call, in a thread of its own: no call waits for the log.
+class AccessLog:
+    """Writes a line for each call on a thread of its own, so that no call waits for the log.
 
-    The lines are those of any other record, put together here
-    at a tenth of the cost.
+    Its lines have the format of other records, at a tenth of the cost.
     """
 
     def __init__(self) -> None:
-        self._is_on = LINES.isEnabledFor(logging.INFO)
+        self._is_enabled = RAW_LINES.isEnabledFor(logging.INFO)
         self._ended: queue.SimpleQueue[EndedCall | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
-        self._lost = 0
-        self._thread = threading.Thread(target=self._work, name="call log", daemon=True)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="access-log", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Writes what has been added, and ends the thread."""
+        """Writes the buffered lines and ends the thread."""
         self._stopped.set()
         self._ended.put(None)
         if self._thread.is_alive():
             self._thread.join()
 
     def add(self, call: EndedCall) -> None:
-        """Has a call written, unless the log is too far behind."""
-        if not self._is_on:
+        """Buffers a call's line, or drops it if the buffer is full."""
+        if not self._is_enabled:
             return
-        if self._ended.qsize() < _MOST:
+        if self._ended.qsize() < _MAX_BUFFERED:
             self._ended.put(call)
         else:
-            self._lost += 1
+            self._dropped += 1
 
     def _work(self) -> None:
         while (first := self._ended.get()) is not None:
-            self._stopped.wait(_GATHER_SECONDS)
-            gathered = [first]
+            self._stopped.wait(_BUFFER_SECONDS)
+            ended = [first]
             while not self._ended.empty() and (call := self._ended.get()) is not None:
-                gathered.append(call)
-            for piece in _pieces(map(_line, gathered)):
-                LINES.info(piece)
-            if self._lost:
-                lost, self._lost = self._lost, 0
-                _log.warning("the log was too slow: %d calls are not in it", lost)
+                ended.append(call)
+            for chunk in _chunks(map(_line, ended)):
+                RAW_LINES.info(chunk)
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                _log.warning("the access log is too slow: lines of %d calls were dropped", dropped)
             if self._stopped.is_set():
                 return
 
 
 def _line(call: EndedCall) -> str:
-    """The line of a call: none of its texts holds what JSON would have to escape."""
+    """Formats a call as JSON by hand, since none of its texts needs escaping."""
     second = int(call.ended)
     return (
-        f'{_START}"request_id": "{call.request_id}", "tenant": "{call.tenant}", '
+        f'{_PREFIX}"request_id": "{call.request_id}", "tenant": "{call.tenant}", '
         f'"rpc": "{call.rpc}", "code": "{call.code}", "milliseconds": {call.seconds * 1000:.3f}, '
-        f'"time": "{_clock(second)}.{int((call.ended - second) * 1e6):06d}+00:00"}}'
+        f'"time": "{_format_second(second)}.{int((call.ended - second) * 1e6):06d}+00:00"}}'
     )
 
 
 @lru_cache(1)
-def _clock(second: int) -> str:
+def _format_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _pieces(lines: Iterable[str]) -> Iterator[str]:
-    """Joins lines, as many at a time as are not torn apart by what other processes write."""
-    piece: list[str] = []
+def _chunks(lines: Iterable[str]) -> Iterator[str]:
+    """Joins lines into chunks that are written atomically."""
+    chunk: list[str] = []
     size = 0
     for line in lines:
-        if size + len(line) + 1 > _PIECE:
-            yield "\n".join(piece)
-            piece, size = [], 0
-        piece.append(line)
+        if size + len(line) + 1 > _MAX_CHUNK_BYTES:
+            yield "\n".join(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
         size += len(line) + 1
-    yield "\n".join(piece)
+    yield "\n".join(chunk)

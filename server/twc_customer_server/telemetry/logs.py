@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, which never holds what customers are made of."""
+"""Configures logging: one JSON object a line, without personal data."""
 
 import logging
 import sys
@@ -16,23 +16,28 @@ _NAMES = {
     "exc_info": "exception",
 }
 
-_OWN = ("twc_customer_server", "twc_customer_gateway")
+_OWN_PACKAGES = ("twc_customer_server", "twc_customer_gateway")
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({})))
 
-# Takes lines that are in the log's form already.
-LINES = logging.getLogger("twc_customer_server.lines")
+# Writes lines that are formatted already.
+RAW_LINES = logging.getLogger("twc_customer_server.lines")
 
 
-class _Withhold(logging.Filter):
-    """Takes what libraries say, which may quote what calls carry, and leaves where they say it."""
+class _WithholdLibraryMessages(logging.Filter):
+    """Removes messages and extra fields of libraries, which may quote requests; keeps the place."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if not record.name.startswith(_OWN):
-            record.msg, record.args = "withheld, said at %s:%d", (record.filename, record.lineno)
+        if record.name.partition(".")[0] not in _OWN_PACKAGES:
+            record.msg = "message of a library withheld (%s:%d)"
+            record.args = (record.filename, record.lineno)
+            record.exc_text = None
+            for name in vars(record).keys() - _STANDARD_ATTRIBUTES:
+                delattr(record, name)
         return True
 
 
 class _Formatter(JsonFormatter):
-    """Tells of an exception its kind and where it arose; its message may hold personal data."""
+    """Formats an exception as its type and traceback; its message may hold personal data."""
 
     def formatException(  # noqa: N802 - logging's name
         self,
@@ -43,10 +48,10 @@ class _Formatter(JsonFormatter):
 
 
 def configure(level: str) -> None:
-    """Has everything that this process logs, from a level on, go to standard output."""
+    """Writes every record of this process, from a level on, to standard output."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter(_FIELDS, style="{", rename_fields=_NAMES, timestamp="time"))
-    handler.addFilter(_Withhold())
+    handler.addFilter(_WithholdLibraryMessages())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    LINES.handlers = [logging.StreamHandler(sys.stdout)]
-    LINES.propagate = False
+    RAW_LINES.handlers = [logging.StreamHandler(sys.stdout)]
+    RAW_LINES.propagate = False

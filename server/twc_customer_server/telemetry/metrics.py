@@ -1,9 +1,9 @@
-"""How calls are counted, in memory that a worker and whoever serves its metrics can share.
+"""Counters and histograms of calls, in memory that a worker shares with the metrics server.
 
-`prometheus_client` counts for several processes, too, but in mapped files: a
-write to one may wait for the disk, and each process that is started again
-leaves another. Here a worker that is started again counts on where the one
-before it was, and a call costs less than a microsecond.
+`prometheus_client` shares counters of several processes in mapped files: a
+write may wait for the disk, and each restarted process leaves another file.
+Here a restarted worker continues the counts of the one before it, and a call
+costs less than a microsecond.
 """
 
 import mmap
@@ -16,14 +16,14 @@ from bisect import bisect_left
 from google.protobuf.descriptor import ServiceDescriptor
 from google.rpc import code_pb2
 
-# Durations are counted by the first of these seconds that they do not exceed.
-# The last ones are how long a read, a write and an upload may take.
+# Upper bounds of the histogram's buckets, in seconds. The last three are about the
+# deadlines of a read, a write and an upload.
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 
 CODES = tuple(code_pb2.Code.keys())
 
-# The numbers of an RPC: its calls in progress, and for each code how many calls
-# each bound has, and those beyond them all, and the sum of their durations.
+# Cells of an RPC: its calls in progress, then for each code the counts of the
+# buckets, of +Inf too, and the sum of the durations.
 _IN_PROGRESS = 0
 _SUM = len(BOUNDS) + 1
 _PLACES = {code: 1 + number * (_SUM + 1) for number, code in enumerate(CODES)}
@@ -31,8 +31,8 @@ _LENGTH = 1 + len(CODES) * (_SUM + 1)
 _BYTES = 8
 
 
-class Meter:
-    """Counts the calls of one RPC."""
+class RpcMetrics:
+    """Counts the calls of one RPC by status code and duration."""
 
     __slots__ = ("_cells", "_lock", "rpc")
 
@@ -41,13 +41,13 @@ class Meter:
         self._cells = cells
         self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """Counts a call that begins."""
+    def start(self) -> None:
+        """Counts a call that starts."""
         with self._lock:
             self._cells[_IN_PROGRESS] += 1
 
     def end(self, code: str, seconds: float) -> None:
-        """Counts a call that began and has ended with a code, after a time."""
+        """Counts a started call that ends with a code after some seconds."""
         cells = self._cells
         place = _PLACES[code]
         bucket = place + bisect_left(BOUNDS, seconds)
@@ -58,39 +58,39 @@ class Meter:
 
     @property
     def in_progress(self) -> float:
-        """How many calls have begun and not ended."""
+        """Calls that have started and not ended."""
         return self._cells[_IN_PROGRESS]
 
     def durations(self, code: str) -> tuple[list[float], float]:
-        """How many calls each bound has, and those beyond them all; and the sum of all seconds."""
+        """Returns the counts of the buckets, of +Inf too, and the sum of all durations."""
         place = _PLACES[code]
         return list(self._cells[place : place + _SUM]), self._cells[place + _SUM]
 
-    def abandon(self) -> None:
-        """Has no call be in progress: the process that served them is gone."""
+    def reset_in_progress(self) -> None:
+        """Sets the calls in progress to none, after the process that served them has ended."""
         self._cells[_IN_PROGRESS] = 0
 
 
-class Counts:
-    """The calls of a service, counted in memory of its own unless given some to share."""
+class ServiceMetrics:
+    """The metrics of every RPC of a service, in shared memory if that is given."""
 
     def __init__(self, service: ServiceDescriptor, memory: int = -1) -> None:
-        """Counts on from what is in the memory, which `share` made for the same service."""
+        """Continues the counts in the memory of a file descriptor that `allocate` returned."""
         self.service = service
         cells = memoryview(mmap.mmap(memory, _size(service))).cast("d")
-        self.meters = {
-            method.name: Meter(method.name, cells[number * _LENGTH : (number + 1) * _LENGTH])
+        self.rpcs = {
+            method.name: RpcMetrics(method.name, cells[number * _LENGTH : (number + 1) * _LENGTH])
             for number, method in enumerate(service.methods)
         }
 
-    def abandon(self) -> None:
-        """Has no call be in progress: the process that served them is gone."""
-        for meter in self.meters.values():
-            meter.abandon()
+    def reset_in_progress(self) -> None:
+        """Sets the calls in progress to none, after the process that served them has ended."""
+        for rpc in self.rpcs.values():
+            rpc.reset_in_progress()
 
 
-def share(service: ServiceDescriptor) -> int:
-    """Memory for the `Counts` of one process that others read, as a file descriptor."""
+def allocate(service: ServiceDescriptor) -> int:
+    """Allocates shared memory for the metrics of one process; returns its file descriptor."""
     if sys.platform == "linux":
         memory = os.memfd_create("metrics")
     else:

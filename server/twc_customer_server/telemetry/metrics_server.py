@@ -1,4 +1,4 @@
-"""The counts of calls as Prometheus reads them, and where it does."""
+"""Serves metrics in Prometheus' text format over HTTP."""
 
 import logging
 import socket
@@ -14,26 +14,26 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from twc_customer_server.telemetry.metrics import BOUNDS, CODES, Counts
+from twc_customer_server.telemetry.metrics import BOUNDS, CODES, ServiceMetrics
 
 PATH = "/metrics"
 
 _LABELS = [*(str(float(bound)) for bound in BOUNDS), "+Inf"]
 
-# How long a scraper may take to ask, or to take the answer.
-_SECONDS = 5
+# Time for a scraper to send its request, or to read the response.
+_TIMEOUT_SECONDS = 5
 
 _log = logging.getLogger(__name__)
 
 
-class _Sum(Collector):
-    """The sum of what several processes have counted."""
+class _Collector(Collector):
+    """Collects the sums of the metrics of several processes."""
 
-    def __init__(self, counts: Sequence[Counts]) -> None:
-        self._counts = counts
+    def __init__(self, processes: Sequence[ServiceMetrics]) -> None:
+        self._processes = processes
 
     def collect(self) -> Iterator[Metric]:
-        """The families of metrics, with a series for each code that a call of the RPC had."""
+        """Yields the metrics, with a series for each status code that an RPC has returned."""
         yield InfoMetricFamily(
             "twc_customer_build",
             "The version of the server.",
@@ -41,21 +41,21 @@ class _Sum(Collector):
         )
         in_progress = GaugeMetricFamily(
             "grpc_server_calls_in_progress",
-            "Calls that have begun and not ended, streams among them.",
+            "Calls that have started and not ended, streams included.",
             labels=("grpc_method",),
         )
         handling = HistogramMetricFamily(
             "grpc_server_handling_seconds",
-            "Time from the beginning of a call to its end, by the status code it ended with.",
+            "Time from the start of a call to its end, by its status code.",
             labels=("grpc_method", "grpc_code"),
         )
-        for rpc in self._counts[0].meters:
-            meters = [counts.meters[rpc] for counts in self._counts]
-            in_progress.add_metric((rpc,), sum(meter.in_progress for meter in meters))
+        for rpc in self._processes[0].rpcs:
+            counted = [process.rpcs[rpc] for process in self._processes]
+            in_progress.add_metric((rpc,), sum(each.in_progress for each in counted))
             for code in CODES:
-                read, seconds = zip(*(meter.durations(code) for meter in meters), strict=True)
+                read, seconds = zip(*(each.durations(code) for each in counted), strict=True)
                 buckets = [sum(same) for same in zip(*read, strict=True)]
-                # What is not there from the beginning has no rate when it first happens.
+                # A series that appears with its first call has no rate for it.
                 if any(buckets) or code == "OK":
                     cumulated = list(zip(_LABELS, accumulate(buckets), strict=True))
                     handling.add_metric((rpc, code), cumulated, sum(seconds))
@@ -63,24 +63,24 @@ class _Sum(Collector):
         yield handling
 
 
-def text(counts: Sequence[Counts]) -> bytes:
-    """What several processes have counted, as one, in Prometheus' text format."""
-    return generate_latest(_Sum(counts))
+def render(processes: Sequence[ServiceMetrics]) -> bytes:
+    """Returns the sums of the metrics of several processes in Prometheus' text format."""
+    return generate_latest(_Collector(processes))
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket for an `Endpoint`. Raises OSError if something else listens there."""
+    """Binds a socket for a `MetricsServer`. Raises OSError if the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     return socket.create_server((host, port), family=family)
 
 
-class Endpoint(ThreadingHTTPServer):
-    """Answers `GET /metrics` on a socket that listens."""
+class MetricsServer(ThreadingHTTPServer):
+    """Serves `GET /metrics` on a listening socket."""
 
     daemon_threads = True
 
     def __init__(self, listener: socket.socket, render: Callable[[], bytes]) -> None:
-        """Has each answer be what `render` returns."""
+        """Serves what `render` returns at each request."""
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
@@ -88,24 +88,24 @@ class Endpoint(ThreadingHTTPServer):
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Answers on a thread of its own."""
+        """Serves on a thread of its own."""
         self._thread = threading.Thread(target=self.serve_forever, name="metrics", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Answers no more, and listens no more."""
+        """Stops serving and closes the socket."""
         if self._thread:
             self.shutdown()
         self.server_close()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """Logs that a request was not answered; http.server would print why, and to whom."""
+        """Logs a failed request; http.server would print the error and the client's address."""
         _log.warning("metrics could not be served", exc_info=True)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Endpoint
-    timeout = _SECONDS
+    server: MetricsServer
+    timeout = _TIMEOUT_SECONDS
 
     def do_GET(self) -> None:
         if urlsplit(self.path).path != PATH:

@@ -1,1 +1,1 @@
-"""Serves the wrapped servicer by grpcio."""
+"""Transports that serve the wrapped RPCs."""

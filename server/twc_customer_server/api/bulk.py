@@ -1,0 +1,230 @@
+"""Uploads and imports: stores many new customers, each with an outcome of its own."""
+
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+from typing import NamedTuple
+
+from google.protobuf.proto import parse_length_prefixed, serialize_length_prefixed
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Customer
+
+from twc_customer_server import contract
+from twc_customer_server.api.status import to_status
+from twc_customer_server.customers.customer import has_same_values
+from twc_customer_server.errors import (
+    AlreadyExists,
+    Clash,
+    InvalidInput,
+    RequestTooLarge,
+    ServiceError,
+    Violation,
+)
+from twc_customer_server.storage.store import Commit, CustomerStore
+
+# The details of one item's error, at most: the response to a whole batch must
+# stay below the 4 MiB that gRPC clients accept.
+_MAX_ITEM_DETAILS_BYTES = 2048
+
+
+class Unchanged(NamedTuple):
+    """The customer of an import exists already, with the same values."""
+
+    customer_id: str
+
+
+# What became of one customer of a list: stored, unchanged, or refused.
+Outcome = Customer | Unchanged | ServiceError
+
+# Validates a request's customer and completes it, in place. Raises InvalidInput.
+Prepare = Callable[[Customer], object]
+
+
+class Upload(NamedTuple):
+    """The items of an upload, and whether it stores all of them or none."""
+
+    items: list[pb.UploadCustomersRequest]
+    atomic: bool
+
+
+def collect(requests: Iterable[pb.UploadCustomersRequest]) -> Upload:
+    """Reads an upload to its end. Raises RequestTooLarge."""
+    items: list[pb.UploadCustomersRequest] = []
+    size = 0
+    for request in requests:
+        items.append(request)
+        size += request.ByteSize()
+        if len(items) > contract.MAX_UPLOAD_CUSTOMERS or size > contract.MAX_UPLOAD_BYTES:
+            raise RequestTooLarge(
+                f"an upload takes at most {contract.MAX_UPLOAD_CUSTOMERS:,} customers and "
+                f"{contract.MAX_UPLOAD_BYTES >> 20} MiB; "
+                "the streaming RPC ImportCustomers takes any number"
+            )
+    return Upload(items, atomic=bool(items) and items[0].atomic)
+
+
+def validate_each(customers: Iterable[Customer], prepare: Prepare) -> list[Outcome]:
+    """Prepares each customer in place; returns it, or its error."""
+    outcomes: list[Outcome] = []
+    for customer in customers:
+        try:
+            prepare(customer)
+        except ServiceError as error:
+            outcomes.append(error)
+        else:
+            outcomes.append(customer)
+    return outcomes
+
+
+def store_upload(
+    store: CustomerStore, tenant: str, upload: Upload, validated: Sequence[Outcome]
+) -> list[pb.UploadCustomersResult]:
+    """Stores the valid customers of an upload; returns the results of all in order.
+
+    Raises InvalidInput or AlreadyExists, with the problems of every item, if
+    an atomic upload cannot store all.
+    """
+    customers = [item.customer for item in upload.items]
+    commit = Commit.IF_ALL if upload.atomic else Commit.ALWAYS
+    outcomes = _store_each(store, tenant, validated, commit)
+    if upload.atomic and any(isinstance(outcome, ServiceError) for outcome in outcomes):
+        raise _error_of_all(customers, outcomes)
+    return [_upload_result(index, outcome) for index, outcome in enumerate(outcomes)]
+
+
+def import_batch(
+    store: CustomerStore, tenant: str, request: pb.ImportCustomersRequest, prepare: Prepare
+) -> pb.ImportCustomersResponse:
+    """Stores a batch of an import, or only validates it; returns its results in order.
+
+    Raises InvalidInput if the batch is empty, and RequestTooLarge.
+    """
+    if not request.items:
+        raise InvalidInput([Violation("items", "must have at least one customer")])
+    if (
+        len(request.items) > contract.MAX_BATCH_CUSTOMERS
+        or request.ByteSize() > contract.MAX_BATCH_BYTES
+    ):
+        raise RequestTooLarge(
+            f"a batch takes at most {contract.MAX_BATCH_CUSTOMERS:,} customers and "
+            f"{contract.MAX_BATCH_BYTES >> 20} MiB; send the rest in further batches"
+        )
+    customers = [item.customer for item in request.items]
+    commit = Commit.NEVER if request.validate_only else Commit.ALWAYS
+    outcomes = _store_each(store, tenant, validate_each(customers, prepare), commit)
+    outcomes = _resolve_unchanged(store, tenant, customers, outcomes)
+    return pb.ImportCustomersResponse(
+        results=[
+            _import_result(item.sequence, outcome, validate_only=request.validate_only)
+            for item, outcome in zip(request.items, outcomes, strict=True)
+        ]
+    )
+
+
+def encode(results: Iterable[pb.UploadCustomersResult]) -> bytes:
+    """Encodes the results of an upload for the idempotency store."""
+    encoded = BytesIO()
+    for result in results:
+        serialize_length_prefixed(result, encoded)
+    return encoded.getvalue()
+
+
+def decode(encoded: bytes) -> list[pb.UploadCustomersResult]:
+    """Decodes the results of an upload from the idempotency store."""
+    rest = BytesIO(encoded)
+    return [*iter(lambda: parse_length_prefixed(pb.UploadCustomersResult, rest), None)]
+
+
+def _store_each(
+    store: CustomerStore, tenant: str, validated: Sequence[Outcome], commit: Commit
+) -> list[Outcome]:
+    """Inserts the valid customers in one transaction; returns the outcomes of all."""
+    valid = [outcome for outcome in validated if isinstance(outcome, Customer)]
+    if not valid:
+        return list(validated)
+    if commit is Commit.IF_ALL and len(valid) < len(validated):
+        # The valid ones are inserted, and rolled back, for their conflicts.
+        commit = Commit.NEVER
+    conflicts = iter(store.insert_each(tenant, valid, commit))
+    return [
+        (next(conflicts) or outcome) if isinstance(outcome, Customer) else outcome
+        for outcome in validated
+    ]
+
+
+def _resolve_unchanged(
+    store: CustomerStore,
+    tenant: str,
+    customers: Sequence[Customer],
+    outcomes: Sequence[Outcome],
+) -> list[Outcome]:
+    """Replaces a conflict with a customer of the same values by Unchanged.
+
+    That customer may be an earlier one of the batch, which is not stored if
+    the batch is only validated.
+    """
+    owners = [_only_owner(outcome) for outcome in outcomes]
+    existing = {it.id: it for it in outcomes if isinstance(it, Customer)}
+    wanted = {owner for owner in owners if owner and owner not in existing}
+    existing |= store.get_each(tenant, sorted(wanted))
+    return [
+        Unchanged(owner)
+        if owner and owner in existing and has_same_values(customer, existing[owner])
+        else outcome
+        for customer, outcome, owner in zip(customers, outcomes, owners, strict=True)
+    ]
+
+
+def _only_owner(outcome: Outcome) -> str | None:
+    """Returns the id of the customer that an outcome conflicts with, if it is only one."""
+    if not isinstance(outcome, AlreadyExists):
+        return None
+    owner, *others = {clash.customer_id for clash in outcome.clashes}
+    return None if others else owner
+
+
+def _upload_result(index: int, outcome: Outcome) -> pb.UploadCustomersResult:
+    if isinstance(outcome, ServiceError):
+        return pb.UploadCustomersResult(index=index, error=to_status(outcome))
+    assert isinstance(outcome, Customer)  # noqa: S101 - only an import has others
+    return pb.UploadCustomersResult(index=index, customer=outcome)
+
+
+def _import_result(sequence: int, outcome: Outcome, *, validate_only: bool) -> pb.ImportResult:
+    result = pb.ImportResult(sequence=sequence)
+    match outcome:
+        case ServiceError():
+            result.error.CopyFrom(to_status(outcome, _MAX_ITEM_DETAILS_BYTES))
+        case Unchanged():
+            result.unchanged = outcome.customer_id
+        case _ if validate_only:
+            result.valid.SetInParent()
+        case _:
+            result.created = outcome.id
+    return result
+
+
+def _error_of_all(customers: Sequence[Customer], outcomes: Sequence[Outcome]) -> ServiceError:
+    """Combines the errors of an atomic upload into one, with paths led by the item's index."""
+    # Invalid items are left out: their ids are those that the client sent.
+    positions = {
+        customer.id: f"[{index}]"
+        for index, (customer, outcome) in enumerate(zip(customers, outcomes, strict=True))
+        if not isinstance(outcome, InvalidInput)
+    }
+    violations: list[Violation] = []
+    clashes: list[Clash] = []
+    for index, outcome in enumerate(outcomes):
+        prefix = f"[{index}]."
+        if isinstance(outcome, InvalidInput):
+            violations += [
+                Violation(prefix + it.field, it.description) for it in outcome.violations
+            ]
+        elif isinstance(outcome, AlreadyExists):
+            clashes += [
+                Clash(prefix + field, positions.get(owner, owner))
+                for field, owner in outcome.clashes
+            ]
+    if not violations:
+        return AlreadyExists(clashes)
+    violations += [Violation(field, f"is that of customer {owner}") for field, owner in clashes]
+    return InvalidInput(violations)

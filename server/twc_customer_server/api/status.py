@@ -1,0 +1,119 @@
+"""Maps service errors to `google.rpc.Status` and to response headers: the one table of errors."""
+
+from collections.abc import Iterator, Sequence
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from twc.customer.v2 import error_reason_pb2 as reasons
+
+from twc_customer_server import errors
+from twc_customer_server.contract import BEARER_CHALLENGE, ERROR_DOMAIN, RETRY_SECONDS
+from twc_customer_server.errors import Clash, ServiceError, Violation
+
+CUSTOMER_TYPE = "twc.customer.v2.Customer"
+
+# gRPC peers accept 8 KiB of metadata by default, and the details travel there
+# in base64: this leaves room for everything else.
+MAX_DETAILS_BYTES = 4096
+
+# Type names and length prefixes add this much to each clash.
+_CLASH_OVERHEAD_BYTES = 112
+
+_CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
+    errors.InvalidInput: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_INPUT),
+    errors.MalformedRequest: (code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST),
+    errors.Unauthenticated: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
+    errors.NoCredentials: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
+    errors.TenantForbidden: (code_pb2.PERMISSION_DENIED, reasons.TENANT_FORBIDDEN),
+    errors.InvalidTenant: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_TENANT),
+    errors.NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
+    errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
+    errors.IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
+    errors.EtagMismatch: (code_pb2.ABORTED, reasons.ETAG_MISMATCH),
+    errors.IdempotencyKeyReused: (code_pb2.INVALID_ARGUMENT, reasons.IDEMPOTENCY_KEY_REUSED),
+    errors.RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
+    errors.Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),
+    errors.Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
+    errors.Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),
+}
+
+
+def to_status(error: ServiceError, max_bytes: int = MAX_DETAILS_BYTES) -> status_pb2.Status:
+    """Maps an error to code, message and details, of which ErrorInfo is the first.
+
+    Lists are cut off at about `max_bytes`.
+    """
+    code, reason = _CODES[type(error)]
+    status = status_pb2.Status(code=code, message=str(error))
+    for detail in _details(error, reasons.ErrorReason.Name(reason), max_bytes):
+        status.details.add().Pack(detail)
+    return status
+
+
+def to_headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
+    """Returns the response headers that HTTP prescribes for an error.
+
+    `WWW-Authenticate` by RFC 6750, section 3, and `Retry-After` by RFC 9110,
+    section 10.2.3.
+    """
+    if isinstance(error, (errors.Overloaded, errors.Unavailable)):
+        return (("retry-after", str(RETRY_SECONDS)),)
+    if not isinstance(error, errors.Unauthenticated):
+        return ()
+    challenge = BEARER_CHALLENGE
+    if not isinstance(error, errors.NoCredentials):
+        challenge += f', error="invalid_token", error_description="{error}"'
+    return (("www-authenticate", challenge),)
+
+
+def _details(error: ServiceError, reason: str, max_bytes: int) -> Iterator[Message]:
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=ERROR_DOMAIN)
+    match error:
+        case errors.InvalidInput():
+            yield info
+            yield _bad_request(error.violations, max_bytes)
+        case errors.AlreadyExists():
+            listed = _first_clashes(error.clashes, max_bytes)
+            info.metadata.update(listed)
+            yield info
+            for field, owner in listed:
+                yield error_details_pb2.ResourceInfo(
+                    resource_type=CUSTOMER_TYPE,
+                    resource_name=owner,
+                    description=f"has the same {field}",
+                )
+        case errors.NotFound():
+            yield info
+            yield error_details_pb2.ResourceInfo(
+                resource_type=CUSTOMER_TYPE, description=str(error)
+            )
+        case errors.Overloaded() | errors.Unavailable():
+            yield info
+            yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
+        case _:
+            yield info
+
+
+def _first_clashes(clashes: Sequence[Clash], max_bytes: int) -> list[Clash]:
+    """Returns as many clashes as fit into `max_bytes`."""
+    fitting = []
+    for clash in clashes:
+        # ErrorInfo and a ResourceInfo each name it.
+        max_bytes -= 2 * len("".join(clash)) + _CLASH_OVERHEAD_BYTES
+        if max_bytes < 0:
+            break
+        fitting.append(clash)
+    return fitting
+
+
+def _bad_request(violations: Sequence[Violation], max_bytes: int) -> error_details_pb2.BadRequest:
+    """Lists as many violations as fit into `max_bytes`, then the number of the rest."""
+    listed = error_details_pb2.BadRequest()
+    for number, (field, description) in enumerate(violations):
+        listed.field_violations.add(field=field, description=description)
+        if listed.ByteSize() > max_bytes:
+            listed.field_violations[-1].Clear()
+            listed.field_violations[-1].description = f"{len(violations) - number} more fields"
+            break
+    return listed

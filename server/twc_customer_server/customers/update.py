@@ -1,0 +1,118 @@
+"""Rules of changes to a stored customer: an update by field mask, and an added address."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from google.protobuf.field_mask_pb2 import FieldMask
+from twc.customer.v2 import customer_pb2 as pb
+
+from twc_customer_server.customers import addresses, fields
+from twc_customer_server.customers.customer import (
+    MAX_CUSTOMER_BYTES,
+    SERVER_FIELDS,
+    ValidationContext,
+    clear_unknown_ids,
+    normalize_and_validate,
+    normalize_marketing,
+    requested_default_address,
+)
+from twc_customer_server.errors import InvalidInput, Violation
+
+# Names of fields, as the contract and JSON spell them.
+_FIELDS_BY_NAME = {
+    name: field.name
+    for field in pb.Customer.DESCRIPTOR.fields
+    for name in (field.name, field.json_name)
+}
+_CLIENT_FIELDS = frozenset(pb.Customer.DESCRIPTOR.fields_by_name) - SERVER_FIELDS
+
+
+def update(
+    stored: pb.Customer,
+    request: pb.Customer,
+    mask: FieldMask,
+    region: str | None,
+    now: datetime,
+) -> None:
+    """Applies an update request to a stored customer, in place; modifies the request too.
+
+    An empty mask is the implied mask of AIP-134. Raises InvalidInput.
+    """
+    names = _masked(mask) if mask.paths else {field.name for field, _ in request.ListFields()}
+    names &= _CLIENT_FIELDS
+    known_ids = {address.id for address in stored.addresses}
+    max_bytes = max(MAX_CUSTOMER_BYTES, stored.ByteSize())
+    marketing = (stored.accepts_marketing, stored.marketing_optin_level)
+    # A request that repeats the stored time does not set one.
+    repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
+    default = _choose_default(stored, request, names)
+    for field, _ in request.ListFields():
+        if field.name not in names:
+            request.ClearField(field.name)
+    for name in names:
+        stored.ClearField(name)
+    stored.MergeFrom(request)
+    normalize_marketing(stored)
+    changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
+    if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
+        stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
+    context = ValidationContext(now, region, known_ids, max_bytes)
+    normalize_and_validate(stored, default, context)
+    clear_unknown_ids(stored, known_ids)
+
+
+def add_address(
+    stored: pb.Customer, address: pb.Address, region: str | None, now: datetime
+) -> None:
+    """Adds an address to a stored customer. Raises InvalidInput, with paths within the address."""
+    if violations := addresses.check(address):
+        raise InvalidInput(violations)
+    address.ClearField("id")
+    if address.default_address:
+        addresses.clear_marks(stored)
+    stored.addresses.append(address)
+    normalize_and_validate(stored, None, ValidationContext(now, region))
+
+
+def _choose_default(
+    stored: pb.Customer, request: pb.Customer, names: Collection[str]
+) -> pb.Address | None:
+    """Returns the address that an update asks for as the default; adapts the marks in the lists."""
+    current = stored.default_address.id
+    default = requested_default_address(request) if "default_address" in names else None
+    if "addresses" not in names:
+        if "default_address" in names:
+            addresses.clear_marks(stored)
+        if default is not None:
+            addresses.replace(stored, default)
+        return default
+    if default == stored.default_address and not addresses.contains(request, current):
+        # The caller removed it from the list, and sends the field as it was read.
+        return None
+    if default is not None and addresses.repeats(request, stored, default.id):
+        addresses.replace(request, default)
+    if not any(address.default_address for address in request.addresses):
+        addresses.mark(request, current)
+    elif default is not None and default.id == current:
+        # The field only repeats the stored default; the caller changed the mark.
+        return None
+    return default
+
+
+def _masked(mask: FieldMask) -> set[str]:
+    """Returns the fields that a mask names, in either spelling. Raises InvalidInput."""
+    unknown = [path for path in mask.paths if path != "*" and path not in _FIELDS_BY_NAME]
+    if unknown:
+        raise InvalidInput(
+            [
+                Violation(
+                    "updateMask",
+                    f'"{fields.shorten(path)}" is not a field of a customer; '
+                    "name whole fields, such as firstName",
+                )
+                for path in unknown
+            ]
+        )
+    if "*" in mask.paths:
+        return set(_CLIENT_FIELDS)
+    return {_FIELDS_BY_NAME[path] for path in mask.paths}
