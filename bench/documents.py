@@ -13,7 +13,8 @@ from google.protobuf import json_format
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 
 from bench.customers import stock
-from twc_customer_server.customers import changes, dates
+from twc_customer_server.customers import fields
+from twc_customer_server.customers.customer import prepare_new, set_server_fields
 
 # The first customers share a family name, and are a page of a lookup.
 PAGE = 100
@@ -50,7 +51,7 @@ class Documents:
             active=True,
             accepts_marketing=number % 3 > 0,
             customerState=Customer.enabled,
-            marketing_preferences_updated_at=dates.to_timestamp(_CREATED),
+            marketing_preferences_updated_at=fields.to_timestamp(_CREATED),
             tax_exempt=False,
             verified_email=number % 2 > 0,
             addresses=[self._address(name, person, rng) for name in _ADDRESSES],
@@ -60,12 +61,12 @@ class Documents:
     def stored(self, number: int) -> Customer:
         """The customer as the service stores it, with ids of its own."""
         customer = self.request(number)
-        changes.new(customer, None, _CREATED)
+        prepare_new(customer, None, _CREATED)
         customer.id = customer_id(number)
-        customer.created_date.CopyFrom(dates.to_timestamp(_CREATED))
+        customer.created_date.CopyFrom(fields.to_timestamp(_CREATED))
         for place, address in enumerate(customer.addresses, 1):
             address.id = customer_id(number, place)
-        changes.stamp(customer, _CREATED)
+        set_server_fields(customer, _CREATED)
         return customer
 
     def _address(self, name: str, person: dict[str, str], rng: random.Random) -> dict[str, str]:

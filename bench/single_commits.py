@@ -1,8 +1,8 @@
 """A server that commits every write by itself: what group commit is compared with."""
 
 from twc_customer_server import __main__ as server
-from twc_customer_server.storage import writer
+from twc_customer_server.storage import sqlite
 
 if __name__ == "__main__":
-    writer.GROUP = 1
+    sqlite.MAX_GROUP = 1
     server.main()

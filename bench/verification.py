@@ -15,7 +15,7 @@ from bench.ground import Ground
 from bench.problems import WrongAnswerError
 from bench.scenarios import GET, PATH, Call, Scenario, get_by_id
 from bench.serving import HOST
-from twc_customer_server.customers import changes
+from twc_customer_server.customers.customer import has_same_values, prepare_new
 
 _SECONDS = 30
 
@@ -80,8 +80,8 @@ def _is_stored(sent: Customer, stored: Customer) -> bool:
     """Tells whether a customer was stored as it was sent, with what the rules add to it."""
     ready = Customer()
     ready.CopyFrom(sent)
-    changes.new(ready, None, datetime.now(UTC))
-    return changes.is_same(ready, stored)
+    prepare_new(ready, None, datetime.now(UTC))
+    return has_same_values(ready, stored)
 
 
 def _must(holds: object, call: Call, found: object) -> None:

@@ -7,13 +7,13 @@ from pydantic_core import PydanticCustomError
 from twc.customer.v2.customer_pb2 import Attribute
 
 from bench.peers import rules
-from twc_customer_server.customers import addresses, attributes, contact, customer, dates, text
+from twc_customer_server.customers import addresses, attributes, customer, fields
 
 State = Literal["disabled", "invited", "enabled", "declined"]
 Level = Literal["single_opt_in", "confirmed_opt_in", "unknown"]
 ValueType = Literal["INTEGER", "NUMBER", "STRING", "BLOB", "DATE"]
 
-# As text.describe has it.
+# As fields.text_problem has it.
 PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 
 
@@ -24,21 +24,21 @@ def wrong(message: str) -> ValueError:
 
 def check_email(value: str) -> str:
     """An e-mail address. Raises ValueError."""
-    if not contact.is_email(value):
-        raise wrong(contact.NOT_AN_EMAIL)
+    if not fields.is_email(value):
+        raise wrong(fields.NOT_AN_EMAIL)
     return value
 
 
 def check_reference(value: str) -> str:
     """A reference that can stand in a path. Raises ValueError."""
-    if value in customer._STEPS:  # noqa: SLF001 - the service's own
+    if value in customer._PATH_STEPS:  # noqa: SLF001 - the service's own
         raise wrong("must not be . or .., which URLs take for steps in a path")
     return value
 
 
 def check_birth(value: str) -> str:
     """A date of birth, or a blank. Raises ValueError."""
-    if text.trim(value) and (told := dates.check_birth(value, datetime.now(UTC))):
+    if fields.trim(value) and (told := fields.birth_date_problem(value, datetime.now(UTC))):
         raise wrong(told)
     return value
 
@@ -48,7 +48,7 @@ def check_moment(value: str) -> str:
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
-        raise wrong(dates.NOT_A_DATE) from None
+        raise wrong(fields.NOT_A_DATE) from None
     if moment.tzinfo is None:
         raise wrong("must say its zone, as in 2001-05-28T00:00:00Z")
     return rules.written(moment)
@@ -65,6 +65,6 @@ def check_country(value: str) -> str | None:
 def check_value(value: str, value_type: str | None) -> None:
     """Raises ValueError if a text is no value of a type."""
     number = Attribute.ValueType.Value(value_type or "STRING")
-    reads, described = attributes._READABLE[number]  # noqa: SLF001 - the service's own
+    reads, described = attributes._PARSERS[number]  # noqa: SLF001 - the service's own
     if not reads(value):
         raise wrong(f"must be {described}")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from twc_customer_server.contract import ERROR_DOMAIN
 from twc_customer_server.errors import (
-    DOMAIN,
     AlreadyExists,
     Clash,
     Internal,
@@ -48,7 +48,7 @@ UNIQUE = {
 def answer(error: ServiceError) -> tuple[int, dict[str, Any]]:
     """The HTTP status of an error, and its body."""
     status, code, reason = _ANSWERS[type(error)]
-    info: dict[str, Any] = {"@type": f"{_TYPE}ErrorInfo", "reason": reason, "domain": DOMAIN}
+    info: dict[str, Any] = {"@type": f"{_TYPE}ErrorInfo", "reason": reason, "domain": ERROR_DOMAIN}
     details = [info]
     if isinstance(error, InvalidInput):
         violations = [violation._asdict() for violation in error.violations]

@@ -19,9 +19,9 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from twc_customer_server.app import _OPTIONS
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings import Settings
+from twc_customer_server.transport.grpc_server import CHANNEL_OPTIONS
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
@@ -46,7 +46,7 @@ def serve(body: bytes, addresses: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     server = grpc.server(
         ThreadPoolExecutor(settings.threads),
-        options=[*_OPTIONS, ("grpc.so_reuseport", int(settings.share_port))],
+        options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(settings.share_port))],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
     handlers = _handlers(body)

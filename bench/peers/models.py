@@ -21,13 +21,13 @@ from pydantic.alias_generators import to_camel
 
 from bench.peers import checks, rules
 from bench.peers.checks import PRINTABLE, Level, State, ValueType
-from twc_customer_server.customers import addresses, text
+from twc_customer_server.customers import addresses, fields
 from twc_customer_server.customers.addresses import MAX_ADDRESSES
 from twc_customer_server.customers.attributes import MAX_ATTRIBUTES, MAX_GROUPS
 from twc_customer_server.customers.customer import MAX_TAX_EXEMPTIONS
 
 
-def _text(length: int = text.MAX_LENGTH) -> StringConstraints:
+def _text(length: int = fields.MAX_TEXT_LENGTH) -> StringConstraints:
     return StringConstraints(max_length=length, pattern=PRINTABLE)
 
 
@@ -35,7 +35,7 @@ Text = Annotated[str, _text()]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=PRINTABLE)]
 Email = Annotated[
     str,
-    StringConstraints(max_length=text.EMAIL_LENGTH, pattern=PRINTABLE, strip_whitespace=True),
+    StringConstraints(max_length=fields.MAX_EMAIL_LENGTH, pattern=PRINTABLE, strip_whitespace=True),
     AfterValidator(checks.check_email),
 ]
 Moment = Annotated[str, AfterValidator(checks.check_moment)]
@@ -64,7 +64,7 @@ class AddressChoice(_Given):
     country: Text | None = None
     country_code: Annotated[Text, AfterValidator(checks.check_country)] | None = None
     phone: Annotated[str, _text(64)] | None = None
-    email: Annotated[str, _text(text.EMAIL_LENGTH)] | None = None
+    email: Annotated[str, _text(fields.MAX_EMAIL_LENGTH)] | None = None
     default_address: bool | None = None
 
 

@@ -7,7 +7,7 @@ no type for them, and nothing has to convert them.
 from typing import Any
 
 from bench.peers.rules import default_address
-from twc_customer_server.storage import keys
+from twc_customer_server.storage import rows
 
 # The JSON names of the fields, by column.
 FIELDS = {
@@ -62,9 +62,9 @@ class Stored:
 def key_values(customer: dict[str, Any]) -> dict[str, str | None]:
     """What a customer is compared by that is no field of it."""
     return {
-        "email_key": keys.exact_key(keys.email_key(customer["email"])),
-        "first_name_key": keys.name_key(customer.get("firstName", "")) or None,
-        "last_name_key": keys.name_key(customer.get("lastName", "")) or None,
+        "email_key": rows.exact_key(rows.email_key(customer["email"])),
+        "first_name_key": rows.name_key(customer.get("firstName", "")) or None,
+        "last_name_key": rows.name_key(customer.get("lastName", "")) or None,
     }
 
 

@@ -12,7 +12,7 @@ from uuid_utils import uuid7
 
 from bench.peers.errors import InvalidInput, Violation
 from twc_customer_server.api import lookup
-from twc_customer_server.customers import addresses, contact, text
+from twc_customer_server.customers import addresses, fields, phones
 
 Json = dict[str, Any]
 
@@ -103,7 +103,7 @@ def wanted(parameters: Mapping[str, str | None], region: str | None) -> dict[str
         if value is not None:
             kind = {"firstName": "first_name", "lastName": "last_name"}.get(name, name)
             try:
-                found[_COLUMNS[name]] = lookup._comparable(kind, value, region)  # noqa: SLF001 - ours
+                found[_COLUMNS[name]] = lookup._key(kind, value, region)  # noqa: SLF001 - ours
             except ValueError as error:
                 wrong.append(Violation(name, str(error)))
     if not found and not wrong:
@@ -129,7 +129,7 @@ def _settle_marketing(customer: Json) -> None:
 def _settle_contact(customer: Json, given: Json, region: str | None) -> None:
     """Drops what is blank, and writes phones in E.164 format."""
     for name in _BLANK_IS_NONE:
-        if name in given and not text.trim(customer[name]):
+        if name in given and not fields.trim(customer[name]):
             del customer[name]
     default = default_address(customer["addresses"])
     region = (default or {}).get("countryCode") or region
@@ -137,7 +137,7 @@ def _settle_contact(customer: Json, given: Json, region: str | None) -> None:
     for name in ("mobile", "phone"):
         if name in given and name in customer:
             try:
-                customer[name] = contact.to_e164(customer[name], region)
+                customer[name] = phones.to_e164(customer[name], region)
             except ValueError as error:
                 wrong.append(Violation(name, str(error)))
     if wrong:

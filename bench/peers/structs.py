@@ -10,14 +10,16 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from bench.peers import checks, rules
-from twc_customer_server.customers import addresses, text
+from twc_customer_server.customers import addresses, fields
 from twc_customer_server.customers.addresses import MAX_ADDRESSES
 from twc_customer_server.customers.attributes import MAX_ATTRIBUTES, MAX_GROUPS
 from twc_customer_server.customers.customer import MAX_TAX_EXEMPTIONS
 
-Text = Annotated[str, Meta(max_length=text.MAX_LENGTH, pattern=checks.PRINTABLE)]
-Name = Annotated[str, Meta(min_length=1, max_length=text.MAX_LENGTH, pattern=checks.PRINTABLE)]
-Email = Annotated[str, Meta(max_length=text.EMAIL_LENGTH, pattern=checks.PRINTABLE)]
+Text = Annotated[str, Meta(max_length=fields.MAX_TEXT_LENGTH, pattern=checks.PRINTABLE)]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=fields.MAX_TEXT_LENGTH, pattern=checks.PRINTABLE)
+]
+Email = Annotated[str, Meta(max_length=fields.MAX_EMAIL_LENGTH, pattern=checks.PRINTABLE)]
 ShortText = Annotated[str, Meta(max_length=64, pattern=checks.PRINTABLE)]
 
 
@@ -135,7 +137,7 @@ class Changes(Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 _JSON_NAMES = {"customer_ref": "customerRef"}
 _CHECKS = (
-    ("email", lambda value: checks.check_email(text.trim(value))),
+    ("email", lambda value: checks.check_email(fields.trim(value))),
     ("customer_ref", checks.check_reference),
     ("dob", checks.check_birth),
     ("marketing_preferences_updated_at", checks.check_moment),

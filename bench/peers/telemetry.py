@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import Histogram
 from uuid_utils import uuid4
 
-from twc_customer_server.app import callers_of
+from twc_customer_server.app import authenticator
 from twc_customer_server.settings import Settings
 
 Scope = MutableMapping[str, Any]
@@ -31,11 +31,11 @@ class Identity:
     """Finds out, as the service does, for which tenant a request may act."""
 
     def __init__(self, settings: Settings) -> None:
-        self._callers = callers_of(settings)
+        self._authenticator = authenticator(settings)
 
     def tenant(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """The tenant of a request by its headers as ASGI has them. Raises as `Callers.tenant`."""
-        return self._callers.tenant(
+        """The tenant of a request by its headers as ASGI has them. Raises as `authenticate`."""
+        return self._authenticator.authenticate(
             (_IDENTITY[name], value.decode("latin-1"))
             for name, value in headers
             if name in _IDENTITY

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from twc_customer_gateway.config import GatewaySettings
 from twc_customer_gateway.supervisor.stack import Stack, StackError
-from twc_customer_server.__main__ import explain
+from twc_customer_server.settings import describe_errors
 from twc_customer_server.telemetry import logs
 
 READY = """
@@ -48,7 +48,7 @@ def main() -> None:
     try:
         settings = GatewaySettings()
     except ValidationError as error:
-        sys.exit(explain(error))
+        sys.exit(describe_errors(error))
     logs.configure(settings.log_level)
     try:
         with (

@@ -7,7 +7,7 @@ from google.rpc import code_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from twc_customer_server import contract
-from twc_customer_server.errors import CREDENTIALS_REQUIRED, DOMAIN, RETRY_SECONDS
+from twc_customer_server.contract import CREDENTIALS_REQUIRED, ERROR_DOMAIN, RETRY_SECONDS
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
@@ -153,4 +153,8 @@ def _mapper(reply: Reply) -> dict[str, Any]:
 
 
 def _info(reason: reasons.ErrorReason) -> dict[str, Any]:
-    return {"@type": _ERROR_INFO, "reason": reasons.ErrorReason.Name(reason), "domain": DOMAIN}
+    return {
+        "@type": _ERROR_INFO,
+        "reason": reasons.ErrorReason.Name(reason),
+        "domain": ERROR_DOMAIN,
+    }

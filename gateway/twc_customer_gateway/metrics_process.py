@@ -12,8 +12,8 @@ from pathlib import Path
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.telemetry import logs
-from twc_customer_server.telemetry.metrics import Counts
-from twc_customer_server.telemetry.metrics_server import Endpoint, text
+from twc_customer_server.telemetry.metrics import ServiceMetrics
+from twc_customer_server.telemetry.metrics_server import MetricsServer, render
 
 # Of all that Envoy keeps: connections and requests of clients, and how many workers there
 # are and what became of the requests sent to them.
@@ -21,7 +21,7 @@ _NAMES = r"^(http\.public\.downstream_(cx|rq)|cluster\.server\.(membership|upstr
 
 
 def of_envoy(socket_path: Path) -> bytes:
-    """Envoy's own metrics in Prometheus' text format; none while it does not answer."""
+    """Envoy's own metrics in Prometheus' render format; none while it does not answer."""
     try:
         return envoy_admin.ask(socket_path, "GET", f"/stats/prometheus?filter={_NAMES}")
     except (OSError, http.client.HTTPException):
@@ -37,12 +37,12 @@ def main() -> None:
     parser.add_argument("memories", type=int, nargs="+", help="what workers count in")
     args = parser.parse_args()
     logs.configure(args.log_level)
-    counts = [Counts(SERVICE, memory) for memory in args.memories]
+    counts = [ServiceMetrics(SERVICE, memory) for memory in args.memories]
 
-    def render() -> bytes:
-        return text(counts) + of_envoy(args.envoy)
+    def render_all() -> bytes:
+        return render(counts) + of_envoy(args.envoy)
 
-    Endpoint(socket.socket(fileno=args.listener), render).serve_forever()
+    MetricsServer(socket.socket(fileno=args.listener), render_all).serve_forever()
 
 
 if __name__ == "__main__":

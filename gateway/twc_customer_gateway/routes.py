@@ -15,7 +15,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from twc_customer_server import contract
-from twc_customer_server.errors import CHALLENGE
+from twc_customer_server.contract import BEARER_CHALLENGE
 
 Route = dict[str, Any]
 RetryPolicy = dict[str, Any]
@@ -201,7 +201,7 @@ def _challenge(regex: str, route: HttpRoute) -> Route:
 
     Whether a token is good only the server can tell.
     """
-    header = {"header": {"key": "www-authenticate", "value": CHALLENGE}}
+    header = {"header": {"key": "www-authenticate", "value": BEARER_CHALLENGE}}
     answer = _answer(401, _match(regex, route.method, [_NO_TOKEN]))
     return answer | {"response_headers_to_add": [header]}
 

@@ -19,11 +19,13 @@ from tests.support.client import SERVICE
 from tests.support.postgres import Server
 from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer
+from twc_customer_server.api.status import to_status
 from twc_customer_server.app import open_database
-from twc_customer_server.errors import ServiceError, to_status
+from twc_customer_server.errors import ServiceError
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.settings import Settings
-from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.database import Database, shut_down_after
+from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.store import CustomerStore
 
 SEQUENCES = 2000
@@ -121,7 +123,11 @@ def sides(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with shut_down_after(opened[0]), shut_down_after(opened[1]):
         for database in opened:
             database.prepare()
-        yield Sides(*(Side(CustomerServicer(CustomerStore(it), lambda _: None)) for it in opened))
+        yield Sides(*(Side(_servicer(database)) for database in opened))
+
+
+def _servicer(database: Database) -> CustomerServicer:
+    return CustomerServicer(CustomerStore(database), IdempotencyStore(database), lambda _: None)
 
 
 emails, names, refs = st.sampled_from(EMAILS), st.sampled_from(NAMES), st.sampled_from(REFS)

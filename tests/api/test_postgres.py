@@ -47,7 +47,7 @@ def test_full_disk(start: Start, own_database: dict[str, Any]) -> None:
     ("url", "said"),
     [
         ("postgresql://ada:secret@127.0.0.1:1/customers", "cannot be reached: connection failed"),
-        ("postgresql://ada:secret%@127.0.0.1/customers", "DATABASE_URL cannot be read"),
+        ("postgresql://ada:secret%@127.0.0.1/customers", "DATABASE_URL cannot be parsed"),
         ("mysql://ada:secret@127.0.0.1/customers", "DATABASE_URL: must be like postgresql://"),
     ],
     ids=["away", "broken", "another"],

@@ -9,7 +9,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.api.samples import CUSTOMER_TYPE, FULL, UNKNOWN_ID, email_of
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
-from twc_customer_server.storage import keys
+from twc_customer_server.storage import rows
 
 
 @pytest.mark.parametrize("unknown", [UNKNOWN_ID, "no-uuid", "😀", " "])
@@ -42,7 +42,7 @@ def test_get_by_ref_digest(client: Client) -> None:
     ref = "😀" * 1024
     created = client.create(customer(customer_ref=ref))
     assert client.get_by_ref(ref) == created
-    refused = failure(lambda: client.get_by_ref(keys.exact_key(ref)))
+    refused = failure(lambda: client.get_by_ref(rows.exact_key(ref)))
     assert refused.code is grpc.StatusCode.NOT_FOUND
 
 

@@ -19,11 +19,14 @@ from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, as_tenant
 from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer
-from twc_customer_server.app import callers_of, open_database
-from twc_customer_server.middleware.rpc import guard
+from twc_customer_server.app import authenticator, open_database
+from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
-from twc_customer_server.storage.store import CustomerStore, Key
-from twc_customer_server.telemetry.metrics import Counts
+from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.idempotency import IdempotencyStore
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.telemetry.metrics import ServiceMetrics
 
 
 class Answer(NamedTuple):
@@ -49,13 +52,13 @@ class Caller:
         if method.client_streaming:
             running = self._server.invoke_stream_stream(method, self._metadata, SECONDS)
             for request in requests:
-                running.send_request(request)
+                running.send_request(request.SerializeToString())
             running.requests_closed()
-            return self._stream(running)
+            return self._stream(method, running)
         [request] = requests
-        arguments = (method, self._metadata, request, SECONDS)
+        arguments = (method, self._metadata, request.SerializeToString(), SECONDS)
         if method.server_streaming:
-            return self._stream(self._server.invoke_unary_stream(*arguments))
+            return self._stream(method, self._server.invoke_unary_stream(*arguments))
         running = self._server.invoke_unary_unary(*arguments)
         response, trailers, code, message = running.termination()
         headers = _headers(trailers) if code is grpc.StatusCode.OK else {}
@@ -69,22 +72,20 @@ class Caller:
         assert isinstance(created, Customer)
         return created
 
-    def _stream(self, running: Any) -> Answer:
+    def _stream(self, method: MethodDescriptor, running: Any) -> Answer:
         _, code, message = running.termination()
         responses = []
         while True:
             try:
-                responses.append(running.take_response())
+                responses.append(_decoded(method, running.take_response()))
             except ValueError:  # says that there are no more
                 metadata = running.initial_metadata() if code is grpc.StatusCode.OK else ()
                 return Answer(responses, code, message, _headers(metadata))
 
 
-def _decoded(method: MethodDescriptor, response: Message | bytes | None) -> Message | None:
-    """A response as a message; one that was stored comes as it was stored."""
-    if isinstance(response, bytes):
-        return GetMessageClass(method.output_type).FromString(response)
-    return response
+def _decoded(method: MethodDescriptor, response: bytes | None) -> Message | None:
+    """A response as a message; None if there is none."""
+    return None if response is None else GetMessageClass(method.output_type).FromString(response)
 
 
 def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -94,20 +95,28 @@ def _headers(metadata: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def store(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CustomerStore]:
-    """The store behind the servicer."""
+def database(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """The database behind the servicer."""
     settings = Settings(**backend.settings(tmp_path_factory.mktemp("servicer")), **trust())
     database = open_database(settings)
     database.prepare()
-    yield CustomerStore(database)
+    yield database
     database.shut_down()
 
 
 @pytest.fixture(scope="module")
-def server(store: CustomerStore) -> Any:
-    """The guarded servicer, in the place where a server would call it."""
-    servicer = CustomerServicer(store, {"german": "DE"}.get)
-    servicers = {SERVICE: guard(servicer, Counts(SERVICE), callers_of(Settings(**trust())))}
+def store(database: Database) -> CustomerStore:
+    """The store behind the servicer."""
+    return CustomerStore(database)
+
+
+@pytest.fixture(scope="module")
+def server(database: Database, store: CustomerStore) -> Any:
+    """The wrapped servicer, called as a server calls it."""
+    servicer = CustomerServicer(store, IdempotencyStore(database), {"german": "DE"}.get)
+    servicers = {
+        SERVICE: wrap(servicer, authenticator(Settings(**trust())), ServiceMetrics(SERVICE))
+    }
     return grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())
 
 
@@ -199,7 +208,7 @@ def test_get_customer_by_ref(caller: Caller) -> None:
 
 def test_lookup_customers(caller: Caller) -> None:
     """A lookup streams the stored bytes of a page, behind the token of the next."""
-    created = [caller.create(last_name="Same").SerializeToString() for _ in range(3)]
+    created = [caller.create(last_name="Same") for _ in range(3)]
     request = pb.LookupCustomersRequest(last_name="Same", page_size=2)
     first = caller.call("LookupCustomers", request)
     request.page_token = first.headers["x-next-page-token"]

@@ -13,10 +13,10 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 from tests.support.client import SERVICE, as_tenant, failure, send
 from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer
-from twc_customer_server.app import callers_of
-from twc_customer_server.middleware.rpc import guard
+from twc_customer_server.app import authenticator
+from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
-from twc_customer_server.telemetry.metrics import Counts
+from twc_customer_server.telemetry.metrics import ServiceMetrics
 from twc_customer_server.transport import grpc_server
 
 # Kept out of the line that raises it: a log of the line is no leak.
@@ -54,10 +54,10 @@ class BrokenStore:
 def broken() -> Iterator[grpc.Channel]:
     """A channel to a server whose store is broken."""
     store: Any = BrokenStore()
-    servicer = CustomerServicer(store, lambda _: None)
+    servicer = CustomerServicer(store, store, lambda _: None)
     server = grpc.server(ThreadPoolExecutor(2))
-    grpc_server.add(
-        server, SERVICE, guard(servicer, Counts(SERVICE), callers_of(Settings(**trust())))
+    grpc_server.register(
+        server, wrap(servicer, authenticator(Settings(**trust())), ServiceMetrics(SERVICE))
     )
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

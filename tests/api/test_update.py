@@ -12,7 +12,7 @@ from tests.api.samples import CUSTOMER_TYPE, FULL, INVALID, UNIQUE, UNKNOWN_ID, 
 from tests.support.backends import only
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
-from twc_customer_server.customers import changes
+from twc_customer_server.customers import update
 
 
 def test_update_by_id(client: Client) -> None:
@@ -179,18 +179,18 @@ def test_update_runs_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> N
     created = client.create(customer(addresses=[address(city="Rom"), address(city="Bonn")]))
     rom, bonn = created.addresses
     client.update(Customer(id=created.id, default_address=Address(id=bonn.id)))
-    update = changes.update
+    original = update.update
     tries: list[Customer] = []
 
     def meet(stored: Customer, *arguments: Any) -> None:
         tries.append(stored)
         if len(tries) == 1:
             # Rom was the default when it ran first.
-            update(created, *arguments)
+            original(created, *arguments)
             raise SerializationFailure
-        update(stored, *arguments)
+        original(stored, *arguments)
 
-    monkeypatch.setattr("twc_customer_server.customers.changes.update", meet)
+    monkeypatch.setattr("twc_customer_server.customers.update.update", meet)
     listed = [Address(id=it.id, city=it.city) for it in (rom, bonn)]
     updated = client.update(Customer(id=created.id, addresses=listed, first_name="Ada"))
     assert len(tries) == 2

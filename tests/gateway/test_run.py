@@ -138,7 +138,7 @@ def test_taken_port(environment: dict[str, str]) -> None:
         ({"GRPC_PORT": "many"}, "GRPC_PORT: "),
         ({"WORKERS": "0"}, "WORKERS: "),
         ({"WORKERS": "65"}, "WORKERS: "),
-        ({"TLS_KEY": "key.pem"}, "TLS_CERTIFICATE and TLS_KEY go together"),
+        ({"TLS_KEY": "key.pem"}, "TLS_CERTIFICATE and TLS_KEY must be set together"),
     ],
     ids=[
         "no issuer",

@@ -26,9 +26,10 @@ from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.stored import insert
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
 
-COUNT = "UPDATE customer SET modified_at = modified_at + 1 WHERE id = %s"
+COUNT = "UPDATE customer SET modified_at = modified_at + 1 WHERE id = %(id)s"
 STATEMENTS = ["^SELECT .* FOR UPDATE", "^UPDATE", "^COMMIT"]
 
 
@@ -62,11 +63,11 @@ def test_deadlock(opened: Open, ask: Ask) -> None:
     begun: list[str] = []
 
     def unit(first: str, second: str) -> None:
-        database.run(COUNT, (first,))
+        database.run(COUNT, {"id": first})
         begun.append(first)
         if begun.count(first) == 1:
             both.wait(SECONDS)
-        database.run(COUNT, (second,))
+        database.run(COUNT, {"id": second})
 
     units = [partial(unit, *order) for order in (places, reversed(places))]
     outcomes = at_once([partial(database.write, it) for it in units])

@@ -69,10 +69,10 @@ def test_thoughtful_upload(opened: Open) -> None:
     runs: list[int] = []
 
     def unit() -> int:
-        database.rows("SELECT 1", ())
+        database.rows("SELECT 1", {})
         time.sleep(2 * TIME)
         runs.append(1)
-        return len(database.rows("SELECT 1", ()))
+        return len(database.rows("SELECT 1", {}))
 
     assert database.write(unit, bulk=True) == 1
     assert runs == [1]

@@ -16,10 +16,10 @@ from tests.support.server_process import ServerProcess, wait_until
 PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
 
 EVENTS = {
-    "the database did not serve a call: AdminShutdown",
-    "the database did not serve a call: PoolTimeout",
-    "there are connections to the database again",
-    "there is no connection to the database",
+    "the database failed to serve a call: AdminShutdown",
+    "the database failed to serve a call: PoolTimeout",
+    "the database can be reached again",
+    "the database cannot be reached",
 }
 
 

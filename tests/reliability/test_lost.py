@@ -32,7 +32,8 @@ from tests.support.server_process import wait_until
 from tests.support.stored import insert, stamped
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
 
 # When a connection is cut: before the server has got a statement, or after it has run it.
 CUTS: dict[str, Callable[[Proxy, str], None]] = {
@@ -199,7 +200,7 @@ def test_loss_that_a_unit_hides(opened: Open, proxy: Proxy) -> None:
     def unit() -> None:
         store.insert("acme", customer)
         with suppress(OperationalError):
-            database.rows("SELECT 1", ())
+            database.rows("SELECT 1", {})
 
     database.write(unit)
     assert store.get("acme", Key.id(customer.id))

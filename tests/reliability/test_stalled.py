@@ -24,7 +24,8 @@ from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.stored import insert, stamped
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
 
 # DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
 TIME = 0.5

@@ -97,7 +97,7 @@ def test_lost_while_it_is_made_ready(proxy: Proxy) -> None:
     """A database that is lost while its version is looked at is told as such."""
     proxy.cut_before("migration")
     database = Postgres(proxy.url(password=PASSWORD), 1, 1, wait_seconds=0)
-    with pytest.raises(CannotServeError, match="cannot be made ready") as told:
+    with pytest.raises(CannotServeError, match="cannot be prepared") as told:
         database.prepare()
     assert PASSWORD not in str(told.value)
     database.prepare()
@@ -108,4 +108,4 @@ def test_prepared_twice(opened: Open) -> None:
     """A database may be prepared again, and serves on."""
     database = opened()
     database.prepare()
-    assert database.rows("SELECT 1", ()) == [(1,)]
+    assert database.rows("SELECT 1", {}) == [(1,)]

@@ -14,7 +14,8 @@ from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.stored import insert, stamped
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
 
 
 def test_running_write(opened: Open, proxy: Proxy, ask: Ask) -> None:

@@ -16,7 +16,7 @@ SECONDS = 10
 
 def set_pragma(database: Sqlite, pragma: str) -> None:
     """Sets a pragma of the connection that writes."""
-    database.write(lambda: database.rows(f"PRAGMA {pragma}", ()))
+    database.write(lambda: database.rows(f"PRAGMA {pragma}", {}))
 
 
 def connection_of(database: Sqlite) -> sqlite3.Connection:
@@ -33,7 +33,7 @@ def together(database: Sqlite, calls: Sequence[Callable[[], object]]) -> list[Fu
         held.set()
         gate.wait(SECONDS)
 
-    waiting = database._writer._waiting  # noqa: SLF001 - nothing else tells that a call waits
+    waiting = database._writer._queue  # noqa: SLF001 - nothing else tells that a call waits
     end = time.monotonic() + SECONDS
     with ThreadPoolExecutor(len(calls) + 1) as threads:
         threads.submit(database.write, hold)

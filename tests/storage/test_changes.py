@@ -10,8 +10,10 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.support.stored import FULL, Read, each_key, each_read, find, insert, only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
 from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.schema import CustomerRow
-from twc_customer_server.storage.store import Check, CustomerStore, Key
+from twc_customer_server.storage.statements import parameter
+from twc_customer_server.storage.store import CustomerStore, Precondition
 
 NOW = 1_700_000_000_000
 
@@ -19,9 +21,10 @@ NOW = 1_700_000_000_000
 def row(database: Database, tenant: str, customer_id: str) -> tuple[Any, ...] | None:
     """What the table holds of a customer, deleted or not: its times, then its body."""
     times = (CustomerRow.created_at, CustomerRow.modified_at, CustomerRow.deleted_at)
-    chosen = (CustomerRow.tenant == tenant) & (CustomerRow.id == customer_id)
-    query = CustomerRow.select(*times, CustomerRow.body).where(chosen)
-    rows = database.rows(database.compile(query), (tenant, customer_id))
+    query = CustomerRow.select(*times, CustomerRow.body).where(
+        CustomerRow.tenant == parameter("tenant"), CustomerRow.id == parameter("id")
+    )
+    rows = database.rows(database.compile(query), {"tenant": tenant, "id": customer_id})
     return rows[0] if rows else None
 
 
@@ -205,7 +208,9 @@ def test_change_deleted(
 
 @pytest.mark.parametrize("check", [None, only("another")])
 @pytest.mark.parametrize("key", [Key.id("no-such"), Key.ref("no-such"), Key.ref("")])
-def test_delete_unknown(store: CustomerStore, tenant: str, key: Key, check: Check | None) -> None:
+def test_delete_unknown(
+    store: CustomerStore, tenant: str, key: Key, check: Precondition | None
+) -> None:
     """Deleting a customer that is not there succeeds and touches no other."""
     customer = insert(store, tenant)
     store.delete(tenant, key, NOW, check)

@@ -18,8 +18,9 @@ from twc_customer_server.admin.copy import Copied, copy_all
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.store import CustomerStore
 
 TENANTS = ("acme", "Zeta", "ärger", "a-b")
 
@@ -61,7 +62,7 @@ def test_copy(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
         assert len(found) == 300
         assert found == find(keeper, tenant, wanted, limit=1000)
     deleted = "SELECT tenant, deleted_at FROM customer WHERE deleted_at IS NOT NULL ORDER BY tenant"
-    assert target.rows(deleted, ()) == own.rows(deleted, ())
+    assert target.rows(deleted, {}) == own.rows(deleted, {})
 
 
 def test_empty(own: Sqlite, target: Postgres) -> None:
@@ -77,14 +78,14 @@ def test_not_empty(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None
     insert(keeper, "acme")
     with pytest.raises(CannotServeError, match=r"table customer .* is not empty; --resume"):
         copy_all(own, target)
-    assert target.rows("SELECT id FROM customer", ()) == [(kept.id,)]
+    assert target.rows("SELECT id FROM customer", {}) == [(kept.id,)]
 
 
 def test_resume(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
     """A copy that was broken off is completed."""
     fill(keeper)
     whole = copy_all(own, target)
-    target.write_one("DELETE FROM customer WHERE tenant > 'a-b'", ())
+    target.write_one("DELETE FROM customer WHERE tenant > 'a-b'", {})
     assert copy_all(own, target, resume=True) == whole
 
 
@@ -102,7 +103,7 @@ def test_difference(own: Sqlite, keeper: CustomerStore, target: Postgres, change
     """A row that is changed, missing or of elsewhere is found, and the place is told."""
     fill(keeper)
     copy_all(own, target)
-    target.write_one(change, ())
+    target.write_one(change, {})
     with pytest.raises(CannotServeError, match="rows of customer differ at tenant acme, id"):
         copy_all(own, target, resume=True)
 
@@ -151,7 +152,7 @@ def test_command(keeper: CustomerStore, url: str, tmp_path: Path) -> None:
         stored = [store.get("acme", Key.id(customer.id)) for customer in customers]
 
     assert ended.returncode == 0
-    assert ended.stdout.startswith("customer: 3 rows, the same in both (SHA-256 ")
+    assert ended.stdout.startswith("customer: 3 rows, identical in both (SHA-256 ")
     assert "copying customer: 3 of 3" in ended.stderr
     assert stored == [customer.SerializeToString() for customer in customers]
     assert all(Customer.FromString(body or b"").email for body in stored)

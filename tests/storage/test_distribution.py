@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.support.postgres import Server
-from twc_customer_server.admin.distribute import distribute
+from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.schema import TABLES
@@ -17,8 +17,10 @@ _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 
 STATEMENTS = [
     *_STATEMENTS.body_by.values(),
-    *_STATEMENTS.body_to_change.values(),
+    *_STATEMENTS.body_for_update.values(),
     *_STATEMENTS.owner.values(),
+    *_STATEMENTS.owners.values(),
+    _STATEMENTS.bodies,
     *_STATEMENTS.delete.values(),
     *_STATEMENTS.export_all.values(),
     *_STATEMENTS.export_since.values(),
@@ -36,18 +38,18 @@ INDEXES = """
     FROM pg_index AS index
     JOIN pg_attribute AS attribute
       ON attribute.attrelid = index.indrelid AND attribute.attnum = index.indkey[0]
-    WHERE index.indrelid::regclass::text = ANY(%s)
+    WHERE index.indrelid::regclass::text = ANY(%(tables)s)
 """
 REFERENCES = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
 COUNTERS = """
     SELECT column_name FROM information_schema.columns
-    WHERE table_name = ANY(%s) AND (column_default IS NOT NULL OR is_identity = 'YES')
+    WHERE table_name = ANY(%(tables)s) AND (column_default IS NOT NULL OR is_identity = 'YES')
 """
 
 
 COLLATIONS = """
     SELECT DISTINCT collation_name FROM information_schema.columns
-    WHERE table_name = ANY(%s) AND data_type = 'text'
+    WHERE table_name = ANY(%(tables)s) AND data_type = 'text'
 """
 
 
@@ -60,9 +62,9 @@ def test_schema_leads_with_tenant(postgres: Server) -> None:
     """The tenant leads every index, unique ones and keys among them; nothing counts or refers."""
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
         database.prepare()
-        indexes = database.rows(INDEXES, (names(),))
-        references = database.rows(REFERENCES, ())
-        counters = database.rows(COUNTERS, (names(),))
+        indexes = database.rows(INDEXES, {"tables": names()})
+        references = database.rows(REFERENCES, {})
+        counters = database.rows(COUNTERS, {"tables": names()})
 
     assert {table for table, unique, _ in indexes if unique} == set(names())
     assert {column for _, _, column in indexes} == {"tenant"}
@@ -73,14 +75,14 @@ def test_text_is_compared_by_its_bytes(postgres: Server) -> None:
     """No index depends on a language, or on the version of what knows its order."""
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
         database.prepare()
-        assert database.rows(COLLATIONS, (names(),)) == [("C",)]
+        assert database.rows(COLLATIONS, {"tables": names()}) == [("C",)]
 
 
 @pytest.mark.parametrize("sql", STATEMENTS)
 def test_statement_filters_by_tenant(sql: str) -> None:
     """A statement names the tenant as the first condition, so that one machine answers it."""
     condition = sql.partition(" WHERE ")[2]
-    assert re.match(r'\(+("t1"|"customer")\."tenant" = %s\)', condition)
+    assert re.match(r'\(+("t1"|"customer")\."tenant" = %\(tenant\)s\)', condition)
 
 
 def test_insert_gives_tenant() -> None:
@@ -92,4 +94,4 @@ def test_no_cluster(postgres: Server) -> None:
     """A database that is no coordinator of Citus is refused, with what is to be done."""
     refused = pytest.raises(CannotServeError, match=r"lacks the extension citus.*CREATE EXTENSION")
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database, refused:
-        distribute(database, 32)
+        distribute_tables(database, 32)

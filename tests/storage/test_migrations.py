@@ -21,8 +21,9 @@ from twc_customer_server.settings import Settings
 from twc_customer_server.storage import migrate
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.migrate import MIGRATIONS, SchemaMismatchError
+from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.schema import TABLES
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.store import CustomerStore
 
 NEXT = "9999_next.py"
 ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
@@ -87,14 +88,14 @@ def test_migrations_keep_data(
         with prepared(opener) as first:
             customer = insert(CustomerStore(first), "acme", email="ada@example.com")
             insert(CustomerStore(first), "gone")
-            first.write_one("UPDATE customer SET deleted_at = 5 WHERE tenant = 'gone'", ())
+            first.write_one("UPDATE customer SET deleted_at = 5 WHERE tenant = 'gone'", {})
 
     migrating = opener()
     taken = migrating.migrate()
     migrating.shut_down()
     with prepared(opener) as database:
         kept = CustomerStore(database).get("acme", Key.id(customer.id))
-        times = database.rows("SELECT modified_at FROM customer WHERE deleted_at IS NOT NULL", ())
+        times = database.rows("SELECT modified_at FROM customer WHERE deleted_at IS NOT NULL", {})
 
     assert taken == ALL[1:]
     assert kept == customer.SerializeToString()
@@ -117,7 +118,7 @@ def test_newer_database_is_refused(opener: Opener, act: str) -> None:
     """A server neither serves nor changes a database that a newer one has migrated."""
     later = "INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')"
     with prepared(opener) as first:
-        first.write_one(later, ())
+        first.write_one(later, {})
 
     database = opener()
     with pytest.raises(SchemaMismatchError, match="does not know 9999_later"):
@@ -134,7 +135,7 @@ def test_servers_that_start_together(opener: Opener) -> None:
             stack.callback(database.shut_down)
         for preparing in [threads.submit(database.prepare) for database in databases]:
             preparing.result()
-        names = databases[0].rows("SELECT name FROM schema_migration ORDER BY name", ())
+        names = databases[0].rows("SELECT name FROM schema_migration ORDER BY name", {})
 
     assert names == [(name,) for name in [*ALL, "9999_next"]]
 

@@ -20,7 +20,8 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.support.stored import only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound
 from twc_customer_server.storage.export import Export, Exported, Place
-from twc_customer_server.storage.store import Check, CustomerStore, Found, Key
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore, Found, Precondition
 
 # Values, each with the spellings of it that are one to the store.
 EMAILS = {
@@ -118,7 +119,7 @@ class Model:
         edit(changed)
         return self.insert(tenant, changed)
 
-    def delete(self, tenant: str, key: Key, _now: int, check: Check | None = None) -> None:
+    def delete(self, tenant: str, key: Key, _now: int, check: Precondition | None = None) -> None:
         """Forgets a customer. Raises what `check` does."""
         found = self._find(tenant, key)
         if found and check:

@@ -6,8 +6,9 @@ import pytest
 from twc.customer.v2.customer_pb2 import AttributeGroup
 
 from tests.support.stored import FULL, find, insert, stamped
-from twc_customer_server.storage import keys
-from twc_customer_server.storage.store import PAGE_BYTES, CustomerStore, Key
+from twc_customer_server.storage import rows
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import MAX_PAGE_BYTES, CustomerStore
 
 # The key of each of FULL's searchable values.
 WANTED = {
@@ -62,7 +63,7 @@ def test_search_compares_whole(store: CustomerStore, tenant: str, wanted: dict[s
 def test_search_spelling(store: CustomerStore, tenant: str, name: str) -> None:
     """A name is found whatever case, Unicode form or white space it was stored with."""
     customer = insert(store, tenant, last_name=name)
-    assert [it.id for it in find(store, tenant, {"last_name": keys.name_key("zoë")})] == [
+    assert [it.id for it in find(store, tenant, {"last_name": rows.name_key("zoë")})] == [
         customer.id
     ]
 
@@ -108,8 +109,8 @@ def test_search_pages_while_changing(store: CustomerStore, tenant: str) -> None:
 def test_search_long_name(store: CustomerStore, tenant: str, name: str) -> None:
     """Names of 1,024 four-byte characters are found, each apart from one that ends otherwise."""
     ada, bob = (insert(store, tenant, **{name: LONG + end}).id for end in "ab")
-    assert [it.id for it in find(store, tenant, {name: keys.name_key(LONG + "A")})] == [ada]
-    assert [it.id for it in find(store, tenant, {name: keys.name_key(LONG + "B")})] == [bob]
+    assert [it.id for it in find(store, tenant, {name: rows.name_key(LONG + "A")})] == [ada]
+    assert [it.id for it in find(store, tenant, {name: rows.name_key(LONG + "B")})] == [bob]
 
 
 def test_search_all_long(store: CustomerStore, tenant: str) -> None:
@@ -117,7 +118,7 @@ def test_search_all_long(store: CustomerStore, tenant: str) -> None:
     name = LONG + "x"
     customer = insert(store, tenant, customer_ref=name, first_name=name, last_name=name)
     store.change(tenant, Key.id(customer.id), lambda stored: stored.tax_exemptions.append(name))
-    wanted = {"first_name": keys.name_key(name), "last_name": keys.name_key(name)}
+    wanted = {"first_name": rows.name_key(name), "last_name": rows.name_key(name)}
     found = find(store, tenant, wanted)
     assert [it.id for it in found] == [customer.id]
     assert store.get(tenant, Key.ref(name)) == found[0].body
@@ -132,7 +133,7 @@ def test_page_ends_early_when_it_is_large(store: CustomerStore, tenant: str) -> 
     has_more = True
     while has_more:
         found, has_more = store.page(tenant, {"last_name": "large"}, read[-1] if read else "", 1000)
-        assert sum(len(it.body) for it in found) < 2 * PAGE_BYTES
+        assert sum(len(it.body) for it in found) < 2 * MAX_PAGE_BYTES
         read += [it.id for it in found]
         pages += 1
 

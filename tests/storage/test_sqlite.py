@@ -14,9 +14,10 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
 from tests.support.stored import find, insert, stamped
 from twc_customer_server.errors import AlreadyExists
+from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.statements import Statements
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.store import CustomerStore
 
 TENANT = "acme"
 
@@ -24,7 +25,9 @@ _STATEMENTS = Statements(Sqlite(Path("never-opened.db")))
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 QUERIES = {
     **{f"body by {name}": sql for name, sql in _STATEMENTS.body_by.items()},
+    "bodies": _STATEMENTS.bodies,
     **{f"owner of {name}": sql for name, sql in _STATEMENTS.owner.items()},
+    **{f"owners of {name}": sql for name, sql in _STATEMENTS.owners.items()},
     "update": _STATEMENTS.update,
     **{f"delete by {name}": sql for name, sql in _STATEMENTS.delete.items()},
     **{
@@ -179,7 +182,7 @@ def test_pragmas(own: Sqlite, pragma: str, value: object) -> None:
     """Every connection writes ahead, syncs each commit to disk, and waits for a lock."""
 
     def read() -> list[tuple[object, ...]]:
-        return own.rows(f"PRAGMA {pragma}", ())
+        return own.rows(f"PRAGMA {pragma}", {})
 
     assert read() == [(value,)]
     assert own.write(read) == [(value,)]
@@ -190,7 +193,7 @@ def test_pragmas(own: Sqlite, pragma: str, value: object) -> None:
 @pytest.mark.parametrize("sql", QUERIES.values(), ids=QUERIES)
 def test_query_plan(own: Sqlite, sql: str) -> None:
     """Every statement goes by an index that the tenant leads and a value it asks for follows."""
-    plan = own.rows(f"EXPLAIN QUERY PLAN {sql}", (1,) * sql.count("?"))
+    plan = own.rows(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), 1))
     steps = [detail for *_, detail in plan if not detail.startswith("USE TEMP B-TREE")]
     assert len(steps) == 1
     assert re.match(r"SEARCH \w+ USING INDEX \w+ \(tenant=\? AND \w+=\?( AND id>\?)?\)$", steps[0])

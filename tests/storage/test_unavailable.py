@@ -15,8 +15,9 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.storage.sqlite_file import SECONDS, count_elsewhere, set_pragma, together
 from tests.support.stored import find, insert, stamped
 from twc_customer_server.errors import Unavailable
+from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
-from twc_customer_server.storage.store import CustomerStore, Key
+from twc_customer_server.storage.store import CustomerStore
 
 TENANT = "acme"
 
@@ -41,7 +42,7 @@ each_write = pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
 def test_full_database(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """Where a group fills the database up, all its callers are told and nothing is stored."""
     insert(keeper, TENANT)
-    [[pages]] = own.write(lambda: own.rows("PRAGMA page_count", ()))
+    [[pages]] = own.write(lambda: own.rows("PRAGMA page_count", {}))
     set_pragma(own, f"max_page_count = {pages + 2}")
     big = [stamped(tax_exemptions=["x" * 1000] * 100) for _ in range(3)]
     calls = [partial(keeper.insert, TENANT, it) for it in (stamped(), *big, stamped())]

@@ -8,9 +8,10 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
-from twc_customer_server.customers import changes
+from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import IdMismatch
-from twc_customer_server.storage.store import Check, CustomerStore, Found, Key
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore, Found, Precondition
 
 # A value of every key that customers are found by.
 FULL: dict[str, Any] = {
@@ -26,7 +27,7 @@ FULL: dict[str, Any] = {
 def stamped(**fields: Any) -> Customer:
     """A customer with an id, its dates, an e-mail address of its own and the given fields."""
     customer = builders.customer(**fields)
-    changes.stamp(customer, datetime.now(UTC))
+    set_server_fields(customer, datetime.now(UTC))
     return customer
 
 
@@ -37,7 +38,7 @@ def insert(store: CustomerStore, tenant: str, **fields: Any) -> Customer:
     return customer
 
 
-def only(customer_id: str) -> Check:
+def only(customer_id: str) -> Precondition:
     """A check that lets only the customer with an id pass. It raises IdMismatch."""
 
     def check(body: bytes) -> None:

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer, jwks
-from twc_customer_server.auth import key_sets, tokens
-from twc_customer_server.auth.key_sets import Keys, KeySet, Policy, parse
-from twc_customer_server.auth.tokens import Trust, Verifier
+from twc_customer_server.auth import authenticator, key_sets
+from twc_customer_server.auth.authenticator import TokenVerifier, TrustPolicy
+from twc_customer_server.auth.key_sets import Keys, KeySet, RefreshPolicy, parse
 
 SKEW = 30.0
-TRUST = Trust(ISSUER, AUDIENCE, ["RS256", "PS256", "ES256", "EdDSA"], "tenant", SKEW)
-POLICY = Policy(lifetime=300, cooldown=10)
+TRUST = TrustPolicy(ISSUER, AUDIENCE, ["RS256", "PS256", "ES256", "EdDSA"], "tenant", SKEW)
+POLICY = RefreshPolicy(lifetime=300, cooldown=10)
 
 # Only key sets whose lifetime passes use it.
 BACKGROUND = ThreadPoolExecutor(1, thread_name_prefix="jwks")
@@ -53,7 +53,7 @@ def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Clock:
             return cls.fromtimestamp(clock.wall(), tz)
 
     monkeypatch.setattr(key_sets, "time", SimpleNamespace(monotonic=clock))
-    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=clock, time=clock.wall))
+    monkeypatch.setattr(authenticator, "time", SimpleNamespace(monotonic=clock, time=clock.wall))
     monkeypatch.setattr("jwt.api_jwt.datetime", Moment)
     return clock
 
@@ -78,6 +78,6 @@ class Source:
         return parse(self.document)
 
 
-def verifier(read: Callable[[], Keys], trust: Trust = TRUST) -> Verifier:
+def verifier(read: Callable[[], Keys], trust: TrustPolicy = TRUST) -> TokenVerifier:
     """A verifier with keys that `read` gives."""
-    return Verifier(trust, lambda _: KeySet(read, POLICY, BACKGROUND))
+    return TokenVerifier(trust, lambda _: KeySet(read, POLICY, BACKGROUND))

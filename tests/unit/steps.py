@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
-from twc_customer_server.customers import changes
+from twc_customer_server.customers.customer import prepare_new, set_server_fields
 from twc_customer_server.errors import InvalidInput, Violation
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891_234, tzinfo=UTC)
@@ -33,14 +33,14 @@ def timestamp(text: str) -> Timestamp:
 
 def settled(customer: Customer, region: str | None = None) -> Customer:
     """The customer that a create request makes at NOW, before it gets ids and dates."""
-    changes.new(customer, region, NOW)
+    prepare_new(customer, region, NOW)
     return customer
 
 
 def stored(**fields: Any) -> Customer:
     """A customer with the given fields as it was stored at NOW."""
     customer = settled(builders.customer(**fields))
-    changes.stamp(customer, NOW)
+    set_server_fields(customer, NOW)
     return customer
 
 

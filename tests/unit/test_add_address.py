@@ -5,16 +5,17 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
 from tests.unit.steps import LATER, cities, copy, refusals, stored
-from twc_customer_server.customers import changes
+from twc_customer_server.customers import update
+from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
-EMPTY = "must say something of the address, such as address1 or city"
+EMPTY = "must set a field that describes the address, such as address1 or city"
 
 
 def _add(customer: Customer, address: Address) -> Customer:
     """The customer after an added address is stored."""
-    changes.add_address(customer, address, None, LATER)
-    changes.stamp(customer, LATER)
+    update.add_address(customer, address, None, LATER)
+    set_server_fields(customer, LATER)
     return customer
 
 

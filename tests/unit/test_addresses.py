@@ -7,11 +7,12 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
 from tests.unit.steps import NOW, fields_of, refused, settled
-from twc_customer_server.customers import addresses, changes
+from twc_customer_server.customers import addresses
+from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
 NOT_A_COUNTRY = "must be an ISO 3166-1 alpha-2 code, such as DE"
-EMPTY = "must say something of the address, such as address1 or city"
+EMPTY = "must set a field that describes the address, such as address1 or city"
 
 ROME = {"city": "Rom", "country_code": "IT"}
 
@@ -309,7 +310,7 @@ def test_same_ids_in_a_create_request_are_ignored() -> None:
 def test_stamp_gives_ids() -> None:
     """Each stored address has an id of its own and its customer's; the default repeats them."""
     customer = settled(builders.customer(addresses=_cities("Rom", "Bern", default=1)))
-    changes.stamp(customer, NOW)
+    set_server_fields(customer, NOW)
 
     first, second = customer.addresses
     assert len({first.id, second.id, customer.id, ""}) == 4

@@ -6,9 +6,8 @@ import pytest
 
 from tests.support.tokens import Issuer, jwks
 from tests.unit.identity import Source, verifier
-from twc_customer_server.auth.authenticator import Callers
+from twc_customer_server.auth.authenticator import NOT_VERIFIABLE, Authenticator
 from twc_customer_server.auth.key_sets import parse
-from twc_customer_server.auth.tokens import NOT_GENUINE
 from twc_customer_server.errors import (
     InvalidTenant,
     ServiceError,
@@ -21,7 +20,7 @@ Metadata = list[tuple[str, str | bytes]]
 
 ISSUED = Issuer()
 STRANGER = Issuer()
-CALLERS = Callers(verifier(lambda: parse(jwks(ISSUED))))
+CALLERS = Authenticator(verifier(lambda: parse(jwks(ISSUED))))
 
 TENANT = ("x-twc-tenant", "acme")
 GOOD = ISSUED.token(tenant="acme")
@@ -41,10 +40,10 @@ def bearer(token: str) -> tuple[str, str]:
     return ("authorization", f"Bearer {token}")
 
 
-def refusal(metadata: Metadata, callers: Callers = CALLERS) -> tuple[type[ServiceError], str]:
+def refusal(metadata: Metadata, callers: Authenticator = CALLERS) -> tuple[type[ServiceError], str]:
     """The error that a call is refused with."""
     with pytest.raises(ServiceError) as error:
-        callers.tenant(metadata)
+        callers.authenticate(metadata)
     return type(error.value), str(error.value)
 
 
@@ -54,21 +53,21 @@ UNAUTHENTICATED: dict[str, tuple[Metadata, str]] = {
     "another header": ([("x-authorization", f"Bearer {GOOD}"), TENANT], REQUIRED),
     "empty header": ([("authorization", ""), TENANT], SCHEME),
     "scheme alone": ([("authorization", "Bearer"), TENANT], SCHEME),
-    "scheme and a space": ([("authorization", "Bearer "), TENANT], NOT_GENUINE),
+    "scheme and a space": ([("authorization", "Bearer "), TENANT], NOT_VERIFIABLE),
     "token alone": ([("authorization", GOOD), TENANT], SCHEME),
     "Basic": ([("authorization", "Basic YWNtZTpzZWNyZXQ="), TENANT], SCHEME),
     "Basic with the token": ([("authorization", f"Basic {GOOD}"), TENANT], SCHEME),
     "longer scheme": ([("authorization", f"Bearers {GOOD}"), TENANT], SCHEME),
     "no space": ([("authorization", f"Bearer{GOOD}"), TENANT], SCHEME),
     "colon": ([("authorization", f"Bearer: {GOOD}"), TENANT], SCHEME),
-    "scheme twice": ([("authorization", f"Bearer Bearer {GOOD}"), TENANT], NOT_GENUINE),
+    "scheme twice": ([("authorization", f"Bearer Bearer {GOOD}"), TENANT], NOT_VERIFIABLE),
     "space before": ([("authorization", f" Bearer {GOOD}"), TENANT], SCHEME),
-    "two tokens": ([("authorization", f"Bearer {GOOD}, Bearer {GOOD}"), TENANT], NOT_GENUINE),
+    "two tokens": ([("authorization", f"Bearer {GOOD}, Bearer {GOOD}"), TENANT], NOT_VERIFIABLE),
     "twice": ([bearer(GOOD), bearer(GOOD), TENANT], ONCE),
     "good and forged": ([bearer(GOOD), bearer(FORGED), TENANT], ONCE),
     "forged and good": ([bearer(FORGED), TENANT, bearer(GOOD)], ONCE),
     "Basic and good": ([("authorization", "Basic Og=="), bearer(GOOD), TENANT], ONCE),
-    "forged": ([bearer(FORGED), TENANT], NOT_GENUINE),
+    "forged": ([bearer(FORGED), TENANT], NOT_VERIFIABLE),
     "bytes": ([("authorization", f"Bearer {GOOD}".encode()), TENANT], SCHEME),
 }
 
@@ -102,7 +101,7 @@ BAD_NAMES = [
 @pytest.mark.parametrize("name", GOOD_NAMES)
 def test_tenant(name: str) -> None:
     """A call acts for the tenant that it names, if its token is for that."""
-    assert CALLERS.tenant([bearer(ISSUED.token(tenant=name)), ("x-twc-tenant", name)]) == name
+    assert CALLERS.authenticate([bearer(ISSUED.token(tenant=name)), ("x-twc-tenant", name)]) == name
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
@@ -137,7 +136,7 @@ def test_names_of_no_tenant(name: str) -> None:
 )
 def test_admitted(metadata: Metadata) -> None:
     """A call with a token for its tenant is admitted, however it spells the scheme."""
-    assert CALLERS.tenant(metadata) == "acme"
+    assert CALLERS.authenticate(metadata) == "acme"
 
 
 @pytest.mark.parametrize(("metadata", "message"), UNAUTHENTICATED.values(), ids=UNAUTHENTICATED)
@@ -194,7 +193,7 @@ def test_keys_out_of_reach() -> None:
     """While the issuer's keys were never read nobody is refused for good."""
     source = Source()
     source.error = OSError("no route")
-    kind, _ = refusal([bearer(GOOD), TENANT], Callers(verifier(source.read)))
+    kind, _ = refusal([bearer(GOOD), TENANT], Authenticator(verifier(source.read)))
     assert kind is Unavailable
 
 
@@ -206,6 +205,6 @@ def test_keys_out_of_reach() -> None:
 def test_keys_are_not_needed_to_refuse(metadata: Metadata) -> None:
     """What carries no token is refused without a look at the keys."""
     source = Source(ISSUED)
-    kind, _ = refusal(metadata, Callers(verifier(source.read)))
+    kind, _ = refusal(metadata, Authenticator(verifier(source.read)))
     assert issubclass(kind, Unauthenticated)
     assert source.reads == 0

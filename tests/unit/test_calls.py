@@ -8,28 +8,28 @@ from datetime import UTC, datetime
 import pytest
 
 from twc_customer_server.telemetry import access_log
-from twc_customer_server.telemetry.access_log import CallLog, EndedCall
-from twc_customer_server.telemetry.logs import LINES
+from twc_customer_server.telemetry.access_log import AccessLog, EndedCall
+from twc_customer_server.telemetry.logs import RAW_LINES
 
 CALL = EndedCall("GetCustomer", "OK", "acme", "request-1", 1_700_000_000.25, 0.0012345)
 
 
 @pytest.fixture
-def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
+def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> AccessLog:
     """A log that writes where the test can read it."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(LINES, "handlers", [caplog.handler])
-    monkeypatch.setattr(LINES, "propagate", False)
-    return CallLog()
+    monkeypatch.setattr(RAW_LINES, "handlers", [caplog.handler])
+    monkeypatch.setattr(RAW_LINES, "propagate", False)
+    return AccessLog()
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """The lines that were written of calls."""
-    pieces = [record.getMessage() for record in caplog.records if record.name == LINES.name]
+    pieces = [record.getMessage() for record in caplog.records if record.name == RAW_LINES.name]
     return [line for piece in pieces for line in piece.split("\n")]
 
 
-def test_line(call_log: CallLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_line(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
     """A call is a line of JSON, like any other record."""
     call_log.start()
     call_log.add(CALL)
@@ -49,7 +49,7 @@ def test_line(call_log: CallLog, caplog: pytest.LogCaptureFixture) -> None:
     }
 
 
-def test_many(call_log: CallLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_many(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
     """Every call has its line, in their order, and no piece is more than a pipe takes at once."""
     call_log.start()
     for number in range(1000):
@@ -63,22 +63,22 @@ def test_many(call_log: CallLog, caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_slow_log(
-    call_log: CallLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    call_log: AccessLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A log that is far behind leaves calls out, and says how many."""
-    monkeypatch.setattr(access_log, "_MOST", 2)
+    monkeypatch.setattr(access_log, "_MAX_BUFFERED", 2)
     for _ in range(5):
         call_log.add(CALL)
     call_log.start()
     call_log.stop()
     assert len(lines(caplog)) == 2
-    assert caplog.messages[-1] == "the log was too slow: 3 calls are not in it"
+    assert caplog.messages[-1] == "the access log is too slow: lines of 3 calls were dropped"
 
 
 def test_level(caplog: pytest.LogCaptureFixture) -> None:
     """Where only warnings are logged, calls are not."""
-    with caplog.at_level(logging.WARNING, LINES.name):
-        call_log = CallLog()
+    with caplog.at_level(logging.WARNING, RAW_LINES.name):
+        call_log = AccessLog()
     call_log.start()
     call_log.add(CALL)
     call_log.stop()

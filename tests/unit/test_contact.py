@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.steps import ANY_TEXT, EXAMPLES
-from twc_customer_server.customers import contact
+from twc_customer_server.customers import fields, phones
 
 _LABELS = f"{'a' * 63}.{'b' * 63}"
 _PAIR = f"{'b' * 30}-{'c' * 30}."
@@ -101,25 +101,25 @@ NUMBERS = {
 }
 
 NOT_NUMBERS = {
-    "placeholder": ("string", None, contact.NOT_A_PHONE),
-    "placeholder with a region": ("string", "DE", contact.NOT_A_PHONE),
-    "empty": ("", None, contact.NOT_A_PHONE),
-    "NUL": ("\0", None, contact.NOT_A_PHONE),
-    "only a plus sign": ("+", None, contact.NOT_A_PHONE),
-    "only a country code": ("+49", None, contact.NOT_A_PHONE),
-    "unknown country code": ("+999 1234567", None, contact.NOT_A_PHONE),
-    "trunk prefix twice": ("+49 00 1701234567", None, contact.NOT_A_PHONE),
-    "too short": ("+1 212 555", None, contact.NOT_A_PHONE),
-    "too long": ("+1 212 555 0123 4567", None, contact.NOT_A_PHONE),
-    "hundreds of digits": ("1" * 300, "DE", contact.NOT_A_PHONE),
-    "emergency number": ("110", "DE", contact.NOT_A_PHONE),
-    "local number": ("555-0123", "US", contact.NOT_A_PHONE),
-    "extension": ("+49 170 1234567 ext. 5", None, contact.HAS_EXTENSION),
-    "short extension": ("+49 170 1234567 x5", None, contact.HAS_EXTENSION),
-    "extension in a URI": ("tel:+49-170-1234567;ext=5", None, contact.HAS_EXTENSION),
-    "no country": ("0170 1234567", None, contact.NO_COUNTRY),
-    "unknown region": ("0170 1234567", "XX", contact.NO_COUNTRY),
-    "00 without a country": ("0049 170 1234567", None, contact.NO_COUNTRY),
+    "placeholder": ("string", None, phones.NOT_A_PHONE),
+    "placeholder with a region": ("string", "DE", phones.NOT_A_PHONE),
+    "empty": ("", None, phones.NOT_A_PHONE),
+    "NUL": ("\0", None, phones.NOT_A_PHONE),
+    "only a plus sign": ("+", None, phones.NOT_A_PHONE),
+    "only a country code": ("+49", None, phones.NOT_A_PHONE),
+    "unknown country code": ("+999 1234567", None, phones.NOT_A_PHONE),
+    "trunk prefix twice": ("+49 00 1701234567", None, phones.NOT_A_PHONE),
+    "too short": ("+1 212 555", None, phones.NOT_A_PHONE),
+    "too long": ("+1 212 555 0123 4567", None, phones.NOT_A_PHONE),
+    "hundreds of digits": ("1" * 300, "DE", phones.NOT_A_PHONE),
+    "emergency number": ("110", "DE", phones.NOT_A_PHONE),
+    "local number": ("555-0123", "US", phones.NOT_A_PHONE),
+    "extension": ("+49 170 1234567 ext. 5", None, phones.HAS_EXTENSION),
+    "short extension": ("+49 170 1234567 x5", None, phones.HAS_EXTENSION),
+    "extension in a URI": ("tel:+49-170-1234567;ext=5", None, phones.HAS_EXTENSION),
+    "no country": ("0170 1234567", None, phones.NO_COUNTRY),
+    "unknown region": ("0170 1234567", "XX", phones.NO_COUNTRY),
+    "00 without a country": ("0049 170 1234567", None, phones.NO_COUNTRY),
 }
 
 PLAIN_ADDRESSES = st.from_regex(
@@ -132,13 +132,13 @@ REGIONS = st.sampled_from([None, "AR", "BR", "DE", "FR", "GB", "IN", "IT", "MX",
 @pytest.mark.parametrize("email", EMAILS.values(), ids=EMAILS)
 def test_is_email_accepts(email: str) -> None:
     """An address that mail can be sent to is an e-mail address, in any script."""
-    assert contact.is_email(email)
+    assert fields.is_email(email)
 
 
 @pytest.mark.parametrize("text", NOT_EMAILS.values(), ids=NOT_EMAILS)
 def test_is_email_refuses(text: str) -> None:
     """A text that no mail can be sent to by SMTP is no e-mail address."""
-    assert not contact.is_email(text)
+    assert not fields.is_email(text)
 
 
 @EXAMPLES
@@ -151,26 +151,26 @@ def test_is_email_agrees_with_the_library(text: str) -> None:
     except email_validator.EmailNotValidError:
         expected = False
 
-    assert contact.is_email(text) is expected
+    assert fields.is_email(text) is expected
 
 
 @pytest.mark.parametrize(("number", "region", "expected"), NUMBERS.values(), ids=NUMBERS)
 def test_to_e164_reads(number: str, region: str | None, expected: str) -> None:
     """A number in any dialable format becomes its E.164 form."""
-    assert contact.to_e164(number, region) == expected
+    assert phones.to_e164(number, region) == expected
 
 
 @pytest.mark.parametrize(("number", "region", "wrong"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
 def test_to_e164_refuses(number: str, region: str | None, wrong: str) -> None:
     """What cannot be dialled from abroad is refused with what would be right."""
     with pytest.raises(ValueError, match=f"^{re.escape(wrong)}$"):
-        contact.to_e164(number, region)
+        phones.to_e164(number, region)
 
 
 def test_to_e164_refuses_more_than_15_digits() -> None:
     """E.164 has no number of more than 15 digits."""
     with pytest.raises(ValueError, match="must be a phone number"):
-        contact.to_e164("+49 1111111111111 11", None)
+        phones.to_e164("+49 1111111111111 11", None)
 
 
 @EXAMPLES
@@ -179,12 +179,12 @@ def test_to_e164_refuses_more_than_15_digits() -> None:
 def test_to_e164_keeps_its_own_output(number: str, region: str | None) -> None:
     """A number in E.164 form is its own E.164 form, whichever region it is read in."""
     try:
-        once = contact.to_e164(number, region)
+        once = phones.to_e164(number, region)
     except ValueError:
         return
 
-    assert contact.to_e164(once, None) == once
-    assert contact.to_e164(once, region) == once
+    assert phones.to_e164(once, None) == once
+    assert phones.to_e164(once, region) == once
 
 
 @EXAMPLES
@@ -192,7 +192,7 @@ def test_to_e164_keeps_its_own_output(number: str, region: str | None) -> None:
 def test_to_e164_takes_any_text(text: str, region: str | None) -> None:
     """Whatever the text, it is written in digits or refused by a ValueError."""
     try:
-        number = contact.to_e164(text, region)
+        number = phones.to_e164(text, region)
     except ValueError:
         return
 

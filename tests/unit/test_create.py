@@ -7,7 +7,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
 from tests.unit.steps import fields_of, refused, settled, timestamp
-from twc_customer_server.customers import contact, dates
+from twc_customer_server.customers import fields, phones
 from twc_customer_server.errors import Violation
 
 NO_EMAIL = "is required, and must be an e-mail address, such as ada@example.com"
@@ -152,8 +152,8 @@ def test_national_number_is_read(
 def test_national_number_without_a_country_is_refused() -> None:
     """A national number that no country is known for is refused."""
     assert refused(builders.customer(mobile="030 901820", phone="030 901820")) == [
-        Violation("mobile", contact.NO_COUNTRY),
-        Violation("phone", contact.NO_COUNTRY),
+        Violation("mobile", phones.NO_COUNTRY),
+        Violation("phone", phones.NO_COUNTRY),
     ]
 
 
@@ -161,7 +161,7 @@ def test_national_number_without_a_country_is_refused() -> None:
     ("dob", "wrong"),
     [
         ("2026-03-05", "must not be in the future"),
-        ("string", dates.NOT_A_DATE),
+        ("string", fields.NOT_A_DATE),
     ],
     ids=["future", "placeholder"],
 )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.steps import ANY_TEXT, EXAMPLES, NOW
-from twc_customer_server.customers import dates
+from twc_customer_server.customers import fields
 
 IN_2001 = datetime(2001, 5, 28, tzinfo=UTC)
 
@@ -110,7 +110,7 @@ ZONES = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=
 @pytest.mark.parametrize(("text", "expected"), READABLE.items(), ids=READABLE)
 def test_read(text: str, expected: datetime) -> None:
     """A calendar date is its first moment in UTC, a date-time its whole second."""
-    assert dates.read(text) == expected
+    assert fields.parse_date(text) == expected
 
 
 @EXAMPLES
@@ -121,14 +121,14 @@ def test_read_back(moment: datetime, separator: str, digits: int) -> None:
     second = moment.replace(microsecond=0)
     written = second.isoformat(separator)
 
-    assert dates.read(f"{written[:19]}{fraction}{written[19:]}") == second
+    assert fields.parse_date(f"{written[:19]}{fraction}{written[19:]}") == second
 
 
 @EXAMPLES
 @given(ANY_TEXT | st.from_regex(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d[+-]\d\d:\d\d)?"))
 def test_check_birth_takes_any_text(text: str) -> None:
     """Whatever the text, it is a date of birth or something is said to be wrong with it."""
-    assert dates.check_birth(text, NOW) in (
+    assert fields.birth_date_problem(text, NOW) in (
         None,
         "must not be in the future",
         "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z",
@@ -138,24 +138,24 @@ def test_check_birth_takes_any_text(text: str) -> None:
 @pytest.mark.parametrize("text", BIRTHS.values(), ids=BIRTHS)
 def test_check_birth_accepts(text: str) -> None:
     """A date up to the present moment can be a date of birth."""
-    assert dates.check_birth(text, NOW) is None
+    assert fields.birth_date_problem(text, NOW) is None
 
 
 def test_check_birth_accepts_this_moment() -> None:
     """The present moment is not in the future."""
-    assert dates.check_birth("2001-05-28T00:00:00Z", IN_2001) is None
+    assert fields.birth_date_problem("2001-05-28T00:00:00Z", IN_2001) is None
 
 
 @pytest.mark.parametrize("text", NOT_YET.values(), ids=NOT_YET)
 def test_check_birth_refuses_the_future(text: str) -> None:
     """A date of birth is not in the future."""
-    assert dates.check_birth(text, NOW) == "must not be in the future"
+    assert fields.birth_date_problem(text, NOW) == "must not be in the future"
 
 
 @pytest.mark.parametrize("text", UNREADABLE, ids=ascii)
 def test_check_birth_refuses_what_is_no_date(text: str) -> None:
     """What cannot be read as a date is answered with what could be."""
-    assert dates.check_birth(text, NOW) == dates.NOT_A_DATE
+    assert fields.birth_date_problem(text, NOW) == fields.NOT_A_DATE
 
 
 @pytest.mark.parametrize(("seconds", "nanos", "kept"), TIMESTAMPS.values(), ids=TIMESTAMPS)
@@ -163,7 +163,7 @@ def test_check_timestamp_cuts(seconds: int, nanos: int, kept: int) -> None:
     """A timestamp keeps its milliseconds and no more."""
     timestamp = Timestamp(seconds=seconds, nanos=nanos)
 
-    assert dates.check_timestamp(timestamp) is None
+    assert fields.timestamp_problem(timestamp) is None
     assert timestamp == Timestamp(seconds=seconds, nanos=kept)
 
 
@@ -172,12 +172,12 @@ def test_check_timestamp_refuses(seconds: int, nanos: int) -> None:
     """A timestamp that JSON could not write is refused."""
     timestamp = Timestamp(seconds=seconds, nanos=nanos)
 
-    assert dates.check_timestamp(timestamp) == "must be a time between the years 1 and 9999"
+    assert fields.timestamp_problem(timestamp) == "must be a time between the years 1 and 9999"
 
 
 def test_to_timestamp_cuts() -> None:
     """The present moment is written with millisecond precision."""
-    assert dates.to_timestamp(NOW).ToJsonString() == "2026-03-04T05:06:07.891Z"
+    assert fields.to_timestamp(NOW).ToJsonString() == "2026-03-04T05:06:07.891Z"
 
 
 @pytest.mark.parametrize(
@@ -194,4 +194,4 @@ def test_to_milliseconds_keeps_every_millisecond(moment: datetime) -> None:
     """A moment of whole milliseconds loses none of them."""
     since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
 
-    assert dates.to_milliseconds(moment) == since_epoch // timedelta(milliseconds=1)
+    assert fields.to_milliseconds(moment) == since_epoch // timedelta(milliseconds=1)

@@ -11,10 +11,10 @@ import jwt
 import pytest
 
 from tests.unit.identity import TRUST, verifier
-from twc_customer_server.app import callers_of
+from twc_customer_server.app import authenticator
 from twc_customer_server.auth import development, key_sets
+from twc_customer_server.auth.authenticator import TokenVerifier
 from twc_customer_server.auth.development import DevelopmentIssuer
-from twc_customer_server.auth.tokens import Verifier
 from twc_customer_server.errors import TenantForbidden, Unauthenticated
 from twc_customer_server.settings import Settings
 
@@ -40,9 +40,9 @@ def token(folder: Path, tenant: str = "acme") -> str:
     return DevelopmentIssuer(folder).token(tenant, TRUST.audience, TRUST.tenant_claim)
 
 
-def believing(folder: Path) -> Verifier:
+def believing(folder: Path) -> TokenVerifier:
     """A verifier of the tokens of a folder."""
-    read = partial(key_sets.read, str(DevelopmentIssuer(folder).jwks))
+    read = partial(key_sets.fetch, str(DevelopmentIssuer(folder).jwks))
     return verifier(read, TRUST._replace(issuer=development.ISSUER))
 
 
@@ -54,7 +54,7 @@ def test_key_file_is_its_owners(folder: Path) -> None:
 
 def test_published_key_is_public(folder: Path) -> None:
     """What is published of the key pair is one public key of 2,048 bits, for RS256."""
-    [key] = key_sets.read(str(folder / "jwks.json")).values()
+    [key] = key_sets.fetch(str(folder / "jwks.json")).values()
     assert (key.key_id, key.algorithm_name, key.public_key_use) == ("development", "RS256", "sig")
     assert key.key.key_size == 2048
     assert not hasattr(key.key, "private_numbers")
@@ -139,19 +139,19 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_callers(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A server in development admits the tokens of its own folder, and warns of that."""
     settings = Settings(data_dir=folder.parent, development=True)
-    callers = callers_of(settings)
+    callers = authenticator(settings)
     assert [(it.levelname, it.getMessage()) for it in caplog.records] == [
-        ("WARNING", f"DEVELOPMENT MODE: whoever can read {folder} can be any tenant")
+        ("WARNING", f"DEVELOPMENT MODE: anyone who can read {folder} can be any tenant")
     ]
     own = ("authorization", f"Bearer {token(folder)}")
-    assert callers.tenant([own, ("x-twc-tenant", "acme")]) == "acme"
+    assert callers.authenticate([own, ("x-twc-tenant", "acme")]) == "acme"
     with pytest.raises(TenantForbidden):
-        callers.tenant([own, ("x-twc-tenant", "other")])
+        callers.authenticate([own, ("x-twc-tenant", "other")])
 
 
 def test_callers_of_another_folder(folder: Path, other_folder: Path) -> None:
     """A server in development admits no tokens of another's folder."""
-    callers = callers_of(Settings(data_dir=folder.parent, development=True))
+    callers = authenticator(Settings(data_dir=folder.parent, development=True))
     foreign = ("authorization", f"Bearer {token(other_folder)}")
     with pytest.raises(Unauthenticated):
-        callers.tenant([foreign, ("x-twc-tenant", "acme")])
+        callers.authenticate([foreign, ("x-twc-tenant", "acme")])

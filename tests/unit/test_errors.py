@@ -21,10 +21,13 @@ from twc.customer.v2.customer_service_pb2 import GetCustomerByRefRequest
 from tests.support import builders
 from tests.unit.steps import NOW, settled, stored
 from twc_customer_server import errors
+from twc_customer_server.api import status
 from twc_customer_server.api.servicer import CustomerServicer
-from twc_customer_server.customers import changes
-from twc_customer_server.errors import ServiceError, Violation, to_status
+from twc_customer_server.api.status import to_status
+from twc_customer_server.customers import update
+from twc_customer_server.errors import ServiceError, Violation
 from twc_customer_server.middleware.rpc import Call
+from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.store import CustomerStore
 
 # What gRPC peers accept of metadata, and what of it trailers beside the status take.
@@ -41,7 +44,7 @@ TABLE = [
         code_pb2.INVALID_ARGUMENT,
         "INVALID_INPUT",
     ),
-    (errors.MalformedRequest("not UTF-8"), code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST"),
+    (errors.MalformedRequest(), code_pb2.INVALID_ARGUMENT, "MALFORMED_REQUEST"),
     (errors.InvalidTenant("no tenant"), code_pb2.INVALID_ARGUMENT, "INVALID_TENANT"),
     (errors.Unauthenticated("no token"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
     (errors.TenantForbidden("another"), code_pb2.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
@@ -146,7 +149,7 @@ def test_as_many_violations_as_fit_are_listed() -> None:
     """A list that takes just the room there is is not cut."""
     one = Violation("dob", "x" * 53)
     fitting = (
-        errors.DETAILS_BYTES
+        status.MAX_DETAILS_BYTES
         // BadRequest(
             field_violations=[BadRequest.FieldViolation(field="dob", description="x" * 53)]
         ).ByteSize()
@@ -177,13 +180,15 @@ def _thousand_fields() -> None:
 
 
 def _long_mask() -> None:
-    changes.update(stored(), Customer(), FieldMask(paths=["x" * 20_000]), None, NOW)
+    update.update(stored(), Customer(), FieldMask(paths=["x" * 20_000]), None, NOW)
 
 
 def _long_reference() -> None:
     store = create_autospec(CustomerStore, instance=True)
     store.get.return_value = None
-    servicer = CustomerServicer(store, lambda _: None)
+    servicer = CustomerServicer(
+        store, create_autospec(IdempotencyStore, instance=True), lambda _: None
+    )
     request = GetCustomerByRefRequest(customer_ref="x" * 20_000)
     servicer.GetCustomerByRef(request, create_autospec(Call, instance=True, tenant="acme"))
 

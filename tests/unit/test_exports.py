@@ -43,28 +43,28 @@ def exported(size: int, customer_id: str = ID) -> Exported:
 @each_request
 def test_token_resumes(request_: pb.ExportCustomersRequest) -> None:
     """A token goes on after its part, with the same bounds of time, whenever it comes."""
-    export = exports.read(request_, TENANT, NOW)
+    export = exports.parse(request_, TENANT, NOW)
     part = [Exported(Place(ID, 42), None, b""), Exported(Place(ID.replace("0", "1"), 43), 5, b"")]
     token = exports.response(export, part).resume_token
-    again = exports.read(resumed(request_, token), TENANT, LATER)
+    again = exports.parse(resumed(request_, token), TENANT, LATER)
     assert again == export._replace(after=part[-1].place)
 
 
 @each_request
 def test_token_of_nothing(request_: pb.ExportCustomersRequest) -> None:
     """The token of an empty part goes on where the export was."""
-    export = exports.read(request_, TENANT, NOW)
+    export = exports.parse(request_, TENANT, NOW)
     token = exports.response(export, ()).resume_token
-    assert exports.read(resumed(request_, token), TENANT, LATER) == export
+    assert exports.parse(resumed(request_, token), TENANT, LATER) == export
 
 
 @each_request
 def test_token_of_another(request_: pb.ExportCustomersRequest) -> None:
     """A token is refused for another request, and for another tenant."""
-    token = exports.response(exports.read(request_, TENANT, NOW), ()).resume_token
+    token = exports.response(exports.parse(request_, TENANT, NOW), ()).resume_token
     others = [(TENANT, it) for it in REQUESTS.values() if it != request_]
     for tenant, other in [("other", request_), *others]:
-        read = partial(exports.read, resumed(other, token), tenant, NOW)
+        read = partial(exports.parse, resumed(other, token), tenant, NOW)
         assert fields_of(refusals(read)) == ["resumeToken"]
 
 
@@ -78,14 +78,14 @@ def test_forged_token(place: str) -> None:
     """A token that names no place is refused, though it is made for the request."""
     token = page_tokens.make((TENANT, None, False), place)
     request = pb.ExportCustomersRequest(resume_token=token)
-    assert fields_of(refusals(lambda: exports.read(request, TENANT, NOW))) == ["resumeToken"]
+    assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["resumeToken"]
 
 
 @pytest.mark.parametrize("token", ["x", "é", "AAAA", "=", "A" * 100_000, "\x00"])
 def test_no_token(token: str) -> None:
     """What is no token at all is refused."""
     request = pb.ExportCustomersRequest(resume_token=token)
-    assert fields_of(refusals(lambda: exports.read(request, TENANT, NOW))) == ["resumeToken"]
+    assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["resumeToken"]
 
 
 @pytest.mark.parametrize(
@@ -100,20 +100,20 @@ def test_no_token(token: str) -> None:
 def test_bad_since(since: Timestamp) -> None:
     """A time that there is not is refused."""
     request = pb.ExportCustomersRequest(modified_since=since)
-    assert fields_of(refusals(lambda: exports.read(request, TENANT, NOW))) == ["modifiedSince"]
+    assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["modifiedSince"]
 
 
 def test_since_is_cut_to_what_came_before() -> None:
     """A time between two milliseconds is that of the first, so that nothing is missed."""
     since = Timestamp(seconds=1, nanos=999_999_999)
-    export = exports.read(pb.ExportCustomersRequest(modified_since=since), TENANT, NOW)
+    export = exports.parse(pb.ExportCustomersRequest(modified_since=since), TENANT, NOW)
     assert (export.since, export.after.modified_at) == (1999, 1999)
 
 
 def test_as_of_is_a_minute_before() -> None:
     """The next export begins a minute before this one began."""
     moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-    export = exports.read(pb.ExportCustomersRequest(), TENANT, moment)
+    export = exports.parse(pb.ExportCustomersRequest(), TENANT, moment)
     as_of = exports.response(export, ()).as_of
     assert as_of.ToDatetime(UTC) == moment.replace(minute=5)
 
@@ -122,7 +122,7 @@ def test_response() -> None:
     """A part has customers whole, and of the deleted ones the id and the time alone."""
     body = Customer(id=ID, email="ada@example.com").SerializeToString()
     found = [Exported(Place(ID, 1), None, body), Exported(Place("gone", 2), 2, body)]
-    answer = exports.response(exports.read(REQUESTS["deleted"], TENANT, NOW), found)
+    answer = exports.response(exports.parse(REQUESTS["deleted"], TENANT, NOW), found)
     assert [it.email for it in answer.customers] == ["ada@example.com"]
     assert [(it.id, it.delete_time.ToMilliseconds()) for it in answer.tombstones] == [("gone", 2)]
 

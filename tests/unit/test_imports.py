@@ -9,8 +9,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.unit.steps import LATER, NOW, fields_of, refusals
-from twc_customer_server.api import imports
-from twc_customer_server.customers import changes
+from twc_customer_server.api import bulk
+from twc_customer_server.customers.customer import has_same_values, prepare_new, set_server_fields
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -45,8 +45,8 @@ OTHER: dict[str, dict[str, Any]] = {
 def ready(fields: dict[str, Any], now: datetime = NOW) -> Customer:
     """A customer as an import makes it ready to be stored."""
     customer = Customer(**fields)
-    changes.new(customer, "DE", now)
-    changes.stamp(customer, now)
+    prepare_new(customer, "DE", now)
+    set_server_fields(customer, now)
     return customer
 
 
@@ -60,41 +60,41 @@ def request_of(*customers: Customer, validate_only: bool = False) -> pb.ImportCu
 
 def test_same() -> None:
     """A customer that is sent again later is the same, whatever the server gave to it."""
-    assert changes.is_same(ready(GIVEN, LATER), ready(GIVEN))
+    assert has_same_values(ready(GIVEN, LATER), ready(GIVEN))
 
 
 def test_same_in_other_words() -> None:
     """Spellings that are stored alike are the same."""
     words = {"mobile": "0170 1234567", "active": True, "dob": " ", "id": "mine"}
-    assert changes.is_same(ready(GIVEN | words, LATER), ready(GIVEN))
+    assert has_same_values(ready(GIVEN | words, LATER), ready(GIVEN))
 
 
 def test_same_with_moment() -> None:
     """Whoever gives the moment of the preferences is told whether that is the same as well."""
     given = GIVEN | {"marketing_preferences_updated_at": MOMENT}
-    assert changes.is_same(ready(given, LATER), ready(given))
-    assert changes.is_same(ready(GIVEN, LATER), ready(given))
+    assert has_same_values(ready(given, LATER), ready(given))
+    assert has_same_values(ready(GIVEN, LATER), ready(given))
 
 
 @pytest.mark.parametrize("fields", OTHER.values(), ids=OTHER)
 def test_not_same(fields: dict[str, Any]) -> None:
     """A customer that is given another value is not the same."""
-    assert not changes.is_same(ready(GIVEN | fields, LATER), ready(GIVEN))
+    assert not has_same_values(ready(GIVEN | fields, LATER), ready(GIVEN))
 
 
 def test_batch_of_none() -> None:
     """A batch without a customer is refused."""
-    assert fields_of(refusals(lambda: imports.check(request_of()))) == ["items"]
+    assert fields_of(refusals(lambda: bulk.check_batch(request_of()))) == ["items"]
 
 
 def test_largest_batch() -> None:
     """A batch may have 1,000 customers, and 4 MiB."""
-    imports.check(request_of(*[Customer()] * 1000))
+    bulk.check_batch(request_of(*[Customer()] * 1000))
     request = request_of(Customer(first_name="x" * (1 << 22)))
     name = request.items[0].customer.first_name
     request.items[0].customer.first_name = name[request.ByteSize() - (1 << 22) :]
     assert request.ByteSize() == 1 << 22
-    imports.check(request)
+    bulk.check_batch(request)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_largest_batch() -> None:
 def test_too_large_batch(customers: list[Customer]) -> None:
     """More than that is refused."""
     with pytest.raises(RequestTooLarge, match="1,000 customers and 4 MiB"):
-        imports.check(request_of(*customers))
+        bulk.check_batch(request_of(*customers))
 
 
 def test_response() -> None:
     """Each item is answered in its place, with its number and what became of it."""
     error = InvalidInput([Violation("email", "is required")])
-    outcomes: list[imports.Outcome] = [Customer(id="1"), imports.Unchanged("2"), error]
-    answer = imports.response(request_of(Customer(), Customer(), Customer()), outcomes)
+    outcomes: list[bulk.Outcome] = [Customer(id="1"), bulk.Unchanged("2"), error]
+    answer = bulk.import_response(request_of(Customer(), Customer(), Customer()), outcomes)
     assert [it.sequence for it in answer.results] == [-1, -2, -3]
     assert [it.WhichOneof("outcome") for it in answer.results] == ["created", "unchanged", "error"]
     assert (answer.results[0].created, answer.results[1].unchanged) == ("1", "2")
@@ -122,7 +122,7 @@ def test_response() -> None:
 def test_response_to_a_check() -> None:
     """A customer that was only checked is valid, and has no id."""
     request = request_of(Customer(), validate_only=True)
-    [result] = imports.response(request, [Customer(id="1")]).results
+    [result] = bulk.import_response(request, [Customer(id="1")]).results
     assert result.WhichOneof("outcome") == "valid"
 
 
@@ -136,5 +136,5 @@ def test_response_to_a_check() -> None:
 )
 def test_response_fits(error: InvalidInput | AlreadyExists) -> None:
     """The answer to a batch of 1,000 faults is less than the 4 MiB that clients take."""
-    answer = imports.response(request_of(*[Customer()] * 1000), [error] * 1000)
+    answer = bulk.import_response(request_of(*[Customer()] * 1000), [error] * 1000)
     assert answer.ByteSize() < 3 << 20

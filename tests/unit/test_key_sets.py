@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm
 from tests.support.tokens import Issuer, jwks
 from tests.unit.identity import POLICY, Clock, Source, stop_clocks
 from twc_customer_server.auth import key_sets
-from twc_customer_server.auth.key_sets import RENEW_AFTER, STALE_LIFETIMES, Keys, KeySet
+from twc_customer_server.auth.key_sets import REFRESH_AFTER, STALE_LIFETIMES, Keys, KeySet
 from twc_customer_server.errors import Unavailable
 
 OLD = Issuer(key_id="old")
@@ -26,7 +26,7 @@ NEW = Issuer(key_id="new")
 FOREVER = 10
 THREADS = 32
 
-RENEWAL = RENEW_AFTER * POLICY.lifetime
+RENEWAL = REFRESH_AFTER * POLICY.lifetime
 # The longest time of a test between two looks at a clock that stands still.
 MOMENT = 0.01
 
@@ -296,7 +296,7 @@ def test_never_read(clock: Clock, error: Exception) -> None:
     key_set = KeySet(source.read, POLICY, Background())
     for moment in (0, MOMENT, POLICY.cooldown - MOMENT):
         clock.now = moment
-        with pytest.raises(Unavailable, match="out of reach"):
+        with pytest.raises(Unavailable, match="cannot be fetched"):
             key_set.find("old")
     assert source.reads == 1
 
@@ -328,7 +328,7 @@ def test_stale(kept: Kept, clock: Clock, error: Exception) -> None:
     clock.now = STALE_LIFETIMES * POLICY.lifetime - MOMENT
     assert kept.has("old")
     clock.now = STALE_LIFETIMES * POLICY.lifetime + MOMENT
-    with pytest.raises(Unavailable, match="out of reach"):
+    with pytest.raises(Unavailable, match="cannot be fetched"):
         kept.has("old")
 
 
@@ -383,7 +383,7 @@ def test_warning_holds_no_location(
     clock.now = POLICY.lifetime + MOMENT
     kept.has("old")
     assert [(it.levelname, it.getMessage()) for it in caplog.records] == [
-        ("WARNING", "the keys of an issuer cannot be read: OSError")
+        ("WARNING", "the keys of an issuer cannot be fetched: OSError")
     ]
 
 
@@ -519,14 +519,14 @@ def test_read_file(tmp_path: Path) -> None:
     location = tmp_path / "jwks.json"
     for issuer in (OLD, NEW):
         location.write_bytes(jwks(issuer))
-        assert key_sets.read(str(location)).keys() == {issuer.key_id}
+        assert key_sets.fetch(str(location)).keys() == {issuer.key_id}
 
 
 @pytest.mark.parametrize("name", ["none.json", "."], ids=["no file", "folder"])
 def test_read_no_file(tmp_path: Path, name: str) -> None:
     """A file that cannot be read is an error."""
     with pytest.raises(OSError, match=r".+"):
-        key_sets.read(str(tmp_path / name))
+        key_sets.fetch(str(tmp_path / name))
 
 
 def test_read_spoilt_file(tmp_path: Path) -> None:
@@ -534,13 +534,13 @@ def test_read_spoilt_file(tmp_path: Path) -> None:
     location = tmp_path / "jwks.json"
     location.write_text("[]")
     with pytest.raises(ValueError, match="not a JWKS document"):
-        key_sets.read(str(location))
+        key_sets.fetch(str(location))
 
 
 def test_read_url(site: Site) -> None:
     """Keys are fetched from a URL, whatever content type the issuer gives them."""
     site.headers = {"content-type": "text/plain; charset=latin-1"}
-    assert key_sets.read(site.url).keys() == {"old"}
+    assert key_sets.fetch(site.url).keys() == {"old"}
     assert site.paths == ["/jwks.json"]
 
 
@@ -550,7 +550,7 @@ def test_read_url_that_redirects(site: Site, status: int) -> None:
     site.status = status
     site.headers = {"location": "/other.json"}
     with pytest.raises(httpx.HTTPStatusError):
-        key_sets.read(site.url)
+        key_sets.fetch(site.url)
     assert site.paths == ["/jwks.json"]
 
 
@@ -559,7 +559,7 @@ def test_read_url_that_fails(site: Site, status: int) -> None:
     """An error of the issuer is an error, though keys come with it."""
     site.status = status
     with pytest.raises(httpx.HTTPStatusError):
-        key_sets.read(site.url)
+        key_sets.fetch(site.url)
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -567,14 +567,14 @@ def test_read_url_of_nothing(site: Site, status: int) -> None:
     """An issuer that says there is nothing is as a file that is not there."""
     site.status = status
     with pytest.raises(FileNotFoundError):
-        key_sets.read(site.url)
+        key_sets.fetch(site.url)
 
 
 def test_read_url_of_no_jwks(site: Site) -> None:
     """An answer that is no JWKS document is an error."""
     site.body = b"<html></html>"
     with pytest.raises(ValueError, match=r".+"):
-        key_sets.read(site.url)
+        key_sets.fetch(site.url)
 
 
 def test_read_url_that_nobody_answers(site: Site) -> None:
@@ -582,23 +582,23 @@ def test_read_url_that_nobody_answers(site: Site) -> None:
     url = site.url
     site.server_close()
     with pytest.raises(httpx.HTTPError):
-        key_sets.read(url)
+        key_sets.fetch(url)
 
 
 def test_read_realm(site: Site, tmp_path: Path) -> None:
     """A realm that is not there has no keys; one that cannot be read now is an error."""
-    assert key_sets.read_realm(site.url).keys() == {"old"}
-    assert key_sets.read_realm(str(tmp_path / "none.json")) == {}
+    assert key_sets.fetch_realm(site.url).keys() == {"old"}
+    assert key_sets.fetch_realm(str(tmp_path / "none.json")) == {}
     site.status = 404
-    assert key_sets.read_realm(site.url) == {}
+    assert key_sets.fetch_realm(site.url) == {}
     site.status = 500
     with pytest.raises(httpx.HTTPStatusError):
-        key_sets.read_realm(site.url)
+        key_sets.fetch_realm(site.url)
 
 
 def test_url_with_keys_that_change(site: Site, clock: Clock) -> None:
     """Over HTTP as from a file: one fetch for many tokens, and the new keys after a lifetime."""
-    key_set = KeySet(lambda: key_sets.read(site.url), POLICY, Background())
+    key_set = KeySet(lambda: key_sets.fetch(site.url), POLICY, Background())
     assert all(key_set.find("old") for _ in range(100))
     assert len(site.paths) == 1
     site.body = jwks(NEW)

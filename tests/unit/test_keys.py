@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.steps import EXAMPLES
-from twc_customer_server.customers import text
-from twc_customer_server.storage import keys
+from twc_customer_server.customers import fields
+from twc_customer_server.storage import rows
 
 NAME_CASES = {
     "lower case": ("ada", "ada"),
@@ -57,37 +57,37 @@ EMAIL_CASES = {
 @pytest.mark.parametrize(("name", "key"), NAME_CASES.values(), ids=NAME_CASES)
 def test_name_key(name: str, key: str) -> None:
     """Names that differ in case, Unicode form or surrounding space have one key."""
-    assert keys.name_key(name) == key
+    assert rows.name_key(name) == key
 
 
 @pytest.mark.parametrize(("email", "key"), EMAIL_CASES.values(), ids=EMAIL_CASES)
 def test_email_key(email: str, key: str) -> None:
     """Spellings of one e-mail address have one key."""
-    assert keys.email_key(email) == key
+    assert rows.email_key(email) == key
 
 
 @EXAMPLES
 @given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"])))
 def test_name_key_is_stable(name: str) -> None:
     """A key is its own key, and every Unicode form and folding of a name has it."""
-    key = keys.name_key(name)
+    key = rows.name_key(name)
 
-    assert keys.name_key(key) == key
-    assert keys.name_key(unicodedata.normalize("NFD", name)) == key
-    assert keys.name_key(name.casefold()) == key
+    assert rows.name_key(key) == key
+    assert rows.name_key(unicodedata.normalize("NFD", name)) == key
+    assert rows.name_key(name.casefold()) == key
 
 
 @EXAMPLES
 @given(st.emails())
 def test_email_key_ignores_case(email: str) -> None:
     """An address in capitals has the key of the address."""
-    assert keys.email_key(email.upper()) == keys.email_key(email)
+    assert rows.email_key(email.upper()) == rows.email_key(email)
 
 
 @pytest.mark.parametrize("given", ["", "Ref-1", " ref ", "\u00e9" * 256, "x" * 512], ids=len)
 def test_exact_key_of_a_short_text_is_the_text(given: str) -> None:
     """A text that fits into an index is compared as it is."""
-    assert keys.exact_key(given) == given
+    assert rows.exact_key(given) == given
 
 
 LONG_TEXTS = ["x" * 513, "x" * 514, "X" * 513, "\u00e9" * 257, "\U0001f600" * 1024]
@@ -95,7 +95,7 @@ LONG_TEXTS = ["x" * 513, "x" * 514, "X" * 513, "\u00e9" * 257, "\U0001f600" * 10
 
 def test_exact_keys_of_long_texts_differ() -> None:
     """Longer texts have keys of a bounded length, each its own."""
-    found = [keys.exact_key(long) for long in LONG_TEXTS]
+    found = [rows.exact_key(long) for long in LONG_TEXTS]
 
     assert len(set(found)) == len(LONG_TEXTS)
     assert {len(key.encode()) for key in found} == {65}
@@ -104,4 +104,4 @@ def test_exact_keys_of_long_texts_differ() -> None:
 @pytest.mark.parametrize("long", LONG_TEXTS, ids=ascii)
 def test_exact_key_of_a_long_text_is_no_text(long: str) -> None:
     """The key of a longer text is none that a valid text could have."""
-    assert text.describe(keys.exact_key(long)) is not None
+    assert fields.text_problem(rows.exact_key(long)) is not None

@@ -12,7 +12,7 @@ from twc.customer.v2.customer_service_pb2 import LookupCustomersRequest
 from tests.unit.steps import ANY_TEXT, EXAMPLES, fields_of, refusals
 from twc_customer_server.api import lookup
 from twc_customer_server.api.lookup import Lookup
-from twc_customer_server.customers import contact
+from twc_customer_server.customers import fields, phones
 from twc_customer_server.errors import Violation
 
 TENANT = "acme"
@@ -20,8 +20,8 @@ ID = "01938f6e-0000-7000-8000-0000000000ff"
 WANTED = {"last_name": "king"}
 TOKEN = lookup.page_token(TENANT, WANTED, ID)
 
-NOT_A_TOKEN = "must be a page token as a page before gave it"  # noqa: S105 - a message
-ANOTHER_LOOKUP = "belongs to another lookup; repeat the parameters it was given for"
+NOT_A_TOKEN = "must be the x-next-page-token of an earlier page"  # noqa: S105 - a message
+ANOTHER_LOOKUP = "belongs to another lookup; repeat the parameters of that one"
 
 PARAMETERS = {
     "email": ({"email": "Ada@Example.com"}, {"email": "ada@example.com"}),
@@ -64,9 +64,9 @@ WRONG = {
     "empty last name": ({"last_name": ""}, "lastName", BLANK),
     "blank mobile": ({"mobile": " "}, "mobile", BLANK),
     "empty phone": ({"phone": ""}, "phone", BLANK),
-    "no email": ({"email": "string"}, "email", contact.NOT_AN_EMAIL),
-    "no phone": ({"phone": "string"}, "phone", contact.NOT_A_PHONE),
-    "extension": ({"mobile": "030 901820 x5"}, "mobile", contact.HAS_EXTENSION),
+    "no email": ({"email": "string"}, "email", fields.NOT_AN_EMAIL),
+    "no phone": ({"phone": "string"}, "phone", phones.NOT_A_PHONE),
+    "extension": ({"mobile": "030 901820 x5"}, "mobile", phones.HAS_EXTENSION),
     "NUL": ({"first_name": "a\0b"}, "firstName", CONTROL),
     "control character": ({"phone": "030\x1b901820"}, "phone", CONTROL),
     "too long": ({"last_name": "x" * 1025}, "lastName", LONG),
@@ -90,7 +90,7 @@ BAD_TOKENS = {
 
 
 def _read(region: str | None = "DE", tenant: str = TENANT, **fields: Any) -> Lookup:
-    return lookup.read(LookupCustomersRequest(**fields), tenant, region)
+    return lookup.parse(LookupCustomersRequest(**fields), tenant, region)
 
 
 @pytest.mark.parametrize(("fields", "wanted"), PARAMETERS.values(), ids=PARAMETERS)
@@ -109,7 +109,7 @@ def test_read_refuses(fields: dict[str, Any], field: str, wrong: str) -> None:
 def test_read_needs_a_region_for_a_national_number(field: str) -> None:
     """Without a region a number without an international prefix cannot be read."""
     assert refusals(lambda: _read(region=None, **{field: "030 901820"})) == [
-        Violation(field, contact.NO_COUNTRY)
+        Violation(field, phones.NO_COUNTRY)
     ]
 
 

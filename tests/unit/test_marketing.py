@@ -9,7 +9,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
 from tests.unit.steps import LATER, copy, settled, stored, timestamp
-from twc_customer_server.customers import changes
+from twc_customer_server.customers import update
 
 SINGLE, CONFIRMED = Customer.single_opt_in, Customer.confirmed_opt_in
 UNKNOWN = Customer.unknown
@@ -82,7 +82,7 @@ def _preferences(customer: Customer) -> dict[str, Any]:
 
 def _updated(customer: Customer, *mask: str, **fields: Any) -> Customer:
     """The customer after an update at LATER."""
-    changes.update(customer, Customer(**fields), FieldMask(paths=mask), None, LATER)
+    update.update(customer, Customer(**fields), FieldMask(paths=mask), None, LATER)
     return customer
 
 
@@ -169,6 +169,6 @@ def test_withdrawal_in_what_was_read_is_dated() -> None:
     customer = stored(accepts_marketing=True)
     request = copy(customer)
     request.accepts_marketing = False
-    changes.update(customer, request, FieldMask(), None, LATER)
+    update.update(customer, request, FieldMask(), None, LATER)
 
     assert customer.marketing_preferences_updated_at == DATED_LATER

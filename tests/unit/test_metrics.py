@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twc.customer.v2 import customer_service_pb2
 
-from twc_customer_server.telemetry.metrics import BOUNDS, CODES, Counts, share
-from twc_customer_server.telemetry.metrics_server import text
+from twc_customer_server.telemetry.metrics import BOUNDS, CODES, ServiceMetrics, allocate
+from twc_customer_server.telemetry.metrics_server import render
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 DURATIONS = "grpc_server_handling_seconds"
@@ -19,17 +19,17 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @pytest.fixture
 def memory() -> Iterator[int]:
-    """Memory to share."""
-    shared = share(SERVICE)
+    """Memory to allocate."""
+    shared = allocate(SERVICE)
     yield shared
     os.close(shared)
 
 
-def _read(*counts: Counts) -> Series:
+def _read(*counts: ServiceMetrics) -> Series:
     """All series, by name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(text(counts).decode())
+        for family in text_string_to_metric_families(render(counts).decode())
         for sample in family.samples
     }
 
@@ -38,16 +38,16 @@ def _value(series: Series, name: str, **labels: str) -> float | None:
     return series.get((name, frozenset(labels.items())))
 
 
-def _call(counts: Counts, rpc: str, code: str, seconds: float) -> None:
-    counts.meters[rpc].begin()
-    counts.meters[rpc].end(code, seconds)
+def _call(counts: ServiceMetrics, rpc: str, code: str, seconds: float) -> None:
+    counts.rpcs[rpc].start()
+    counts.rpcs[rpc].end(code, seconds)
 
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("rpc", [method.name for method in SERVICE.methods])
 def test_own_series(rpc: str, code: str) -> None:
     """Each RPC and code has a series of its own, which no other call is counted in."""
-    counts = Counts(SERVICE)
+    counts = ServiceMetrics(SERVICE)
     before = _read(counts)
     _call(counts, rpc, code, 0.25)
     after = _read(counts)
@@ -62,7 +62,7 @@ def test_own_series(rpc: str, code: str) -> None:
 @pytest.mark.parametrize("seconds", [0, *BOUNDS, 0.0010001, 59.9, 60.1, 1e6])
 def test_buckets(seconds: float) -> None:
     """A duration counts in every bucket whose bound it does not exceed."""
-    counts = Counts(SERVICE)
+    counts = ServiceMetrics(SERVICE)
     _call(counts, "GetCustomer", "OK", seconds)
     series = _read(counts)
     found = {
@@ -83,7 +83,7 @@ def test_codes_that_were_not_there() -> None:
     """Before the first call each RPC has the series of success, at zero, and no other."""
     handled = {
         (dict(labels)["grpc_method"], dict(labels)["grpc_code"]): value
-        for (name, labels), value in _read(Counts(SERVICE)).items()
+        for (name, labels), value in _read(ServiceMetrics(SERVICE)).items()
         if name == f"{DURATIONS}_count"
     }
 
@@ -92,12 +92,12 @@ def test_codes_that_were_not_there() -> None:
 
 def test_sum() -> None:
     """What several processes have counted is told as one."""
-    first, second = Counts(SERVICE), Counts(SERVICE)
+    first, second = ServiceMetrics(SERVICE), ServiceMetrics(SERVICE)
     _call(first, "GetCustomer", "OK", 0.5)
     _call(second, "GetCustomer", "OK", 2)
     _call(second, "GetCustomer", "NOT_FOUND", 1)
     for counts in (first, second):
-        counts.meters["ExportCustomers"].begin()
+        counts.rpcs["ExportCustomers"].start()
     series = _read(first, second)
 
     def found(name: str, code: str, **more: str) -> float | None:
@@ -112,7 +112,7 @@ def test_sum() -> None:
 
 def test_at_once() -> None:
     """Calls that begin and end at the same time are all counted."""
-    counts, each = Counts(SERVICE), 5000
+    counts, each = ServiceMetrics(SERVICE), 5000
 
     def call(_: int) -> None:
         for _ in range(each):
@@ -130,16 +130,16 @@ def test_at_once() -> None:
 
 def test_counts_on(memory: int) -> None:
     """Who comes next to the same memory counts on, without what was in progress."""
-    first = Counts(SERVICE, memory)
+    first = ServiceMetrics(SERVICE, memory)
     _call(first, "GetCustomer", "OK", 1)
-    first.meters["GetCustomer"].begin()
-    reader = Counts(SERVICE, memory)
-    assert reader.meters["GetCustomer"].in_progress == 1
+    first.rpcs["GetCustomer"].start()
+    reader = ServiceMetrics(SERVICE, memory)
+    assert reader.rpcs["GetCustomer"].in_progress == 1
 
-    reader.abandon()
-    _call(Counts(SERVICE, memory), "GetCustomer", "OK", 1)
+    reader.reset_in_progress()
+    _call(ServiceMetrics(SERVICE, memory), "GetCustomer", "OK", 1)
 
-    assert reader.meters["GetCustomer"].in_progress == 0
+    assert reader.rpcs["GetCustomer"].in_progress == 0
     series = _read(reader)
     labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
     assert _value(series, f"{DURATIONS}_count", **labels) == 2
@@ -147,7 +147,7 @@ def test_counts_on(memory: int) -> None:
 
 def test_not_shared() -> None:
     """Counts that are given no memory are their own."""
-    counted, other = Counts(SERVICE), Counts(SERVICE)
+    counted, other = ServiceMetrics(SERVICE), ServiceMetrics(SERVICE)
     _call(counted, "GetCustomer", "OK", 1)
 
-    assert _read(other) == _read(Counts(SERVICE)) != _read(counted)
+    assert _read(other) == _read(ServiceMetrics(SERVICE)) != _read(counted)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from twc_customer_server.customers import contact, numbering
+from twc_customer_server.customers import phones
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
@@ -41,21 +41,21 @@ NOT_PLAIN = {
 @pytest.mark.parametrize(("number", "region", "expected"), PLAIN.values(), ids=PLAIN)
 def test_plain(number: str, region: str | None, expected: str) -> None:
     """What most numbers look like is read at once."""
-    assert numbering.e164(number, region) == expected
+    assert phones.plain_e164(number, region) == expected
 
 
 @pytest.mark.parametrize(("number", "region"), NOT_PLAIN.values(), ids=NOT_PLAIN)
 def test_not_plain(number: str, region: str | None) -> None:
     """What may be read in two ways, or not at all, is left to the library."""
-    assert numbering.e164(number, region) is None
+    assert phones.plain_e164(number, region) is None
 
 
 def test_unknown_regions() -> None:
     """What is no region is left to the library, and not remembered."""
-    known = numbering._region_plan.cache_info()  # noqa: SLF001 - how much it remembers
+    known = phones._plan_of_region.cache_info()  # noqa: SLF001 - how much it remembers
     for number in range(100):
-        assert numbering.e164("030 123456", f"no region {number}") is None
-    assert numbering._region_plan.cache_info() == known  # noqa: SLF001 - how much it remembers
+        assert phones.plain_e164("030 123456", f"no region {number}") is None
+    assert phones._plan_of_region.cache_info() == known  # noqa: SLF001 - how much it remembers
 
 
 @st.composite
@@ -75,7 +75,7 @@ def numbers(draw: st.DrawFn) -> str:
 @given(number=numbers(), region=st.sampled_from([None, *REGIONS]))
 def test_as_the_library(number: str, region: str | None) -> None:
     """What is read at once the library reads the same, with every check of its result."""
-    if plain := numbering.e164(number, region):
+    if plain := phones.plain_e164(number, region):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(numbering, "e164", lambda *_: None)
-            assert contact.to_e164(number, region) == plain
+            patch.setattr(phones, "plain_e164", lambda *_: None)
+            assert phones.to_e164(number, region) == plain

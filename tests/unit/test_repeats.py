@@ -6,28 +6,21 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, AttributeGroup, Customer
 
 from tests.unit.steps import LATER, NOW, refusals
-from twc_customer_server.api import idempotency
-from twc_customer_server.customers import dates
-from twc_customer_server.storage.idempotency import Repeatable
+from twc_customer_server.api.idempotency import idempotent_request
+from twc_customer_server.customers import fields
+from twc_customer_server.storage.idempotency import IdempotentRequest
 
 CREATE = "CreateCustomer"
 
 
-def read(*requests: Message, key: str = "key", rpc: str = CREATE) -> Repeatable:
+def read(*requests: Message, key: str = "key", rpc: str = CREATE) -> IdempotentRequest:
     """The request as one that may be repeated."""
-    repeatable = idempotency.read(key, rpc, requests, NOW)
-    assert repeatable is not None
-    return repeatable
+    return idempotent_request(key, rpc, requests, NOW)
 
 
 def create(**fields: object) -> pb.CreateCustomerRequest:
     """A request to create a customer with fields."""
     return pb.CreateCustomerRequest(customer=Customer(**fields))  # type: ignore[arg-type] # any
-
-
-def test_no_key() -> None:
-    """A request without a key has no repeats."""
-    assert idempotency.read(None, CREATE, [create()], NOW) is None
 
 
 @pytest.mark.parametrize("key", ["a", "a" * 255, "!~", '"quoted"', "0b6b1c9e-1d9b-4f7e-9c1d-8a2f"])
@@ -41,15 +34,14 @@ def test_key(key: str) -> None:
 )
 def test_bad_key(key: str) -> None:
     """Any other key is refused, rather than the request done as if it had none."""
-    [violation] = refusals(lambda: idempotency.read(key, CREATE, [create()], NOW))
+    [violation] = refusals(lambda: idempotent_request(key, CREATE, [create()], NOW))
     assert violation.field == "Idempotency-Key"
 
 
 def test_moment() -> None:
     """A request knows when it came, in milliseconds."""
-    repeatable = idempotency.read("key", CREATE, [create()], LATER)
-    assert repeatable is not None
-    assert repeatable.now == dates.to_milliseconds(LATER)
+    request = idempotent_request("key", CREATE, [create()], LATER)
+    assert request.now == fields.to_milliseconds(LATER)
 
 
 def test_same_request() -> None:

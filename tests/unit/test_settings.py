@@ -14,12 +14,12 @@ REALMS: dict[str, Any] = {
     "jwks": "https://id.example/{tenant}/jwks",
 }
 
-OWN_ISSUER = "DEVELOPMENT=true has an issuer of its own: unset ISSUER and JWKS"
+OWN_ISSUER = "DEVELOPMENT=true uses an issuer of its own: unset ISSUER and JWKS"
 NO_ADDRESS = "must be an IP address, such as 127.0.0.1 or ::1"
-LOOPBACK = "DEVELOPMENT=true is for this machine alone: BIND to 127.0.0.1"
-BOTH = "ISSUER and JWKS must both hold {tenant}, or neither"
-HTTPS = "JWKS must be an https URL: who can change keys can forge tokens"
-PAIR = "TLS_CERTIFICATE and TLS_KEY go together"
+LOOPBACK = "DEVELOPMENT=true is for this machine only: set BIND=127.0.0.1"
+BOTH = "ISSUER and JWKS must both contain {tenant}, or neither"
+HTTPS = "JWKS must be an https URL: over http anyone on the way can forge keys"
+PAIR = "TLS_CERTIFICATE and TLS_KEY must be set together"
 CLIENT_CA = "TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY"
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

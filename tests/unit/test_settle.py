@@ -21,7 +21,8 @@ from tests.unit.steps import (
     stored,
     timestamp,
 )
-from twc_customer_server.customers import changes, contact
+from twc_customer_server.customers import fields, update
+from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import InvalidInput, Violation
 
 MAX_BYTES = 262_144
@@ -117,7 +118,7 @@ VALID_CUSTOMER = st.builds(
 def test_any_text_is_settled_or_refused(customer: Customer) -> None:
     """Whatever its texts and numbers, a customer is settled or refused as invalid input."""
     with suppress(InvalidInput):
-        assert contact.is_email(settled(customer, "DE").email)
+        assert fields.is_email(settled(customer, "DE").email)
 
 
 @EXAMPLES
@@ -127,8 +128,8 @@ def test_any_update_is_made_or_refused(request: Customer, mask: list[str]) -> No
     customer = stored(addresses=[builders.address()])
 
     with suppress(InvalidInput):
-        changes.update(customer, request, FieldMask(paths=mask), "DE", LATER)
-        assert contact.is_email(customer.email)
+        update.update(customer, request, FieldMask(paths=mask), "DE", LATER)
+        assert fields.is_email(customer.email)
 
 
 @EXAMPLES
@@ -138,7 +139,7 @@ def test_any_address_is_added_or_refused(address: Address) -> None:
     customer = stored(addresses=[builders.address()])
 
     with suppress(InvalidInput):
-        changes.add_address(customer, address, "DE", LATER)
+        update.add_address(customer, address, "DE", LATER)
         assert len(customer.addresses) == 2
 
 
@@ -166,11 +167,11 @@ def test_settled_customer_has_one_default(customer: Customer) -> None:
 def test_writing_back_what_was_read_changes_nothing(customer: Customer) -> None:
     """An update with the whole of a stored customer leaves it as it is."""
     settled(customer, "DE")
-    changes.stamp(customer, NOW)
+    set_server_fields(customer, NOW)
     before = copy(customer)
 
-    changes.update(customer, copy(before), FieldMask(), "DE", LATER)
-    changes.stamp(customer, NOW)
+    update.update(customer, copy(before), FieldMask(), "DE", LATER)
+    set_server_fields(customer, NOW)
 
     assert customer == before
 
@@ -197,8 +198,8 @@ def test_what_was_created_can_be_changed() -> None:
             created.append(settled(_customer_of(size)))
 
     for customer in created:
-        changes.stamp(customer, NOW)
-        changes.update(customer, Customer(active=False), FieldMask(), None, LATER)
+        set_server_fields(customer, NOW)
+        update.update(customer, Customer(active=False), FieldMask(), None, LATER)
 
     assert [customer.active for customer in created] == [False] * len(created) != []
 
@@ -218,7 +219,7 @@ def test_stamp_keeps_what_was_stored() -> None:
     customer = stored(addresses=[builders.address()])
     before = copy(customer)
 
-    changes.stamp(customer, LATER)
+    set_server_fields(customer, LATER)
 
     before.last_modified_date.CopyFrom(timestamp("2026-03-05T05:06:07.891Z"))
     assert customer == before

@@ -4,14 +4,14 @@ import threading
 
 import pytest
 
-from twc_customer_server.transport.executor import Threads
+from twc_customer_server.transport.executor import Executor
 
 SECONDS = 10
 
 
 def test_order() -> None:
     """What is given is run in its order, with its arguments."""
-    threads = Threads(1)
+    threads = Executor(1)
     done: list[int] = []
     over = threading.Event()
     for number in range(100):
@@ -24,7 +24,7 @@ def test_order() -> None:
 
 def test_number() -> None:
     """As many are run at the same time as there are threads."""
-    threads, met = Threads(4), threading.Barrier(5)
+    threads, met = Executor(4), threading.Barrier(5)
     for _ in range(4):
         threads.submit(met.wait)
     met.wait(SECONDS)
@@ -33,7 +33,7 @@ def test_number() -> None:
 
 def test_callbacks() -> None:
     """A callback is called once, after the work, whether that was over when it was added or not."""
-    threads, called = Threads(2), threading.Semaphore(0)
+    threads, called = Executor(2), threading.Semaphore(0)
     may_end, ended = threading.Event(), threading.Event()
     work = threads.submit(may_end.wait)
     work.add_done_callback(lambda given: called.release() if given is work else None)
@@ -50,7 +50,7 @@ def test_callbacks() -> None:
 
 def test_error(caplog: pytest.LogCaptureFixture) -> None:
     """Work that fails is over like any other, its kind is logged, and its thread goes on."""
-    threads, over = Threads(1), threading.Event()
+    threads, over = Executor(1), threading.Event()
     threads.submit(int, "Ada").add_done_callback(lambda _: over.set())
     assert over.wait(SECONDS)
     over.clear()
@@ -62,7 +62,7 @@ def test_error(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_stop() -> None:
     """What was given before a stop is still run."""
-    threads, done = Threads(1), threading.Event()
+    threads, done = Executor(1), threading.Event()
     may_end = threading.Event()
     threads.submit(may_end.wait)
     threads.submit(done.set)

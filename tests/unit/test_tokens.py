@@ -1,4 +1,4 @@
-"""Which tokens are believed, for which tenants, and for how long."""
+"""Which authenticator are believed, for which tenants, and for how long."""
 
 from collections.abc import Collection
 from functools import partial
@@ -27,9 +27,9 @@ from tests.unit.identity import (
     verifier,
 )
 from tests.unit.steps import ANY_TEXT, EXAMPLES
-from twc_customer_server.auth import key_sets, tokens
+from twc_customer_server.auth import authenticator, key_sets
+from twc_customer_server.auth.authenticator import MAX_TOKEN_LENGTH, NOT_VERIFIABLE, TokenVerifier
 from twc_customer_server.auth.key_sets import Keys, KeySet
-from twc_customer_server.auth.tokens import MAX_LENGTH, NOT_GENUINE, Verifier
 from twc_customer_server.errors import Unauthenticated, Unavailable
 
 ISSUED = Issuer()
@@ -57,7 +57,7 @@ SAID = {
     "iss with a suffix": OTHER_ISSUER,
     "iss with a prefix": OTHER_ISSUER,
 }
-MESSAGES = {NOT_GENUINE, TOO_LONG, EXPIRED, NOT_YET, OTHER_AUDIENCE, OTHER_ISSUER}
+MESSAGES = {NOT_VERIFIABLE, TOO_LONG, EXPIRED, NOT_YET, OTHER_AUDIENCE, OTHER_ISSUER}
 
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 EC_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -79,7 +79,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stop_clocks(monkeypatch)
 
 
-def refusal(verifier: Verifier, token: str) -> str:
+def refusal(verifier: TokenVerifier, token: str) -> str:
     """The message that a token is refused with."""
     with pytest.raises(Unauthenticated) as error:
         verifier.tenants(token)
@@ -102,10 +102,10 @@ def realm(tenant: str) -> Issuer:
     return Issuer(f"https://id.example/realms/{tenant}")
 
 
-def of_realms(*issuers: Issuer) -> Verifier:
+def of_realms(*issuers: Issuer) -> TokenVerifier:
     """A verifier of the realms of some issuers."""
     documents = {issuer.name.rpartition("/")[2]: jwks(issuer) for issuer in issuers}
-    return Verifier(
+    return TokenVerifier(
         REALMS,
         lambda tenant: KeySet(lambda: key_sets.parse(documents[tenant]), POLICY, BACKGROUND),
     )
@@ -117,7 +117,7 @@ def test_genuine() -> None:
 
 
 def test_forged_tokens_stay_the_same() -> None:
-    """The forged tokens are many, no two are alike, and none changes from call to call."""
+    """The forged authenticator are many, no two are alike, and none changes from call to call."""
     assert len(FORGED) == len({*FORGED.values(), GENUINE}) - 1 >= 45
     assert forged_tokens(ISSUED) == FORGED
 
@@ -166,7 +166,7 @@ def test_forged_again(name: str) -> None:
 )
 def test_not_printable(token: str) -> None:
     """Characters that no token holds make none of a genuine one."""
-    assert refusal(VERIFIER, token) == NOT_GENUINE
+    assert refusal(VERIFIER, token) == NOT_VERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_tenant_claim_of_another_name() -> None:
     other = verifier(lambda: key_sets.parse(jwks(ISSUED)), trust)
     token = ISSUED.token(**{"https://example.com/tenants": ["acme"], "tenant": "other"})
     assert other.tenants(token) == {"acme"}
-    assert refusal(other, ISSUED.token(tenant="acme")) == NOT_GENUINE
+    assert refusal(other, ISSUED.token(tenant="acme")) == NOT_VERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_longest_token() -> None:
         len(token): token
         for token in (
             signed(ISSUED, {}, {"pad": "x" * size})
-            for size in range(MAX_LENGTH // 4 * 3 - 400, MAX_LENGTH // 4 * 3)
+            for size in range(MAX_TOKEN_LENGTH // 4 * 3 - 400, MAX_TOKEN_LENGTH // 4 * 3)
         )
     }
-    longest = max(length for length in by_length if length <= MAX_LENGTH)
-    longer = min(length for length in by_length if length > MAX_LENGTH)
+    longest = max(length for length in by_length if length <= MAX_TOKEN_LENGTH)
+    longer = min(length for length in by_length if length > MAX_TOKEN_LENGTH)
     assert longer - longest <= 2
     assert VERIFIER.tenants(by_length[longest]) == {TENANT}
     assert refusal(VERIFIER, by_length[longer]) == TOO_LONG
@@ -248,7 +248,7 @@ def test_longest_token() -> None:
 
 @pytest.mark.parametrize("algorithm", PUBLIC)
 def test_algorithms(algorithm: str) -> None:
-    """Each allowed algorithm proves tokens with a key of its kind."""
+    """Each allowed algorithm proves authenticator with a key of its kind."""
     believing = verifier(lambda: keys_of(algorithm))
     token = signed_by(PRIVATE[algorithm], algorithm, algorithm)
     assert believing.tenants(token) == {TENANT}
@@ -260,7 +260,7 @@ def test_algorithm_that_is_not_allowed(algorithm: str) -> None:
     others = [it for it in PUBLIC if it != algorithm]
     refusing = verifier(lambda: keys_of(algorithm), TRUST._replace(algorithms=others))
     token = signed_by(PRIVATE[algorithm], algorithm, algorithm)
-    assert refusal(refusing, token) == NOT_GENUINE
+    assert refusal(refusing, token) == NOT_VERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_algorithm_that_is_not_allowed(algorithm: str) -> None:
 def test_algorithm_of_another_key(algorithm: str, published: str, allowed: list[str]) -> None:
     """The right key proves nothing with an algorithm that it is not for, allowed or not."""
     refusing = verifier(lambda: keys_of(published), TRUST._replace(algorithms=allowed))
-    assert refusal(refusing, signed_by(RSA_KEY, algorithm, published)) == NOT_GENUINE
+    assert refusal(refusing, signed_by(RSA_KEY, algorithm, published)) == NOT_VERIFIABLE
 
 
 def test_algorithm_of_a_symmetric_key() -> None:
@@ -290,7 +290,7 @@ def test_algorithm_of_a_symmetric_key() -> None:
         "k": "c3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3M",
     }
     refusing = verifier(lambda: {"oct": jwt.PyJWK(entry)})
-    assert refusal(refusing, signed_by(secret, "HS256", "oct")) == NOT_GENUINE
+    assert refusal(refusing, signed_by(secret, "HS256", "oct")) == NOT_VERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_made_up_numbers_for_an_elliptic_curve(signature: bytes) -> None:
     refusing = verifier(lambda: keys_of("ES256"))
     text = signed_by(EC_KEY, "ES256", "ES256").rpartition(".")[0]
     forged = f"{text}.{jwt.utils.base64url_encode(signature).decode()}"
-    assert refusal(refusing, forged) == NOT_GENUINE
+    assert refusal(refusing, forged) == NOT_VERIFIABLE
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_skew(clock: Clock, claims: dict[str, int], since: float, until: float) 
 def test_no_skew(clock: Clock) -> None:
     """Without a skew a token ends when it says so."""
     token = ISSUED.token(tenant="acme", iat=None, exp=START + 1)
-    exact = verifier(lambda: key_sets.parse(jwks(ISSUED)), TRUST._replace(skew_seconds=0))
+    exact = verifier(lambda: key_sets.parse(jwks(ISSUED)), TRUST._replace(clock_skew_seconds=0))
     clock.now = 0.99
     assert exact.tenants(token) == {"acme"}
     clock.now = 1
@@ -350,10 +350,10 @@ class Counted(KeySet):
         return super().find(key_id)
 
 
-def counting(source: Source) -> tuple[Verifier, Counted]:
+def counting(source: Source) -> tuple[TokenVerifier, Counted]:
     """A verifier, and its key set that counts."""
     counted = Counted(source.read, POLICY, BACKGROUND)
-    return Verifier(TRUST, lambda _: counted), counted
+    return TokenVerifier(TRUST, lambda _: counted), counted
 
 
 def test_remembered() -> None:
@@ -369,7 +369,7 @@ def test_refused_is_not_remembered() -> None:
     """A token that is refused takes no room among those remembered, and is verified each time."""
     remembering, counted = counting(Source(ISSUED))
     bad = FORGED["tenant missing"]
-    assert [refusal(remembering, bad) for _ in range(3)] == [NOT_GENUINE] * 3
+    assert [refusal(remembering, bad) for _ in range(3)] == [NOT_VERIFIABLE] * 3
     assert counted.finds == 3
 
 
@@ -396,7 +396,7 @@ def test_remembered_until_its_key_expires(clock: Clock) -> None:
     assert remembering.tenants(GENUINE) == {TENANT}
     assert counted.finds == 1
     clock.now = POLICY.lifetime
-    assert refusal(remembering, GENUINE) == NOT_GENUINE
+    assert refusal(remembering, GENUINE) == NOT_VERIFIABLE
     assert remembering.tenants(successor.token(tenant="acme", iat=None, exp=FUTURE)) == {"acme"}
 
 
@@ -418,14 +418,14 @@ def test_remembered_with_the_keys_that_proved_it(clock: Clock) -> None:
             return found
 
     overtaken = Overtaken(source.read, POLICY, BACKGROUND)
-    remembering = Verifier(TRUST, lambda _: overtaken)
+    remembering = TokenVerifier(TRUST, lambda _: overtaken)
     assert remembering.tenants(GENUINE) == {TENANT}
-    assert refusal(remembering, GENUINE) == NOT_GENUINE
+    assert refusal(remembering, GENUINE) == NOT_VERIFIABLE
 
 
 def test_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more tokens than a set number are remembered; the oldest is forgotten."""
-    monkeypatch.setattr(tokens, "MAX_KEPT", 3)
+    """No more authenticator than a set number are remembered; the oldest is forgotten."""
+    monkeypatch.setattr(authenticator, "MAX_CACHED", 3)
     remembering, counted = counting(Source(ISSUED))
     given = [ISSUED.token(tenant=str(number)) for number in range(4)]
     for token in given:
@@ -465,7 +465,7 @@ def test_realms_of_no_tenant(name: str) -> None:
         asked.append(tenant)
         return KeySet(dict, POLICY, BACKGROUND)
 
-    assert refusal(Verifier(REALMS, key_set), realm(name).token()) == OTHER_ISSUER
+    assert refusal(TokenVerifier(REALMS, key_set), realm(name).token()) == OTHER_ISSUER
     assert asked == []
 
 
@@ -489,22 +489,22 @@ def test_issuers_beside_the_realms(name: str) -> None:
 
 
 def test_realm_of_another_key() -> None:
-    """The key of one realm makes no tokens for another."""
+    """The key of one realm makes no authenticator for another."""
     acme, other = realm("acme"), realm("other")
     believing = of_realms(acme, other)
     other.name = acme.name
     assert believing.tenants(acme.token()) == {"acme"}
-    assert refusal(believing, other.token()) == NOT_GENUINE
-    assert refusal(believing, other.token(tenant="acme")) == NOT_GENUINE
+    assert refusal(believing, other.token()) == NOT_VERIFIABLE
+    assert refusal(believing, other.token(tenant="acme")) == NOT_VERIFIABLE
 
 
 def test_realm_that_is_not_there(tmp_path: Path) -> None:
     """A token of a made up realm is not genuine, however sound the service is."""
     (tmp_path / "acme.json").write_bytes(jwks(realm("acme")))
-    believing = Verifier(
+    believing = TokenVerifier(
         REALMS,
         lambda tenant: KeySet(
-            partial(key_sets.read_realm, str(tmp_path / f"{tenant}.json")), POLICY, BACKGROUND
+            partial(key_sets.fetch_realm, str(tmp_path / f"{tenant}.json")), POLICY, BACKGROUND
         ),
     )
     assert refusal(believing, realm("ghost").token()) in MESSAGES
@@ -512,14 +512,14 @@ def test_realm_that_is_not_there(tmp_path: Path) -> None:
 
 def test_realms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key sets of no more realms than a set number are kept."""
-    monkeypatch.setattr(tokens, "MAX_KEPT", 2)
+    monkeypatch.setattr(authenticator, "MAX_CACHED", 2)
     made: list[str] = []
 
     def key_set(tenant: str) -> KeySet:
         made.append(tenant)
         return KeySet(dict, POLICY, BACKGROUND)
 
-    believing = Verifier(REALMS, key_set)
+    believing = TokenVerifier(REALMS, key_set)
     for name in ("a", "b", "a", "c", "c", "b", "a"):
         refusal(believing, realm(name).token())
     assert made == ["a", "b", "c", "a"]
@@ -527,7 +527,7 @@ def test_realms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_invented_realms_do_not_push_out_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many realms are made up, those that a genuine token came from stay."""
-    monkeypatch.setattr(tokens, "MAX_KEPT", 2)
+    monkeypatch.setattr(authenticator, "MAX_CACHED", 2)
     acme = realm("acme")
     made: list[str] = []
 
@@ -535,7 +535,7 @@ def test_invented_realms_do_not_push_out_real_ones(monkeypatch: pytest.MonkeyPat
         made.append(tenant)
         return KeySet(lambda: key_sets.parse(jwks(acme)), POLICY, BACKGROUND)
 
-    believing = Verifier(REALMS, key_set)
+    believing = TokenVerifier(REALMS, key_set)
     assert believing.tenants(acme.token()) == {"acme"}
     for name in ("x", "y", "z"):
         refusal(believing, realm(name).token())
@@ -549,7 +549,7 @@ def test_keys_out_of_reach(token: str) -> None:
     source = Source()
     source.error = OSError("no route")
     without_keys = verifier(source.read)
-    with pytest.raises(Unavailable, match="out of reach"):
+    with pytest.raises(Unavailable, match="cannot be fetched"):
         without_keys.tenants(token)
 
 

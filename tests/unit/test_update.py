@@ -8,7 +8,8 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support import builders
 from tests.unit.steps import LATER, NOW, copy, fields_of, refusals, stored, timestamp
-from twc_customer_server.customers import changes, contact
+from twc_customer_server.customers import fields, phones, update
+from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
 
@@ -18,8 +19,8 @@ def _update(customer: Customer, *mask: str, region: str | None = None, **fields:
 
 
 def _put(customer: Customer, request: Customer, *mask: str, region: str | None = None) -> Customer:
-    changes.update(customer, request, FieldMask(paths=mask), region, LATER)
-    changes.stamp(customer, NOW)
+    update.update(customer, request, FieldMask(paths=mask), region, LATER)
+    set_server_fields(customer, NOW)
     return customer
 
 
@@ -298,9 +299,9 @@ def test_all_violations_come_at_once() -> None:
     )
 
     assert violations == [
-        Violation("email", f"is required, and {contact.NOT_AN_EMAIL}"),
+        Violation("email", f"is required, and {fields.NOT_AN_EMAIL}"),
         Violation("dob", "must not be in the future"),
         Violation("customer_state", "must be disabled, invited, enabled or declined"),
         Violation("taxExemptions[0]", "must not be empty"),
-        Violation("phone", contact.NO_COUNTRY),
+        Violation("phone", phones.NO_COUNTRY),
     ]

@@ -8,7 +8,8 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
 from tests.unit.steps import LATER, cities, copy, refusals
-from twc_customer_server.customers import changes
+from twc_customer_server.customers import update
+from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
 
@@ -18,8 +19,8 @@ def _update(customer: Customer, *mask: str, **fields: Any) -> Customer:
 
 
 def _put(customer: Customer, request: Customer, *mask: str) -> Customer:
-    changes.update(customer, request, FieldMask(paths=mask), None, LATER)
-    changes.stamp(customer, LATER)
+    update.update(customer, request, FieldMask(paths=mask), None, LATER)
+    set_server_fields(customer, LATER)
     return customer
 
 

@@ -9,7 +9,8 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import UploadCustomersRequest
 
 from tests.support import builders
-from twc_customer_server.api import upload
+from twc_customer_server.api import bulk
+from twc_customer_server.api.status import to_status
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -17,7 +18,6 @@ from twc_customer_server.errors import (
     RequestTooLarge,
     ServiceError,
     Violation,
-    to_status,
 )
 
 TOO_LARGE = (
@@ -41,7 +41,7 @@ def test_collect_keeps_the_order() -> None:
     """An upload is read to its end, and its customers stay in their order."""
     customers = [builders.customer() for _ in range(3)]
 
-    collected = upload.collect(UploadCustomersRequest(customer=each) for each in customers)
+    collected = bulk.collect(UploadCustomersRequest(customer=each) for each in customers)
 
     assert [item.customer for item in collected.items] == customers
     assert not collected.atomic
@@ -49,7 +49,7 @@ def test_collect_keeps_the_order() -> None:
 
 def test_collect_of_nothing() -> None:
     """An upload may be empty."""
-    assert upload.collect([]) == ([], False)
+    assert bulk.collect([]) == ([], False)
 
 
 def test_item_without_a_customer_is_an_empty_customer() -> None:
@@ -58,12 +58,12 @@ def test_item_without_a_customer_is_an_empty_customer() -> None:
 
     requests = [UploadCustomersRequest(), UploadCustomersRequest(customer=given)]
 
-    assert upload.collect(requests).items == requests
+    assert bulk.collect(requests).items == requests
 
 
 def test_10000_customers_are_accepted() -> None:
     """An upload may hold 10,000 customers."""
-    assert len(upload.collect([UploadCustomersRequest()] * 10_000).items) == 10_000
+    assert len(bulk.collect([UploadCustomersRequest()] * 10_000).items) == 10_000
 
 
 def test_10001_customers_are_refused() -> None:
@@ -71,7 +71,7 @@ def test_10001_customers_are_refused() -> None:
     endless = itertools.repeat(UploadCustomersRequest())
 
     with pytest.raises(RequestTooLarge, match=TOO_LARGE):
-        upload.collect(endless)
+        bulk.collect(endless)
 
 
 def test_16_mebibytes_are_accepted() -> None:
@@ -79,7 +79,7 @@ def test_16_mebibytes_are_accepted() -> None:
     request = _request_of(1 << 20)
 
     assert request.ByteSize() == 1 << 20
-    assert len(upload.collect([request] * 16).items) == 16
+    assert len(bulk.collect([request] * 16).items) == 16
 
 
 def test_more_than_16_mebibytes_are_refused() -> None:
@@ -87,7 +87,7 @@ def test_more_than_16_mebibytes_are_refused() -> None:
     requests = [*[_request_of(1 << 20)] * 15, _request_of((1 << 20) + 1)]
 
     with pytest.raises(RequestTooLarge, match=TOO_LARGE):
-        upload.collect(requests)
+        bulk.collect(requests)
 
 
 def test_prepare_puts_an_error_in_the_place_of_its_customer() -> None:
@@ -100,7 +100,7 @@ def test_prepare_puts_an_error_in_the_place_of_its_customer() -> None:
             raise error
         customer.active = True
 
-    outcomes = upload.prepare(customers, ready)
+    outcomes = bulk.validate_each(customers, ready)
 
     assert outcomes == [customers[0], error, customers[2]]
     assert [customer.active for customer in customers] == [True, False, True]
@@ -111,7 +111,7 @@ def test_results_say_the_outcomes_in_order() -> None:
     stored = builders.customer(id="1")
     invalid = InvalidInput([Violation("email", "is required")])
 
-    results = list(upload.results([stored, invalid, CLASH]))
+    results = bulk.upload_results([stored, invalid, CLASH])
 
     assert [result.index for result in results] == [0, 1, 2]
     assert all(result.HasField("index") for result in results)
@@ -124,7 +124,7 @@ def test_result_names_fields_relative_to_its_item() -> None:
     """An item's error is the one that creating the customer alone would have given."""
     invalid = InvalidInput([Violation("email", "is required")])
 
-    [result] = upload.results([invalid])
+    [result] = bulk.upload_results([invalid])
 
     assert result.error.code == code_pb2.INVALID_ARGUMENT
     assert result.error.message == "email: is required"
@@ -138,7 +138,7 @@ OWNER = "01938f6e-0000-7000-8000-0000000000ff"
 def _refusal(*outcomes: Customer | InvalidInput | AlreadyExists) -> ServiceError | None:
     """What an upload that stores all or none is refused with; its customers have ids from 0."""
     customers = [Customer(id=str(number)) for number in range(len(outcomes))]
-    return upload.refusal(customers, outcomes)
+    return bulk.combined_error(customers, outcomes)
 
 
 def test_nothing_wrong_is_no_refusal() -> None:
@@ -186,7 +186,7 @@ def test_refusal_takes_no_word_of_a_client_for_an_id() -> None:
     """The id that a client gave a customer that is not valid stands for no place."""
     customers = [Customer(id=OWNER), Customer(id="1")]
     outcomes = [InvalidInput([EMAIL]), AlreadyExists([Clash("email", OWNER)])]
-    refusal = upload.refusal(customers, outcomes)
+    refusal = bulk.combined_error(customers, outcomes)
 
     assert isinstance(refusal, InvalidInput)
     assert ("[1].email", f"is that of customer {OWNER}") in refusal.violations
@@ -206,7 +206,7 @@ def test_refusal_of_10000_fits_into_metadata(fields: list[str]) -> None:
 
 def test_kept_results_are_the_same() -> None:
     """Results that are kept as bytes come back as they were."""
-    results = list(upload.results([builders.customer(id="1"), CLASH, Customer()]))
+    results = bulk.upload_results([builders.customer(id="1"), CLASH, Customer()])
 
-    assert upload.decode(upload.encode(results)) == results
-    assert upload.decode(upload.encode([])) == []
+    assert bulk.decode(bulk.encode(results)) == results
+    assert bulk.decode(bulk.encode([])) == []

@@ -31,7 +31,7 @@ const (
 	notAnEmail = "must be an e-mail address, such as ada@example.com"
 	notAPhone  = "must be a phone number that can be dialled from abroad, such as +491701234567"
 	notADate   = "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
-	emptyPlace = "must say something of the address, such as address1 or city"
+	emptyPlace = "must set a field that describes the address, such as address1 or city"
 )
 
 var (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twc_customer_gateway.config import GatewaySettings
 from twc_customer_gateway.supervisor.processes import Process, Worker, stop
-from twc_customer_server.app import listen_for_metrics
+from twc_customer_server.app import bind_metrics_port
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.telemetry import metrics
 
@@ -26,17 +26,17 @@ class Metrics:
         self._settings = settings
         self._admin = admin
         self._held = ExitStack()
-        self.memories = [metrics.share(SERVICE) for _ in range(settings.workers)]
+        self.memories = [metrics.allocate(SERVICE) for _ in range(settings.workers)]
         for memory in self.memories:
             self._held.callback(os.close, memory)
-        self._counts = [metrics.Counts(SERVICE, memory) for memory in self.memories]
+        self._counts = [metrics.ServiceMetrics(SERVICE, memory) for memory in self.memories]
         self._process: Worker | None = None
 
     def start(self) -> None:
         """Serves, if it is to. Raises OSError if the port is taken."""
         if not self._settings.metrics_port:
             return
-        listener = self._held.enter_context(listen_for_metrics(self._settings))
+        listener = self._held.enter_context(bind_metrics_port(self._settings))
         inherited = [listener.fileno(), *self.memories]
         arguments = [self._settings.log_level, self._admin, *inherited]
         command = [
@@ -52,7 +52,7 @@ class Metrics:
         """Starts the process again if it has ended, and lets go of what dead workers had begun."""
         for worker, counts in zip(workers, self._counts, strict=True):
             if not worker.is_running:
-                counts.abandon()
+                counts.reset_in_progress()
         if self._process:
             self._process.tend()
 

@@ -22,7 +22,7 @@ from twc_customer_gateway.config import GatewaySettings
 from twc_customer_gateway.supervisor import envoy_admin, ports
 from twc_customer_gateway.supervisor.metrics import Metrics
 from twc_customer_gateway.supervisor.processes import Process, Worker, stop
-from twc_customer_server.app import cannot_listen
+from twc_customer_server.transport.grpc_server import address_taken
 
 # What a service gets to become ready, and each worker adds, since they share the cores.
 READY_SECONDS = 30
@@ -107,7 +107,7 @@ class Stack:
             "-m",
             "twc_customer_server",
             "serve",
-            "--counts",
+            "--metrics-fd",
             str(memory),
             *addresses,
         ]
@@ -121,7 +121,7 @@ class Stack:
             try:
                 self._held.enter_context(ports.hold(self.settings.bind, self.settings.grpc_port))
             except OSError as error:
-                raise StackError(cannot_listen(self.settings.native_address)) from error
+                raise StackError(address_taken(self.settings.native_address)) from error
 
     def _serve_metrics(self) -> None:
         try:

@@ -86,8 +86,13 @@ def store_upload(
     customers = [item.customer for item in upload.items]
     commit = Commit.IF_ALL if upload.atomic else Commit.ALWAYS
     outcomes = _store_each(store, tenant, validated, commit)
-    if upload.atomic and any(isinstance(outcome, ServiceError) for outcome in outcomes):
-        raise _error_of_all(customers, outcomes)
+    if upload.atomic and (error := combined_error(customers, outcomes)):
+        raise error
+    return upload_results(outcomes)
+
+
+def upload_results(outcomes: Iterable[Outcome]) -> list[pb.UploadCustomersResult]:
+    """Builds the results of an upload, in order."""
     return [_upload_result(index, outcome) for index, outcome in enumerate(outcomes)]
 
 
@@ -96,8 +101,18 @@ def import_batch(
 ) -> pb.ImportCustomersResponse:
     """Stores a batch of an import, or only validates it; returns its results in order.
 
-    Raises InvalidInput if the batch is empty, and RequestTooLarge.
+    Raises what `check_batch` raises.
     """
+    check_batch(request)
+    customers = [item.customer for item in request.items]
+    commit = Commit.NEVER if request.validate_only else Commit.ALWAYS
+    outcomes = _store_each(store, tenant, validate_each(customers, prepare), commit)
+    outcomes = _resolve_unchanged(store, tenant, customers, outcomes)
+    return import_response(request, outcomes)
+
+
+def check_batch(request: pb.ImportCustomersRequest) -> None:
+    """Checks the size of a batch. Raises InvalidInput if it is empty, and RequestTooLarge."""
     if not request.items:
         raise InvalidInput([Violation("items", "must have at least one customer")])
     if (
@@ -108,16 +123,47 @@ def import_batch(
             f"a batch takes at most {contract.MAX_BATCH_CUSTOMERS:,} customers and "
             f"{contract.MAX_BATCH_BYTES >> 20} MiB; send the rest in further batches"
         )
-    customers = [item.customer for item in request.items]
-    commit = Commit.NEVER if request.validate_only else Commit.ALWAYS
-    outcomes = _store_each(store, tenant, validate_each(customers, prepare), commit)
-    outcomes = _resolve_unchanged(store, tenant, customers, outcomes)
+
+
+def import_response(
+    request: pb.ImportCustomersRequest, outcomes: Sequence[Outcome]
+) -> pb.ImportCustomersResponse:
+    """Builds the response to a batch, with a result for each item in order."""
     return pb.ImportCustomersResponse(
         results=[
             _import_result(item.sequence, outcome, validate_only=request.validate_only)
             for item, outcome in zip(request.items, outcomes, strict=True)
         ]
     )
+
+
+def combined_error(
+    customers: Sequence[Customer], outcomes: Sequence[Outcome]
+) -> ServiceError | None:
+    """Combines the errors of an atomic upload into one, with paths led by the item's index."""
+    # Invalid items are left out: their ids are those that the client sent.
+    positions = {
+        customer.id: f"[{index}]"
+        for index, (customer, outcome) in enumerate(zip(customers, outcomes, strict=True))
+        if not isinstance(outcome, InvalidInput)
+    }
+    violations: list[Violation] = []
+    clashes: list[Clash] = []
+    for index, outcome in enumerate(outcomes):
+        prefix = f"[{index}]."
+        if isinstance(outcome, InvalidInput):
+            violations += [
+                Violation(prefix + it.field, it.description) for it in outcome.violations
+            ]
+        elif isinstance(outcome, AlreadyExists):
+            clashes += [
+                Clash(prefix + field, positions.get(owner, owner))
+                for field, owner in outcome.clashes
+            ]
+    if not violations:
+        return AlreadyExists(clashes) if clashes else None
+    violations += [Violation(field, f"is that of customer {owner}") for field, owner in clashes]
+    return InvalidInput(violations)
 
 
 def encode(results: Iterable[pb.UploadCustomersResult]) -> bytes:
@@ -185,7 +231,7 @@ def _only_owner(outcome: Outcome) -> str | None:
 def _upload_result(index: int, outcome: Outcome) -> pb.UploadCustomersResult:
     if isinstance(outcome, ServiceError):
         return pb.UploadCustomersResult(index=index, error=to_status(outcome))
-    assert isinstance(outcome, Customer)  # noqa: S101 - only an import has others
+    assert isinstance(outcome, Customer)  # noqa: S101 - only an import leaves one unchanged
     return pb.UploadCustomersResult(index=index, customer=outcome)
 
 
@@ -201,30 +247,3 @@ def _import_result(sequence: int, outcome: Outcome, *, validate_only: bool) -> p
         case _:
             result.created = outcome.id
     return result
-
-
-def _error_of_all(customers: Sequence[Customer], outcomes: Sequence[Outcome]) -> ServiceError:
-    """Combines the errors of an atomic upload into one, with paths led by the item's index."""
-    # Invalid items are left out: their ids are those that the client sent.
-    positions = {
-        customer.id: f"[{index}]"
-        for index, (customer, outcome) in enumerate(zip(customers, outcomes, strict=True))
-        if not isinstance(outcome, InvalidInput)
-    }
-    violations: list[Violation] = []
-    clashes: list[Clash] = []
-    for index, outcome in enumerate(outcomes):
-        prefix = f"[{index}]."
-        if isinstance(outcome, InvalidInput):
-            violations += [
-                Violation(prefix + it.field, it.description) for it in outcome.violations
-            ]
-        elif isinstance(outcome, AlreadyExists):
-            clashes += [
-                Clash(prefix + field, positions.get(owner, owner))
-                for field, owner in outcome.clashes
-            ]
-    if not violations:
-        return AlreadyExists(clashes)
-    violations += [Violation(field, f"is that of customer {owner}") for field, owner in clashes]
-    return InvalidInput(violations)
