@@ -50,7 +50,7 @@ class Answered(Call):
         self.answered: list[Any] = []
         self.next_page = ""
 
-    def header(self, name: str) -> None:  # noqa: ARG002 - Call's signature
+    def header(self, name: str) -> None:
         """Returns None, as the caller sends no headers."""
 
     def set_status(self, http_status: int, *headers: tuple[str, str]) -> None:
