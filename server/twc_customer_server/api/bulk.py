@@ -32,7 +32,7 @@ class Unchanged(NamedTuple):
     customer_id: str
 
 
-# What became of one customer of a list: stored, unchanged, or refused.
+# The outcome of one customer of a list: stored, unchanged, or refused.
 Outcome = Customer | Unchanged | ServiceError
 
 # Validates a request's customer and completes it, in place. Raises InvalidInput.

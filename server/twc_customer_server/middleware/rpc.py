@@ -97,7 +97,7 @@ def wrap(
             read = partial(streams.until_idle if long_lived else streams.complete, decode)
         rpc = _Rpc(read, call_servicer, authenticator, metrics.rpcs[method.name], on_call_end)
         if method.server_streaming:
-            sending = streams.cancel_after if long_lived else nullcontext
+            sending = streams.cancel_when_idle if long_lived else nullcontext
             handlers[method.name] = partial(_handle_streaming, rpc, sending)
         else:
             handlers[method.name] = partial(_handle_unary, rpc)

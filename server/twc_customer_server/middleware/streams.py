@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -49,7 +49,7 @@ def complete(
     """
     ended = threading.Event()
     is_over = not context.add_callback(ended.set)
-    with cancel_after(context):
+    with cancel_after(context, contract.UPLOAD_SECONDS):
         yield from map(decode, requests)
     if is_over or ended.wait(_CANCELLATION_GRACE_SECONDS):
         raise ClientGone
@@ -60,17 +60,22 @@ def until_idle(
 ) -> Iterator[T]:
     """Yields the messages of a long-lived stream; cancels a stream that is idle for too long."""
     while True:
-        with cancel_after(context):
+        with cancel_when_idle(context):
             encoded = next(requests, None)
         if encoded is None:
             return
         yield decode(encoded)
 
 
+def cancel_when_idle(context: grpc.ServicerContext) -> AbstractContextManager[None]:
+    """Cancels a call whose client takes too long to send, or to take, a message."""
+    return cancel_after(context, contract.STREAM_IDLE_SECONDS)
+
+
 @contextmanager
-def cancel_after(context: grpc.ServicerContext) -> Iterator[None]:
-    """Cancels a call if the `with` block lasts longer than a stream's client may take."""
-    timer = threading.Timer(contract.STREAM_IDLE_SECONDS, context.cancel)
+def cancel_after(context: grpc.ServicerContext, seconds: float) -> Iterator[None]:
+    """Cancels a call if the `with` block lasts longer than some seconds."""
+    timer = threading.Timer(seconds, context.cancel)
     timer.daemon = True
     timer.start()
     try:
