@@ -238,10 +238,10 @@ def test_not_found_says_by_what_it_was_looked_for() -> None:
     )
 
 
-def test_readme_lists_every_reason() -> None:
-    """README's table of errors has each reason, with the gRPC code that the service gives it."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    listed = re.findall(r"^\| [\d, ]+ \| ([A-Z_]+) \| ([A-Z_]+) \| ", readme, re.MULTILINE)
+def test_documentation_lists_every_reason() -> None:
+    """The page of errors has each reason, with the gRPC code that the service gives it."""
+    page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    listed = re.findall(r"^\| [\d, ]+ \| ([A-Z_]+) \| ([A-Z_]+) \| ", page, re.MULTILINE)
     given = {(code_pb2.Code.Name(code), reason) for _, code, reason in TABLE}
 
     assert given <= set(listed)

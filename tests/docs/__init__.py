@@ -1,0 +1,1 @@
+"""Tests that the documentation agrees with the code."""

@@ -1,0 +1,64 @@
+"""The reference pages have every setting and route, as the code has them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotated_types import Ge, Gt, Le
+from pydantic.fields import FieldInfo
+
+from tests.docs.pages import ROOT, tables
+from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_server.contract import SERVICE
+
+DOCS = ROOT / "docs"
+SETTINGS = {
+    cells[0].strip("`"): cells[1:]
+    for cells in tables(DOCS / "settings.md")
+    if cells[0].startswith("`")
+}
+CALLS = (DOCS / "api.md").read_text()
+
+
+def _default(field: FieldInfo) -> str:
+    """Returns a default as its environment variable would be written, in backticks."""
+    value: Any = field.default
+    if value is None:
+        return ""
+    return f"`{value if isinstance(value, (str, Path)) else json.dumps(value)}`"
+
+
+def _range(field: FieldInfo) -> str:
+    """Returns the range of a number as the page writes it."""
+    least = next((rule.ge for rule in field.metadata if isinstance(rule, Ge)), None)
+    above = next((rule.gt for rule in field.metadata if isinstance(rule, Gt)), None)
+    most = next((rule.le for rule in field.metadata if isinstance(rule, Le)), None)
+    if above is not None:
+        return f"over {above}" + ("" if most is None else f", at most {most}")
+    if least is not None:
+        return f"from {least}" if most is None else f"{least} to {most}"
+    return ""
+
+
+def test_every_setting_is_listed() -> None:
+    """The page of settings has each setting of server and gateway, and no other."""
+    assert SETTINGS.keys() == {name.upper() for name in GatewaySettings.model_fields}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_setting_is_described(name: str) -> None:
+    """A setting is listed with its default and range."""
+    field = GatewaySettings.model_fields[name.lower()]
+
+    assert SETTINGS[name][:2] == [_default(field), _range(field)]
+
+
+@pytest.mark.parametrize("route", http_routes(SERVICE), ids=lambda route: route.rpc.name)
+def test_every_route_is_listed(route: HttpRoute) -> None:
+    """The page of the API has the route of each RPC."""
+    path = re.sub(r"_([a-z])", lambda found: found[1].upper(), route.path)
+
+    assert f"| {route.rpc.name} | `{route.method} {path}` |" in CALLS
