@@ -112,9 +112,9 @@ class Service:
         }
 
     def restarts(self) -> list[str]:
-        """What the log says of workers that were started again."""
+        """The lines of the log about processes that ended and are restarted."""
         events = [line.get("event", "") for line in self.log()]
-        return [event for event in events if "is started again" in event]
+        return [event for event in events if "; restarting it in " in event]
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of the log that are not Envoy's.
