@@ -96,7 +96,7 @@ def _configure(folder: str) -> None:
     if child.status == 1:
         sys.exit(1)
     if child.status:
-        raise StackError(child.end)
+        raise StackError(child.exit_message)
     logs.configure(StackSettings.read(Path(folder)).log_level)
 
 

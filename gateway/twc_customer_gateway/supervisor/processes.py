@@ -54,8 +54,8 @@ class Process:
         return self._process is not None and self.status is None
 
     @property
-    def end(self) -> str:
-        """How it ended, for a message: `server-1 exited with status 1`."""
+    def exit_message(self) -> str:
+        """How it ended, as in `server-1 exited with status 1`."""
         status = self.status or 0
         if status < 0:
             return f"{self.name} was killed by {signal.Signals(-status).name}"
@@ -114,7 +114,7 @@ class RestartedProcess(Process):
         if self.is_running:
             return
         if self._due is None:
-            self._schedule_restart(self.end)
+            self._schedule_restart(self.exit_message)
         elif time.monotonic() >= self._due:
             try:
                 self.start()

@@ -195,7 +195,7 @@ def _require_running(processes: Iterable[Process]) -> None:
     """Raises StackError if one of the processes has ended."""
     for process in processes:
         if process.status is not None:
-            raise StackError(process.end)
+            raise StackError(process.exit_message)
 
 
 def _poll(condition: Callable[[], bool], seconds: float, pause: Callable[[float], None]) -> bool:
