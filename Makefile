@@ -16,17 +16,28 @@ RELEASED := protos/released.binpb
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# make runs a recipe of one plain command without a shell, so that signals reach the command.
+run migrate copy: export DEVELOPMENT := $(DEVELOPMENT)
+
 run: $(VENV)/contract ## Set up what is needed and serve; Ctrl-C stops
-	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m twc_customer_gateway
+	@$(BIN)/python -m twc_customer_gateway
 
 migrate: $(VENV)/contract ## Bring the database to the newest version
-	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m twc_customer_server migrate
+	@$(BIN)/python -m twc_customer_server migrate
 
 copy: $(VENV)/contract ## Copy all data from SQLite to the PostgreSQL of DATABASE_URL, and compare
-	@DEVELOPMENT=$(DEVELOPMENT) $(BIN)/python -m twc_customer_server copy
+	@$(BIN)/python -m twc_customer_server copy
 
+# Checked before anything is installed.
+ifneq ($(filter token,$(MAKECMDGOALS)),)
+ifndef TENANT
+$(error TENANT is missing: make token TENANT=acme)
+endif
+endif
+
+token: override export DEVELOPMENT := true
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
-	@DEVELOPMENT=true $(BIN)/python -m twc_customer_server token -- '$(subst ','\'',$(or $(TENANT),$(error TENANT is missing: make token TENANT=acme)))'
+	@$(BIN)/python -m twc_customer_server token -- '$(subst ','\'',$(TENANT))'
 
 test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of server/ and client/
 	@$(BIN)/python -m pytest --cov --cov-report=term

@@ -14,7 +14,7 @@ from bench.documents import Documents, to_json
 from bench.plan import Plan
 from tests.support.postgres import Server
 from tests.support.tokens import AUDIENCE, trust, trusted_issuer
-from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.settings import Settings
 
 TENANT = "bench"

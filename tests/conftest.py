@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.backends import Backend, PostgresBackend, SqliteBackend
 from tests.support.postgres import Server, serving
-from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.settings import GatewaySettings
 
 _numbers = itertools.count(1)
 

@@ -1,26 +1,28 @@
-"""Serves the Customer API: `python -m twc_customer_gateway`, until Ctrl-C or SIGTERM."""
+"""Commands of the whole service: run it (without arguments), or write its configuration.
 
+The process that runs the service is long-lived, so it loads as little as
+possible: a child process reads the settings and writes the configuration.
+"""
+
+import argparse
 import shlex
 import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 
-from pydantic import ValidationError
-
-from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.supervisor.processes import STOP_SIGNALS, Process, stop
 from twc_customer_gateway.supervisor.stack import Stack, StackError
-from twc_customer_server.settings import describe_errors
+from twc_customer_gateway.supervisor.stack_settings import StackSettings
 from twc_customer_server.telemetry import logs
 
 READY = """
 The Customer API is ready: REST, gRPC and gRPC-Web on {gateway}, gRPC on {native}.
-Data is kept in {data}. Ctrl-C stops.
+Data is stored in {data}. Ctrl-C stops.
 """
 DEVELOPMENT = """
-*** DEVELOPMENT MODE: whoever can run `make token` on this machine can be any tenant. ***
-*** Serve real customers with ISSUER and JWKS set; the README says how.              ***
+*** DEVELOPMENT MODE: anyone who can run `make token` on this machine can be any tenant. ***
+*** For real customers set ISSUER and JWKS: see docs/authentication.md.               ***
 
 Try, in another terminal:
 
@@ -35,47 +37,87 @@ Try, in another terminal:
     -d '{{"email": "ada@example.com"}}' \\
     http://{native}/twc.customer.v2.CustomerService/LookupCustomers
 """
+STOPPING = "The Customer API is stopping; Ctrl-C again does not wait for calls in progress."
+
+_POLL_SECONDS = 0.01
+_KILL_SECONDS = 5
 
 
 class _Stopped(Exception):
-    pass
+    """SIGTERM or SIGINT asked the service to stop."""
 
 
 def main() -> None:
-    """Starts everything, says how to try it, and stops everything when told to."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+    """Runs the command that the arguments name."""
+    parser = argparse.ArgumentParser(
+        prog="python -m twc_customer_gateway", description="Serve until Ctrl-C or SIGTERM."
+    )
+    commands = parser.add_subparsers(dest="command")
+    configuring = commands.add_parser(
+        "config", help="write the configuration of Envoy and of the supervisor, and do not serve"
+    )
+    configuring.add_argument("folder", type=Path, help="folder to write it into")
+    args = parser.parse_args()
+    if args.command == "config":
+        # Imports packages that the supervisor does without.
+        from twc_customer_gateway import config  # noqa: PLC0415
+
+        config.write_from_environment(args.folder)
+    else:
+        run()
+
+
+def run() -> None:
+    """Serves until a signal comes, then stops everything."""
+    # Only `_pause` receives them, so that none interrupts the start of a process or a stop.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        settings = GatewaySettings()
-    except ValidationError as error:
-        sys.exit(describe_errors(error))
-    logs.configure(settings.log_level)
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="twc-") as folder,
-            Stack(settings, Path(folder)) as stack,
-        ):
-            print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
-            stack.wait()
+        with tempfile.TemporaryDirectory(prefix="twc-") as folder:
+            _configure(folder)
+            with Stack(Path(folder), pause=_pause) as stack:
+                print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
+                stack.wait()
     except _Stopped:
         return
     except StackError as error:
         sys.exit(f"The Customer API stopped: {error}")
 
 
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    # A second signal does not wait for running calls.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    raise _Stopped
+def _configure(folder: str) -> None:
+    """Writes the configuration in a child process, which prints what is wrong with settings."""
+    command = [sys.executable, "-m", "twc_customer_gateway", "config", folder]
+    child = Process("configuration", command, {})
+    child.start()
+    try:
+        while child.is_running:
+            _pause(_POLL_SECONDS)
+    finally:
+        stop([child], _KILL_SECONDS)
+    if child.status == 1:
+        sys.exit(1)
+    if child.status:
+        raise StackError(child.exit_message)
+    logs.configure(StackSettings.read(Path(folder)).log_level)
 
 
-def _ready(settings: GatewaySettings) -> str:
+def _pause(seconds: float) -> None:
+    """Waits for a time. Raises _Stopped at once if a signal asks the service to stop."""
+    if signal.sigtimedwait(STOP_SIGNALS, seconds):
+        print(STOPPING, flush=True)  # noqa: T201 - for the terminal
+        # Another Ctrl-C ends this process, and with it all others, at once. Another SIGTERM
+        # stays blocked: make forwards its own even if the whole process group has got one.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+        raise _Stopped
+
+
+def _ready(settings: StackSettings) -> str:
     buf = Path(sys.executable).with_name("buf")
     if buf.is_relative_to(Path.cwd()):
         buf = buf.relative_to(Path.cwd())
     text = READY + DEVELOPMENT if settings.development else READY
     return text.format(
-        gateway=f"{settings.host}:{settings.gateway_port}",
+        gateway=settings.gateway_address,
         native=settings.native_address,
         data=settings.data_dir,
         buf=shlex.quote(str(buf)),

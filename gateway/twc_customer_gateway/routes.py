@@ -1,9 +1,10 @@
-"""Envoy's routes, made from the HTTP annotations of the contract.
+"""Generates Envoy's route table from the HTTP annotations of the contract.
 
-A REST request passes the routes twice. By path and method it first meets the
-routes of paths, where a wrong method or media type is answered at once. Then
-the transcoder has made an RPC of it, and the RPC's own route says how long it
-may take. Native gRPC comes in at the latter.
+A REST request is routed twice. First it matches a REST route by its path and
+method; requests without a token, or with a wrong method, media type or query
+parameter get a direct response there. Then the transcoder turns it into an RPC
+and clears the route cache, and it matches the RPC's route, which sets timeout
+and retries. Native gRPC matches the RPC's route at once.
 """
 
 import re
@@ -20,8 +21,8 @@ from twc_customer_server.contract import BEARER_CHALLENGE
 Route = dict[str, Any]
 RetryPolicy = dict[str, Any]
 
-# Seconds in which something must come of an endless call: longer than the
-# server waits for it, so that the server says why the call ends.
+# Idle timeout of long-lived streams: longer than the server's own, so that the server
+# ends the stream and reports why.
 IDLE_SECONDS = contract.STREAM_IDLE_SECONDS + 30
 
 _TYPE = "type.googleapis.com/envoy."
@@ -43,30 +44,30 @@ def _retry(*failures: str) -> RetryPolicy:
         "retry_on": ",".join(failures),
         "num_retries": 2,
         "retry_host_predicate": [_PREVIOUS_HOSTS],
-        # A dead worker is the least busy: of two, it is taken in all but one
-        # of 4,096 choices.
+        # A dead worker is the least busy one, so that the load balancer keeps choosing it:
+        # of two workers, in all but one of 4,096 choices.
         "host_selection_retry_max_attempts": 50_000,
     }
 
 
-# No worker has begun with the call in these cases.
-_NOT_BEGUN = ("connect-failure", "refused-stream", "reset-before-request")
-RETRY_POLICY = _retry(*_NOT_BEGUN)
-# What changes nothing may be begun again when the worker ended under it.
-_READ_RETRY_POLICY = _retry(*_NOT_BEGUN, "reset")
+# In these cases no worker has received the request.
+_NOT_SENT = ("connect-failure", "refused-stream", "reset-before-request")
+RETRY_POLICY = _retry(*_NOT_SENT)
+# Reads are also retried when the worker ended while it ran them.
+_READ_RETRY_POLICY = _retry(*_NOT_SENT, "reset")
 
-# The transcoder refuses what is no RPC, answers of Envoy's own included.
+# The transcoder rejects requests that are no RPC, even those with a direct response.
 _NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
-# gRPC-Web is for the paths of RPCs. On those of REST it would put JSON into headers.
+# gRPC-Web is for the paths of RPCs: on REST paths its filter would move JSON into headers.
 _REST = {"envoy.filters.http.grpc_web": {"@type": _FILTER, "disabled": True}}
-# Scripts that are off unless a route wants them.
+# Turns on a Lua filter that is disabled by default.
 _LUA_ON = {"@type": _FILTER, "config": {"@type": _LUA}}
-# The server bounds streams; buffering would only hold them back.
+# The server limits the size of streams; buffering would only delay them.
 _UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
 
 
 def _header(name: str, regex: str) -> dict[str, Any]:
-    """Matches requests by a header; one that is missing is an empty one."""
+    """Returns a matcher of a header; a missing header matches as an empty one."""
     return {
         "name": name,
         "string_match": {"safe_regex": {"regex": regex}},
@@ -80,7 +81,7 @@ _NOT_JSON = _JSON | {"invert_match": True}
 
 
 class HttpRoute(NamedTuple):
-    """Where the contract puts an RPC; `body` is the request's field that the body is, if any."""
+    """The REST method and path of an RPC, and the request's field that is the body, if any."""
 
     rpc: MethodDescriptor
     method: str
@@ -89,13 +90,13 @@ class HttpRoute(NamedTuple):
 
     @property
     def query(self) -> list[FieldDescriptor]:
-        """The fields of the request that neither path nor body holds."""
+        """The fields of the request that are query parameters: not in the path or the body."""
         elsewhere = {self.body, *re.findall(r"\{(\w+)\}", self.path)}
         return [field for field in self.rpc.input_type.fields if field.name not in elsewhere]
 
 
 def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
-    """The HTTP route of every RPC that has one."""
+    """Returns the REST route of every RPC that has an HTTP annotation."""
     routes = []
     for rpc in service.methods:
         options = rpc.GetOptions()
@@ -107,24 +108,27 @@ def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
 
 
 def table(service: ServiceDescriptor, origins: Sequence[str]) -> list[Route]:
-    """All routes, in the order in which they are tried; pages of the origins may call."""
-    rest = [*_rest(service), _answer(404, {"prefix": "/"})]
-    return [*_rpcs(service), *_beside(), *_preflight(origins), *rest]
+    """Returns all routes, in the order in which Envoy tries them.
+
+    `origins` are those whose pages may call (CORS).
+    """
+    rest = [*_rest_routes(service), _direct_response(404, {"prefix": "/"})]
+    return [*_rpc_routes(service), *_health_and_reflection(), *_preflight(origins), *rest]
 
 
-def _rpcs(service: ServiceDescriptor) -> list[Route]:
-    """A route for each RPC, by the path that gRPC gives it."""
+def _rpc_routes(service: ServiceDescriptor) -> list[Route]:
+    """Returns a route for each RPC, by its gRPC path."""
     methods = {route.rpc.name: route.method for route in http_routes(service)}
-    return [_rpc(rpc, methods.get(rpc.name)) for rpc in service.methods]
+    return [_rpc_route(rpc, methods.get(rpc.name)) for rpc in service.methods]
 
 
-def _beside() -> list[Route]:
-    """Routes of what comes beside the contract: the server's own health and reflection."""
+def _health_and_reflection() -> list[Route]:
+    """Returns routes of the standard gRPC services for health and reflection."""
     return [
         {
             "name": prefix.strip("/"),
             "match": {"prefix": prefix},
-            # A stream holds a thread of the server, so that it must not last.
+            # Each stream occupies a thread of the server, so that its duration is limited.
             "route": {
                 "cluster": "server",
                 "timeout": "0s",
@@ -137,29 +141,33 @@ def _beside() -> list[Route]:
 
 
 def _preflight(origins: Sequence[str]) -> list[Route]:
-    """Leads to the CORS filter, which takes no notice of routes that answer by themselves."""
+    """Returns a route of CORS preflight requests, if there are origins.
+
+    The CORS filter ignores routes with a direct response, so that this one must
+    name a cluster, though no request reaches it.
+    """
     match = _match(".*", "OPTIONS", [_header("origin", "|".join(map(re.escape, origins)))])
     return (
         [{"name": "preflight", "match": match, "route": {"cluster": "server"}}] if origins else []
     )
 
 
-def _rest(service: ServiceDescriptor) -> list[Route]:
-    """For each path: routes of the methods it takes, then of what is wrong with others."""
+def _rest_routes(service: ServiceDescriptor) -> list[Route]:
+    """Returns for each path the routes of its methods, then of the errors of other requests."""
     by_path: dict[str, list[HttpRoute]] = defaultdict(list)
     for route in http_routes(service):
-        # Ids and references share a place in the path, so their routes share a regex.
+        # Ids and references are in the same place of the path, so their routes share a regex.
         by_path[_regex(route.path)].append(route)
-    # Literal paths go first: `/customers/search` is not the customer "search".
+    # Literal paths come first: `/customers/search` is not the customer "search".
     return [
         route
         for regex in sorted(by_path, key=lambda regex: "[^/]" in regex)
-        for route in _path(regex, by_path[regex])
+        for route in _path_routes(regex, by_path[regex])
     ]
 
 
-def _rpc(rpc: MethodDescriptor, http_method: str | None) -> Route:
-    """The route of an RPC; one without an HTTP method is an endless stream."""
+def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
+    """Returns the route of an RPC, with the deadline and retries that its kind has."""
     route: Route = {
         "name": rpc.name,
         "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
@@ -177,38 +185,39 @@ def _rpc(rpc: MethodDescriptor, http_method: str | None) -> Route:
             seconds = contract.UPLOAD_SECONDS
         deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
         route["route"]["timeout"] = f"{seconds}s"
-        # So that the server, too, knows when nobody waits any more.
+        # Passes the deadline on, so that the server stops when the client has given up.
         route["request_headers_to_add"] = [deadline | {"append_action": "ADD_IF_ABSENT"}]
     if rpc.client_streaming:
         route["typed_per_filter_config"] = _UNBUFFERED
     return route
 
 
-def _path(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
+def _path_routes(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
+    """Yields the routes of one path, whose methods `routes` has."""
     for route in routes:
         yield _challenge(regex, route)
-        yield _pass(regex, route)
+        yield _transcode(regex, route)
     for route in routes:
         if route.body:
-            yield _answer(415, _match(regex, route.method, [_NOT_JSON]))
-        yield _answer(400, _match(regex, route.method), _takes(route))
+            yield _direct_response(415, _match(regex, route.method, [_NOT_JSON]))
+        yield _direct_response(400, _match(regex, route.method), _allowed_query(route))
     allow = {"header": {"key": "allow", "value": ", ".join(route.method for route in routes)}}
-    yield _answer(405, _match(regex)) | {"response_headers_to_add": [allow]}
+    yield _direct_response(405, _match(regex)) | {"response_headers_to_add": [allow]}
 
 
 def _challenge(regex: str, route: HttpRoute) -> Route:
-    """The answer to requests without a token, before anything of them is read.
+    """Returns the 401 for requests without a bearer token, before their body is read.
 
-    Whether a token is good only the server can tell.
+    Tokens themselves are verified by the server.
     """
     header = {"header": {"key": "www-authenticate", "value": BEARER_CHALLENGE}}
-    answer = _answer(401, _match(regex, route.method, [_NO_TOKEN]))
-    return answer | {"response_headers_to_add": [header]}
+    response = _direct_response(401, _match(regex, route.method, [_NO_TOKEN]))
+    return response | {"response_headers_to_add": [header]}
 
 
-def _pass(regex: str, route: HttpRoute) -> Route:
-    """The route to the transcoder, of requests that are for it."""
-    # Headers that would reach the server as gRPC's own go no further.
+def _transcode(regex: str, route: HttpRoute) -> Route:
+    """Returns the route of well-formed requests, which the transcoder turns into RPCs."""
+    # The server would take these headers for gRPC's own.
     mutations: list[dict[str, Any]] = [
         {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
         {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
@@ -227,7 +236,7 @@ def _pass(regex: str, route: HttpRoute) -> Route:
         "@type": _HEADERS,
         "mutations": {"request_mutations": mutations},
     }
-    headers = [_with_query(route), *([_JSON] if route.body else [])]
+    headers = [_query(route), *([_JSON] if route.body else [])]
     return {
         "name": f"rest-{route.rpc.name}",
         "match": _match(regex, route.method, headers),
@@ -237,8 +246,8 @@ def _pass(regex: str, route: HttpRoute) -> Route:
     }
 
 
-def _with_query(route: HttpRoute) -> dict[str, Any]:
-    """Matches only the parameters that a path takes.
+def _query(route: HttpRoute) -> dict[str, Any]:
+    """Returns a matcher of requests that have only the path's query parameters.
 
     The transcoder would let others set fields inside the body.
     """
@@ -247,12 +256,12 @@ def _with_query(route: HttpRoute) -> dict[str, Any]:
     return _header(":path", rf"[^?]*(\?{parameters})?")
 
 
-def _takes(route: HttpRoute) -> str:
+def _allowed_query(route: HttpRoute) -> str:
     names = ", ".join(field.json_name for field in route.query)
-    return f"this path takes the query parameters {names}" if names else "this path takes no query"
+    return f"the query parameters of this path are {names}" if names else "this path has no query"
 
 
-def _answer(status: int, match: dict[str, Any], body: str = "") -> Route:
+def _direct_response(status: int, match: dict[str, Any], body: str = "") -> Route:
     return {
         "name": f"rest-{status}",
         "match": match,
@@ -262,7 +271,7 @@ def _answer(status: int, match: dict[str, Any], body: str = "") -> Route:
 
 
 def _match(regex: str, method: str = "", headers: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-    # The method first: Envoy asks for the path last, so that most routes are out at once.
+    # The method comes first: Envoy matches headers before the path, so most routes fail there.
     methods = [{"name": ":method", "string_match": {"exact": method}}] if method else []
     return {"safe_regex": {"regex": regex}, "headers": [*methods, *headers]}
 

@@ -1,4 +1,8 @@
-"""The Lua that checks JSON bodies: the contract as a Lua table, then `strict_json.lua`."""
+"""Generates the Lua script that checks JSON bodies: the contract as a table, then the parser.
+
+The table, CONTRACT, has the type of the body of each RPC that has one, in the
+form that `lua/strict_json.lua` describes.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +23,12 @@ _SCALARS = {
     FieldDescriptor.TYPE_STRING: "text",
     FieldDescriptor.TYPE_BOOL: "boolean",
 }
-# Messages that JSON writes as a string.
-_TEXTS = {"google.protobuf.Timestamp": "time"}
+# Messages that are a string in JSON.
+_STRINGS = {"google.protobuf.Timestamp": "time"}
 
 
 def script(service: ServiceDescriptor) -> str:
-    """The whole script; its CONTRACT has the body of every RPC that takes one, by RPC."""
+    """Returns the script for the RPCs of a service."""
     bodies = {
         route.rpc: _message(route.rpc.input_type.fields_by_name[route.body])
         for route in http_routes(service)
@@ -39,16 +43,17 @@ def script(service: ServiceDescriptor) -> str:
         lines += _members(message)
     lines.append("CONTRACT = {}")
     for rpc, body in bodies.items():
-        wanted = _object(body)
+        kind = _object(body)
         if rpc.client_streaming:
-            # A null here is an item of the upload that is refused by itself.
-            wanted = f'{{is = "list", nulls = true, most = {MAX_UPLOAD_CUSTOMERS}, of = {wanted}}}'
-        lines.append(f'CONTRACT["{rpc.name}"] = {wanted}')
+            # The server rejects a null, as one item of the upload.
+            kind = f'{{is = "list", nulls = true, most = {MAX_UPLOAD_CUSTOMERS}, of = {kind}}}'
+        lines.append(f'CONTRACT["{rpc.name}"] = {kind}')
     return "\n".join([*lines, _SCRIPT.read_text()])
 
 
 def _collect(message: Descriptor, found: dict[str, Descriptor]) -> None:
-    if message.full_name in found or message.full_name in _TEXTS:
+    """Adds a message, and all that it contains, to those found."""
+    if message.full_name in found or message.full_name in _STRINGS:
         return
     found[message.full_name] = message
     for field in message.fields:
@@ -57,13 +62,14 @@ def _collect(message: Descriptor, found: dict[str, Descriptor]) -> None:
 
 
 def _message(field: FieldDescriptor) -> Descriptor:
-    """The message that a body is. Raises ValueError if it is a scalar."""
+    """Returns the message type of a body. Raises ValueError if it is a scalar."""
     if field.message_type is None:
         raise ValueError(f"the body {field.full_name} is not a message")
     return field.message_type
 
 
 def _members(message: Descriptor) -> Iterator[str]:
+    """Yields the lines that set the types of a message's members, by both of their names."""
     for field in message.fields:
         yield f"do local member = {_type(field)}"
         for name in {field.name, field.json_name}:
@@ -83,15 +89,15 @@ def _single(field: FieldDescriptor) -> str:
         return _enum(field.enum_type)
     if field.message_type is None:
         return f'{{is = "{_SCALARS[field.type]}"}}'
-    if field.message_type.full_name in _TEXTS:
-        return f'{{is = "{_TEXTS[field.message_type.full_name]}"}}'
+    if field.message_type.full_name in _STRINGS:
+        return f'{{is = "{_STRINGS[field.message_type.full_name]}"}}'
     return _object(field.message_type)
 
 
 def _enum(enum: EnumDescriptor) -> str:
     names = [value.name for value in enum.values]
     known = ", ".join(f"{name} = true" for name in names)
-    # The first is what stands for none of them.
+    # The first value means unspecified.
     *others, last = names[1:]
     wanted = f"{', '.join(others)} or {last}"
     return f'{{is = "enum", names = {{{known}}}, wanted = "{wanted}"}}'

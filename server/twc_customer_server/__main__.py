@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.02
 def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1) -> None:
     """Serves on addresses until SIGTERM or SIGINT, then shuts down gracefully.
 
-    `metrics_memory` is a file descriptor that `metrics.allocate` returned.
+    `metrics_memory` is the file descriptor of memory to share metrics in.
     Raises CannotServeError.
     """
     logs.configure(settings.log_level)

@@ -37,8 +37,8 @@ class App:
     ) -> None:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken.
 
-        `metrics_memory` is a file descriptor that `metrics.allocate` returned,
-        to share metrics with another process.
+        `metrics_memory` is the file descriptor of memory that shares metrics
+        with another process, of `metrics.memory_bytes`.
         """
         self._database = open_database(settings)
         idempotency = IdempotencyStore(self._database)

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.backends import Backend
 from tests.support.tokens import token_for, trust
-from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway import config
+from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack import Stack
 
 StackFactory = Callable[..., AbstractContextManager[Stack]]
@@ -29,11 +30,11 @@ def as_tenant(name: str) -> dict[str, str]:
 def running(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
     """A service on a database, with other settings as given."""
     chosen = GatewaySettings(**database, gateway_port=0, grpc_port=0, **trust() | settings)
-    with (
-        tempfile.TemporaryDirectory(prefix="twc-") as sockets,
-        Stack(chosen, Path(sockets)) as stack,
-    ):
-        yield stack
+    with tempfile.TemporaryDirectory(prefix="twc-") as name:
+        folder = Path(name)
+        config.write_all(chosen, folder)
+        with Stack(folder, chosen.environment()) as stack:
+            yield stack
 
 
 @pytest.fixture

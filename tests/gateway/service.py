@@ -18,7 +18,7 @@ from tests.gateway.conftest import as_tenant
 from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
-from twc_customer_gateway.config import GatewaySettings
+from twc_customer_gateway.settings import GatewaySettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,9 +112,9 @@ class Service:
         }
 
     def restarts(self) -> list[str]:
-        """What the log says of workers that were started again."""
+        """The lines of the log about processes that ended and are restarted."""
         events = [line.get("event", "") for line in self.log()]
-        return [event for event in events if "is started again" in event]
+        return [event for event in events if "; restarting it in " in event]
 
     def log(self) -> list[dict[str, Any]]:
         """The lines of the log that are not Envoy's.

@@ -63,7 +63,7 @@ def test_killed_server(start_stack: StackFactory) -> None:
         assert refused.json()["message"] == "the service cannot be reached now; try again"
 
         def is_back() -> bool:
-            stack.tend()
+            stack.restart_ended()
             return http.get("/customers/x").status_code == 204
 
         _eventually(is_back)

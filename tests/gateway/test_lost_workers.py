@@ -145,7 +145,7 @@ def test_frozen(tmp_path: Path) -> None:
 
 
 def test_pause_grows(tmp_path: Path) -> None:
-    """A worker that keeps ending is started again after a pause that grows, said in one line."""
+    """A worker that keeps ending is restarted with a backoff that grows, logged in one line."""
     with Service(tmp_path, workers=2) as service:
         [kept, victim] = service.workers()
         for ends in (1, 2, 3):
@@ -156,7 +156,7 @@ def test_pause_grows(tmp_path: Path) -> None:
 
         assert len({name for name, _ in said}) == 1
         assert [event for _, event in said] == [
-            f"ended with status -9; it is started again in {pause} s" for pause in ("0.5", "1", "2")
+            f"was killed by SIGKILL; restarting it in {pause} s" for pause in ("0.5", "1", "2")
         ]
 
 

@@ -18,18 +18,26 @@ from tests.support.builders import customer
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
 from tests.support.scraping import Scrape
-from tests.support.server_process import free_port, wait_until
+from tests.support.server_process import wait_until
 from tests.support.tokens import token_for
-from twc_customer_gateway import metrics_process
+from twc_customer_gateway import metrics_exporter
 from twc_customer_gateway.supervisor import envoy_admin
 
 
 @contextmanager
 def _serving(folder: Path, workers: int = 2) -> Iterator[tuple[Service, int]]:
     """A service with metrics, and the port of these."""
-    port = free_port()
-    with Service(folder, workers=workers, metrics_port=port) as service:
+    with _held_port() as port, Service(folder, workers=workers, metrics_port=port) as service:
         yield service, port
+
+
+@contextmanager
+def _held_port() -> Iterator[int]:
+    """A port that the system gives to no other process, and on which a service can listen."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def _read_everywhere(service: Service, label: str) -> int:
@@ -47,10 +55,9 @@ def _read_everywhere(service: Service, label: str) -> int:
     return sent
 
 
-def _metrics_process(service: Service) -> psutil.Process:
-    [found] = [
-        it for it in service.children() if "twc_customer_gateway.metrics_process" in it.cmdline()
-    ]
+def _exporter(service: Service) -> psutil.Process:
+    module = "twc_customer_gateway.metrics_exporter"
+    [found] = [child for child in service.children() if module in child.cmdline()]
     return found
 
 
@@ -125,18 +132,18 @@ def test_envoy(tmp_path: Path) -> None:
 
 def test_without_envoy(tmp_path: Path) -> None:
     """While Envoy does not answer there are no metrics of it, and no error."""
-    assert metrics_process.of_envoy(tmp_path / "nothing.sock") == b""
+    assert metrics_exporter.envoy_metrics(str(tmp_path / "nothing.sock")) == b""
 
 
 def test_hung_envoy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An Envoy that hangs is waited for no longer than a scraper waits, and is no error either."""
-    assert envoy_admin.SECONDS < 10
-    monkeypatch.setattr(envoy_admin, "SECONDS", 0.01)
+    assert envoy_admin.TIMEOUT_SECONDS < 10
+    monkeypatch.setattr(envoy_admin, "TIMEOUT_SECONDS", 0.01)
     with socket.socket(socket.AF_UNIX) as hung:
         hung.bind(str(tmp_path / "admin.sock"))
         hung.listen()
 
-        assert metrics_process.of_envoy(tmp_path / "admin.sock") == b""
+        assert metrics_exporter.envoy_metrics(str(tmp_path / "admin.sock")) == b""
 
 
 def test_hung_worker(tmp_path: Path) -> None:
@@ -149,17 +156,19 @@ def test_hung_worker(tmp_path: Path) -> None:
         assert Scrape(port).calls("GetCustomer", "OK") == sent
 
 
-def test_metrics_process_ends(tmp_path: Path) -> None:
-    """Should what serves the metrics end, it is started again, and the calls go on meanwhile."""
+def test_exporter_ends(tmp_path: Path) -> None:
+    """An exporter that ends is restarted, and calls in the meantime are counted."""
     with _serving(tmp_path) as (service, port):
         sent = _read_everywhere(service, "before")
-        _metrics_process(service).kill()
+        _exporter(service).kill()
         with service.http("acme") as http:
             assert http.get("/customers/x").status_code == 204
 
-        # The port stays open: what asks meanwhile waits for the next process.
+        # The port stays open: a scrape in the meantime waits for the next process.
         assert Scrape(port).calls("GetCustomer", "OK") == sent + 1
-        assert service.restarts() == ["metrics ended with status -9; it is started again in 0.5 s"]
+        assert service.restarts() == [
+            "metrics-exporter was killed by SIGKILL; restarting it in 0.5 s"
+        ]
 
 
 def test_nothing_personal(tmp_path: Path) -> None:
@@ -208,10 +217,10 @@ def test_ends_with_service(tmp_path: Path) -> None:
 def test_killed_with_service(tmp_path: Path) -> None:
     """When the supervisor is killed outright, what serves the metrics ends as well."""
     with _serving(tmp_path) as (service, _):
-        process = _metrics_process(service)
+        exporter = _exporter(service)
         service.process.kill()
 
-        _, alive = psutil.wait_procs([process], timeout=SECONDS)
+        _, alive = psutil.wait_procs([exporter], timeout=SECONDS)
         assert not alive
 
 

@@ -1,10 +1,10 @@
-"""How the native port is kept for the workers that share it."""
+"""The native port, reserved for the workers that share it."""
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -27,20 +27,38 @@ def _listen(port: int, *, shared: bool) -> socket.socket:
     return server
 
 
+@contextmanager
+def _held_port() -> Iterator[int]:
+    """A port that the system gives to no other process, but that servers can listen on."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((HOST, 0))
+        yield holder.getsockname()[1]
+
+
+@pytest.fixture(params=["given", "chosen by the system"])
+def wanted(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port to reserve; 0 is any."""
+    if request.param == "given":
+        with _held_port() as port:
+            yield port
+    else:
+        yield 0
+
+
 INTRUDERS: dict[str, Callable[[int], socket.socket]] = {
-    "holder": lambda port: ports.hold(HOST, port),
-    "holder of all addresses": lambda port: ports.hold("0.0.0.0", port),  # noqa: S104
+    "reservation": lambda port: ports.reserve(HOST, port),
+    "reservation of all addresses": lambda port: ports.reserve("0.0.0.0", port),  # noqa: S104
     "server": lambda port: _listen(port, shared=False),
 }
 
 
 @pytest.mark.parametrize("workers", [0, 3])
 @pytest.mark.parametrize("intrude", INTRUDERS.values(), ids=INTRUDERS)
-def test_held_port(intrude: Callable[[int], socket.socket], workers: int) -> None:
-    """A held port is for those who share it alone, also while none of them listens."""
-    port = ports.free(HOST)
+def test_reserved_port(wanted: int, intrude: Callable[[int], socket.socket], workers: int) -> None:
+    """Only those who share a reserved port can listen on it, also when none of them does yet."""
     with ExitStack() as held:
-        held.enter_context(ports.hold(HOST, port))
+        port = held.enter_context(ports.reserve(HOST, wanted)).getsockname()[1]
         for _ in range(workers):
             held.enter_context(_listen(port, shared=True))
 
@@ -48,36 +66,49 @@ def test_held_port(intrude: Callable[[int], socket.socket], workers: int) -> Non
             intrude(port)
 
 
-def test_holder_takes_no_connections() -> None:
-    """A held port that nobody listens on refuses connections, as any other does."""
-    port = ports.free(HOST)
-    with ports.hold(HOST, port), pytest.raises(ConnectionRefusedError):
-        socket.create_connection((HOST, port))
+def test_reserved_port_after_workers(wanted: int) -> None:
+    """A port stays reserved when all that listened on it have ended, and they can return."""
+    with ports.reserve(HOST, wanted) as reserved:
+        port = reserved.getsockname()[1]
+        _listen(port, shared=True).close()
+
+        with pytest.raises(OSError, match="in use"):
+            _listen(port, shared=False)
+        _listen(port, shared=True).close()
 
 
-def test_let_go() -> None:
-    """A port that is held no more is free for anyone."""
-    port = ports.free(HOST)
-    ports.hold(HOST, port).close()
-
-    _listen(port, shared=False).close()
+def test_reservation_takes_no_connections(wanted: int) -> None:
+    """A reserved port that nobody listens on refuses connections, as any other does."""
+    with ports.reserve(HOST, wanted) as reserved, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(reserved.getsockname())
 
 
-def test_one_holder() -> None:
-    """Of several that want to hold a port at the same time, exactly one does."""
+def test_released() -> None:
+    """A port that is no longer reserved is free for anyone."""
+    with _held_port() as port:
+        ports.reserve(HOST, port).close()
+
+        _listen(port, shared=False).close()
+
+
+def test_one_reservation() -> None:
+    """Of several that reserve a port at the same time, exactly one succeeds."""
     at_once = 8
     for _ in range(50):
-        port = ports.free(HOST)
         ready = threading.Barrier(at_once)
 
-        def hold(_: int, port: int = port, ready: threading.Barrier = ready) -> bool:
+        def reserve(port: int, ready: threading.Barrier = ready) -> bool:
             ready.wait(20)
             try:
-                holders.enter_context(ports.hold(HOST, port))
+                reservations.enter_context(ports.reserve(HOST, port))
             except OSError:
                 return False
             return True
 
-        with ExitStack() as holders, ThreadPoolExecutor(at_once) as threads:
-            held = list(threads.map(hold, range(at_once)))
-        assert sum(held) == 1
+        with (
+            _held_port() as port,
+            ExitStack() as reservations,
+            ThreadPoolExecutor(at_once) as threads,
+        ):
+            reserved = list(threads.map(reserve, [port] * at_once))
+        assert sum(reserved) == 1

@@ -1,4 +1,4 @@
-"""How a process of the service is started, stopped, and started again."""
+"""Processes of the service: how they start, stop and restart."""
 
 import signal
 import subprocess
@@ -15,10 +15,10 @@ import pytest
 
 from tests.support.server_process import wait_until
 from twc_customer_gateway.supervisor import processes
-from twc_customer_gateway.supervisor.processes import Process, Worker, stop
+from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 
 SLEEP = ["/bin/sleep", "60"]
-# Says by a file that it runs, and that it heeds no SIGTERM.
+# Ignores SIGTERM, and creates a file when it does.
 DEAF = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); \
 pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
 
@@ -40,7 +40,7 @@ def _raising_handler() -> Iterator[None]:
 
 
 def test_signal_while_starting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signal that comes while a process starts is heeded when the process is known."""
+    """A signal that comes while a process starts is handled when the process is known."""
     popen = subprocess.Popen
 
     def signalled(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
@@ -75,7 +75,7 @@ def test_stop_by_force(tmp_path: Path) -> None:
 
 
 def test_stop_what_does_not_run() -> None:
-    """What was never started, or has ended, takes no time to stop."""
+    """Stopping processes that never started, or have ended, returns at once."""
     ended = Process("true", ["/bin/true"], {})
     ended.start()
     wait_until(lambda: ended.status is not None)
@@ -85,36 +85,40 @@ def test_stop_what_does_not_run() -> None:
     assert ended.status == 0
 
 
-def test_worker_that_cannot_be_started(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A worker that the system cannot start now is tried again until it can."""
+def test_restart_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A process that the system cannot restart is tried again, after a longer backoff."""
     program = tmp_path / "program"
     program.symlink_to("/bin/true")
-    worker = Worker("worker", [str(program)], {})
-    worker.start()
+    process = RestartedProcess("worker", [str(program)], {})
+    process.start()
     program.unlink()
 
-    def tended_until_said(text: str) -> bool:
-        worker.tend()
+    def has_logged(text: str) -> bool:
+        process.restart_if_ended()
         return text in caplog.text
 
-    wait_until(lambda: tended_until_said("worker ended with status 0; it is started again in 0.5"))
-    wait_until(lambda: tended_until_said("could not be started (No such file or directory)"))
+    wait_until(lambda: has_logged("worker exited with status 0; restarting it in 0.5 s"))
+    wait_until(
+        lambda: has_logged(
+            "worker could not be started (No such file or directory); restarting it in 1 s"
+        )
+    )
     program.symlink_to("/bin/true")
-    wait_until(lambda: tended_until_said("worker ended with status 0; it is started again in 2 s"))
+    wait_until(lambda: has_logged("worker exited with status 0; restarting it in 2 s"))
 
 
-def test_pause_after_long_run(
+def test_backoff_after_long_run(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker that ends after it ran for long is started again as soon as at first."""
+    """The backoff of a process that ran for long is the first one again."""
     monkeypatch.setattr(processes, "_SOON_SECONDS", 0)
-    worker = Worker("worker", ["/bin/true"], {})
-    worker.start()
+    process = RestartedProcess("worker", ["/bin/true"], {})
+    process.start()
 
-    def ended_thrice() -> bool:
-        worker.tend()
+    def has_ended_thrice() -> bool:
+        process.restart_if_ended()
         return len(caplog.messages) == 3
 
-    wait_until(ended_thrice)
+    wait_until(has_ended_thrice)
 
-    assert caplog.messages == ["worker ended with status 0; it is started again in 0.5 s"] * 3
+    assert caplog.messages == ["worker exited with status 0; restarting it in 0.5 s"] * 3

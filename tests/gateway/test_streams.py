@@ -1,9 +1,7 @@
 """Imports and exports through the gateway, which does not end them for lasting long."""
 
 import queue
-import shutil
 import time
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -67,10 +65,11 @@ def test_too_large_upload_names_the_import(client: Client) -> None:
 
 @any_backend
 def test_import_outlasts_the_time_of_a_request(
-    start_stack: StackFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream goes on long after the time in which any other request has to arrive."""
-    with _hasty(start_stack, tmp_path, monkeypatch) as stack:
+    monkeypatch.setattr(config, "REQUEST_SECONDS", SHORT)
+    with start_stack() as stack:
         address = f"{stack.settings.bind}:{stack.settings.gateway_port}"
         with grpc.insecure_channel(address) as channel:
             client = Client(channel, "acme")
@@ -97,19 +96,6 @@ class _Pause:
     def is_over(self) -> bool:
         """Tells whether it has passed."""
         return time.monotonic() > self._end
-
-
-def _hasty(start_stack: StackFactory, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A service whose gateway gives requests less time to arrive."""
-    here = folder / "gateway"
-    shutil.copytree(config._HERE, here)  # noqa: SLF001 - the template is not for settings
-    template = here / "envoy.yaml"
-    usual = template.read_text()
-    hasty = usual.replace("request_timeout: 60s", f"request_timeout: {SHORT}s")
-    assert hasty != usual
-    template.write_text(hasty)
-    monkeypatch.setattr(config, "_HERE", here)
-    return start_stack()
 
 
 def test_no_route_ends_what_is_endless() -> None:

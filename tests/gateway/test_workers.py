@@ -149,7 +149,7 @@ def test_worker_that_cannot_start(tmp_path: Path) -> None:
 
     assert service.status() == 1
     assert str(tmp_path / "file") in service.output()
-    assert "ended with status 1" in service.output()
+    assert "exited with status 1" in service.output()
     assert "Traceback" not in service.output()
 
 
@@ -161,7 +161,7 @@ def test_ends_with_envoy(tmp_path: Path) -> None:
         envoy.kill()
 
         assert service.status() == 1
-    assert "The Customer API stopped: envoy ended with status -9" in service.output()
+    assert "The Customer API stopped: envoy was killed by SIGKILL" in service.output()
     assert not [child for child in children if child.is_running()]
 
 
@@ -182,7 +182,7 @@ def test_workers_stop_together(tmp_path: Path) -> None:
 
 
 def test_kill_leaves_nothing(tmp_path: Path) -> None:
-    """When the supervisor is killed its workers end, those that it started again among them."""
+    """When the supervisor is killed its workers end, those that it restarted among them."""
     with Service(tmp_path) as service:
         before = service.workers()
         before[min(before)].kill()

@@ -8,7 +8,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twc.customer.v2 import customer_service_pb2
 
-from twc_customer_server.telemetry.metrics import BOUNDS, CODES, ServiceMetrics, allocate
+from twc_customer_server.telemetry.metrics import (
+    BOUNDS,
+    CODES,
+    ServiceMetrics,
+    in_progress_offsets,
+    memory_bytes,
+)
 from twc_customer_server.telemetry.metrics_server import render
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
@@ -19,8 +25,9 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 @pytest.fixture
 def memory() -> Iterator[int]:
-    """Memory to allocate."""
-    shared = allocate(SERVICE)
+    """Memory that processes share."""
+    shared = os.memfd_create("metrics")
+    os.truncate(shared, memory_bytes(SERVICE))
     yield shared
     os.close(shared)
 
@@ -136,7 +143,8 @@ def test_counts_on(memory: int) -> None:
     reader = ServiceMetrics(SERVICE, memory)
     assert reader.rpcs["GetCustomer"].in_progress == 1
 
-    reader.reset_in_progress()
+    for offset in in_progress_offsets(SERVICE):
+        os.pwrite(memory, bytes(8), offset)
     _call(ServiceMetrics(SERVICE, memory), "GetCustomer", "OK", 1)
 
     assert reader.rpcs["GetCustomer"].in_progress == 0

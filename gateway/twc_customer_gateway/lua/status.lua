@@ -1,6 +1,6 @@
--- Gives a REST answer the HTTP status that the server names in x-http-code
--- (such as 201, 204 or 304), and removes what only gRPC has a use for. Errors and native
--- gRPC pass as they are.
+-- Sets the HTTP status of a REST response to the one that the server sends in the
+-- metadata x-http-code (such as 201, 204 or 304), and removes the headers of gRPC.
+-- Errors, and responses of native gRPC, pass unchanged.
 
 function envoy_on_response(handle)
   local headers = handle:headers()
@@ -19,7 +19,7 @@ function envoy_on_response(handle)
   if status == "204" or status == "304" then
     headers:remove("content-type")
     handle:body(true):setBytes("")
-    -- Reading the body made the headers' earlier handle invalid.
+    -- Reading the body invalidated the earlier handle of the headers.
     handle:headers():remove("content-length")
   end
 end

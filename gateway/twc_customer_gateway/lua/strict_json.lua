@@ -1,12 +1,16 @@
--- Refuses JSON bodies that the transcoder would quietly make something of: it
--- drops a null from a list, takes an object for a list of one, merges lists
--- given twice, reads "yes" as true, and accepts what is not quite JSON. None
--- of that may change what a caller meant to store.
+-- Rejects JSON bodies that the gRPC-JSON transcoder would accept and misread: it drops
+-- a null from a list, takes an object for a list of one, merges lists that are given
+-- twice, reads "yes" as true, and accepts text that is not quite JSON (RFC 8259). Any
+-- of these would store something other than the client sent.
 --
--- CONTRACT, which stands before this text, says what each member of a message
--- is: {is = "text" | "boolean" | "time"}, {is = "enum", names = set, wanted =
--- text}, {is = "object", of = members}, or {is = "list" | "map", of = what its
--- items are}. A list may have `nulls`, and at `most` so many items.
+-- A recursive-descent parser that stores nothing: it checks syntax, types and duplicate
+-- names, and collects field violations, which the local reply reports. Values go through
+-- to the transcoder unchanged; business rules are the server's.
+--
+-- `strict_json.py` puts the table CONTRACT before this script: the type of each RPC's
+-- body. A type is {is = "text" | "boolean" | "time"}, {is = "enum", names = set,
+-- wanted = message}, {is = "object", of = types by member name}, or {is = "list" |
+-- "map", of = type of its items}. A list may allow `nulls`, and limit its items (`most`).
 
 local byte, find, sub, format = string.byte, string.find, string.sub, string.format
 
@@ -15,12 +19,12 @@ local OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = byte("["), byte("]"), b
 local NULL, TRUE, FALSE = byte("n"), byte("t"), byte("f")
 local SPACE = byte(" ")
 
--- How the names of a trail are written: as members, entries of maps, and items of lists.
+-- Formats of the parts of a field's path: members, entries of maps, and items of lists.
 local MEMBER, ENTRY, ITEM = ".%s", '["%s"]', "[%d]"
 
 local MAX_DEPTH = 50
 
--- What one body may cost: reading a value takes about half a microsecond.
+-- Limits the time that one body takes: reading a value takes about half a microsecond.
 local MAX_VALUES = 2000000
 local MAX_VIOLATIONS = 20
 
@@ -33,9 +37,9 @@ local WANTED = {
   list = "an array",
 }
 
--- The body, the place in it, the names that lead there and how they are written,
--- the values read, and the violations found. Reading never yields, so one of
--- each does for all requests of a thread.
+-- State of the parser: the body and the position in it, the path to that position (names
+-- or indexes, and their formats), the number of values read, and the violations found.
+-- Parsing never yields, so that all requests of a thread can share it.
 local text, at, trail, forms, values, violations
 
 local function report(depth, problem)
@@ -53,7 +57,7 @@ local function report(depth, problem)
   end
 end
 
--- Reports, and reads no further.
+-- Reports a violation and stops parsing.
 local function fail(depth, problem)
   report(depth, problem)
   error(violations, 0)
@@ -73,7 +77,7 @@ local function skip_space()
   return byte(text, at)
 end
 
--- Reads past a string, and returns it if that is wanted.
+-- Reads a string, and returns its raw text if that is needed.
 local function read_string(depth, is_wanted)
   local first = at + 1
   at = first
@@ -158,7 +162,7 @@ local function read_object(expected, depth)
       report(depth + 1, "must have its name written without escapes")
     end
     local member = members and members[name]
-    -- Two spellings of a field are one field.
+    -- The two spellings of a field (snake_case and camelCase) are one field.
     if seen[member or name] then
       report(depth + 1, "must be given once")
     end
@@ -251,7 +255,7 @@ local function read_body(expected)
   end
 end
 
--- Returns what is wrong with a body, as a list of violations.
+-- Returns the violations of a body, at most MAX_VIOLATIONS.
 local function check(body, expected)
   text, at, trail, forms, values, violations = body, 1, {}, {}, 0, {}
   local fine, problem = pcall(read_body, expected)

@@ -1,10 +1,10 @@
--- Puts the metadata that ends the answer to a unary RPC where REST can see it: into the
--- headers, which wait for it.
+-- Copies trailing metadata of a unary RPC's response into its headers, where REST clients
+-- and the filter `status` find it.
 
 local NAMES = {"x-http-code", "etag"}
 
 function envoy_on_response(handle)
-  -- Holds the headers back until everything is there.
+  -- Buffers the body, and holds the headers back until the trailers have arrived.
   handle:body()
   local trailers = handle:trailers()
   if trailers == nil then

@@ -1,21 +1,48 @@
-"""Asks Envoy's administration interface."""
+"""Client of Envoy's administration interface."""
 
 import http.client
+import json
 import socket
-from pathlib import Path
+from typing import Any
 
-# How long Envoy may take: it answers at once, but for when the machine is busy.
-SECONDS = 5
+# Seconds in which Envoy must respond: it does at once unless the machine is overloaded.
+TIMEOUT_SECONDS = 5
 
 
-def ask(admin: Path, method: str, path: str) -> bytes:
-    """What Envoy answers on its administration socket. Raises OSError if it does not."""
+def request(admin_socket: str, method: str, path: str) -> bytes:
+    """Sends a request to an administration socket and returns the response's body.
+
+    Raises OSError if Envoy does not respond.
+    """
     connection = http.client.HTTPConnection("envoy")
     connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.sock.settimeout(SECONDS)
+    connection.sock.settimeout(TIMEOUT_SECONDS)
     try:
-        connection.sock.connect(str(admin))
+        connection.sock.connect(admin_socket)
         connection.request(method, path)
         return connection.getresponse().read()
+    except http.client.HTTPException as error:
+        raise OSError("Envoy did not complete its response") from error
     finally:
         connection.close()
+
+
+def stat(admin_socket: str, name: str) -> int | None:
+    """Returns the value of one counter or gauge, or None if Envoy does not know it (yet).
+
+    Raises OSError if Envoy does not respond.
+    """
+    stats = _get_json(admin_socket, f"/stats?format=json&filter=^{name}$")["stats"]
+    return next((int(each["value"]) for each in stats), None)
+
+
+def listener_port(admin_socket: str, name: str) -> int:
+    """Returns the port that a listener is bound to. Raises OSError if Envoy does not respond."""
+    listeners = _get_json(admin_socket, "/listeners?format=json")["listener_statuses"]
+    [address] = [each["local_address"] for each in listeners if each["name"] == name]
+    return int(address["socket_address"]["port_value"])
+
+
+def _get_json(admin_socket: str, path: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(request(admin_socket, "GET", path))
+    return content

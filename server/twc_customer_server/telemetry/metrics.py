@@ -7,9 +7,6 @@ costs less than a microsecond.
 """
 
 import mmap
-import os
-import sys
-import tempfile
 import threading
 from bisect import bisect_left
 
@@ -66,39 +63,28 @@ class RpcMetrics:
         place = _PLACES[code]
         return list(self._cells[place : place + _SUM]), self._cells[place + _SUM]
 
-    def reset_in_progress(self) -> None:
-        """Sets the calls in progress to none, after the process that served them has ended."""
-        self._cells[_IN_PROGRESS] = 0
-
 
 class ServiceMetrics:
     """The metrics of every RPC of a service, in shared memory if that is given."""
 
     def __init__(self, service: ServiceDescriptor, memory: int = -1) -> None:
-        """Continues the counts in the memory of a file descriptor that `allocate` returned."""
+        """Continues the counts in the memory of a file descriptor, of `memory_bytes`."""
         self.service = service
-        cells = memoryview(mmap.mmap(memory, _size(service))).cast("d")
+        cells = memoryview(mmap.mmap(memory, memory_bytes(service))).cast("d")
         self.rpcs = {
             method.name: RpcMetrics(method.name, cells[number * _LENGTH : (number + 1) * _LENGTH])
             for number, method in enumerate(service.methods)
         }
 
-    def reset_in_progress(self) -> None:
-        """Sets the calls in progress to none, after the process that served them has ended."""
-        for rpc in self.rpcs.values():
-            rpc.reset_in_progress()
 
-
-def allocate(service: ServiceDescriptor) -> int:
-    """Allocates shared memory for the metrics of one process; returns its file descriptor."""
-    if sys.platform == "linux":
-        memory = os.memfd_create("metrics")
-    else:
-        with tempfile.TemporaryFile() as file:
-            memory = os.dup(file.fileno())
-    os.truncate(memory, _size(service))
-    return memory
-
-
-def _size(service: ServiceDescriptor) -> int:
+def memory_bytes(service: ServiceDescriptor) -> int:
+    """Returns the size of the memory that the metrics of one process need."""
     return len(service.methods) * _LENGTH * _BYTES
+
+
+def in_progress_offsets(service: ServiceDescriptor) -> list[int]:
+    """Returns the offsets in that memory of the calls in progress, 8 bytes for each RPC.
+
+    They must be set to zero when a process has ended.
+    """
+    return [number * _LENGTH * _BYTES for number in range(len(service.methods))]

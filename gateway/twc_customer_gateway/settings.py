@@ -1,0 +1,28 @@
+"""Settings of the whole service from environment variables: the server's and the gateway's."""
+
+from pydantic import Field
+
+from twc_customer_server.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """Settings of the gateway and the supervisor, in addition to those of the server."""
+
+    gateway_port: int = Field(8080, ge=0, le=65535, description="Port of the gateway.")
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Server processes; one fewer than there are cores, of which the gateway "
+        "takes one, serves best.",
+    )
+    pin_workers: bool = Field(
+        default=True,
+        description="Keep each worker on one core, if there is one for every core but one.",
+    )
+    cors_origins: list[str] = Field(
+        [], description='Origins whose pages may call: `["https://shop.example"]`.'
+    )
+    rate_limit: int = Field(
+        0, ge=0, description="Requests per second that the gateway lets in; 0 is no limit."
+    )

@@ -1,0 +1,56 @@
+"""Settings of the supervisor, read from the file that the configuration step writes.
+
+The supervisor itself loads neither pydantic nor the contract, so that the one
+process that only watches others stays small.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple, Self
+
+_FILE = "stack.json"
+
+
+class StackSettings(NamedTuple):
+    """The processes to start, their ports, and the time that they have to start and stop."""
+
+    envoy_command: list[str]
+    admin_socket: str
+    # Unix sockets of the workers, one each.
+    worker_sockets: list[str]
+    pin_workers: bool
+    bind: str
+    # The address of the ports as URLs have it.
+    host: str
+    gateway_port: int
+    grpc_port: int
+    metrics_port: int
+    database_wait_seconds: float
+    drain_seconds: float
+    grace_seconds: float
+    log_level: str
+    data_dir: str
+    development: bool
+    # Of the memory in which a worker counts its RPCs: the size in bytes, and where
+    # the numbers of calls in progress are.
+    metrics_bytes: int
+    in_progress_offsets: list[int]
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads the settings that `write` left in a folder. Raises OSError if there are none."""
+        return cls(**json.loads((folder / _FILE).read_text()))
+
+    def write(self, folder: Path) -> None:
+        """Writes the settings into a folder."""
+        (folder / _FILE).write_text(json.dumps(self._asdict(), indent=2))
+
+    @property
+    def gateway_address(self) -> str:
+        """Where the gateway serves, as `host:port`."""
+        return f"{self.host}:{self.gateway_port}"
+
+    @property
+    def native_address(self) -> str:
+        """Where native gRPC is served, as `host:port`."""
+        return f"{self.host}:{self.grpc_port}"
