@@ -1,86 +1,83 @@
-"""Progress of a benchmark: a bar on a terminal, lines elsewhere."""
+"""Shows the progress of a benchmark: a bar on a terminal, lines elsewhere."""
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 _LINE_SECONDS = 5
 
-# Takes how far the step is that is under way.
-Tell = Callable[[str], None]
 
+class Progress(Protocol):
+    """Shows which step of a benchmark is running."""
 
-class Steps(Protocol):
-    """Tells which step is under way."""
+    def start_step(self, name: str) -> None:
+        """Shows that the next step begins."""
 
-    def begin(self, what: str) -> None:
-        """Tells that the next step begins."""
-
-    def tell(self, far: str) -> None:
-        """Tells how far the step is."""
+    def report(self, detail: str) -> None:
+        """Shows how far the step is."""
 
 
 @contextmanager
-def shown(total: int) -> Iterator[Steps]:
-    """Shows on standard error which of so many steps is under way."""
-    if sys.stderr.isatty():
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-        # What is measured is not to wait for the picture.
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
-            yield _Bar(bar, total)
-    else:
-        yield _Lines(total)
+def shown_progress(steps: int) -> Iterator[Progress]:
+    """Shows progress on standard error for a `with` block."""
+    if not sys.stderr.isatty():
+        yield _Lines(steps)
+        return
+    columns = (
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+    )
+    # A low refresh rate leaves the CPU to what is measured.
+    console = Console(stderr=True)
+    with progress.Progress(*columns, console=console, transient=True, refresh_per_second=2) as bar:
+        yield _Bar(bar, steps)
 
 
 class _Bar:
-    """Shows steps on a bar."""
+    """A progress bar."""
 
-    def __init__(self, bar: Progress, total: int) -> None:
+    def __init__(self, bar: progress.Progress, steps: int) -> None:
         self._bar = bar
-        self._task = bar.add_task("", total=total)
-        self._begun = 0
-        self._what = ""
+        self._task = bar.add_task("", total=steps)
+        self._started = 0
+        self._step = ""
 
-    def begin(self, what: str) -> None:
-        """Moves it on."""
-        self._bar.update(self._task, description=what, completed=self._begun)
-        self._begun += 1
-        self._what = what
+    def start_step(self, name: str) -> None:
+        """Advances the bar."""
+        self._bar.update(self._task, description=name, completed=self._started)
+        self._started += 1
+        self._step = name
 
-    def tell(self, far: str) -> None:
-        """Says it beside."""
-        self._bar.update(self._task, description=f"{self._what}: {far}")
+    def report(self, detail: str) -> None:
+        """Shows the detail beside the step's name."""
+        self._bar.update(self._task, description=f"{self._step}: {detail}")
 
 
 class _Lines:
-    """Tells each step by a line, and how far it is by another one now and then."""
+    """A line for each step, and one for a detail if none was printed for seconds."""
 
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._begun = 0
-        self._since = self._told = time.monotonic()
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._started = 0
+        self._began = self._printed = time.monotonic()
 
-    def begin(self, what: str) -> None:
-        """Tells it at once."""
-        self._begun += 1
-        self._say(f"{self._begun} of {self._total}: {what}")
+    def start_step(self, name: str) -> None:
+        """Prints the step's number and name."""
+        self._started += 1
+        self._print(f"{self._started} of {self._steps}: {name}")
 
-    def tell(self, far: str) -> None:
-        """Tells it unless something was told just now."""
-        if time.monotonic() - self._told >= _LINE_SECONDS:
-            self._say(far)
+    def report(self, detail: str) -> None:
+        """Prints the detail, unless a line was printed just before."""
+        if time.monotonic() - self._printed >= _LINE_SECONDS:
+            self._print(detail)
 
-    def _say(self, line: str) -> None:
-        self._told = time.monotonic()
-        print(f"[{self._told - self._since:6.1f} s] {line}", file=sys.stderr, flush=True)
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        print(f"[{self._printed - self._began:6.1f} s] {line}", file=sys.stderr, flush=True)
