@@ -17,7 +17,6 @@ from bench.errors import BenchError
 from bench.load.h2load import find_h2load
 from bench.machine import describe_machine
 from bench.postgres import running_postgres
-from bench.progress import shown_progress
 from bench.report import markdown_report, print_report
 from bench.rounds import Rounds
 from bench.service_benchmarks import Databases, DatabaseSize, GroupCommit
@@ -59,9 +58,7 @@ def _run(plan: Plan, only: str, out: Path) -> None:
         needs += [each.needs_postgres for each in benchmarks]
         postgres = stack.enter_context(running_postgres()) if any(needs) else None
         testbed = Testbed(Path(folder), plan, postgres)
-        rounds = Rounds(testbed, contenders, benchmarks)
-        with shown_progress(rounds.steps) as progress:
-            results = rounds.run(progress)
+        results = Rounds(testbed, contenders, benchmarks).run()
         machine = describe_machine(testbed)
     print_report(results)
     out.mkdir(parents=True, exist_ok=True)

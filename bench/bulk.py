@@ -3,7 +3,7 @@
 import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bench.errors import WrongResponseError
 from bench.processes import HOST, PeakMemory, servers_on_cores
 from bench.results import ServiceMetric
 from bench.scenarios import SERVICE_PATH
-from bench.service_benchmarks import ReportProgress, ServiceBenchmark
+from bench.service_benchmarks import Metrics, ReportProgress, ServiceBenchmark
 from bench.testbed import Testbed
 
 _TIMEOUT_SECONDS = 120
@@ -30,9 +30,7 @@ class Upload(ServiceBenchmark):
 
     name = "upload"
 
-    def measure(
-        self, testbed: Testbed, folder: Path, report: ReportProgress
-    ) -> Mapping[ServiceMetric, float]:
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns customers per second."""
         count = testbed.plan.uploaded_customers
         customers = [testbed.dataset.request(FIRST_NEW + number) for number in range(count)]
@@ -63,9 +61,7 @@ class Import(ServiceBenchmark):
 
     name = "import"
 
-    def measure(
-        self, testbed: Testbed, folder: Path, report: ReportProgress
-    ) -> Mapping[ServiceMetric, float]:
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns customers per second, and the server's peak memory."""
         count = testbed.plan.imported_customers
         batches = list(_batches(testbed, count))

@@ -53,7 +53,9 @@ class Measurement(NamedTuple):
         )
 
     def _usage(self) -> tuple[ResourceUsage, ResourceUsage]:
-        return resource_usage(self.servers.pids), resource_usage(self.testbed.postgres_pids)
+        postgres = self.testbed.postgres
+        database_pids = [postgres.pid] if postgres else []
+        return resource_usage(self.servers.pids), resource_usage(database_pids)
 
     def _verify(self) -> None:
         """Verifies a response of every port. Raises WrongResponseError."""

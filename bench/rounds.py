@@ -2,6 +2,8 @@
 
 import shutil
 import statistics
+import sys
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,13 +12,36 @@ import psutil
 from bench.contenders import Contender
 from bench.errors import BenchError
 from bench.measurement import Measurement
-from bench.progress import Progress
 from bench.results import Results, ScenarioStats, ServiceMetric, medians, spread
 from bench.scenarios import SCENARIOS, RequestBatches
 from bench.service_benchmarks import ServiceBenchmark
 from bench.testbed import Testbed
 
 _BACKGROUND_SECONDS = 1
+_PROGRESS_SECONDS = 5
+
+
+class Progress:
+    """Prints the steps of a benchmark to standard error."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._started_steps = 0
+        self._started = self._printed = time.monotonic()
+
+    def start_step(self, name: str) -> None:
+        """Prints the number and the name of the next step."""
+        self._started_steps += 1
+        self._print(f"{self._started_steps} of {self._steps}: {name}")
+
+    def report(self, detail: str) -> None:
+        """Prints how far the step is, unless something was printed seconds ago."""
+        if time.monotonic() - self._printed >= _PROGRESS_SECONDS:
+            self._print(detail)
+
+    def _print(self, line: str) -> None:
+        self._printed = time.monotonic()
+        print(f"[{self._printed - self._started:6.1f} s] {line}", file=sys.stderr, flush=True)
 
 
 class Rounds:
@@ -40,20 +65,16 @@ class Rounds:
         self._stats: defaultdict[tuple[str, str], list[ScenarioStats]] = defaultdict(list)
         self._metrics: defaultdict[ServiceMetric, list[float]] = defaultdict(list)
 
-    @property
-    def steps(self) -> int:
-        """The number of steps of which `run` reports progress."""
-        in_round = len(self._contenders) + len(self._repeated)
-        return len(self._contenders) + self._testbed.plan.rounds * in_round + len(self._single)
-
-    def run(self, progress: Progress) -> Results:
+    def run(self) -> Results:
         """Measures everything. Raises BenchError."""
+        rounds = self._testbed.plan.rounds
+        in_round = len(self._contenders) + len(self._repeated)
+        progress = Progress(len(self._contenders) + rounds * in_round + len(self._single))
         for contender in self._contenders:
             progress.start_step(f"creating the database of {contender.name}")
             folder = self._testbed.folder / contender.slug
             folder.mkdir()
             contender.prepare(self._testbed, folder)
-        rounds = self._testbed.plan.rounds
         background_loads = []
         for number in range(1, rounds + 1):
             background_loads.append(psutil.cpu_percent(_BACKGROUND_SECONDS) / 100)

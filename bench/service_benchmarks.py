@@ -19,7 +19,9 @@ from bench.scenarios import CREATE, GET, LOOKUP, SERVICE_PATH, RequestBatches, S
 from bench.testbed import Testbed
 from twc_customer_gateway.config import GatewaySettings
 
-# Reports the progress of a step, in words.
+Metrics = Mapping[ServiceMetric, float]
+
+# Reports how far a step is, in words.
 ReportProgress = Callable[[str], None]
 
 
@@ -36,9 +38,7 @@ class ServiceBenchmark(ABC):
         return ""
 
     @abstractmethod
-    def measure(
-        self, testbed: Testbed, folder: Path, report: ReportProgress
-    ) -> Mapping[ServiceMetric, float]:
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Measures, with files in an empty folder. Raises BenchError."""
 
 
@@ -53,9 +53,7 @@ class Databases(ServiceBenchmark):
     needs_postgres = True
     _ROUNDS = 3
 
-    def measure(
-        self, testbed: Testbed, folder: Path, report: ReportProgress
-    ) -> Mapping[ServiceMetric, float]:
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns microseconds per request."""
         urls: dict[ServiceMetric, str | None] = {ServiceMetric.GET_SQLITE: None}
         if testbed.postgres:
@@ -86,9 +84,7 @@ class GroupCommit(ServiceBenchmark):
     name = "group commit"
     _CLIENTS = 16
 
-    def measure(
-        self, testbed: Testbed, folder: Path, report: ReportProgress
-    ) -> Mapping[ServiceMetric, float]:
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns customers per second."""
         count = testbed.plan.warm_up_requests + testbed.plan.group_commit_requests
         requests = RequestBatches(testbed).batch(CREATE, "gRPC", "group", count)
@@ -144,9 +140,7 @@ class DatabaseSize(ServiceBenchmark):
             return f"needs {needed / 1e9:.0f} GB of disk, but only {free / 1e9:.0f} GB are free"
         return ""
 
-    def measure(
-        self, testbed: Testbed, folder: Path, report: ReportProgress
-    ) -> Mapping[ServiceMetric, float]:
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns microseconds per request."""
         sizes = (testbed.plan.customers, testbed.plan.large_database_customers)
         samples: dict[ServiceMetric, list[float]] = {

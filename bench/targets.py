@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from bench.contenders import (
@@ -11,7 +12,7 @@ from bench.contenders import (
     SERVICE_GRPC,
     SERVICE_REST,
 )
-from bench.results import Results, ScenarioStats, ServiceMetric, ratio
+from bench.results import Results, ServiceMetric, ratio
 
 
 class Target(NamedTuple):
@@ -32,12 +33,11 @@ class Target(NamedTuple):
         return f"{'met' if is_met else 'MISSED'} by {distance:.0%}"
 
 
-def _get_ratio(
-    contender: str, base: str, statistic: Callable[[ScenarioStats], float]
-) -> Callable[[Results], float]:
+def _get_ratio(contender: str, base: str, statistic: str) -> Callable[[Results], float]:
     """Compares a statistic of GET by id of two contenders."""
+    value = attrgetter(statistic)
     return lambda results: ratio(
-        statistic(results.stats(contender, "get")), statistic(results.stats(base, "get"))
+        value(results.stats(contender, "get")), value(results.stats(base, "get"))
     )
 
 
@@ -49,48 +49,36 @@ def _metric(metric: ServiceMetric) -> Callable[[Results], float]:
     return lambda results: results.service_metric(metric)
 
 
-def _cpu(stats: ScenarioStats) -> float:
-    return stats.cpu
-
-
-def _throughput(stats: ScenarioStats) -> float:
-    return stats.throughput
-
-
-def _p99(stats: ScenarioStats) -> float:
-    return stats.p99
-
-
 TARGETS = [
     Target(
         "Native GET by id, CPU, against a bare gRPC handler",
         "≤",
         1.25,
-        _get_ratio(SERVICE_GRPC, BASELINE_GRPC, _cpu),
+        _get_ratio(SERVICE_GRPC, BASELINE_GRPC, "cpu"),
     ),
     Target(
         "REST GET by id, CPU, against a bare gRPC handler behind the same Envoy",
         "≤",
         1.25,
-        _get_ratio(SERVICE_REST, BASELINE_REST, _cpu),
+        _get_ratio(SERVICE_REST, BASELINE_REST, "cpu"),
     ),
     Target(
         f"REST GET by id, requests/s, against {FASTAPI}",
         "≥",
         1.8,
-        _get_ratio(SERVICE_REST, FASTAPI, _throughput),
+        _get_ratio(SERVICE_REST, FASTAPI, "throughput"),
     ),
     Target(
         f"Native GET by id, requests/s, against {FASTAPI}",
         "≥",
         4,
-        _get_ratio(SERVICE_GRPC, FASTAPI, _throughput),
+        _get_ratio(SERVICE_GRPC, FASTAPI, "throughput"),
     ),
     Target(
         f"REST GET by id, p99 at the fixed rate, against {FASTAPI}",
         "≤",
         1 / 3,
-        _get_ratio(SERVICE_REST, FASTAPI, _p99),
+        _get_ratio(SERVICE_REST, FASTAPI, "p99"),
     ),
     Target(
         "Creations/s with group commit, against a commit each",
@@ -106,11 +94,7 @@ TARGETS = [
     ),
     Target("Import, customers/s", "≥", 12_000, _metric(ServiceMetric.IMPORT)),
     Target(
-        "Import, peak memory of the server",
-        "≤",
-        200,
-        _metric(ServiceMetric.IMPORT_MEMORY),
-        " MiB",
+        "Import, peak memory of the server", "≤", 200, _metric(ServiceMetric.IMPORT_MEMORY), " MiB"
     ),
     Target("Upload over REST, customers/s", "≥", 4_000, _metric(ServiceMetric.UPLOAD)),
     Target(

@@ -97,11 +97,6 @@ class Testbed:
             "gRPC": [customer.ByteSize() for customer in self.customers],
         }
 
-    @cached_property
-    def postgres_pids(self) -> list[int]:
-        """The ids of PostgreSQL's processes that started all its others; none if it is remote."""
-        return self.postgres.pids() if self.postgres else []
-
     def settings(self, **changed: Any) -> GatewaySettings:
         """Returns default settings of a service that accepts the credentials, with changes."""
         return GatewaySettings(**self._issuer.settings | changed)
