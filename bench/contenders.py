@@ -38,11 +38,11 @@ _INSERT_BATCH = 1_000
 class Contender(ABC):
     """An implementation of the API, which is started anew in every round."""
 
-    # The keys of its scenarios.
+    # Keys of the scenarios that it implements.
     scenarios: tuple[str, ...] = ("get", "lookup", "create", "update")
-    # Whether it gives one response to every request, with status 200.
+    # True if every response has the same customer, and status 200.
     is_baseline = False
-    # Whether its database is PostgreSQL, whose CPU time is measured too.
+    # True if its database is PostgreSQL, a process with CPU time of its own.
     needs_postgres = False
 
     def __init__(self, name: str, transport: Transport) -> None:

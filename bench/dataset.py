@@ -179,7 +179,7 @@ def renumbered(model: Customer, number: int) -> Customer:
 
 
 def is_stored_as_sent(sent: Customer, stored: Customer) -> bool:
-    """Tells whether a stored customer has the values sent, apart from those the server adds."""
+    """Checks whether a stored customer has the values sent, apart from those the server adds."""
     expected = Customer()
     expected.CopyFrom(sent)
     changes.new(expected, None, datetime.now(UTC))

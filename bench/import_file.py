@@ -34,7 +34,7 @@ FAULTS: dict[str, Fault] = {
 
 
 class ImportFile:
-    """The content of a written file: which lines are invalid, and what each customer is to be."""
+    """The content of a written file: the lines with faults, and digests of the customers."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -58,7 +58,7 @@ class ImportFile:
         return self._corrections[line]
 
     def is_same(self, number: int, exported: dict[str, Any]) -> bool:
-        """Tells whether an exported customer has the values of the file."""
+        """Checks whether an exported customer has the values of the file."""
         exported["addresses"] = [
             {name: each[name] for name in each if name not in _SERVER_FIELDS}
             for each in exported["addresses"]

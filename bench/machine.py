@@ -1,4 +1,4 @@
-"""Describes the machine and the versions of what was measured."""
+"""Describes the machine, and the versions of the software."""
 
 import platform
 import re

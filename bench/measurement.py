@@ -18,7 +18,7 @@ _READERS = 32
 _WRITERS = 16
 _READ_CONNECTIONS = 4
 
-# How far the size of a response may be from those of the dataset.
+# The relative deviation of a response's size from those of the dataset.
 _SIZE_TOLERANCE = 0.25
 
 

@@ -105,7 +105,7 @@ def await_ready(
 
 def environment(settings: Settings) -> Mapping[str, str]:
     """Returns the environment variables of a process with some settings."""
-    # GRPC_* variables of the shell would change what is measured.
+    # GRPC_* variables of the shell would change the behaviour of grpcio.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
     return inherited | settings.environment()
 
@@ -118,7 +118,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def is_healthy(port: int) -> bool:
-    """Tells whether the health check of a gateway succeeds."""
+    """Checks whether the health check of a gateway succeeds."""
     connection = http.client.HTTPConnection(HOST, port, timeout=1)
     try:
         connection.request("GET", "/healthz")
@@ -130,7 +130,7 @@ def is_healthy(port: int) -> bool:
 
 
 def is_listening(port: int) -> bool:
-    """Tells whether a server accepts connections on a port."""
+    """Checks whether a server accepts connections on a port."""
     try:
         socket.create_connection((HOST, port)).close()
     except OSError:

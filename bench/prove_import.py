@@ -149,7 +149,7 @@ class Proof:
 
 
 def main() -> None:
-    """Runs the proof; exits with an error if anything differs from what is expected."""
+    """Runs the proof; exits with an error at the first difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--format", choices=["jsonl", "json"], default="jsonl")

@@ -35,7 +35,7 @@ class Progress:
         self._print(f"{self._started_steps} of {self._steps}: {name}")
 
     def report(self, detail: str) -> None:
-        """Prints how far the step is, unless something was printed seconds ago."""
+        """Prints a detail of the step, unless a line was printed in the last seconds."""
         if time.monotonic() - self._printed >= _PROGRESS_SECONDS:
             self._print(detail)
 

@@ -27,7 +27,7 @@ from bench.testbed import Testbed
 Transport = Literal["REST", "gRPC"]
 
 _ROUTE = "/api/v2/customers"
-# The paths of RPCs begin with it.
+# The prefix of the paths of RPCs.
 SERVICE_PATH = "/twc.customer.v2.CustomerService/"
 
 
@@ -59,8 +59,8 @@ class Call(NamedTuple):
 class Scenario:
     """A kind of call.
 
-    `call` returns the one for a customer's number; an update writes the given
-    mark, so that it changes the customer.
+    `call` returns the call for a customer's number; an update writes the mark,
+    so that it changes the customer.
     """
 
     key: str
@@ -69,9 +69,9 @@ class Scenario:
     call: Callable[[Dataset, int, str], Call]
     # The HTTP status of success.
     status: int = 200
-    # Whether it writes, so that no request can be sent twice.
+    # True if it writes, so that no request can be sent twice.
     is_write: bool = False
-    # Whether it is also measured at the fixed rate.
+    # True if it is also measured at the fixed rate.
     has_fixed_rate: bool = True
 
 

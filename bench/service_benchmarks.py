@@ -21,7 +21,7 @@ from twc_customer_gateway.config import GatewaySettings
 
 Metrics = Mapping[ServiceMetric, float]
 
-# Reports how far a step is, in words.
+# Reports the progress of a step, in words.
 ReportProgress = Callable[[str], None]
 
 
@@ -29,7 +29,7 @@ class ServiceBenchmark(ABC):
     """A measurement of the service, which starts the processes that it needs."""
 
     name: str
-    # Whether it takes so long that it runs once, and not in every round.
+    # True if it takes so long that it runs once, and not in every round.
     runs_once = False
     needs_postgres = False
 

@@ -39,6 +39,7 @@ State = Literal["disabled", "invited", "enabled", "declined"]
 OptinLevel = Literal["single_opt_in", "confirmed_opt_in", "unknown"]
 ValueType = Literal["INTEGER", "NUMBER", "STRING", "BLOB", "DATE"]
 
+# The phone of an address, which the service does not normalize.
 PHONE_LENGTH = 64
 # The characters that the service accepts in texts.
 PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
@@ -47,7 +48,7 @@ PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 def rule_error(message: str) -> ValueError:
     """Returns an error for a validator of Pydantic to raise.
 
-    Of a plain ValueError Pydantic keeps the traceback, which django-ninja never frees.
+    Pydantic keeps the traceback of a plain ValueError, which django-ninja never frees.
     """
     return PydanticCustomError("rule", "{message}", {"message": message})
 

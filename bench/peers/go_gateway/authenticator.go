@@ -73,8 +73,8 @@ func setting(name, otherwise string) string {
 
 // tenant authenticates a call by its metadata, and returns its tenant.
 func (a *authenticator) tenant(ctx context.Context) (string, error) {
-	given, _ := metadata.FromIncomingContext(ctx)
-	credentials, names := given.Get("authorization"), given.Get("x-twc-tenant")
+	incoming, _ := metadata.FromIncomingContext(ctx)
+	credentials, names := incoming.Get("authorization"), incoming.Get("x-twc-tenant")
 	if len(credentials) != 1 || len(credentials[0]) < 7 || !strings.EqualFold(credentials[0][:7], "bearer ") {
 		return "", newError("UNAUTHENTICATED", "the header Authorization must be Bearer and a token")
 	}
@@ -205,12 +205,12 @@ func read(location string) ([]byte, error) {
 		return os.ReadFile(location)
 	}
 	client := http.Client{Timeout: 5 * time.Second}
-	answer, err := client.Get(location)
+	response, err := client.Get(location)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	return io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	defer response.Body.Close()
+	return io.ReadAll(io.LimitReader(response.Body, 1<<20))
 }
 
 func decodeBytes(text string) []byte {

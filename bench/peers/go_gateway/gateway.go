@@ -94,16 +94,16 @@ func search(api *service, mux *runtime.ServeMux, codec *jsonCodec) http.Handler 
 				*field = proto.String(query.Get(name))
 			}
 		}
-		answers := &arrayStream{context: toIncoming(ctx), written: []byte{'['}, options: codec.marshal}
+		stream := &arrayStream{context: toIncoming(ctx), written: []byte{'['}, options: codec.marshal}
 		if err == nil {
-			err = api.LookupCustomers(request, answers)
+			err = api.LookupCustomers(request, stream)
 		}
 		if err != nil {
 			runtime.DefaultHTTPProtoErrorHandler(r.Context(), mux, codec, w, r, err)
 			return
 		}
 		w.Header().Set("Content-Type", codec.ContentType())
-		w.Write(append(answers.written, ']'))
+		w.Write(append(stream.written, ']'))
 	})
 }
 
@@ -227,12 +227,12 @@ func withTelemetry(next http.Handler) http.Handler {
 	pid := os.Getpid()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		answer := &statusRecorder{w, r.Method, http.StatusOK}
-		next.ServeHTTP(answer, r)
+		recorder := &statusRecorder{w, r.Method, http.StatusOK}
+		next.ServeHTTP(recorder, r)
 		took := time.Since(began)
 
 		route := routeOf(r.URL.Path)
-		key := [3]string{r.Method, route, strconv.Itoa(answer.status)}
+		key := [3]string{r.Method, route, strconv.Itoa(recorder.status)}
 		found, ok := series.Load(key)
 		if !ok {
 			found, _ = series.LoadOrStore(key, seconds.WithLabelValues(key[0], key[1], key[2]))
@@ -245,7 +245,7 @@ func withTelemetry(next http.Handler) http.Handler {
 		}
 		text, err := json.Marshal(logLine{
 			began.UTC().Format(time.RFC3339Nano), "INFO", "gateway", pid, "call", id,
-			r.Header.Get("X-Twc-Tenant"), r.Method, route, answer.status,
+			r.Header.Get("X-Twc-Tenant"), r.Method, route, recorder.status,
 			float64(took.Microseconds()) / 1000,
 		})
 		if err == nil {

@@ -93,7 +93,7 @@ func create(customer *pb.Customer, region string, now time.Time) error {
 }
 
 // update applies the customer of a request, which it modifies, to a stored one.
-func update(stored, given *pb.Customer, region string, now time.Time) error {
+func update(stored, request *pb.Customer, region string, now time.Time) error {
 	stamp := timestamppb.New(now.Truncate(time.Millisecond))
 	accepted, level := stored.GetAcceptsMarketing(), stored.GetMarketingOptinLevel()
 	marked := stored.MarketingPreferencesUpdatedAt
@@ -102,14 +102,14 @@ func update(stored, given *pb.Customer, region string, now time.Time) error {
 	for _, address := range stored.Addresses {
 		known[address.GetId()] = true
 	}
-	chosen := given.DefaultAddress
-	if given.Addresses != nil && chosen == nil && !anyMarked(given.Addresses) {
-		for _, address := range given.Addresses {
+	chosen := request.DefaultAddress
+	if request.Addresses != nil && chosen == nil && !anyMarked(request.Addresses) {
+		for _, address := range request.Addresses {
 			address.DefaultAddress = proto.Bool(current != "" && address.GetId() == current)
 		}
 	}
 	into := stored.ProtoReflect()
-	given.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+	request.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		if !serverFields[field.Name()] {
 			into.Set(field, value)
 		}
@@ -120,7 +120,7 @@ func update(stored, given *pb.Customer, region string, now time.Time) error {
 		return err
 	}
 	isSame := accepted == stored.GetAcceptsMarketing() && level == stored.GetMarketingOptinLevel()
-	if !isSame && (given.MarketingPreferencesUpdatedAt == nil || proto.Equal(given.MarketingPreferencesUpdatedAt, marked)) {
+	if !isSame && (request.MarketingPreferencesUpdatedAt == nil || proto.Equal(request.MarketingPreferencesUpdatedAt, marked)) {
 		stored.MarketingPreferencesUpdatedAt = stamp
 	}
 	return nil
@@ -341,12 +341,12 @@ func contentOf(address *pb.Address) *pb.Address {
 }
 
 func hasContent(address *pb.Address) bool {
-	says := false
+	found := false
 	address.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		says = field.Kind() == protoreflect.StringKind && !ignored[field.Name()] && value.String() != ""
-		return !says
+		found = field.Kind() == protoreflect.StringKind && !ignored[field.Name()] && value.String() != ""
+		return !found
 	})
-	return says
+	return found
 }
 
 func (v *violations) checkGroups(groups map[string]*pb.AttributeGroup) {
@@ -451,8 +451,8 @@ func toE164(number, region string) (string, bool) {
 // regions returns the region of national phone numbers, by tenant.
 func regions() map[string]string {
 	found := map[string]string{}
-	if given := os.Getenv("DEFAULT_REGIONS"); given != "" {
-		must(json.Unmarshal([]byte(given), &found))
+	if request := os.Getenv("DEFAULT_REGIONS"); request != "" {
+		must(json.Unmarshal([]byte(request), &found))
 	}
 	return found
 }

@@ -35,8 +35,8 @@ func (s *service) GetCustomer(ctx context.Context, request *pb.GetCustomerReques
 	return found, toStatus(err)
 }
 
-func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, answers pb.CustomerService_LookupCustomersServer) error {
-	tenant, err := s.authenticator.tenant(answers.Context())
+func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, stream pb.CustomerService_LookupCustomersServer) error {
+	tenant, err := s.authenticator.tenant(stream.Context())
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, answers pb
 		return toStatus(err)
 	}
 	for _, customer := range found {
-		if err := answers.Send(customer); err != nil {
+		if err := stream.Send(customer); err != nil {
 			return err
 		}
 	}
@@ -76,10 +76,10 @@ func (s *service) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomer
 	if err != nil {
 		return nil, err
 	}
-	given := request.GetCustomer()
-	column, value := "id", given.GetId()
+	customer := request.GetCustomer()
+	column, value := "id", customer.GetId()
 	if value == "" {
-		column, value = "customer_ref", given.GetCustomerRef()
+		column, value = "customer_ref", customer.GetCustomerRef()
 	}
 	if value == "" {
 		return nil, toStatus(violations{{"id", "is required, or customerRef, to select the customer"}})
@@ -88,7 +88,7 @@ func (s *service) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomer
 		if stored == nil {
 			return newError("RESOURCE_NOT_FOUND", "there is no such customer")
 		}
-		return update(stored, given, s.region(tenant), time.Now())
+		return update(stored, customer, s.region(tenant), time.Now())
 	})
 	return changed, toStatus(err)
 }
