@@ -36,7 +36,7 @@ class Authentication:
         self._callers = callers_of(self._settings)
 
     def tenant(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """Returns the tenant of a request by its ASGI headers. Raises as `Callers.tenant`."""
+        """Returns the tenant of a request by its ASGI headers. Raises the errors of the service."""
         return self._callers.tenant(
             (_CREDENTIALS[name], value.decode("latin-1"))
             for name, value in headers

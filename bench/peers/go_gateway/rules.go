@@ -451,8 +451,8 @@ func toE164(number, region string) (string, bool) {
 // regions returns the region of national phone numbers, by tenant.
 func regions() map[string]string {
 	found := map[string]string{}
-	if request := os.Getenv("DEFAULT_REGIONS"); request != "" {
-		must(json.Unmarshal([]byte(request), &found))
+	if value := os.Getenv("DEFAULT_REGIONS"); value != "" {
+		must(json.Unmarshal([]byte(value), &found))
 	}
 	return found
 }
