@@ -45,7 +45,7 @@ test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of se
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 	@$(BIN)/python -m pytest tests/unit
 
-prove-import: $(VENV)/dev $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
+prove-import: $(VENV)/bench $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'
 
 bench: $(VENV)/bench $(VENV)/contract ## Measure side by side with other frameworks; QUICK=1 in under 3 minutes
@@ -95,7 +95,7 @@ $(VENV)/dev: $(VENV)/serve
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
-$(VENV)/bench: $(VENV)/dev
+$(VENV)/bench: $(VENV)/serve
 	@echo "Installing what the benchmark needs into $(VENV) ..." >&2
 	@$(INSTALL) --editable '.[bench]'
 	@touch $@

@@ -1,1 +1,1 @@
-"""What takes too long for tests: a proof of imports at size, and the benchmark."""
+"""Measurements that take too long for tests: the benchmark, and an import at size."""

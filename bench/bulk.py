@@ -1,4 +1,4 @@
-"""Many customers at once: an upload through the gateway, and a native import."""
+"""Measurements of the service alone: an upload through the gateway, and a native import."""
 
 import http.client
 import json
@@ -11,115 +11,118 @@ import grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from bench.documents import NEW, to_json
-from bench.extra import Extra, Measured
-from bench.ground import Ground
-from bench.problems import WrongAnswerError
-from bench.processes import Peak
-from bench.progress import Tell
-from bench.results import Alone
-from bench.scenarios import PATH
-from bench.service import gateway, serve
-from bench.serving import HOST, on_cores
+from bench.contenders import running_gateway, server_command
+from bench.dataset import FIRST_NEW, to_json
+from bench.errors import WrongResponseError
+from bench.processes import HOST, PeakMemory, servers_on_cores
+from bench.results import ServiceMetric
+from bench.scenarios import SERVICE_PATH
+from bench.service_benchmarks import Metrics, ReportProgress, ServiceBenchmark
+from bench.testbed import Testbed
 
-_SECONDS = 120
-# As many as the contract lets into one message.
+_TIMEOUT_SECONDS = 120
+# The contract's limit of a message.
 _BATCH = 1_000
 
 
-class Upload(Extra):
-    """One request of thousands of customers, through the gateway."""
+class Upload(ServiceBenchmark):
+    """Measures one upload request of thousands of customers, through the gateway."""
 
     name = "upload"
 
-    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
-        """Returns the customers per second."""
-        count = ground.plan.uploaded
-        customers = [ground.documents.request(NEW + number) for number in range(count)]
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
+        """Returns customers per second."""
+        count = testbed.plan.uploaded_customers
+        customers = [testbed.dataset.request(FIRST_NEW + number) for number in range(count)]
         body = f"[{','.join(map(to_json, customers))}]".encode()
-        settings = ground.settings(data_dir=folder / "data")
-        with gateway(ground, settings, folder / "log") as serving:
-            connection = http.client.HTTPConnection(HOST, serving.ports[0], timeout=_SECONDS)
-            headers = ground.caller | {"content-type": "application/json"}
-            began = time.perf_counter()
+        settings = testbed.settings(data_dir=folder / "data")
+        with running_gateway(testbed, settings, folder / "log") as servers:
+            connection = http.client.HTTPConnection(
+                HOST, servers.ports[0], timeout=_TIMEOUT_SECONDS
+            )
+            headers = testbed.credentials | {"content-type": "application/json"}
+            started = time.perf_counter()
             connection.request("POST", "/api/v2/upload-customers", body, headers)
-            answer = connection.getresponse()
-            read = answer.read()
-            seconds = time.perf_counter() - began
+            response = connection.getresponse()
+            content = response.read()
+            seconds = time.perf_counter() - started
             connection.close()
-        if answer.status != http.client.CREATED:
-            raise WrongAnswerError(f"the upload is answered with {answer.status}: {read[:500]!r}")
-        results: list[dict[str, Any]] = json.loads(read)
-        emails = [each["customer"]["email"] for each in results]
+        if response.status != http.client.CREATED:
+            raise WrongResponseError(f"upload: status {response.status}: {content[:500]!r}")
+        results: list[dict[str, Any]] = json.loads(content)
+        emails = [result["customer"]["email"] for result in results]
         if emails != [customer.email for customer in customers]:
-            raise WrongAnswerError("the upload is answered with other customers")
-        return {Alone.UPLOADED: count / seconds}
+            raise WrongResponseError("upload: the response has other customers than the request")
+        return {ServiceMetric.UPLOAD: count / seconds}
 
 
-class Import(Extra):
-    """A native stream of customers whose values are not in their canonical form."""
+class Import(ServiceBenchmark):
+    """Measures a native import of customers whose values are not in canonical form."""
 
     name = "import"
 
-    def measure(self, ground: Ground, folder: Path, tell: Tell) -> Measured:
-        """Returns the customers per second, and the most memory of the server."""
-        batches = list(_batches(ground, ground.plan.imported))
-        settings = ground.settings(data_dir=folder / "data")
-        peak = Peak("server")
-        with on_cores(ground.cores[:1], settings, folder / "log", serve) as serving:
-            [port], [pid] = serving
-            peak.watch(pid)
-            seconds, answers = _imported(ground, port, batches)
-        _check(answers, ground.plan.imported)
+    def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
+        """Returns customers per second, and the server's peak memory."""
+        count = testbed.plan.imported_customers
+        batches = list(_batches(testbed, count))
+        settings = testbed.settings(data_dir=folder / "data")
+        memory = PeakMemory()
+        with servers_on_cores(
+            testbed.cores[:1], settings, folder / "log", server_command
+        ) as servers:
+            [port], [pid] = servers
+            memory.watch(pid)
+            seconds, responses = _import(testbed, port, batches)
+        _verify(responses, count)
         return {
-            Alone.IMPORTED: ground.plan.imported / seconds,
-            Alone.IMPORT_MEMORY: peak.mebibytes,
+            ServiceMetric.IMPORT: count / seconds,
+            ServiceMetric.IMPORT_MEMORY: memory.mebibytes,
         }
 
 
-def _imported(ground: Ground, port: int, batches: Sequence[bytes]) -> tuple[float, list[bytes]]:
-    """Sends a stream of encoded batches, and returns its time and the encoded answers."""
+def _import(testbed: Testbed, port: int, batches: Sequence[bytes]) -> tuple[float, list[bytes]]:
+    """Streams encoded batches; returns the seconds it took and the encoded responses."""
     with grpc.insecure_channel(f"{HOST}:{port}") as channel:
-        grpc.channel_ready_future(channel).result(_SECONDS)
-        method: Any = channel.stream_stream(f"{PATH}ImportCustomers")
-        began = time.perf_counter()
-        metadata = tuple(ground.caller.items())
-        answers = list(method(iter(batches), _SECONDS, metadata))
-        return time.perf_counter() - began, answers
+        grpc.channel_ready_future(channel).result(_TIMEOUT_SECONDS)
+        method: Any = channel.stream_stream(f"{SERVICE_PATH}ImportCustomers")
+        started = time.perf_counter()
+        metadata = tuple(testbed.credentials.items())
+        responses = list(method(iter(batches), _TIMEOUT_SECONDS, metadata))
+        return time.perf_counter() - started, responses
 
 
-def _check(answers: Sequence[bytes], count: int) -> None:
+def _verify(responses: Sequence[bytes], count: int) -> None:
     results = [
         result
-        for answer in answers
-        for result in pb.ImportCustomersResponse.FromString(answer).results
+        for response in responses
+        for result in pb.ImportCustomersResponse.FromString(response).results
     ]
     created = [result for result in results if result.WhichOneof("outcome") == "created"]
     if not len(created) == len(results) == count:
-        raise WrongAnswerError(f"of {count} customers {len(created)} were imported: {results[:1]}")
+        raise WrongResponseError(f"import: {len(created)} of {count} created: {results[:1]}")
 
 
-def _batches(ground: Ground, count: int) -> Iterator[bytes]:
-    """Encoded batches: a customer is made once in so many, since that takes long."""
-    models = [ground.documents.request(number) for number in range(_BATCH)]
+def _batches(testbed: Testbed, count: int) -> Iterator[bytes]:
+    """Encodes customers in batches; all batches share their models, which are slow to make."""
+    models = [testbed.dataset.request(number) for number in range(_BATCH)]
     for begin in range(0, count, _BATCH):
         request = pb.ImportCustomersRequest()
         for number in range(begin, min(begin + _BATCH, count)):
             item = request.items.add(sequence=number, customer=models[number - begin])
-            _spell(item.customer, number)
+            _set_unique_values(item.customer, number)
         yield request.SerializeToString()
 
 
-def _spell(customer: Customer, number: int) -> None:
-    """Writes what is unique as people do: every other number without its country."""
-    line = f"{10_000_000 + number}"
-    written = f"{line[:4]} {line[4:]}", f"{line[:4]}-{line[4:]}"
+def _set_unique_values(customer: Customer, number: int) -> None:
+    """Sets values as people write them; every other phone number has no country code."""
+    digits = f"{10_000_000 + number}"
+    spaced, hyphenated = f"{digits[:4]} {digits[4:]}", f"{digits[:4]}-{digits[4:]}"
     customer.customer_ref = f"I-{number}"
     customer.email = f"Customer.{number}@Example.COM"
     if number % 2:
-        # A number without its country is one of the default address's.
+        # A number without a country code is one of the default address's country.
         for address in customer.addresses:
             address.country_code = "DE"
-        customer.phone, customer.mobile = f"030 {written[0]}", f"0151 {written[1]}"
+        customer.phone, customer.mobile = f"030 {spaced}", f"0151 {hyphenated}"
     else:
-        customer.phone, customer.mobile = f"+49 (30) {written[1]}", f"+49 151 {written[0]}"
+        customer.phone, customer.mobile = f"+49 (30) {hyphenated}", f"+49 151 {spaced}"

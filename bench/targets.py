@@ -1,22 +1,22 @@
-"""What the service is to reach, each a figure of this run or a ratio of two, and if it does."""
+"""The performance targets of the service: limits of results, or of ratios of two results."""
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from bench.contenders import (
+    BASELINE_GRPC,
+    BASELINE_REST,
     FASTAPI,
-    FLOOR_GRPC,
-    FLOOR_REST,
     SERVICE_GRPC,
     SERVICE_REST,
 )
-from bench.figures import Figures, ratio
-from bench.results import Alone, Results
+from bench.results import Results, ServiceMetric, ratio
 
 
 class Target(NamedTuple):
-    """A limit for a value; one at least, or one at most."""
+    """A lower or upper limit of a value."""
 
     name: str
     side: Literal["≤", "≥"]
@@ -25,37 +25,28 @@ class Target(NamedTuple):
     unit: str = ""
 
     def verdict(self, value: float) -> str:
-        """Says if a value meets it, and by how much."""
+        """Returns whether a value meets the limit, and its distance from the limit."""
         if math.isnan(value):
             return "not measured"
-        away = abs(value / self.limit - 1)
+        distance = abs(value / self.limit - 1)
         is_met = value <= self.limit if self.side == "≤" else value >= self.limit
-        return f"{'met' if is_met else 'MISSED'} by {away:.0%}"
+        return f"{'met' if is_met else 'MISSED'} by {distance:.0%}"
 
 
-def _against(
-    contender: str, base: str, figure: Callable[[Figures], float]
-) -> Callable[[Results], float]:
-    """A figure of GET by id as a multiple of the same of another contender."""
+def _get_ratio(contender: str, base: str, statistic: str) -> Callable[[Results], float]:
+    """Compares a statistic of GET by id of two contenders."""
+    value = attrgetter(statistic)
     return lambda results: ratio(
-        figure(results.of(contender, "get")), figure(results.of(base, "get"))
+        value(results.stats(contender, "get")), value(results.stats(base, "get"))
     )
 
 
-def _quotient(value: Alone, base: Alone) -> Callable[[Results], float]:
-    return lambda results: ratio(results.of_service(value), results.of_service(base))
+def _metric_ratio(metric: ServiceMetric, base: ServiceMetric) -> Callable[[Results], float]:
+    return lambda results: ratio(results.service_metric(metric), results.service_metric(base))
 
 
-def _cpu(figures: Figures) -> float:
-    return figures.cpu
-
-
-def _rate(figures: Figures) -> float:
-    return figures.rate
-
-
-def _p99(figures: Figures) -> float:
-    return figures.p99
+def _metric(metric: ServiceMetric) -> Callable[[Results], float]:
+    return lambda results: results.service_metric(metric)
 
 
 TARGETS = [
@@ -63,75 +54,66 @@ TARGETS = [
         "Native GET by id, CPU, against a bare gRPC handler",
         "≤",
         1.25,
-        _against(SERVICE_GRPC, FLOOR_GRPC, _cpu),
+        _get_ratio(SERVICE_GRPC, BASELINE_GRPC, "cpu"),
     ),
     Target(
         "REST GET by id, CPU, against a bare gRPC handler behind the same Envoy",
         "≤",
         1.25,
-        _against(SERVICE_REST, FLOOR_REST, _cpu),
+        _get_ratio(SERVICE_REST, BASELINE_REST, "cpu"),
     ),
     Target(
         f"REST GET by id, requests/s, against {FASTAPI}",
         "≥",
         1.8,
-        _against(SERVICE_REST, FASTAPI, _rate),
+        _get_ratio(SERVICE_REST, FASTAPI, "throughput"),
     ),
     Target(
         f"Native GET by id, requests/s, against {FASTAPI}",
         "≥",
         4,
-        _against(SERVICE_GRPC, FASTAPI, _rate),
+        _get_ratio(SERVICE_GRPC, FASTAPI, "throughput"),
     ),
     Target(
         f"REST GET by id, p99 at the fixed rate, against {FASTAPI}",
         "≤",
         1 / 3,
-        _against(SERVICE_REST, FASTAPI, _p99),
+        _get_ratio(SERVICE_REST, FASTAPI, "p99"),
     ),
     Target(
         "Creations/s with group commit, against a commit each",
         "≥",
         1.5,
-        _quotient(Alone.GROUPED, Alone.SINGLE),
+        _metric_ratio(ServiceMetric.GROUP_COMMIT, ServiceMetric.SINGLE_COMMITS),
     ),
     Target(
         "Native GET by id, CPU of the server, PostgreSQL against SQLite",
         "≤",
         1.6,
-        _quotient(Alone.GET_POSTGRES, Alone.GET_SQLITE),
+        _metric_ratio(ServiceMetric.GET_POSTGRES, ServiceMetric.GET_SQLITE),
     ),
-    Target("Import, customers/s", "≥", 12_000, lambda results: results.of_service(Alone.IMPORTED)),
+    Target("Import, customers/s", "≥", 12_000, _metric(ServiceMetric.IMPORT)),
     Target(
-        "Import, peak memory of the server",
-        "≤",
-        200,
-        lambda results: results.of_service(Alone.IMPORT_MEMORY),
-        " MiB",
+        "Import, peak memory of the server", "≤", 200, _metric(ServiceMetric.IMPORT_MEMORY), " MiB"
     ),
-    Target(
-        "Upload over REST, customers/s",
-        "≥",
-        4_000,
-        lambda results: results.of_service(Alone.UPLOADED),
-    ),
+    Target("Upload over REST, customers/s", "≥", 4_000, _metric(ServiceMetric.UPLOAD)),
     Target(
         "GET by id, CPU, at a million customers against ten thousand",
         "≤",
         1.3,
-        _quotient(Alone.GET_MANY, Alone.GET_FEW),
+        _metric_ratio(ServiceMetric.GET_LARGE, ServiceMetric.GET_SMALL),
     ),
     Target(
         "Lookup by e-mail, CPU, at a million customers against ten thousand",
         "≤",
         1.3,
-        _quotient(Alone.LOOKUP_MANY, Alone.LOOKUP_FEW),
+        _metric_ratio(ServiceMetric.LOOKUP_LARGE, ServiceMetric.LOOKUP_SMALL),
     ),
     Target(
         "Lookup of a page of 100 customers, CPU",
         "≤",
         3,
-        lambda results: results.of(SERVICE_GRPC, "page").cpu / 1e3,
+        lambda results: results.stats(SERVICE_GRPC, "page").cpu / 1e3,
         " ms",
     ),
 ]

@@ -1,6 +1,5 @@
-"""Asks with usual clients, before anything is measured, whether answers are right."""
+"""Verifies responses with usual clients before they are measured."""
 
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -9,81 +8,72 @@ import httpx
 from google.protobuf import json_format
 from twc.customer.v2.customer_pb2 import Customer
 
-from bench.contender import Transport
-from bench.documents import PAGE, to_json
-from bench.ground import Ground
-from bench.problems import WrongAnswerError
-from bench.scenarios import GET, PATH, Call, Scenario, get_by_id
-from bench.serving import HOST
-from twc_customer_server.customers.customer import has_same_values, prepare_new
+from bench.dataset import PAGE_CUSTOMERS, is_stored_as_sent, to_json
+from bench.errors import WrongResponseError
+from bench.processes import HOST
+from bench.scenarios import GET, SERVICE_PATH, Call, Scenario, Transport, get_by_id
+from bench.testbed import Testbed
 
-_SECONDS = 30
+_TIMEOUT_SECONDS = 30
 
 
-class Client(NamedTuple):
-    """Calls a contender on one of its ports."""
+class Verifier(NamedTuple):
+    """Calls a contender on one of its ports, and compares whole responses."""
 
-    ground: Ground
+    testbed: Testbed
     transport: Transport
     port: int
 
-    def check(self, scenario: Scenario, number: int, mark: str) -> None:
-        """Makes one call of a scenario and compares the answer whole. Raises WrongAnswerError."""
-        call = scenario.call(self.ground.documents, number, mark)
-        found = self._ask(scenario, call, scenario.status)
+    def verify(self, scenario: Scenario, number: int, mark: str) -> None:
+        """Makes a call of a scenario; reads back what it wrote. Raises WrongResponseError."""
+        call = scenario.call(self.testbed.dataset, number, mark)
+        found = self._send(scenario, call, scenario.status)
         if call.customer is None:
-            wanted = self.ground.customers[: PAGE if scenario.key == "page" else 1]
-            _must(found == wanted, call, found)
+            count = PAGE_CUSTOMERS if scenario.key == "page" else 1
+            _require(found == self.testbed.customers[:count], call, found)
             return
-        _must(len(found) == 1 and _is_stored(call.customer, found[0]), call, found)
+        is_stored = len(found) == 1 and is_stored_as_sent(call.customer, found[0])
+        _require(is_stored, call, found)
         again = get_by_id(found[0].id)
-        _must(self._ask(GET, again, GET.status) == found, again, found)
+        _require(self._send(GET, again, GET.status) == found, again, found)
 
-    def check_floor(self, scenario: Scenario, number: int, mark: str) -> None:
-        """Makes one call of a scenario, which is to return the first customer all the same."""
-        call = scenario.call(self.ground.documents, number, mark)
-        found = self._ask(scenario, call, HTTPStatus.OK)
-        _must(found == self.ground.customers[:1], call, found)
+    def verify_baseline(self, scenario: Scenario, number: int, mark: str) -> None:
+        """Makes a call of a scenario, which returns the first customer in any case."""
+        call = scenario.call(self.testbed.dataset, number, mark)
+        found = self._send(scenario, call, HTTPStatus.OK)
+        _require(found == self.testbed.customers[:1], call, found)
 
-    def _ask(self, scenario: Scenario, call: Call, status: int) -> list[Customer]:
+    def _send(self, scenario: Scenario, call: Call, status: int) -> list[Customer]:
         try:
             if self.transport == "gRPC":
-                return self._over_grpc(scenario, call)
-            return self._over_rest(call, status)
+                return self._send_grpc(scenario, call)
+            return self._send_http(call, status)
         except (httpx.HTTPError, grpc.RpcError, json_format.ParseError) as error:
-            raise WrongAnswerError(f"{call.method} {call.path}: {error}") from error
+            raise WrongResponseError(f"{call.method} {call.path}: {error}") from error
 
-    def _over_rest(self, call: Call, status: int) -> list[Customer]:
-        answer = httpx.request(
+    def _send_http(self, call: Call, status: int) -> list[Customer]:
+        response = httpx.request(
             call.method,
             f"http://{HOST}:{self.port}{call.path}",
-            headers=self.ground.caller | {"content-type": "application/json"},
+            headers=self.testbed.credentials | {"content-type": "application/json"},
             content=to_json(call.customer).encode() if call.customer else None,
-            timeout=_SECONDS,
+            timeout=_TIMEOUT_SECONDS,
         )
-        _must(answer.status_code == status, call, answer.text)
-        body = answer.json()
+        _require(response.status_code == status, call, response.text)
+        body = response.json()
         items = body if isinstance(body, list) else [body]
         return [json_format.ParseDict(item, Customer()) for item in items]
 
-    def _over_grpc(self, scenario: Scenario, call: Call) -> list[Customer]:
+    def _send_grpc(self, scenario: Scenario, call: Call) -> list[Customer]:
         with grpc.insecure_channel(f"{HOST}:{self.port}") as channel:
-            # Whether one message comes back or many is the same on the wire.
-            method: Any = channel.unary_stream(PATH + scenario.rpc)
+            # A unary response and a stream of one message are the same on the wire.
+            method: Any = channel.unary_stream(SERVICE_PATH + scenario.rpc)
             request = call.message.SerializeToString()
-            metadata = tuple(self.ground.caller.items())
-            answers = method(request, _SECONDS, metadata, wait_for_ready=True)
-            return [Customer.FromString(answer) for answer in answers]
+            metadata = tuple(self.testbed.credentials.items())
+            responses = method(request, _TIMEOUT_SECONDS, metadata, wait_for_ready=True)
+            return [Customer.FromString(response) for response in responses]
 
 
-def _is_stored(sent: Customer, stored: Customer) -> bool:
-    """Tells whether a customer was stored as it was sent, with what the rules add to it."""
-    ready = Customer()
-    ready.CopyFrom(sent)
-    prepare_new(ready, None, datetime.now(UTC))
-    return has_same_values(ready, stored)
-
-
-def _must(holds: object, call: Call, found: object) -> None:
-    if not holds:
-        raise WrongAnswerError(f"{call.method} {call.path} is answered with {found}")
+def _require(condition: object, call: Call, response: object) -> None:
+    if not condition:
+        raise WrongResponseError(f"{call.method} {call.path}: wrong response: {response}")

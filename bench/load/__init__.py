@@ -1,6 +1,5 @@
-"""A load generator for requests that differ from one another, in HTTP/1.1 and in gRPC.
+"""A load generator for HTTP/1.1 and gRPC whose requests all differ.
 
-h2load sends one body again and again. This one sends any, over raw sockets and
-as bytes made beforehand, so that it costs about as little; and it looks into
-every answer.
+h2load repeats one body. This generator sends any number of prepared requests
+over raw sockets, at about the CPU cost of h2load, and checks every response.
 """

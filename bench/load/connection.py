@@ -1,25 +1,37 @@
-"""What the load generator asks of a connection, whatever it speaks."""
+"""Requests of the load generator, and the interface of the connections that send them."""
 
 import socket
+import struct
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
-
-from bench.load.requests import Request
 
 READ_BYTES = 1 << 18
 
-
-class Answer(NamedTuple):
-    """The end of a request: what it was called, its body's length, and what is wrong with it."""
-
-    name: Any
-    length: int
-    wrong: str
+_LENGTHS = struct.Struct(">II")
 
 
-class ClosedError(Exception):
-    """The server ended the connection."""
+class Request(NamedTuple):
+    """A prepared request, and the bytes that its response must contain.
+
+    The payload is the whole request for HTTP/1.1, the encoded message for gRPC.
+    """
+
+    payload: bytes
+    expected: bytes
+
+
+class Response(NamedTuple):
+    """A complete response: the tag of its request, the body's length, and an error or ""."""
+
+    tag: Any
+    body_bytes: int
+    error: str
+
+
+class ConnectionClosedError(Exception):
+    """The server closed the connection."""
 
 
 class Connection(ABC):
@@ -31,17 +43,38 @@ class Connection(ABC):
 
     @abstractmethod
     def send(self, requests: Sequence[tuple[Any, Request]]) -> None:
-        """Sends requests, each with a name that its answer is to bear."""
+        """Sends requests, each with a tag that its response returns."""
 
     @abstractmethod
-    def receive(self) -> list[Answer]:
-        """Reads what has come, and returns the answers that are whole. Raises ClosedError."""
+    def receive(self) -> list[Response]:
+        """Reads once; returns the responses that are complete. Raises ConnectionClosedError."""
 
     def read(self) -> bytes:
-        """Reads some of what has come, or waits for it. Raises ClosedError."""
+        """Reads some bytes, waiting for them if need be. Raises ConnectionClosedError."""
         try:
             if received := self.socket.recv(READ_BYTES):
                 return received
         except ConnectionError as error:
-            raise ClosedError from error
-        raise ClosedError
+            raise ConnectionClosedError from error
+        raise ConnectionClosedError
+
+
+def write_requests(path: Path, requests: Iterable[Request]) -> None:
+    """Writes requests to a file, for another process to read."""
+    with path.open("wb") as file:
+        for request in requests:
+            file.write(_LENGTHS.pack(len(request.payload), len(request.expected)))
+            file.writelines(request)
+
+
+def read_requests(path: Path) -> list[Request]:
+    """Reads the requests that `write_requests` wrote."""
+    content = path.read_bytes()
+    requests = []
+    offset = 0
+    while offset < len(content):
+        payload, expected = _LENGTHS.unpack_from(content, offset)
+        begin = offset + _LENGTHS.size
+        middle, offset = begin + payload, begin + payload + expected
+        requests.append(Request(content[begin:middle], content[middle:offset]))
+    return requests

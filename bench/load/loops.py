@@ -1,4 +1,4 @@
-"""The two ways to put load on a server: as fast as it answers, or at a rate of its own."""
+"""The two load models: a closed loop at the speed of the server, and an open loop at a rate."""
 
 import random
 import select
@@ -8,84 +8,85 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from bench.load.connection import Connection
-from bench.load.requests import Request
+from bench.load.connection import Connection, Request
 
-# What is wrong with answers is worth telling a few times only.
-_TOLD = 3
+# Enough to see what is wrong, without the responses of a whole run.
+_MAX_ERRORS = 3
 
 
-class Outcome:
-    """What came of requests: how long each took, and what was wrong."""
+class LoadResult:
+    """Latencies, body sizes and errors of the responses of a load."""
 
     def __init__(self) -> None:
-        self.microseconds = array("L")
-        self.shortest, self.longest = 1 << 60, 0
-        self.wrong: list[str] = []
-        self.began = time.perf_counter()
-        self.ended = self.began
+        self.latencies_us = array("L")
+        self.min_bytes, self.max_bytes = 1 << 60, 0
+        self.errors: list[str] = []
+        self.started = time.perf_counter()
+        self.ended = self.started
 
-    def take(self, connection: Connection) -> int:
-        """Takes what a connection has received, and returns the number of answers."""
-        answers = connection.receive()
+    def collect(self, connection: Connection) -> int:
+        """Adds the responses that a connection has received, and returns their number."""
+        responses = connection.receive()
         self.ended = time.perf_counter()
-        for began, length, wrong in answers:
-            self.microseconds.append(round((self.ended - began) * 1e6))
-            self.shortest = min(self.shortest, length)
-            self.longest = max(self.longest, length)
-            if wrong and len(self.wrong) < _TOLD:
-                self.wrong.append(wrong)
-        return len(answers)
+        for started, body_bytes, error in responses:
+            self.latencies_us.append(round((self.ended - started) * 1e6))
+            self.min_bytes = min(self.min_bytes, body_bytes)
+            self.max_bytes = max(self.max_bytes, body_bytes)
+            if error and len(self.errors) < _MAX_ERRORS:
+                self.errors.append(error)
+        return len(responses)
 
 
-def closed(connections: Sequence[Connection], requests: Sequence[Request], streams: int) -> Outcome:
-    """Keeps `streams` requests under way on every connection until all are answered."""
-    waiting = iter(requests)
+def closed_loop(
+    connections: Sequence[Connection], requests: Sequence[Request], streams: int
+) -> LoadResult:
+    """Keeps `streams` requests in flight on every connection until all have responses."""
+    pending = iter(requests)
     poll = select.epoll()
-    numbered = {connection.socket.fileno(): connection for connection in connections}
+    by_descriptor = {connection.socket.fileno(): connection for connection in connections}
 
-    def send(connection: Connection, number: int) -> None:
-        began = time.perf_counter()
-        if batch := [(began, request) for request in islice(waiting, number)]:
+    def send(connection: Connection, count: int) -> None:
+        started = time.perf_counter()
+        if batch := [(started, request) for request in islice(pending, count)]:
             connection.send(batch)
 
-    outcome = Outcome()
-    for number, connection in numbered.items():
-        poll.register(number, select.EPOLLIN)
+    result = LoadResult()
+    for descriptor, connection in by_descriptor.items():
+        poll.register(descriptor, select.EPOLLIN)
         send(connection, streams)
-    while len(outcome.microseconds) < len(requests):
-        for number, _ in poll.poll():
-            connection = numbered[number]
-            if answered := outcome.take(connection):
-                send(connection, answered)
-    return outcome
+    while len(result.latencies_us) < len(requests):
+        for descriptor, _ in poll.poll():
+            connection = by_descriptor[descriptor]
+            if received := result.collect(connection):
+                send(connection, received)
+    return result
 
 
-def paced(
+def open_loop(
     connections: Sequence[Connection], requests: Sequence[Request], rate: float, seed: int
-) -> Outcome:
-    """Sends requests at a rate, as independent callers would: at random moments.
+) -> LoadResult:
+    """Sends requests at a rate, with the exponential gaps of independent clients.
 
-    A request's time counts from the moment at which it was due, be a connection
-    free for it then or not.
+    A latency counts from the moment at which the request was due, whether or not
+    a connection was free then: a server that stalls cannot slow the load down.
     """
-    numbered = {connection.socket.fileno(): connection for connection in connections}
-    free = deque(connections)
-    outcome = Outcome()
-    due = deque(zip(_moments(outcome.began, len(requests), rate, seed), requests, strict=True))
-    while len(outcome.microseconds) < len(requests):
-        while due and free and due[0][0] <= time.perf_counter():
-            free.popleft().send([due.popleft()])
-        pause = max(0, due[0][0] - time.perf_counter()) if due and free else None
-        # Not epoll, whose pauses are whole milliseconds.
-        for number in select.select(numbered, (), (), pause)[0]:
-            connection = numbered[number]
-            free.extend([connection] * outcome.take(connection))
-    return outcome
+    by_descriptor = {connection.socket.fileno(): connection for connection in connections}
+    idle = deque(connections)
+    result = LoadResult()
+    due = deque(zip(_arrivals(result.started, len(requests), rate, seed), requests, strict=True))
+    while len(result.latencies_us) < len(requests):
+        while due and idle and due[0][0] <= time.perf_counter():
+            idle.popleft().send([due.popleft()])
+        timeout = max(0, due[0][0] - time.perf_counter()) if due and idle else None
+        # epoll's timeouts are whole milliseconds.
+        for descriptor in select.select(by_descriptor, (), (), timeout)[0]:
+            connection = by_descriptor[descriptor]
+            idle.extend([connection] * result.collect(connection))
+    return result
 
 
-def _moments(began: float, number: int, rate: float, seed: int) -> Iterable[float]:
+def _arrivals(moment: float, count: int, rate: float, seed: int) -> Iterable[float]:
     rng = random.Random(seed)
-    for _ in range(number):
-        began += rng.expovariate(rate)
-        yield began
+    for _ in range(count):
+        moment += rng.expovariate(rate)
+        yield moment

@@ -1,6 +1,6 @@
-"""What the service is compared with: the same API as other frameworks would have it.
+"""The peers of the benchmark: the API on other frameworks.
 
-Each peer serves one process, with the rules, identity, logs and durability of
-the service: what differs is what a team would write around them. `floor` is
-what is left of the service when all of that is taken away.
+A peer serves from one process, with the rules, authentication, log and
+durability of the service, so that only the code that a team would write around
+them differs. `baseline` is a gRPC server without any of them.
 """

@@ -1,4 +1,4 @@
-"""The API on Django and django-ninja."""
+"""The API on Django and django-ninja, imported after `django_ninja` has configured Django."""
 
 import time
 from collections.abc import Callable
@@ -14,43 +14,41 @@ from ninja.parser import Parser
 from prometheus_client import generate_latest
 from pydantic_core import from_json
 
-from bench.peers import errors, records, rules
-from bench.peers.answers import write, write_list
+from bench.peers import error_responses, rules, table
 from bench.peers.django_model import Customer
-from bench.peers.models import Changes, New
-from bench.peers.sqlite import WRITING
-from bench.peers.telemetry import Identity, account
-from twc_customer_server.settings import Settings
+from bench.peers.pydantic_models import CustomerUpdate, NewCustomer
+from bench.peers.responses import serialize, serialize_list
+from bench.peers.table import WRITE_LOCK
+from bench.peers.telemetry import Authentication, record_request
 
-_settings = Settings()
-_identity = Identity(_settings)
+_authentication = Authentication()
 
 
 class _Parser(Parser):
-    """Reads JSON with Pydantic's core, as django-ninja lets a faster reader be set."""
+    """Parses JSON with Pydantic's core, which is faster than django-ninja's default."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        """The body of a request."""
+        """Parses the body of a request."""
         return from_json(request.body)
 
 
-def telemetry(answer: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
-    """Middleware that accounts for every request."""
+def telemetry(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[..., HttpResponse]:
+    """Django middleware that records every request."""
 
     def handle(request: HttpRequest) -> HttpResponse:
         started = time.perf_counter()
-        response = answer(request)
+        response = get_response(request)
         tenant = getattr(request, "auth", "")
         route = request.resolver_match.route if request.resolver_match else ""
         request_id = request.META.get("HTTP_X_REQUEST_ID", "")
-        account(started, request_id, tenant, request.method, route, response.status_code)
+        record_request(started, request_id, tenant, request.method, route, response.status_code)
         return response
 
     return handle
 
 
 def _tenant(request: HttpRequest) -> str:
-    return _identity.tenant(
+    return _authentication.tenant(
         (name, request.META[key].encode("latin-1"))
         for name, key in (
             (b"authorization", "HTTP_AUTHORIZATION"),
@@ -63,18 +61,18 @@ def _tenant(request: HttpRequest) -> str:
 api = NinjaAPI(auth=_tenant, docs_url=None, openapi_url=None, parser=_Parser())
 
 
-@api.exception_handler(errors.ServiceError)
-def _refuse(_request: HttpRequest, error: errors.ServiceError) -> HttpResponse:
-    status, body = errors.answer(error)
+@api.exception_handler(error_responses.ServiceError)
+def _error_response(_request: HttpRequest, error: error_responses.ServiceError) -> HttpResponse:
+    status, body = error_responses.to_response(error)
     return JsonResponse(body, status=status)
 
 
 @api.exception_handler(ValidationError)
-def _refuse_body(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    return _refuse(request, errors.invalid(error.errors))
+def _validation_response(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    return _error_response(request, error_responses.invalid_input(error.errors))
 
 
-def _answer(body: bytes, status: int = 200) -> HttpResponse:
+def _response(body: bytes, status: int = 200) -> HttpResponse:
     length = {"Content-Length": str(len(body))}
     return HttpResponse(body, status=status, content_type="application/json", headers=length)
 
@@ -88,64 +86,61 @@ def search(
     mobile: str | None = None,
     phone: str | None = None,
 ) -> HttpResponse:
-    """The customers that match all parameters."""
-    parameters = {
-        "email": email,
-        "firstName": firstName,
-        "lastName": lastName,
-        "mobile": mobile,
-        "phone": phone,
-    }
-    wanted = rules.wanted(parameters, _settings.region(request.auth))
-    found = Customer.objects.filter(tenant=request.auth, **wanted).order_by("id")
-    return _answer(write_list(list(found[: records.PAGE])))
+    """Returns the customers that match all parameters."""
+    region = _authentication.region(request.auth)
+    columns = rules.search_filter(
+        region, email=email, firstName=firstName, lastName=lastName, mobile=mobile, phone=phone
+    )
+    found = Customer.objects.filter(tenant=request.auth, **columns).order_by("id")
+    return _response(serialize_list(list(found[: table.PAGE_SIZE])))
 
 
 @api.get("/customers/{customer_id}")
 def get_customer(request: HttpRequest, customer_id: str) -> HttpResponse:
-    """The customer with an id; 204 if there is none."""
+    """Returns the customer with an id; 204 if there is none."""
     found = Customer.objects.filter(tenant=request.auth, id=customer_id)[:1]
-    return _answer(write(found[0])) if found else HttpResponse(status=204)
+    return _response(serialize(found[0])) if found else HttpResponse(status=204)
 
 
 @api.post("/customers")
-def create_customer(request: HttpRequest, customer: New) -> HttpResponse:
+def create_customer(request: HttpRequest, customer: NewCustomer) -> HttpResponse:
     """Stores a customer."""
-    new = rules.new(customer.given(), _settings.region(request.auth))
-    row = Customer(**records.values(request.auth, new))
+    new = rules.create(customer.members(), _authentication.region(request.auth))
+    row = Customer(**table.to_row(request.auth, new))
     try:
-        with WRITING:
+        with WRITE_LOCK:
             row.save(force_insert=True)
     except IntegrityError as error:
-        raise _taken(row, error) from None
-    return _answer(write(row), 201)
+        raise _conflict(row, error) from None
+    return _response(serialize(row), 201)
 
 
 @api.put("/customers")
-def update_customer(request: HttpRequest, customer: Changes) -> HttpResponse:
+def update_customer(request: HttpRequest, customer: CustomerUpdate) -> HttpResponse:
     """Changes a customer."""
-    key = customer.key()
+    selector = customer.selector()
     row = None
     try:
-        with WRITING, transaction.atomic():
-            row = Customer.objects.filter(tenant=request.auth, **key).first()
+        with WRITE_LOCK, transaction.atomic():
+            row = Customer.objects.filter(tenant=request.auth, **selector).first()
             if row is None:
-                raise errors.missing(*key)
-            stored = records.customer(row)
-            after = rules.changed(stored, customer.given(), _settings.region(request.auth))
-            changes = records.changes(request.auth, stored, after)
+                raise error_responses.not_found(*selector)
+            stored = table.from_row(row)
+            region = _authentication.region(request.auth)
+            after = rules.update(stored, customer.members(), region)
+            changes = table.changed_columns(request.auth, stored, after)
             for column, value in changes.items():
                 setattr(row, column, value)
             row.save(update_fields=changes)
     except IntegrityError as error:
-        raise _taken(row, error) from None
-    return _answer(write(row))
+        raise _conflict(row, error) from None
+    return _response(serialize(row))
 
 
-def _taken(row: Any, error: IntegrityError) -> Exception:
-    column = errors.taken_column(error)
+def _conflict(row: Any, error: IntegrityError) -> Exception:
+    column = error_responses.conflicting_column(error)
     same = Customer.objects.filter(tenant=row.tenant, **{column: getattr(row, column)})
-    return errors.taken(column, same.values_list("id", flat=True).first())
+    return error_responses.already_exists(column, same.values_list("id", flat=True).first())
 
 
 def _metrics(_request: HttpRequest) -> HttpResponse:

@@ -1,12 +1,12 @@
-"""The model of a customer, for Django."""
+"""The Django model of the table."""
 
 from django.db import models
 
-from bench.peers import records
+from bench.peers import table
 
 
-class Customer(records.Stored, models.Model):
-    """A customer."""
+class Customer(table.RowMixin, models.Model):
+    """A row of the table."""
 
     pk = models.CompositePrimaryKey("tenant", "id")
     tenant = models.TextField()
@@ -39,11 +39,11 @@ class Customer(records.Stored, models.Model):
         db_table = "customer"
         indexes = [
             models.Index(fields=columns, name=name)
-            for name, columns, unique in records.INDEXES
+            for name, columns, unique in table.INDEXES
             if not unique
         ]
         constraints = [
             models.UniqueConstraint(fields=columns, name=name)
-            for name, columns, unique in records.INDEXES
+            for name, columns, unique in table.INDEXES
             if unique
         ]

@@ -1,9 +1,9 @@
-"""Django with django-ninja, served by granian over WSGI.
+"""Django with django-ninja, served by Granian over WSGI.
 
-Handlers are plain functions. Over ASGI Django would run them one at a time, in
-a thread that each request has to change to; over WSGI granian runs them in
-threads of its own. Connections to the database persist (CONN_MAX_AGE), and what
-writes begins its transaction with BEGIN IMMEDIATE.
+Handlers are synchronous. Over ASGI Django would run them one at a time, in a
+thread that each request switches to; over WSGI Granian runs them in its own
+threads. Database connections persist (CONN_MAX_AGE), and transactions that write
+begin with BEGIN IMMEDIATE.
 """
 
 import functools
@@ -17,12 +17,12 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
-from bench.peers import command, records
-from bench.peers.sqlite import STATEMENTS, THREADS
+from bench.peers import command, table
+from bench.peers.table import PRAGMA_STATEMENTS, THREADS
 
 
 def _configure(path: Path) -> None:
-    """Tells Django its settings, which it wants to know before its models are imported."""
+    """Configures Django, which must happen before its models are imported."""
     settings.configure(
         ALLOWED_HOSTS=["127.0.0.1"],
         DATABASES={
@@ -32,7 +32,7 @@ def _configure(path: Path) -> None:
                 "CONN_MAX_AGE": None,
                 "OPTIONS": {
                     "transaction_mode": "IMMEDIATE",
-                    "init_command": "; ".join(STATEMENTS),
+                    "init_command": "; ".join(PRAGMA_STATEMENTS),
                 },
             }
         },
@@ -42,12 +42,12 @@ def _configure(path: Path) -> None:
         ROOT_URLCONF="bench.peers.django_app",
     )
     django.setup()
-    # It would tell of every refusal a second time.
+    # It would log every error response a second time.
     logging.getLogger("django.request").setLevel(logging.ERROR)
 
 
 def seed(path: Path, tenant: str, batches: command.Batches) -> None:
-    """Fills a database file."""
+    """Creates a database with customers."""
     _configure(path)
     from django.db import connection, transaction
 
@@ -57,7 +57,7 @@ def seed(path: Path, tenant: str, batches: command.Batches) -> None:
         editor.create_model(Customer)
     for batch in batches:
         with transaction.atomic():
-            Customer.objects.bulk_create(Customer(**records.values(tenant, each)) for each in batch)
+            Customer.objects.bulk_create(Customer(**table.to_row(tenant, each)) for each in batch)
 
 
 def _application(path: Path) -> Any:
@@ -68,7 +68,7 @@ def _application(path: Path) -> Any:
 
 
 def serve(path: Path, port: int) -> None:
-    """Serves a database file."""
+    """Serves a database until SIGTERM."""
     server = Granian(
         "bench.peers.django_app:application",
         port=port,

@@ -1,13 +1,12 @@
-"""The API on FastAPI, with any store, served by uvicorn on uvloop and httptools.
+"""The API on FastAPI, over any store, served by uvicorn with uvloop and httptools.
 
-Handlers are plain functions, which FastAPI runs in threads, as its users do
-with a database driver that blocks. Answers are models that Pydantic writes in
-its compiled core, which FastAPI advises above all else; the handlers have it do
-so themselves, because FastAPI would go to a thread a second time for it, which
-costs a sixth of a GET. The dependency that tells the tenant is a coroutine: once
-the issuer's keys are known it waits for nothing, and a thread would cost more
-than it does. What is told of requests is plain ASGI middleware, without the cost
-of Starlette's base class.
+Handlers are synchronous functions, which FastAPI runs in threads, as is usual
+with a blocking database driver. Pydantic's compiled core serializes responses, as
+FastAPI advises; the handlers call it themselves, because FastAPI would switch to
+a thread a second time, which takes a sixth of a GET. The dependency that
+authenticates is a coroutine: once the issuer's keys are cached it does not block,
+and a thread would cost more. Telemetry is plain ASGI middleware, without the
+overhead of Starlette's base class.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -21,28 +20,27 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import make_asgi_app
 
-from bench.peers import errors
-from bench.peers.answers import write, write_list
-from bench.peers.models import Changes, New
-from bench.peers.rules import wanted
-from bench.peers.sqlite import THREADS
-from bench.peers.telemetry import Identity, Telemetry
-from twc_customer_server.settings import Settings
+from bench.peers import error_responses
+from bench.peers.pydantic_models import CustomerUpdate, NewCustomer
+from bench.peers.responses import serialize, serialize_list
+from bench.peers.rules import search_filter
+from bench.peers.table import THREADS
+from bench.peers.telemetry import Authentication, Telemetry
 
 
 class Store(Protocol):
-    """Customers in a database, as rows that `answers.write` takes."""
+    """Customers in a database, as rows that `serialize` accepts."""
 
     def get(self, tenant: str, customer_id: str) -> Any | None:
-        """The customer with an id."""
+        """Returns the customer with an id."""
 
     def search(self, tenant: str, columns: Mapping[str, str]) -> list[Any]:
-        """The customers with all values, by column."""
+        """Returns the customers with all the values, by column."""
 
-    def create(self, tenant: str, given: New, region: str | None) -> Any:
+    def create(self, tenant: str, request: NewCustomer, region: str | None) -> Any:
         """Stores a customer. Raises InvalidInput and AlreadyExists."""
 
-    def update(self, tenant: str, given: Changes, region: str | None) -> Any:
+    def update(self, tenant: str, request: CustomerUpdate, region: str | None) -> Any:
         """Changes a customer. Raises NotFound, InvalidInput and AlreadyExists."""
 
 
@@ -52,66 +50,62 @@ async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
-def _answer(stored: Any, status: int = 200, *, many: bool = False) -> Response:
-    body = write_list(stored) if many else write(stored)
+def _response(rows: Any, status: int = 200, *, many: bool = False) -> Response:
+    body = serialize_list(rows) if many else serialize(rows)
     return Response(body, status, media_type="application/json")
 
 
-async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+async def _error_response(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RequestValidationError):
-        error = errors.invalid(error.errors())
-    assert isinstance(error, errors.ServiceError)  # noqa: S101 - no other is registered
-    status, body = errors.answer(error)
+        error = error_responses.invalid_input(error.errors())
+    assert isinstance(error, error_responses.ServiceError)  # noqa: S101 - no other is registered
+    status, body = error_responses.to_response(error)
     return JSONResponse(body, status)
 
 
 def create_app(store: Store) -> FastAPI:
-    """Makes the application. Raises what `Settings` does of the environment."""
-    settings = Settings()
-    identity = Identity(settings)
+    """Returns the application. Raises the errors of `Settings` for the environment."""
+    authentication = Authentication()
 
-    async def caller(request: Request) -> str:
-        tenant = identity.tenant(request.scope["headers"])
+    async def authenticate(request: Request) -> str:
+        tenant = authentication.tenant(request.scope["headers"])
         request.state.tenant = tenant
         return tenant
 
-    tenant_of = Annotated[str, Depends(caller)]
+    Tenant = Annotated[str, Depends(authenticate)]  # noqa: N806 - a type
     app = FastAPI(lifespan=_lifespan, openapi_url=None)
     app.add_middleware(Telemetry)
-    app.add_exception_handler(errors.ServiceError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(error_responses.ServiceError, _error_response)
+    app.add_exception_handler(RequestValidationError, _error_response)
     app.mount("/metrics", make_asgi_app())
 
     @app.get("/api/v2/customers/search")
     def search(
-        tenant: tenant_of,
+        tenant: Tenant,
         email: str | None = None,
         firstName: str | None = None,
         lastName: str | None = None,
         mobile: str | None = None,
         phone: str | None = None,
     ) -> Response:
-        parameters = {
-            "email": email,
-            "firstName": firstName,
-            "lastName": lastName,
-            "mobile": mobile,
-            "phone": phone,
-        }
-        return _answer(store.search(tenant, wanted(parameters, settings.region(tenant))), many=True)
+        region = authentication.region(tenant)
+        columns = search_filter(
+            region, email=email, firstName=firstName, lastName=lastName, mobile=mobile, phone=phone
+        )
+        return _response(store.search(tenant, columns), many=True)
 
     @app.get("/api/v2/customers/{customer_id}")
-    def get_customer(customer_id: str, tenant: tenant_of) -> Response:
+    def get_customer(customer_id: str, tenant: Tenant) -> Response:
         found = store.get(tenant, customer_id)
-        return Response(status_code=204) if found is None else _answer(found)
+        return Response(status_code=204) if found is None else _response(found)
 
     @app.post("/api/v2/customers")
-    def create_customer(tenant: tenant_of, customer: New) -> Response:
-        return _answer(store.create(tenant, customer, settings.region(tenant)), 201)
+    def create_customer(tenant: Tenant, customer: NewCustomer) -> Response:
+        return _response(store.create(tenant, customer, authentication.region(tenant)), 201)
 
     @app.put("/api/v2/customers")
-    def update_customer(tenant: tenant_of, customer: Changes) -> Response:
-        return _answer(store.update(tenant, customer, settings.region(tenant)))
+    def update_customer(tenant: Tenant, customer: CustomerUpdate) -> Response:
+        return _response(store.update(tenant, customer, authentication.region(tenant)))
 
     return app
 

@@ -1,10 +1,10 @@
-"""FastAPI with Peewee: the same handlers and table as with SQLAlchemy.
+"""FastAPI with Peewee: the handlers and the table of the peer with SQLAlchemy.
 
-Threads keep their connections, as Peewee does unless it is told otherwise:
-opening one for each request would cost more than the request. What writes
-begins its transaction with BEGIN IMMEDIATE. To build a query takes Peewee four
-times as long as to run it: the SQL of what reads is built once, and run as
-`Model.raw`, which returns models as ever. JSON is read and written by Pydantic's core.
+Each thread keeps its connection, Peewee's default: opening one for each request
+would cost more than the request. Transactions that write begin with BEGIN
+IMMEDIATE. Building a query takes Peewee four times as long as running it, so the
+SQL of reads is built once and run by `Model.raw`, which returns models too.
+Pydantic's core parses and serializes JSON.
 """
 
 import functools
@@ -23,9 +23,9 @@ from peewee import (
 )
 from pydantic_core import from_json, to_json
 
-from bench.peers import command, errors, fastapi_app, records, rules
-from bench.peers.models import Changes, New
-from bench.peers.sqlite import PRAGMAS, WRITING
+from bench.peers import command, error_responses, fastapi_app, rules, table
+from bench.peers.pydantic_models import CustomerUpdate, NewCustomer
+from bench.peers.table import PRAGMAS, WRITE_LOCK
 
 _database = SqliteDatabase(None, pragmas=PRAGMAS)
 
@@ -34,8 +34,8 @@ def _json() -> JSONField:
     return JSONField(dumps=lambda value: to_json(value).decode(), loads=from_json)
 
 
-class Customer(records.Stored, Model):
-    """A customer."""
+class Customer(table.RowMixin, Model):
+    """A row of the table."""
 
     tenant = TextField()
     id = TextField()
@@ -69,55 +69,55 @@ class Customer(records.Stored, Model):
         primary_key = CompositeKey("tenant", "id")
 
 
-for _name, _columns, _unique in records.INDEXES:
+for _name, _columns, _unique in table.INDEXES:
     _fields = [getattr(Customer, column) for column in _columns]
     Customer.add_index(ModelIndex(Customer, _fields, unique=_unique, name=_name))
 
 
 class Customers:
-    """The customers of the database."""
+    """Reads and writes the customers of the database."""
 
     def get(self, tenant: str, customer_id: str) -> Customer | None:
-        """The customer with an id."""
+        """Returns the customer with an id."""
         return _find(tenant, {"id": customer_id})
 
     def search(self, tenant: str, columns: Mapping[str, str]) -> list[Customer]:
-        """The customers with all values, by column."""
-        return list(Customer.raw(_select(*columns), tenant, *columns.values(), records.PAGE))
+        """Returns the customers with all the values, by column."""
+        return list(Customer.raw(_select(*columns), tenant, *columns.values(), table.PAGE_SIZE))
 
-    def create(self, tenant: str, given: New, region: str | None) -> Customer:
+    def create(self, tenant: str, request: NewCustomer, region: str | None) -> Customer:
         """Stores a customer. Raises InvalidInput and AlreadyExists."""
-        row = Customer(**records.values(tenant, rules.new(given.given(), region)))
+        row = Customer(**table.to_row(tenant, rules.create(request.members(), region)))
         try:
-            with WRITING:
+            with WRITE_LOCK:
                 row.save(force_insert=True)
         except IntegrityError as error:
-            raise _taken(row, error) from None
+            raise _conflict(row, error) from None
         return row
 
-    def update(self, tenant: str, given: Changes, region: str | None) -> Customer:
+    def update(self, tenant: str, request: CustomerUpdate, region: str | None) -> Customer:
         """Changes a customer. Raises NotFound, InvalidInput and AlreadyExists."""
-        key = given.key()
-        with WRITING, _database.atomic("IMMEDIATE"):
-            row = _find(tenant, key)
+        selector = request.selector()
+        with WRITE_LOCK, _database.atomic("IMMEDIATE"):
+            row = _find(tenant, selector)
             if row is None:
-                raise errors.missing(*key)
-            stored = records.customer(row)
-            customer = rules.changed(stored, given.given(), region)
-            for column, value in records.changes(tenant, stored, customer).items():
+                raise error_responses.not_found(*selector)
+            stored = table.from_row(row)
+            customer = rules.update(stored, request.members(), region)
+            for column, value in table.changed_columns(tenant, stored, customer).items():
                 setattr(row, column, value)
             try:
                 row.save()
             except IntegrityError as error:
-                raise _taken(row, error) from None
+                raise _conflict(row, error) from None
         return row
 
 
 @functools.cache
 def _select(*columns: str) -> str:
-    """The SQL that finds customers by some columns."""
-    wanted = [getattr(Customer, column) == "" for column in ("tenant", *columns)]
-    sql, _ = Customer.select().where(*wanted).order_by(Customer.id).limit(records.PAGE).sql()
+    """Returns the SQL that finds customers by some columns."""
+    conditions = [getattr(Customer, column) == "" for column in ("tenant", *columns)]
+    sql, _ = Customer.select().where(*conditions).order_by(Customer.id).limit(table.PAGE_SIZE).sql()
     return str(sql)
 
 
@@ -126,24 +126,24 @@ def _find(tenant: str, columns: Mapping[str, str]) -> Customer | None:
     return next(iter(found), None)
 
 
-def _taken(row: Customer, error: IntegrityError) -> Exception:
-    column = errors.taken_column(error)
+def _conflict(row: Customer, error: IntegrityError) -> Exception:
+    column = error_responses.conflicting_column(error)
     owner = _find(row.tenant, {column: getattr(row, column)})
-    return errors.taken(column, owner.id if owner else None)
+    return error_responses.already_exists(column, owner.id if owner else None)
 
 
 def seed(path: Path, tenant: str, batches: command.Batches) -> None:
-    """Fills a database file."""
+    """Creates a database with customers."""
     _database.init(str(path))
     _database.create_tables([Customer])
     for batch in batches:
         with _database.atomic():
-            Customer.insert_many([records.values(tenant, each) for each in batch]).execute()
+            Customer.insert_many([table.to_row(tenant, each) for each in batch]).execute()
     _database.close()
 
 
 def serve(path: Path, port: int) -> None:
-    """Serves a database file."""
+    """Serves a database until SIGTERM."""
     _database.init(str(path))
     fastapi_app.serve(Customers(), port)
 

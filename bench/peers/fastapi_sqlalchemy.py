@@ -1,12 +1,12 @@
-"""FastAPI with SQLAlchemy's ORM: a typed model, and a session per request.
+"""FastAPI with SQLAlchemy's ORM: a typed model, and a session for each request.
 
-As its documentation has it for SQLite: what writes begins its transaction with
-BEGIN IMMEDIATE, on the one connection of a pool of its own, so that a thread
-waits for the writer before it rather than for SQLite's lock; what reads has a
-pool whose connections are in autocommit, and begins none. Statements are built
-once, with parameters, and SQLAlchemy caches their SQL. Sessions do not expire
-what they commit: the answer is made of it without reading it again. JSON is read
-and written by Pydantic's core.
+As its documentation advises for SQLite, transactions that write begin with BEGIN
+IMMEDIATE. They have a pool of one connection, so that a thread waits for the
+writer before it instead of polling SQLite's lock. Reads have a pool of
+connections in autocommit mode, without transactions. Statements are built once,
+with parameters, and SQLAlchemy caches their SQL. Sessions do not expire committed
+objects, so a response needs no second read. Pydantic's core parses and serializes
+JSON.
 """
 
 import functools
@@ -29,21 +29,21 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from bench.peers import command, errors, fastapi_app, records, rules
-from bench.peers.models import Changes, New
-from bench.peers.sqlite import STATEMENTS, THREADS
+from bench.peers import command, error_responses, fastapi_app, rules, table
+from bench.peers.pydantic_models import CustomerUpdate, NewCustomer
+from bench.peers.table import PRAGMA_STATEMENTS, THREADS
 
 
 class Base(DeclarativeBase):
-    """What mapped classes derive from."""
+    """The base of mapped classes."""
 
 
-class Customer(records.Stored, Base):
-    """A customer."""
+class Customer(table.RowMixin, Base):
+    """A row of the table."""
 
     __tablename__ = "customer"
     __table_args__ = tuple(
-        Index(name, *columns, unique=unique) for name, columns, unique in records.INDEXES
+        Index(name, *columns, unique=unique) for name, columns, unique in table.INDEXES
     )
 
     tenant: Mapped[str] = mapped_column(primary_key=True)
@@ -73,67 +73,69 @@ class Customer(records.Stored, Base):
 
 
 class Customers:
-    """The customers of a database file."""
+    """Reads and writes the customers of a database."""
 
     def __init__(self, path: Path) -> None:
-        reading = _engine(
+        read_engine = _engine(
             path, THREADS, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True
         )
-        self.writing = _engine(path, 1)
-        event.listen(self.writing, "begin", _begin)
-        self._reads = sessionmaker(reading, expire_on_commit=False)
-        self.writes = sessionmaker(self.writing, expire_on_commit=False)
+        self.write_engine = _engine(path, 1)
+        event.listen(self.write_engine, "begin", _begin)
+        self._read_session = sessionmaker(read_engine, expire_on_commit=False)
+        self.write_session = sessionmaker(self.write_engine, expire_on_commit=False)
 
     def get(self, tenant: str, customer_id: str) -> Customer | None:
-        """The customer with an id."""
+        """Returns the customer with an id."""
         found = self.search(tenant, {"id": customer_id})
         return found[0] if found else None
 
     def search(self, tenant: str, columns: Mapping[str, str]) -> list[Customer]:
-        """The customers with all values, by column."""
-        with self._reads() as session:
+        """Returns the customers with all the values, by column."""
+        with self._read_session() as session:
             found = session.scalars(_select(*columns), {"tenant": tenant, **columns})
             return list(found)
 
-    def create(self, tenant: str, given: New, region: str | None) -> Customer:
+    def create(self, tenant: str, request: NewCustomer, region: str | None) -> Customer:
         """Stores a customer. Raises InvalidInput and AlreadyExists."""
-        row: Customer = Customer(**records.values(tenant, rules.new(given.given(), region)))
-        with self.writes() as session:
+        row: Customer = Customer(**table.to_row(tenant, rules.create(request.members(), region)))
+        with self.write_session() as session:
             session.add(row)
             self._commit(session, row)
         return row
 
-    def update(self, tenant: str, given: Changes, region: str | None) -> Customer:
+    def update(self, tenant: str, request: CustomerUpdate, region: str | None) -> Customer:
         """Changes a customer. Raises NotFound, InvalidInput and AlreadyExists."""
-        with self.writes() as session:
-            key = given.key()
-            found = session.scalars(_select(*key), {"tenant": tenant, **key})
+        with self.write_session() as session:
+            selector = request.selector()
+            found = session.scalars(_select(*selector), {"tenant": tenant, **selector})
             row: Customer | None = found.first()
             if row is None:
-                raise errors.missing(*key)
-            stored = records.customer(row)
-            customer = rules.changed(stored, given.given(), region)
-            for column, value in records.changes(tenant, stored, customer).items():
+                raise error_responses.not_found(*selector)
+            stored = table.from_row(row)
+            customer = rules.update(stored, request.members(), region)
+            for column, value in table.changed_columns(tenant, stored, customer).items():
                 setattr(row, column, value)
             self._commit(session, row)
         return row
 
     def _commit(self, session: Session, row: Customer) -> None:
-        values = {column: getattr(row, column) for column in ("tenant", *errors.UNIQUE)}
+        values = {
+            column: getattr(row, column) for column in ("tenant", *error_responses.UNIQUE_COLUMNS)
+        }
         try:
             session.commit()
         except IntegrityError as error:
             session.rollback()
-            column = errors.taken_column(error.orig or error)
+            column = error_responses.conflicting_column(error.orig or error)
             owners = self.search(values["tenant"], {column: values[column]})
-            raise errors.taken(column, owners[0].id if owners else None) from None
+            raise error_responses.already_exists(column, owners[0].id if owners else None) from None
 
 
 @functools.cache
 def _select(*columns: str) -> Select[Customer]:
-    """The statement that finds customers by some columns, which is built once."""
-    wanted = [getattr(Customer, column) == bindparam(column) for column in ("tenant", *columns)]
-    return select(Customer).where(*wanted).order_by(Customer.id).limit(records.PAGE)
+    """Returns the statement that finds customers by some columns."""
+    conditions = [getattr(Customer, column) == bindparam(column) for column in ("tenant", *columns)]
+    return select(Customer).where(*conditions).order_by(Customer.id).limit(table.PAGE_SIZE)
 
 
 def _engine(path: Path, connections: int, **options: Any) -> Engine:
@@ -150,9 +152,9 @@ def _engine(path: Path, connections: int, **options: Any) -> Engine:
 
 
 def _connect(connection: Any, _record: object) -> None:
-    # The driver is not to begin transactions by itself.
+    # The driver must not begin transactions by itself.
     connection.isolation_level = None
-    for statement in STATEMENTS:
+    for statement in PRAGMA_STATEMENTS:
         connection.execute(statement)
 
 
@@ -161,16 +163,16 @@ def _begin(connection: Any) -> None:
 
 
 def seed(path: Path, tenant: str, batches: command.Batches) -> None:
-    """Fills a database file."""
+    """Creates a database with customers."""
     customers = Customers(path)
-    Base.metadata.create_all(customers.writing)
+    Base.metadata.create_all(customers.write_engine)
     for batch in batches:
-        with customers.writes.begin() as session:
-            session.execute(insert(Customer), [records.values(tenant, each) for each in batch])
+        with customers.write_session.begin() as session:
+            session.execute(insert(Customer), [table.to_row(tenant, each) for each in batch])
 
 
 def serve(path: Path, port: int) -> None:
-    """Serves a database file."""
+    """Serves a database until SIGTERM."""
     fastapi_app.serve(Customers(path), port)
 
 

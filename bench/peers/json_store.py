@@ -1,7 +1,7 @@
-"""Customers in SQLite as the JSON that answers have, beside the keys they are found by.
+"""Stores customers in SQLite as the JSON of responses, beside the columns they are found by.
 
-A GET hands the stored bytes on without a model, as the service does with its
-own encoding. The driver keeps its statements prepared; writers share a connection.
+A GET returns the stored bytes without a model, as the service does with its own
+encoding. The driver caches prepared statements; writers share a connection.
 """
 
 import functools
@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from bench.peers import command, errors, records, rules
-from bench.peers.sqlite import STATEMENTS, WRITING
-from bench.peers.structs import Changes, New
+from bench.peers import command, error_responses, rules, table
+from bench.peers.msgspec_models import CustomerUpdate, NewCustomer
+from bench.peers.table import PRAGMA_STATEMENTS, WRITE_LOCK
 
 Json = dict[str, Any]
 
@@ -34,7 +34,7 @@ _SCHEMA = """
     );
     """ + "".join(
     f"CREATE {'UNIQUE ' * unique}INDEX {name} ON customer ({', '.join(columns)});"
-    for name, columns, unique in records.INDEXES
+    for name, columns, unique in table.INDEXES
 )
 _INSERT = (
     f"INSERT INTO customer ({', '.join(_COLUMNS)}, body, tenant, id) "
@@ -47,38 +47,38 @@ _UPDATE = (
 
 
 class Customers:
-    """The customers of a database file, as JSON."""
+    """Reads and writes the customers of a database file, as JSON."""
 
     def __init__(self, path: Path) -> None:
-        self._reading = _connect(path)
-        self._writing = _connect(path)
+        self._read_connection = _connect(path)
+        self._write_connection = _connect(path)
 
     def get(self, tenant: str, customer_id: str) -> bytes | None:
-        """The customer with an id."""
-        found = _find(self._reading, tenant, {"id": customer_id})
+        """Returns the customer with an id."""
+        found = _find(self._read_connection, tenant, {"id": customer_id})
         return found[0] if found else None
 
     def search(self, tenant: str, columns: dict[str, str]) -> bytes:
-        """The list of customers with all values, by column."""
-        return b"[%s]" % b",".join(_find(self._reading, tenant, columns))
+        """Returns the list of customers with all the values, by column."""
+        return b"[%s]" % b",".join(_find(self._read_connection, tenant, columns))
 
-    def create(self, tenant: str, given: New, region: str | None) -> bytes:
+    def create(self, tenant: str, request: NewCustomer, region: str | None) -> bytes:
         """Stores a customer. Raises InvalidInput and AlreadyExists."""
-        customer = rules.new(given.given(), region)
+        customer = rules.create(request.members(), region)
         keys, body = _values(customer)
-        with WRITING:
+        with WRITE_LOCK:
             self._write(_INSERT, keys, body, tenant, customer["id"])
         return body
 
-    def update(self, tenant: str, given: Changes, region: str | None) -> bytes:
+    def update(self, tenant: str, request: CustomerUpdate, region: str | None) -> bytes:
         """Changes a customer. Raises NotFound, InvalidInput and AlreadyExists."""
-        key = given.key()
-        with WRITING, self._writing:
-            self._writing.execute("BEGIN IMMEDIATE")
-            found = _find(self._writing, tenant, key)
+        key = request.selector()
+        with WRITE_LOCK, self._write_connection:
+            self._write_connection.execute("BEGIN IMMEDIATE")
+            found = _find(self._write_connection, tenant, key)
             if not found:
-                raise errors.missing(*key)
-            customer = rules.changed(msgspec.json.decode(found[0]), given.given(), region)
+                raise error_responses.not_found(*key)
+            customer = rules.update(msgspec.json.decode(found[0]), request.members(), region)
             keys, body = _values(customer)
             self._write(_UPDATE, keys, body, tenant, customer["id"])
         return body
@@ -87,20 +87,20 @@ class Customers:
         self, sql: str, keys: Sequence[str | None], body: bytes, tenant: str, customer_id: str
     ) -> None:
         try:
-            self._writing.execute(sql, (*keys, body, tenant, customer_id))
+            self._write_connection.execute(sql, (*keys, body, tenant, customer_id))
         except sqlite3.IntegrityError as error:
-            column = errors.taken_column(error)
+            column = error_responses.conflicting_column(error)
             value = keys[_COLUMNS.index(column)] or ""
-            [owner] = _find(self._writing, tenant, {column: value})
-            raise errors.taken(column, msgspec.json.decode(owner)["id"]) from None
+            [owner] = _find(self._write_connection, tenant, {column: value})
+            raise error_responses.already_exists(column, msgspec.json.decode(owner)["id"]) from None
 
 
 def _values(customer: Json) -> tuple[list[str | None], bytes]:
-    """The values of the columns, and that of the body: the customer as answers have it."""
+    """Returns the values of the columns, and the body: the JSON of responses."""
     customer["defaultAddress"] = rules.default_address(customer["addresses"])
     if customer["defaultAddress"] is None:
         del customer["defaultAddress"]
-    keys = records.key_values(customer)
+    keys = table.key_values(customer)
     columns = [
         keys["email_key"],
         customer.get("mobile"),
@@ -114,8 +114,9 @@ def _values(customer: Json) -> tuple[list[str | None], bytes]:
 
 @functools.cache
 def _select(*columns: str) -> str:
-    wanted = "".join(f" AND {column} = ?" for column in columns)
-    return f"SELECT body FROM customer WHERE tenant = ?{wanted} ORDER BY id LIMIT {records.PAGE}"
+    conditions = "".join(f" AND {column} = ?" for column in columns)
+    page = f"ORDER BY id LIMIT {table.PAGE_SIZE}"
+    return f"SELECT body FROM customer WHERE tenant = ?{conditions} {page}"
 
 
 def _find(connection: sqlite3.Connection, tenant: str, columns: dict[str, str]) -> list[bytes]:
@@ -125,19 +126,19 @@ def _find(connection: sqlite3.Connection, tenant: str, columns: dict[str, str]) 
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for statement in STATEMENTS:
+    for statement in PRAGMA_STATEMENTS:
         connection.execute(statement)
     return connection
 
 
 def _row(tenant: str, customer: Json) -> tuple[Any, ...]:
-    """The parameters of an insertion."""
+    """Returns the parameters of an insertion."""
     keys, body = _values(customer)
     return (*keys, body, tenant, customer["id"])
 
 
 def seed(path: Path, tenant: str, batches: command.Batches) -> None:
-    """Fills a database file."""
+    """Creates a database with customers."""
     connection = _connect(path)
     connection.executescript(_SCHEMA)
     for batch in batches:

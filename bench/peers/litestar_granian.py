@@ -1,9 +1,8 @@
-"""Litestar with msgspec and plain SQL, served by granian: the one made for speed.
+"""Litestar with msgspec and plain SQL, served by Granian: the peer optimized for speed.
 
-What reads runs on the event loop, because SQLite in WAL mode has no reader wait
-and answers in microseconds; what writes waits for the disk, and so runs in a
-thread. Bodies are read into msgspec structs by Litestar itself; what is stored
-is sent as it is (`json_store`).
+Reads run on the event loop, because they take SQLite microseconds and in WAL mode
+never wait for a lock. Writes wait for the disk, and so run in threads. Litestar
+parses bodies into msgspec structs; stored JSON is sent as it is (`json_store`).
 """
 
 import functools
@@ -18,29 +17,30 @@ from litestar.di import Provide
 from litestar.exceptions import ValidationException
 from prometheus_client import generate_latest
 
-from bench.peers import command, errors, rules
+from bench.peers import command, rules
+from bench.peers.error_responses import InvalidInput, ServiceError, Violation, to_response
 from bench.peers.json_store import Customers, seed
-from bench.peers.structs import Changes, New
-from bench.peers.telemetry import Identity, Telemetry
-from twc_customer_server.settings import Settings
+from bench.peers.msgspec_models import CustomerUpdate, NewCustomer
+from bench.peers.telemetry import Authentication, Telemetry
 
 
-def _refuse(_request: Any, error: errors.ServiceError) -> Any:
-    status, body = errors.answer(error)
+def _error_response(_request: Any, error: ServiceError) -> Any:
+    status, body = to_response(error)
     return Response(body, status_code=status)
 
 
-def _refuse_body(request: Any, error: ValidationException) -> Any:
-    told = error.extra if isinstance(error.extra, list) else [{"message": error.detail}]
-    return _refuse(request, errors.InvalidInput([_violation(each) for each in told]))
+def _validation_response(request: Any, error: ValidationException) -> Any:
+    problems = error.extra if isinstance(error.extra, list) else [{"message": error.detail}]
+    return _error_response(request, InvalidInput([_violation(each) for each in problems]))
 
 
-def _violation(told: dict[str, Any]) -> errors.Violation:
-    """What Litestar tells of a value; of the customer as a whole, the struct named the field."""
-    field, message = str(told.get("key", "data")), str(told["message"])
+def _violation(problem: dict[str, Any]) -> Violation:
+    """Returns the violation for a problem that Litestar reports."""
+    field, message = str(problem.get("key", "data")), str(problem["message"])
     if field == "data":
+        # The struct's own check puts the name of the field before its message.
         field, _, message = message.rpartition(": ")
-    return errors.Violation(field or "customer", message)
+    return Violation(field or "customer", message)
 
 
 def _json(body: bytes, status: int = 200) -> Any:
@@ -48,13 +48,12 @@ def _json(body: bytes, status: int = 200) -> Any:
 
 
 def create_app(path: Path) -> Any:
-    """Makes the application. Raises what `Settings` does of the environment."""
-    settings = Settings()
-    identity = Identity(settings)
+    """Returns the application. Raises the errors of `Settings` for the environment."""
+    authentication = Authentication()
     customers = Customers(path)
 
-    def caller(request: Request) -> str:
-        tenant = identity.tenant(request.scope["headers"])
+    def authenticate(request: Request) -> str:
+        tenant = authentication.tenant(request.scope["headers"])
         request.state.tenant = tenant
         return tenant
 
@@ -67,14 +66,11 @@ def create_app(path: Path) -> Any:
         mobile: str | None = None,
         phone: str | None = None,
     ) -> Response[bytes]:
-        parameters = {
-            "email": email,
-            "firstName": firstName,
-            "lastName": lastName,
-            "mobile": mobile,
-            "phone": phone,
-        }
-        return _json(customers.search(tenant, rules.wanted(parameters, settings.region(tenant))))
+        region = authentication.region(tenant)
+        columns = rules.search_filter(
+            region, email=email, firstName=firstName, lastName=lastName, mobile=mobile, phone=phone
+        )
+        return _json(customers.search(tenant, columns))
 
     @get("/customers/{customer_id:str}", sync_to_thread=False)
     def get_customer(tenant: str, customer_id: str) -> Response[bytes]:
@@ -82,12 +78,12 @@ def create_app(path: Path) -> Any:
         return _json(b"", 204) if found is None else _json(found)
 
     @post("/customers", sync_to_thread=True)
-    def create_customer(tenant: str, data: New) -> Response[bytes]:
-        return _json(customers.create(tenant, data, settings.region(tenant)), 201)
+    def create_customer(tenant: str, data: NewCustomer) -> Response[bytes]:
+        return _json(customers.create(tenant, data, authentication.region(tenant)), 201)
 
     @put("/customers", sync_to_thread=True)
-    def update_customer(tenant: str, data: Changes) -> Response[bytes]:
-        return _json(customers.update(tenant, data, settings.region(tenant)))
+    def update_customer(tenant: str, data: CustomerUpdate) -> Response[bytes]:
+        return _json(customers.update(tenant, data, authentication.region(tenant)))
 
     @get("/metrics", sync_to_thread=False)
     def metrics() -> Response[bytes]:
@@ -96,13 +92,13 @@ def create_app(path: Path) -> Any:
     api = Router(
         "/api/v2",
         route_handlers=[search, get_customer, create_customer, update_customer],
-        dependencies={"tenant": Provide(caller, sync_to_thread=False)},
+        dependencies={"tenant": Provide(authenticate, sync_to_thread=False)},
     )
     return Litestar(
         [api, metrics],
         exception_handlers={
-            errors.ServiceError: _refuse,
-            ValidationException: _refuse_body,
+            ServiceError: _error_response,
+            ValidationException: _validation_response,
         },
         logging_config=None,
         middleware=[Telemetry],
@@ -111,7 +107,7 @@ def create_app(path: Path) -> Any:
 
 
 def serve(path: Path, port: int) -> None:
-    """Serves a database file."""
+    """Serves a database until SIGTERM."""
     server = Granian(
         "bench.peers.litestar_granian:create_app",
         port=port,

@@ -1,18 +1,23 @@
-"""Rules that span fields, and what is not given: on customers as JSON has them.
+"""Rules that span fields, and defaults: for customers as JSON, the same for all peers.
 
-Types and single values are checked by the models before; what is here is the
-same for all peers, and calls what the service itself does.
+The models have checked types and single values before.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from uuid_utils import uuid7
 
-from bench.peers.errors import InvalidInput, Violation
-from twc_customer_server.api import lookup
-from twc_customer_server.customers import addresses, fields, phones
+from bench.peers.error_responses import InvalidInput, Violation
+from bench.peers.service_rules import (
+    EMPTY,
+    MAX_ADDRESSES,
+    format_moment,
+    search_key,
+    to_e164,
+    trim,
+)
 
 Json = dict[str, Any]
 
@@ -26,172 +31,171 @@ _DEFAULTS: Json = {
 }
 _BLANK_IS_NONE = ("customerRef", "mobile", "phone", "dob")
 _NO_CONTENT = frozenset({"id", "customerId", "defaultAddress"})
-_COLUMNS = {
-    "email": "email_key",
-    "firstName": "first_name_key",
-    "lastName": "last_name_key",
-    "mobile": "mobile",
-    "phone": "phone",
+# The parameters of a lookup: the fields of its RPC, and the columns.
+_SEARCH = {
+    "email": ("email", "email_key"),
+    "firstName": ("first_name", "first_name_key"),
+    "lastName": ("last_name", "last_name_key"),
+    "mobile": ("mobile", "mobile"),
+    "phone": ("phone", "phone"),
 }
 _MARKETING = ("accepts_marketing", "marketing_optin_level")
-_MARKED_AT = "marketing_preferences_updated_at"
+_MARKETING_UPDATED = "marketing_preferences_updated_at"
 
 
-def written(moment: datetime) -> str:
-    """A moment as JSON has it: in UTC, with milliseconds if there are any."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6].replace(".000", "") + "Z"
-
-
-def new(given: Json, region: str | None) -> Json:
-    """The customer to store of what a request gives. Raises InvalidInput."""
-    now = written(datetime.now(UTC))
-    fields = {name: value for name, value in given.items() if name not in _SERVER_FIELDS}
+def create(request: Json, region: str | None) -> Json:
+    """Returns the customer to store for a request. Raises InvalidInput."""
+    now = format_moment(datetime.now(UTC))
+    fields = {name: value for name, value in request.items() if name not in _SERVER_FIELDS}
     customer = _DEFAULTS | {"taxExemptions": [], "addresses": [], "attributeGroups": {}} | fields
     customer |= {"id": str(uuid7()), "createdDate": now, "lastModifiedDate": now}
-    if any(name in given for name in _MARKETING):
-        customer.setdefault(_MARKED_AT, now)
-    _settle_marketing(customer)
-    _settle_groups(customer)
-    _settle_addresses(customer, given.get("defaultAddress"), (), None)
-    _settle_contact(customer, given, region)
+    if any(name in request for name in _MARKETING):
+        customer.setdefault(_MARKETING_UPDATED, now)
+    _normalize_marketing(customer)
+    _normalize_groups(customer)
+    _normalize_addresses(customer, request.get("defaultAddress"), (), None)
+    _normalize_contact(customer, request, region)
     return customer
 
 
-def changed(stored: Json, given: Json, region: str | None) -> Json:
-    """A stored customer with what a request gives. Raises InvalidInput."""
-    now = written(datetime.now(UTC))
+def update(stored: Json, request: Json, region: str | None) -> Json:
+    """Returns a stored customer with the changes of a request. Raises InvalidInput."""
+    now = format_moment(datetime.now(UTC))
     fields = {
         name: value
-        for name, value in given.items()
+        for name, value in request.items()
         if name not in _SERVER_FIELDS and value not in ([], {})
     }
     customer = stored | fields | {"lastModifiedDate": now}
-    _settle_marketing(customer)
-    _settle_groups(customer)
+    _normalize_marketing(customer)
+    _normalize_groups(customer)
     if any(stored.get(name) != customer.get(name) for name in _MARKETING) and (
-        fields.get(_MARKED_AT) in (None, stored.get(_MARKED_AT))
+        fields.get(_MARKETING_UPDATED) in (None, stored.get(_MARKETING_UPDATED))
     ):
-        customer[_MARKED_AT] = now
-    if "addresses" in fields or "defaultAddress" in given:
+        customer[_MARKETING_UPDATED] = now
+    if "addresses" in fields or "defaultAddress" in request:
         known = {address["id"] for address in stored["addresses"]}
         current = next((each["id"] for each in stored["addresses"] if each["defaultAddress"]), None)
-        _settle_addresses(customer, given.get("defaultAddress"), known, current)
-    _settle_contact(customer, given, region)
+        _normalize_addresses(customer, request.get("defaultAddress"), known, current)
+    _normalize_contact(customer, request, region)
     return customer
 
 
-def key(customer_id: str | None, customer_ref: str | None) -> dict[str, str]:
-    """The column, and its value, that selects the customer of an update. Raises InvalidInput."""
+def selector(customer_id: str | None, customer_ref: str | None) -> dict[str, str]:
+    """Returns the column and value that select the customer of an update. Raises InvalidInput."""
     if customer_id:
         return {"id": customer_id}
     if customer_ref:
         return {"customer_ref": customer_ref}
-    wrong = "is required, or customerRef, to select the customer"
-    raise InvalidInput([Violation("id", wrong)])
+    message = "is required, or customerRef, to select the customer"
+    raise InvalidInput([Violation("id", message)])
 
 
-def default_address(listed: list[Json]) -> Json | None:
-    """The one of a stored customer's addresses that is the default."""
-    return next((address for address in listed if address["defaultAddress"]), None)
-
-
-def wanted(parameters: Mapping[str, str | None], region: str | None) -> dict[str, str]:
-    """What a search is for, by column. Raises InvalidInput."""
+def search_filter(region: str | None, **parameters: str | None) -> dict[str, str]:
+    """Returns the values that a lookup is for, by column. Raises InvalidInput."""
     found: dict[str, str] = {}
-    wrong: list[Violation] = []
+    violations: list[Violation] = []
     for name, value in parameters.items():
         if value is not None:
-            kind = {"firstName": "first_name", "lastName": "last_name"}.get(name, name)
+            field, column = _SEARCH[name]
             try:
-                found[_COLUMNS[name]] = lookup._key(kind, value, region)  # noqa: SLF001 - ours
+                found[column] = search_key(field, value, region)
             except ValueError as error:
-                wrong.append(Violation(name, str(error)))
-    if not found and not wrong:
-        wrong = [Violation("email", "is required, or firstName, lastName, mobile or phone")]
-    if wrong:
-        raise InvalidInput(wrong)
+                violations.append(Violation(name, str(error)))
+    if not found and not violations:
+        violations = [Violation("email", "is required, or firstName, lastName, mobile or phone")]
+    if violations:
+        raise InvalidInput(violations)
     return found
 
 
-def _settle_groups(customer: Json) -> None:
-    """An answer has the attributes of every group, even if there are none."""
+def default_address(addresses: list[Json]) -> Json | None:
+    """Returns the address of a stored customer that is marked as the default."""
+    return next((address for address in addresses if address["defaultAddress"]), None)
+
+
+def _normalize_groups(customer: Json) -> None:
+    """Adds attributes, which responses have even if there are none."""
     for group in customer["attributeGroups"].values():
         group.setdefault("attributes", {})
 
 
-def _settle_marketing(customer: Json) -> None:
+def _normalize_marketing(customer: Json) -> None:
     if not customer["accepts_marketing"]:
         customer.pop("marketing_optin_level", None)
     else:
         customer.setdefault("marketing_optin_level", "unknown")
 
 
-def _settle_contact(customer: Json, given: Json, region: str | None) -> None:
-    """Drops what is blank, and writes phones in E.164 format."""
+def _normalize_contact(customer: Json, request: Json, region: str | None) -> None:
+    """Removes blank values, and writes phones in E.164 format."""
     for name in _BLANK_IS_NONE:
-        if name in given and not fields.trim(customer[name]):
+        if name in request and not trim(customer[name]):
             del customer[name]
     default = default_address(customer["addresses"])
     region = (default or {}).get("countryCode") or region
-    wrong = []
+    violations = []
     for name in ("mobile", "phone"):
-        if name in given and name in customer:
+        if name in request and name in customer:
             try:
-                customer[name] = phones.to_e164(customer[name], region)
+                customer[name] = to_e164(customer[name], region)
             except ValueError as error:
-                wrong.append(Violation(name, str(error)))
-    if wrong:
-        raise InvalidInput(wrong)
+                violations.append(Violation(name, str(error)))
+    if violations:
+        raise InvalidInput(violations)
 
 
-def _settle_addresses(
-    customer: Json, chosen: Json | None, known: Collection[str], current: str | None
+def _normalize_addresses(
+    customer: Json, chosen: Json | None, known_ids: Collection[str], current: str | None
 ) -> None:
-    """Gives addresses their ids, and marks the default among them.
+    """Gives addresses their ids, and marks the default one.
 
-    It is the `chosen` one, which joins the list if it is not there, else the one
-    that is marked, else the `current` one, else the first.
+    That is the `chosen` one, which is appended if it is not in the list, else the
+    marked one, else the `current` one by its id, else the first.
     """
-    listed: list[Json] = list(customer["addresses"])
-    default = _default(listed, chosen, current)
-    if len(listed) > addresses.MAX_ADDRESSES:
-        limit = f"must hold at most {addresses.MAX_ADDRESSES} addresses"
-        raise InvalidInput([Violation("addresses", limit)])
+    addresses: list[Json] = list(customer["addresses"])
+    default = _default_index(addresses, chosen, current)
+    if len(addresses) > MAX_ADDRESSES:
+        message = f"must hold at most {MAX_ADDRESSES} addresses"
+        raise InvalidInput([Violation("addresses", message)])
     customer["addresses"] = [
         each
         | {
-            "id": each["id"] if each.get("id") in known else str(uuid7()),
+            "id": each["id"] if each.get("id") in known_ids else str(uuid7()),
             "customerId": customer["id"],
             "defaultAddress": index == default,
         }
-        for index, each in enumerate(listed)
+        for index, each in enumerate(addresses)
     ]
 
 
-def _default(listed: list[Json], chosen: Json | None, current: str | None) -> int:
+def _default_index(addresses: list[Json], chosen: Json | None, current: str | None) -> int:
+    """Returns the index of the default address; may replace it by, or append, the chosen one."""
     if chosen is None:
-        marked = [index for index, each in enumerate(listed) if each.get("defaultAddress")]
+        marked = [index for index, each in enumerate(addresses) if each.get("defaultAddress")]
         if len(marked) > 1:
             path = f"addresses[{marked[1]}].defaultAddress"
-            wrong = f"must not be true, because that of addresses[{marked[0]}] is"
-            raise InvalidInput([Violation(path, wrong)])
-        return marked[0] if marked else (_index(listed, current) or 0)
+            message = f"must not be true, because that of addresses[{marked[0]}] is"
+            raise InvalidInput([Violation(path, message)])
+        return marked[0] if marked else (_index_of(addresses, current) or 0)
     content = _content(chosen)
-    found = _index(listed, chosen.get("id"))
+    found = _index_of(addresses, chosen.get("id"))
     if found is not None:
         if content:
-            listed[found] = chosen
+            addresses[found] = chosen
         return found
     if not content:
-        raise InvalidInput([Violation("defaultAddress", addresses.EMPTY)])
-    alike = [index for index, each in enumerate(listed) if _content(each) == content]
-    if not alike:
-        listed.append(chosen)
-    return alike[0] if alike else len(listed) - 1
+        raise InvalidInput([Violation("defaultAddress", EMPTY)])
+    equal = [index for index, each in enumerate(addresses) if _content(each) == content]
+    if not equal:
+        addresses.append(chosen)
+    return equal[0] if equal else len(addresses) - 1
 
 
-def _index(listed: list[Json], wanted_id: str | None) -> int | None:
-    same = (index for index, each in enumerate(listed) if wanted_id and each.get("id") == wanted_id)
+def _index_of(addresses: list[Json], wanted_id: str | None) -> int | None:
+    same = (
+        index for index, each in enumerate(addresses) if wanted_id and each.get("id") == wanted_id
+    )
     return next(same, None)
 
 

@@ -1,4 +1,4 @@
-"""Who calls, and what is told of each request: a line in the log, and a metric."""
+"""Authenticates the requests of peers, and writes a log line and a metric for each."""
 
 import functools
 import logging
@@ -17,45 +17,51 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# Under a name of the server's, whose log withholds what others say.
-_log = logging.getLogger("server.peer")
+# The server's log redacts messages of loggers with other names.
+_log = logging.getLogger("twc_customer_server.peer")
 
 _SECONDS = Histogram(
-    "http_request_duration_seconds", "Time that requests took.", ("method", "route", "status")
+    "http_request_duration_seconds", "Duration of requests.", ("method", "route", "status")
 )
 
-_IDENTITY = {b"authorization": "authorization", b"x-twc-tenant": "x-twc-tenant"}
+_CREDENTIALS = {b"authorization": "authorization", b"x-twc-tenant": "x-twc-tenant"}
 
 
-class Identity:
-    """Finds out, as the service does, for which tenant a request may act."""
+class Authentication:
+    """Authenticates requests as the service does, with its settings."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._authenticator = authenticator(settings)
+    def __init__(self) -> None:
+        """Raises the errors of `Settings` for the environment."""
+        self._settings = Settings()
+        self._authenticator = authenticator(self._settings)
 
     def tenant(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
-        """The tenant of a request by its headers as ASGI has them. Raises as `authenticate`."""
+        """Returns the tenant of a request by its ASGI headers. Raises the errors of the service."""
         return self._authenticator.authenticate(
-            (_IDENTITY[name], value.decode("latin-1"))
+            (_CREDENTIALS[name], value.decode("latin-1"))
             for name, value in headers
-            if name in _IDENTITY
+            if name in _CREDENTIALS
         )
+
+    def region(self, tenant: str) -> str | None:
+        """Returns the region in which a tenant's national phone numbers are read."""
+        return self._settings.region(tenant)
 
 
 @functools.cache
-def _seconds(method: str, route: str, status: int) -> Any:
-    """The one series of a histogram; to look it up there takes longer."""
+def _series(method: str, route: str, status: int) -> Any:
+    """Returns a time series of the histogram; the cache is faster than its own lookup."""
     return _SECONDS.labels(method, route, str(status))
 
 
-def account(  # noqa: PLR0913, PLR0917 - what there is to tell
+def record_request(  # noqa: PLR0913, PLR0917 - the fields of the log line
     started: float, request_id: str, tenant: str, method: str, route: str, status: int
 ) -> None:
-    """Tells of a request that began at a time of `time.perf_counter`."""
+    """Logs and counts a request that started at a time of `time.perf_counter`."""
     seconds = time.perf_counter() - started
-    _seconds(method, route, status).observe(seconds)
+    _series(method, route, status).observe(seconds)
     if _log.isEnabledFor(logging.INFO):
-        facts = {
+        fields = {
             "request_id": request_id or str(uuid4()),
             "tenant": tenant,
             "method": method,
@@ -63,34 +69,36 @@ def account(  # noqa: PLR0913, PLR0917 - what there is to tell
             "status": status,
             "milliseconds": round(seconds * 1000, 3),
         }
-        _log.info("call", extra=facts)
+        _log.info("call", extra=fields)
 
 
 class Telemetry:
-    """ASGI middleware that accounts for every request."""
+    """ASGI middleware that records every request."""
 
     def __init__(self, app: App) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request on, and accounts for it when it is answered."""
+        """Calls the application, and records the request after the response."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         status = 500
 
-        async def observed(message: Any) -> None:
+        async def send_and_observe(message: Any) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self.app(scope, receive, observed)
+            await self.app(scope, receive, send_and_observe)
         finally:
             tenant = scope.get("state", {}).get("tenant", "")
-            account(started, _request_id(scope), tenant, scope["method"], _route(scope), status)
+            record_request(
+                started, _request_id(scope), tenant, scope["method"], _route(scope), status
+            )
 
 
 def _request_id(scope: Scope) -> str:
@@ -101,7 +109,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The path that was declared, where FastAPI or Litestar leaves it."""
+    """Returns the route's path as declared, which FastAPI and Litestar put in the scope."""
     if "path_template" in scope:
         return str(scope["path_template"])
     return str(getattr(scope.get("route"), "path", ""))

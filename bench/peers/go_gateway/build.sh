@@ -1,15 +1,15 @@
 #!/bin/sh
 # Generates the code of the contract and builds the gateway: build.sh PYTHON FOLDER
 #
-# PYTHON has grpc_tools and Google's common .proto files. The rest is Debian's:
+# PYTHON needs grpc_tools and Google's common .proto files. The rest are packages of Debian:
 #   apt-get install golang-go protoc-gen-go protoc-gen-go-grpc golang-grpc-gateway \
 #     golang-google-grpc-dev golang-google-protobuf-dev golang-google-genproto-dev \
 #     golang-github-golang-protobuf-1-5-dev golang-github-mattn-go-sqlite3-dev \
 #     golang-github-prometheus-client-golang-dev golang-github-rogpeppe-fastuuid-dev
-# The sources of grpc-gateway, golang-github-grpc-ecosystem-grpc-gateway-dev, work
-# with these and yet cannot be installed beside them, since they depend on an older
-# package of protobuf: if they are not there, they are unpacked in FOLDER.
-# What is missing is said in the last line of standard error.
+# The package golang-github-grpc-ecosystem-grpc-gateway-dev works with these, but cannot
+# be installed beside them, since it depends on an older package of protobuf. Without it
+# the script unpacks it in FOLDER.
+# The last line of standard error names what is missing.
 set -eu
 
 python=$1
@@ -23,14 +23,14 @@ debian=/usr/share/gocode
 gateway=github.com/grpc-ecosystem/grpc-gateway/runtime
 
 missing() {
-    echo "no $1 on this machine; bench/peers/go_gateway/build.sh says how to get it" >&2
+    echo "$1 is missing; bench/peers/go_gateway/build.sh lists the packages to install" >&2
     exit 1
 }
 
 for tool in go gcc protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway; do
     command -v $tool >/dev/null || missing $tool
 done
-# Of golang/protobuf, the folder is one that only its newer version has.
+# The folder of golang/protobuf is one that only its newer version has.
 for package in google.golang.org/grpc google.golang.org/protobuf google.golang.org/genproto \
     github.com/golang/protobuf/internal/gengogrpc github.com/mattn/go-sqlite3 \
     github.com/prometheus/client_golang github.com/rogpeppe/fastuuid; do
@@ -43,8 +43,8 @@ if [ ! -d $debian/src/$gateway ] && [ ! -d "$folder/debian$debian/src/$gateway" 
         missing "Go package $gateway"
 fi
 
-# The plugins for services do not know `optional` of proto3, which is what proto2 has, too:
-# to them the contract is shown as proto2, whose Go fields are the same.
+# The plugins for services do not support `optional` in proto3. They get the contract as
+# proto2, for which the Go fields are the same.
 rm -rf "$folder/proto2" "$folder/src"
 mkdir -p "$folder/proto2/$contract" "$folder/src"
 for proto in "$protos/$contract"/customer*.proto; do
@@ -53,7 +53,7 @@ for proto in "$protos/$contract"/customer*.proto; do
 done
 common=$("$python" -c 'import google.api as api; print(*api.__path__)')/../..
 mapped="M$contract/customer.proto=$go_package,M$contract/customer_service.proto=$go_package"
-# The gateway has this one, which may not be there twice.
+# The gateway links this file, which must not be registered twice.
 mapped="$mapped,Mgoogle/protobuf/field_mask.proto=google.golang.org/genproto/protobuf/field_mask"
 "$python" -m grpc_tools.protoc -I "$protos" -I "$common" "--go_out=$mapped:$folder/src" \
     $contract/customer.proto $contract/customer_service.proto

@@ -26,62 +26,62 @@ import (
 const root = "/api/v2/customers"
 
 var seconds = prometheus.NewHistogramVec(
-	prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Time that requests took."},
+	prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Duration of requests."},
 	[]string{"method", "route", "status"})
 
-// newHandler returns what answers HTTP: the gateway, and what accounts for each request.
+// newHandler returns the HTTP handler: the gateway with telemetry, and the metrics.
 func newHandler(api *service) (http.Handler, error) {
-	own := &marshaler{
+	codec := &jsonCodec{
 		protojson.MarshalOptions{EmitUnpopulated: true},
 		protojson.UnmarshalOptions{DiscardUnknown: true},
 	}
 	mux := runtime.NewServeMux(
-		runtime.WithMarshalerOption(runtime.MIMEWildcard, own),
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
 		runtime.WithIncomingHeaderMatcher(func(name string) (string, bool) {
 			return "x-twc-tenant", name == "X-Twc-Tenant"
 		}),
 		runtime.WithForwardResponseOption(setStatus),
 		runtime.WithProtoErrorHandler(runtime.DefaultHTTPProtoErrorHandler),
 	)
-	if err := pb.RegisterCustomerServiceHandlerClient(context.Background(), mux, direct{api: api}); err != nil {
+	if err := pb.RegisterCustomerServiceHandlerClient(context.Background(), mux, inProcessClient{api: api}); err != nil {
 		return nil, err
 	}
 	prometheus.MustRegister(seconds)
 	routes := http.NewServeMux()
 	routes.Handle("/metrics", promhttp.Handler())
-	routes.Handle(root+"/search", observing(search(api, mux, own)))
-	routes.Handle("/", observing(mux))
+	routes.Handle(root+"/search", withTelemetry(search(api, mux, codec)))
+	routes.Handle("/", withTelemetry(mux))
 	return routes, nil
 }
 
-// direct calls the service in the process. Its methods that are not written out
-// are not part of the benchmark.
-type direct struct {
+// inProcessClient calls the service in the same process. It has the methods that the
+// benchmark calls.
+type inProcessClient struct {
 	pb.CustomerServiceClient
 	api *service
 }
 
-func (d direct) GetCustomer(ctx context.Context, request *pb.GetCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
-	return d.api.GetCustomer(incoming(ctx), request)
+func (d inProcessClient) GetCustomer(ctx context.Context, request *pb.GetCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
+	return d.api.GetCustomer(toIncoming(ctx), request)
 }
 
-func (d direct) CreateCustomer(ctx context.Context, request *pb.CreateCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
-	return d.api.CreateCustomer(incoming(ctx), request)
+func (d inProcessClient) CreateCustomer(ctx context.Context, request *pb.CreateCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
+	return d.api.CreateCustomer(toIncoming(ctx), request)
 }
 
-func (d direct) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
-	return d.api.UpdateCustomer(incoming(ctx), request)
+func (d inProcessClient) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
+	return d.api.UpdateCustomer(toIncoming(ctx), request)
 }
 
-// incoming has the metadata that the gateway sends be what the service receives.
-func incoming(ctx context.Context) context.Context {
+// toIncoming turns the outgoing metadata of a context into incoming metadata.
+func toIncoming(ctx context.Context) context.Context {
 	sent, _ := metadata.FromOutgoingContext(ctx)
 	return metadata.NewIncomingContext(ctx, sent)
 }
 
-// search answers lookups with an array: the gateway would answer a stream of
-// customers with one object a line.
-func search(api *service, mux *runtime.ServeMux, own *marshaler) http.Handler {
+// search handles lookups, with a JSON array as the response: the gateway would write one
+// object a line for a stream.
+func search(api *service, mux *runtime.ServeMux, codec *jsonCodec) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, err := runtime.AnnotateContext(r.Context(), mux, r)
 		request := new(pb.LookupCustomersRequest)
@@ -94,30 +94,30 @@ func search(api *service, mux *runtime.ServeMux, own *marshaler) http.Handler {
 				*field = proto.String(query.Get(name))
 			}
 		}
-		answers := &array{context: incoming(ctx), written: []byte{'['}, options: own.writing}
+		stream := &arrayStream{context: toIncoming(ctx), written: []byte{'['}, options: codec.marshal}
 		if err == nil {
-			err = api.LookupCustomers(request, answers)
+			err = api.LookupCustomers(request, stream)
 		}
 		if err != nil {
-			runtime.DefaultHTTPProtoErrorHandler(r.Context(), mux, own, w, r, err)
+			runtime.DefaultHTTPProtoErrorHandler(r.Context(), mux, codec, w, r, err)
 			return
 		}
-		w.Header().Set("Content-Type", own.ContentType())
-		w.Write(append(answers.written, ']'))
+		w.Header().Set("Content-Type", codec.ContentType())
+		w.Write(append(stream.written, ']'))
 	})
 }
 
-// array writes the customers of a stream one after another.
-type array struct {
+// arrayStream collects the customers of a server stream as the items of a JSON array.
+type arrayStream struct {
 	grpc.ServerStream
 	context context.Context
 	written []byte
 	options protojson.MarshalOptions
 }
 
-func (a *array) Context() context.Context { return a.context }
+func (a *arrayStream) Context() context.Context { return a.context }
 
-func (a *array) Send(customer *pb.Customer) error {
+func (a *arrayStream) Send(customer *pb.Customer) error {
 	if len(a.written) > 1 {
 		a.written = append(a.written, ',')
 	}
@@ -126,10 +126,10 @@ func (a *array) Send(customer *pb.Customer) error {
 	return err
 }
 
-// setStatus has creation answered with 201, and a customer that is not there with 204.
+// setStatus sets status 201 for a creation, and 204 for a missing customer.
 func setStatus(_ context.Context, w http.ResponseWriter, message protov1.Message) error {
 	customer, _ := message.(*pb.Customer)
-	if w, ok := w.(*observed); ok && w.method == http.MethodPost {
+	if w, ok := w.(*statusRecorder); ok && w.method == http.MethodPost {
 		w.WriteHeader(http.StatusCreated)
 	} else if customer.GetId() == "" {
 		w.WriteHeader(http.StatusNoContent)
@@ -137,27 +137,27 @@ func setStatus(_ context.Context, w http.ResponseWriter, message protov1.Message
 	return nil
 }
 
-// marshaler reads and writes JSON as the contract has it, which the gateway's own,
-// of before protojson, does not.
-type marshaler struct {
-	writing protojson.MarshalOptions
-	reading protojson.UnmarshalOptions
+// jsonCodec reads and writes JSON by protojson. The gateway's default codec is older, and
+// does not follow the contract.
+type jsonCodec struct {
+	marshal   protojson.MarshalOptions
+	unmarshal protojson.UnmarshalOptions
 }
 
-func (m *marshaler) ContentType() string { return "application/json" }
+func (m *jsonCodec) ContentType() string { return "application/json" }
 
-func (m *marshaler) Marshal(value any) ([]byte, error) {
+func (m *jsonCodec) Marshal(value any) ([]byte, error) {
 	message, ok := value.(protov1.Message)
 	if !ok {
 		return json.Marshal(value)
 	}
-	return m.writing.Marshal(protov1.MessageV2(message))
+	return m.marshal.Marshal(protov1.MessageV2(message))
 }
 
-// Unmarshal reads a message, or what a field that is one points to.
-func (m *marshaler) Unmarshal(data []byte, value any) error {
+// Unmarshal reads a message, or a field, for which the value is a pointer to a pointer.
+func (m *jsonCodec) Unmarshal(data []byte, value any) error {
 	if message, ok := value.(protov1.Message); ok {
-		return m.reading.Unmarshal(data, protov1.MessageV2(message))
+		return m.unmarshal.Unmarshal(data, protov1.MessageV2(message))
 	}
 	field := reflect.ValueOf(value).Elem()
 	if field.Kind() != reflect.Ptr {
@@ -167,7 +167,7 @@ func (m *marshaler) Unmarshal(data []byte, value any) error {
 	return m.Unmarshal(data, field.Interface())
 }
 
-func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
+func (m *jsonCodec) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(value any) error {
 		data, err := io.ReadAll(r)
 		if err != nil {
@@ -177,7 +177,7 @@ func (m *marshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	})
 }
 
-func (m *marshaler) NewEncoder(w io.Writer) runtime.Encoder {
+func (m *jsonCodec) NewEncoder(w io.Writer) runtime.Encoder {
 	return runtime.EncoderFunc(func(value any) error {
 		data, err := m.Marshal(value)
 		if err == nil {
@@ -187,27 +187,27 @@ func (m *marshaler) NewEncoder(w io.Writer) runtime.Encoder {
 	})
 }
 
-// observed is an answer whose status is kept.
-type observed struct {
+// statusRecorder is a response writer that records the status.
+type statusRecorder struct {
 	http.ResponseWriter
 	method string
 	status int
 }
 
-func (o *observed) WriteHeader(status int) {
+func (o *statusRecorder) WriteHeader(status int) {
 	o.status = status
 	o.ResponseWriter.WriteHeader(status)
 }
 
-// Write leaves out the empty customer of an answer without content.
-func (o *observed) Write(body []byte) (int, error) {
+// Write omits the body of a response with status 204.
+func (o *statusRecorder) Write(body []byte) (int, error) {
 	if o.status == http.StatusNoContent {
 		return len(body), nil
 	}
 	return o.ResponseWriter.Write(body)
 }
 
-type line struct {
+type logLine struct {
 	Time         string  `json:"time"`
 	Level        string  `json:"level"`
 	Logger       string  `json:"logger"`
@@ -221,18 +221,18 @@ type line struct {
 	Milliseconds float64 `json:"milliseconds"`
 }
 
-// observing tells of each request: a line in the log, and a metric.
-func observing(next http.Handler) http.Handler {
-	var series sync.Map // by method, route and status: to look one up in the histogram takes longer
+// withTelemetry writes a log line and a metric for each request.
+func withTelemetry(next http.Handler) http.Handler {
+	var series sync.Map // by method, route and status: faster than the histogram's lookup
 	pid := os.Getpid()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		answer := &observed{w, r.Method, http.StatusOK}
-		next.ServeHTTP(answer, r)
+		recorder := &statusRecorder{w, r.Method, http.StatusOK}
+		next.ServeHTTP(recorder, r)
 		took := time.Since(began)
 
 		route := routeOf(r.URL.Path)
-		key := [3]string{r.Method, route, strconv.Itoa(answer.status)}
+		key := [3]string{r.Method, route, strconv.Itoa(recorder.status)}
 		found, ok := series.Load(key)
 		if !ok {
 			found, _ = series.LoadOrStore(key, seconds.WithLabelValues(key[0], key[1], key[2]))
@@ -243,9 +243,9 @@ func observing(next http.Handler) http.Handler {
 		if id == "" {
 			id = uuid([16]byte{}, 0, 4)
 		}
-		text, err := json.Marshal(line{
+		text, err := json.Marshal(logLine{
 			began.UTC().Format(time.RFC3339Nano), "INFO", "gateway", pid, "call", id,
-			r.Header.Get("X-Twc-Tenant"), r.Method, route, answer.status,
+			r.Header.Get("X-Twc-Tenant"), r.Method, route, recorder.status,
 			float64(took.Microseconds()) / 1000,
 		})
 		if err == nil {

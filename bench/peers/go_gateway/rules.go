@@ -28,10 +28,10 @@ const (
 	maxAttributes = 200
 	maxBytes      = 256 << 10
 
-	notAnEmail = "must be an e-mail address, such as ada@example.com"
-	notAPhone  = "must be a phone number that can be dialled from abroad, such as +491701234567"
-	notADate   = "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
-	emptyPlace = "must set a field that describes the address, such as address1 or city"
+	notAnEmail   = "must be an e-mail address, such as ada@example.com"
+	notAPhone    = "must be a phone number that can be dialled from abroad, such as +491701234567"
+	notADate     = "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
+	emptyAddress = "must say something of the address, such as address1 or city"
 )
 
 var (
@@ -39,20 +39,20 @@ var (
 	isInteger    = regexp.MustCompile(`^[+-]?[0-9]+$`).MatchString
 	isNumber     = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`).MatchString
 
-	// Limits other than maxText, by full names of fields.
+	// Maximum lengths other than maxText, by full names of fields.
 	lengths = map[protoreflect.FullName]int{
 		"twc.customer.v2.Customer.email": 254,
 		"twc.customer.v2.Address.email":  254,
 		"twc.customer.v2.Address.phone":  64,
 	}
-	// What a request has no say in is not looked at.
+	// Fields that requests cannot set.
 	ignored = map[protoreflect.Name]bool{"id": true, "customer_id": true}
-	// What an update does not take as it is.
+	// Fields that an update does not copy.
 	serverFields = map[protoreflect.Name]bool{
 		"id": true, "created_date": true, "last_modified_date": true, "default_address": true,
 	}
 
-	countries = setOf(`
+	countries = newSet(`
 		AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ
 		BR BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM
 		DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS
@@ -62,26 +62,26 @@ var (
 		PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV
 		SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI
 		VN VU WF WS YE YT ZA ZM ZW`)
-	// Calling codes of countries whose numbers are read without one; all but
-	// those of North America and Spain begin with the trunk prefix 0.
+	// Calling codes of countries whose national numbers are accepted. The trunk
+	// prefix is 0, except in North America and Spain, which have none.
 	callingCodes = map[string]string{
 		"AT": "43", "BE": "32", "CA": "1", "CH": "41", "DE": "49", "ES": "34", "FR": "33",
 		"GB": "44", "NL": "31", "SE": "46", "US": "1",
 	}
 )
 
-// wrong is what breaks rules, by the paths of fields.
-type wrong []violation
+// violations are the broken rules of a request.
+type violations []violation
 
 type violation struct{ field, description string }
 
-func (w wrong) Error() string { return "the request breaks rules of the contract" }
+func (v violations) Error() string { return "the request breaks rules of the contract" }
 
-func (w *wrong) add(field, description string) {
-	*w = append(*w, violation{field, description})
+func (v *violations) add(field, description string) {
+	*v = append(*v, violation{field, description})
 }
 
-// create makes a request's customer the one to be stored.
+// create turns the customer of a request into the one to store.
 func create(customer *pb.Customer, region string, now time.Time) error {
 	chosen := customer.DefaultAddress
 	stamp := timestamppb.New(now.Truncate(time.Millisecond))
@@ -89,11 +89,11 @@ func create(customer *pb.Customer, region string, now time.Time) error {
 		customer.MarketingPreferencesUpdatedAt = stamp
 	}
 	customer.Id, customer.CreatedDate, customer.LastModifiedDate = proto.String(newID(now)), stamp, stamp
-	return settle(customer, chosen, nil, region, now)
+	return normalize(customer, chosen, nil, region, now)
 }
 
-// update changes a stored customer to what a request gives, which it uses up.
-func update(stored, given *pb.Customer, region string, now time.Time) error {
+// update applies the customer of a request, which it modifies, to a stored one.
+func update(stored, request *pb.Customer, region string, now time.Time) error {
 	stamp := timestamppb.New(now.Truncate(time.Millisecond))
 	accepted, level := stored.GetAcceptsMarketing(), stored.GetMarketingOptinLevel()
 	marked := stored.MarketingPreferencesUpdatedAt
@@ -102,25 +102,25 @@ func update(stored, given *pb.Customer, region string, now time.Time) error {
 	for _, address := range stored.Addresses {
 		known[address.GetId()] = true
 	}
-	chosen := given.DefaultAddress
-	if given.Addresses != nil && chosen == nil && !anyMarked(given.Addresses) {
-		for _, address := range given.Addresses {
+	chosen := request.DefaultAddress
+	if request.Addresses != nil && chosen == nil && !anyMarked(request.Addresses) {
+		for _, address := range request.Addresses {
 			address.DefaultAddress = proto.Bool(current != "" && address.GetId() == current)
 		}
 	}
 	into := stored.ProtoReflect()
-	given.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
+	request.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		if !serverFields[field.Name()] {
 			into.Set(field, value)
 		}
 		return true
 	})
 	stored.LastModifiedDate = stamp
-	if err := settle(stored, chosen, known, region, now); err != nil {
+	if err := normalize(stored, chosen, known, region, now); err != nil {
 		return err
 	}
 	isSame := accepted == stored.GetAcceptsMarketing() && level == stored.GetMarketingOptinLevel()
-	if !isSame && (given.MarketingPreferencesUpdatedAt == nil || proto.Equal(given.MarketingPreferencesUpdatedAt, marked)) {
+	if !isSame && (request.MarketingPreferencesUpdatedAt == nil || proto.Equal(request.MarketingPreferencesUpdatedAt, marked)) {
 		stored.MarketingPreferencesUpdatedAt = stamp
 	}
 	return nil
@@ -135,13 +135,13 @@ func anyMarked(addresses []*pb.Address) bool {
 	return false
 }
 
-// settle brings a customer into the form that is stored, and checks it whole.
-func settle(c *pb.Customer, chosen *pb.Address, known map[string]bool, region string, now time.Time) error {
-	var found wrong
-	fillIn(c)
+// normalize brings a customer into its stored form, and checks all rules.
+func normalize(c *pb.Customer, chosen *pb.Address, known map[string]bool, region string, now time.Time) error {
+	var found violations
+	setDefaults(c)
 	c.DefaultAddress = nil
 	found.checkTexts(c.ProtoReflect(), "")
-	found.settleAddresses(c, chosen, known, now)
+	found.normalizeAddresses(c, chosen, known, now)
 	if c.Email == nil || !isEmail(*c.Email) {
 		found.add("email", notAnEmail)
 	}
@@ -178,8 +178,8 @@ func settle(c *pb.Customer, chosen *pb.Address, known map[string]bool, region st
 	if code := c.GetDefaultAddress().GetCountryCode(); code != "" {
 		region = code
 	}
-	found.settlePhone("mobile", c.Mobile, region)
-	found.settlePhone("phone", c.Phone, region)
+	found.normalizePhone("mobile", c.Mobile, region)
+	found.normalizePhone("phone", c.Phone, region)
 	found.checkGroups(c.AttributeGroups)
 	if found == nil && proto.Size(c) > maxBytes {
 		found.add("customer", "must be at most 256 KiB")
@@ -190,8 +190,8 @@ func settle(c *pb.Customer, chosen *pb.Address, known map[string]bool, region st
 	return nil
 }
 
-// fillIn trims and drops what is blank, and gives what is not given its default.
-func fillIn(c *pb.Customer) {
+// setDefaults removes blank values, and sets the defaults of missing ones.
+func setDefaults(c *pb.Customer) {
 	if c.Email != nil {
 		c.Email = proto.String(strings.TrimSpace(*c.Email))
 	}
@@ -218,8 +218,8 @@ func fillIn(c *pb.Customer) {
 	}
 }
 
-// checkTexts checks every text of a message, and of those within it.
-func (w *wrong) checkTexts(message protoreflect.Message, path string) {
+// checkTexts checks every string of a message and of its nested messages.
+func (v *violations) checkTexts(message protoreflect.Message, path string) {
 	message.Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
 		if ignored[field.Name()] {
 			return true
@@ -233,65 +233,65 @@ func (w *wrong) checkTexts(message protoreflect.Message, path string) {
 		case field.IsMap():
 			value.Map().Range(func(key protoreflect.MapKey, each protoreflect.Value) bool {
 				within := at + `["` + key.String() + `"]`
-				w.checkText(key.String(), maxText, within)
-				w.checkTexts(each.Message(), within+".")
+				v.checkText(key.String(), maxText, within)
+				v.checkTexts(each.Message(), within+".")
 				return true
 			})
 		case field.IsList():
 			for i, list := 0, value.List(); i < list.Len(); i++ {
 				within := fmt.Sprintf("%s[%d]", at, i)
 				if field.Kind() == protoreflect.StringKind {
-					w.checkText(list.Get(i).String(), limit, within)
+					v.checkText(list.Get(i).String(), limit, within)
 				} else {
-					w.checkTexts(list.Get(i).Message(), within+".")
+					v.checkTexts(list.Get(i).Message(), within+".")
 				}
 			}
 		case field.Kind() == protoreflect.StringKind:
-			w.checkText(value.String(), limit, at)
+			v.checkText(value.String(), limit, at)
 		}
 		return true
 	})
 }
 
-func (w *wrong) checkText(text string, limit int, field string) {
+func (v *violations) checkText(text string, limit int, field string) {
 	if len(text) > limit && utf8.RuneCountInString(text) > limit {
-		w.add(field, fmt.Sprintf("must be at most %d characters long", limit))
+		v.add(field, fmt.Sprintf("must be at most %d characters long", limit))
 	}
 	for _, c := range text {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c >= 0x7f && c <= 0x9f {
-			w.add(field, "must not hold control characters other than tab and line breaks")
+			v.add(field, "must not hold control characters other than tab and line breaks")
 			return
 		}
 	}
 }
 
-// settleAddresses gives addresses their ids, and marks the default among them: the
-// chosen one, which joins the list if it is not there, else the marked one, else the first.
-func (w *wrong) settleAddresses(c *pb.Customer, chosen *pb.Address, known map[string]bool, now time.Time) {
+// normalizeAddresses sets the ids of addresses, and marks the default one: the chosen one,
+// which is appended if it is not in the list, else the marked one, else the first.
+func (v *violations) normalizeAddresses(c *pb.Customer, chosen *pb.Address, known map[string]bool, now time.Time) {
 	marked := 0
 	for index, address := range c.Addresses {
 		path := fmt.Sprintf("addresses[%d]", index)
-		w.checkAddress(address, path)
+		v.checkAddress(address, path)
 		if chosen == nil && address.GetDefaultAddress() {
 			if c.Addresses[marked].GetDefaultAddress() && marked != index {
-				w.add(path+".defaultAddress", fmt.Sprintf("must not be true, because that of addresses[%d] is", marked))
+				v.add(path+".defaultAddress", fmt.Sprintf("must not be true, because that of addresses[%d] is", marked))
 			}
 			marked = index
 		}
 	}
 	if chosen != nil {
-		w.checkTexts(chosen.ProtoReflect(), "defaultAddress.")
+		v.checkTexts(chosen.ProtoReflect(), "defaultAddress.")
 		if marked = find(c.Addresses, chosen); marked < 0 {
-			w.checkAddress(chosen, "defaultAddress")
+			v.checkAddress(chosen, "defaultAddress")
 			marked = len(c.Addresses)
 			c.Addresses = append(c.Addresses, chosen)
-		} else if saysSomething(chosen) && chosen.GetId() != "" && chosen.GetId() == c.Addresses[marked].GetId() {
-			w.checkAddress(chosen, "defaultAddress")
+		} else if hasContent(chosen) && chosen.GetId() != "" && chosen.GetId() == c.Addresses[marked].GetId() {
+			v.checkAddress(chosen, "defaultAddress")
 			c.Addresses[marked] = chosen
 		}
 	}
 	if len(c.Addresses) > maxAddresses {
-		w.add("addresses", fmt.Sprintf("must hold at most %d addresses", maxAddresses))
+		v.add("addresses", fmt.Sprintf("must hold at most %d addresses", maxAddresses))
 	}
 	for index, address := range c.Addresses {
 		if !known[address.GetId()] {
@@ -305,20 +305,20 @@ func (w *wrong) settleAddresses(c *pb.Customer, chosen *pb.Address, known map[st
 	}
 }
 
-func (w *wrong) checkAddress(address *pb.Address, path string) {
+func (v *violations) checkAddress(address *pb.Address, path string) {
 	if address.CountryCode != nil {
 		code := strings.ToUpper(strings.TrimSpace(*address.CountryCode))
 		address.CountryCode = optional(code)
 		if code != "" && !countries[code] {
-			w.add(path+".countryCode", "must be an ISO 3166-1 alpha-2 code, such as DE")
+			v.add(path+".countryCode", "must be an ISO 3166-1 alpha-2 code, such as DE")
 		}
 	}
-	if !saysSomething(address) {
-		w.add(path, emptyPlace)
+	if !hasContent(address) {
+		v.add(path, emptyAddress)
 	}
 }
 
-// find returns the index of the address with an id, else of one with the same content, else -1.
+// find returns the index of the address with the same id, else the same content, else -1.
 func find(addresses []*pb.Address, wanted *pb.Address) int {
 	for index, address := range addresses {
 		if wanted.GetId() != "" && address.GetId() == wanted.GetId() {
@@ -340,36 +340,36 @@ func contentOf(address *pb.Address) *pb.Address {
 	return content
 }
 
-func saysSomething(address *pb.Address) bool {
-	says := false
+func hasContent(address *pb.Address) bool {
+	found := false
 	address.ProtoReflect().Range(func(field protoreflect.FieldDescriptor, value protoreflect.Value) bool {
-		says = field.Kind() == protoreflect.StringKind && !ignored[field.Name()] && value.String() != ""
-		return !says
+		found = field.Kind() == protoreflect.StringKind && !ignored[field.Name()] && value.String() != ""
+		return !found
 	})
-	return says
+	return found
 }
 
-func (w *wrong) checkGroups(groups map[string]*pb.AttributeGroup) {
+func (v *violations) checkGroups(groups map[string]*pb.AttributeGroup) {
 	if len(groups) > maxGroups {
-		w.add("attributeGroups", fmt.Sprintf("must hold at most %d groups", maxGroups))
+		v.add("attributeGroups", fmt.Sprintf("must hold at most %d groups", maxGroups))
 	}
 	for name, group := range groups {
 		path := `attributeGroups["` + name + `"]`
 		if name == "" {
-			w.add(path, "must have a name that is not empty")
+			v.add(path, "must have a name that is not empty")
 		}
 		if len(group.Attributes) > maxAttributes {
-			w.add(path+".attributes", fmt.Sprintf("must hold at most %d attributes", maxAttributes))
+			v.add(path+".attributes", fmt.Sprintf("must hold at most %d attributes", maxAttributes))
 		}
 		for each, attribute := range group.Attributes {
 			if each == "" {
-				w.add(path+`.attributes[""]`, "must have a name that is not empty")
+				v.add(path+`.attributes[""]`, "must have a name that is not empty")
 			}
 			if attribute.GetValueType() == pb.Attribute_VALUE_TYPE_UNSPECIFIED {
 				attribute.ValueType = nil
 			}
 			if !isValue(attribute) {
-				w.add(path+`.attributes["`+each+`"].attribute_value`, "must be readable as its value_type")
+				v.add(path+`.attributes["`+each+`"].attribute_value`, "must be readable as its value_type")
 			}
 		}
 	}
@@ -417,18 +417,18 @@ func isEmail(text string) bool {
 	return err == nil && address.Address == text && strings.Contains(text[strings.LastIndexByte(text, '@'):], ".")
 }
 
-func (w *wrong) settlePhone(field string, number *string, region string) {
+func (v *violations) normalizePhone(field string, number *string, region string) {
 	if number == nil {
 		return
 	}
 	written, ok := toE164(*number, region)
 	if !ok {
-		w.add(field, notAPhone)
+		v.add(field, notAPhone)
 	}
 	*number = written
 }
 
-// toE164 writes a phone number in E.164 format; a national one is read in a region.
+// toE164 converts a phone number to E.164 format; a national number is one of the region.
 func toE164(number, region string) (string, bool) {
 	digits := strings.NewReplacer(" ", "", "(", "", ")", "", ".", "", "/", "", "-", "").Replace(number)
 	if international := strings.TrimPrefix(digits, "+"); international != digits {
@@ -448,23 +448,23 @@ func toE164(number, region string) (string, bool) {
 	return "+" + digits, true
 }
 
-// regions returns the countries that tenants' national phone numbers are read in.
+// regions returns the region of national phone numbers, by tenant.
 func regions() map[string]string {
 	found := map[string]string{}
-	if given := os.Getenv("DEFAULT_REGIONS"); given != "" {
-		must(json.Unmarshal([]byte(given), &found))
+	if value := os.Getenv("DEFAULT_REGIONS"); value != "" {
+		must(json.Unmarshal([]byte(value), &found))
 	}
 	return found
 }
 
-// newID returns a UUID of version 7.
+// newID returns a UUID version 7.
 func newID(now time.Time) string {
 	var id [16]byte
 	binary.BigEndian.PutUint64(id[:], uint64(now.UnixMilli())<<16)
 	return uuid(id, 6, 7)
 }
 
-// uuid returns a UUID of a version, whose octets from one on are random.
+// uuid returns a UUID of a version, with random bytes from an index on.
 func uuid(id [16]byte, from int, version byte) string {
 	_, err := rand.Read(id[from:])
 	must(err)
@@ -473,7 +473,7 @@ func uuid(id [16]byte, from int, version byte) string {
 	return strings.Join([]string{text[:8], text[8:12], text[12:16], text[16:20], text[20:]}, "-")
 }
 
-func setOf(words string) map[string]bool {
+func newSet(words string) map[string]bool {
 	found := map[string]bool{}
 	for _, word := range strings.Fields(words) {
 		found[word] = true

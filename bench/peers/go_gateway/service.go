@@ -14,42 +14,42 @@ import (
 	pb "twc/customer/v2"
 )
 
-// service is what the benchmark asks of the contract, over gRPC.
+// service implements the RPCs of the contract that the benchmark calls.
 type service struct {
 	pb.UnimplementedCustomerServiceServer
-	store    *store
-	identity *identity
-	regions  map[string]string
+	store         *store
+	authenticator *authenticator
+	regions       map[string]string
 }
 
 func (s *service) GetCustomer(ctx context.Context, request *pb.GetCustomerRequest) (*pb.Customer, error) {
-	tenant, err := s.identity.tenant(ctx)
+	tenant, err := s.authenticator.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found, err := first(s.store.get, tenant, request.GetId())
+	found, err := findOne(s.store.get, tenant, request.GetId())
 	if found == nil {
-		// As the contract has it, of a customer that is not there.
+		// The contract's response for a missing customer.
 		found = new(pb.Customer)
 	}
-	return found, answered(err)
+	return found, toStatus(err)
 }
 
-func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, answers pb.CustomerService_LookupCustomersServer) error {
-	tenant, err := s.identity.tenant(answers.Context())
+func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, stream pb.CustomerService_LookupCustomersServer) error {
+	tenant, err := s.authenticator.tenant(stream.Context())
 	if err != nil {
 		return err
 	}
-	wanted, err := s.wanted(request, tenant)
+	wanted, err := s.searchFilter(request, tenant)
 	if err != nil {
-		return answered(err)
+		return toStatus(err)
 	}
 	found, err := s.store.search(tenant, wanted)
 	if err != nil {
-		return answered(err)
+		return toStatus(err)
 	}
 	for _, customer := range found {
-		if err := answers.Send(customer); err != nil {
+		if err := stream.Send(customer); err != nil {
 			return err
 		}
 	}
@@ -57,45 +57,45 @@ func (s *service) LookupCustomers(request *pb.LookupCustomersRequest, answers pb
 }
 
 func (s *service) CreateCustomer(ctx context.Context, request *pb.CreateCustomerRequest) (*pb.Customer, error) {
-	tenant, err := s.identity.tenant(ctx)
+	tenant, err := s.authenticator.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
 	customer := request.GetCustomer()
 	if customer == nil {
-		return nil, answered(wrong{{"customer", "is required"}})
+		return nil, toStatus(violations{{"customer", "is required"}})
 	}
 	if err := create(customer, s.region(tenant), time.Now()); err != nil {
-		return nil, answered(err)
+		return nil, toStatus(err)
 	}
-	return customer, answered(s.store.create(tenant, customer))
+	return customer, toStatus(s.store.create(tenant, customer))
 }
 
 func (s *service) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomerRequest) (*pb.Customer, error) {
-	tenant, err := s.identity.tenant(ctx)
+	tenant, err := s.authenticator.tenant(ctx)
 	if err != nil {
 		return nil, err
 	}
-	given := request.GetCustomer()
-	column, value := "id", given.GetId()
+	customer := request.GetCustomer()
+	column, value := "id", customer.GetId()
 	if value == "" {
-		column, value = "customer_ref", given.GetCustomerRef()
+		column, value = "customer_ref", customer.GetCustomerRef()
 	}
 	if value == "" {
-		return nil, answered(wrong{{"id", "is required, or customerRef, to select the customer"}})
+		return nil, toStatus(violations{{"id", "is required, or customerRef, to select the customer"}})
 	}
 	changed, err := s.store.change(tenant, column, value, func(stored *pb.Customer) error {
 		if stored == nil {
-			return refused("RESOURCE_NOT_FOUND", "there is no such customer")
+			return newError("RESOURCE_NOT_FOUND", "there is no such customer")
 		}
-		return update(stored, given, s.region(tenant), time.Now())
+		return update(stored, customer, s.region(tenant), time.Now())
 	})
-	return changed, answered(err)
+	return changed, toStatus(err)
 }
 
-// wanted returns what a lookup is for, by column.
-func (s *service) wanted(request *pb.LookupCustomersRequest, tenant string) (map[string]string, error) {
-	var found wrong
+// searchFilter returns the values that a lookup is for, by column.
+func (s *service) searchFilter(request *pb.LookupCustomersRequest, tenant string) (map[string]string, error) {
+	var found violations
 	wanted := map[string]string{}
 	if request.Email != nil {
 		email := strings.ReplaceAll(strings.TrimSpace(*request.Email), " ", "+")
@@ -134,7 +134,7 @@ func (s *service) region(tenant string) string {
 	return s.regions["*"]
 }
 
-// reasons has the code of each reason.
+// reasons are the status codes by reason.
 var reasons = map[string]codes.Code{
 	"INVALID_INPUT":      codes.InvalidArgument,
 	"INVALID_TENANT":     codes.InvalidArgument,
@@ -145,12 +145,12 @@ var reasons = map[string]codes.Code{
 	"INTERNAL_ERROR":     codes.Internal,
 }
 
-// refused returns an error in the form that the contract has.
-func refused(reason, message string, details ...protov1.Message) error {
-	return refusedWith(&errdetails.ErrorInfo{Reason: reason}, message, details...)
+// newError returns a status with the error details of the contract.
+func newError(reason, message string, details ...protov1.Message) error {
+	return newErrorWith(&errdetails.ErrorInfo{Reason: reason}, message, details...)
 }
 
-func refusedWith(info *errdetails.ErrorInfo, message string, details ...protov1.Message) error {
+func newErrorWith(info *errdetails.ErrorInfo, message string, details ...protov1.Message) error {
 	info.Domain = "customer.twc"
 	made, err := status.New(reasons[info.Reason], message).WithDetails(append([]protov1.Message{info}, details...)...)
 	if err != nil {
@@ -159,10 +159,10 @@ func refusedWith(info *errdetails.ErrorInfo, message string, details ...protov1.
 	return made.Err()
 }
 
-// answered returns an error as the contract has it.
-func answered(err error) error {
-	var broken wrong
-	var clash taken
+// toStatus maps an error to a status with the error details of the contract.
+func toStatus(err error) error {
+	var broken violations
+	var clash conflict
 	if err == nil {
 		return nil
 	}
@@ -175,12 +175,12 @@ func answered(err error) error {
 			request.FieldViolations = append(request.FieldViolations,
 				&errdetails.BadRequest_FieldViolation{Field: each.field, Description: each.description})
 		}
-		return refused("INVALID_INPUT", broken.Error(), request)
+		return newError("INVALID_INPUT", broken.Error(), request)
 	}
 	if errors.As(err, &clash) {
 		metadata := map[string]string{clash.field: clash.owner}
-		return refusedWith(&errdetails.ErrorInfo{Reason: "ALREADY_EXISTS", Metadata: metadata}, clash.Error())
+		return newErrorWith(&errdetails.ErrorInfo{Reason: "ALREADY_EXISTS", Metadata: metadata}, clash.Error())
 	}
 	log.Print(err)
-	return refused("INTERNAL_ERROR", "the service failed")
+	return newError("INTERNAL_ERROR", "the service failed")
 }

@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	// The settings of all peers, as in bench/peers/sqlite.py.
+	// The settings of all peers, as in bench/peers/table.py.
 	settings = "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_cache_size=-8192&_txlock=immediate"
 
-	// Customers that a search returns.
+	// The most customers that a search returns.
 	page = "100"
 
 	schema = `
@@ -43,25 +43,25 @@ const (
 		first_name_key = ?, last_name_key = ?, body = ? WHERE tenant = ? AND id = ?`
 )
 
-// The columns that customers are found by.
+// Columns that customers are found by.
 var columns = []string{"email_key", "mobile", "phone", "customer_ref", "first_name_key", "last_name_key", "id"}
 
-// store keeps customers as Protobuf. Writers wait for the one connection that
-// writes, because SQLite has one writer at a time.
+// store stores customers as Protobuf. Writers share one connection, because SQLite
+// allows one writer at a time.
 type store struct {
-	reading, writing *sql.DB
-	insert, update   *sql.Stmt
-	get              *sql.Stmt
-	// What finds a customer before a write, by the column.
+	readers, writer *sql.DB
+	insert, update  *sql.Stmt
+	get             *sql.Stmt
+	// Statements that find a customer within a write, by column.
 	find map[string]*sql.Stmt
-	// By their queries.
+	// Prepared statements by query.
 	searches sync.Map
 }
 
-// taken says that a unique value belongs to another customer.
-type taken struct{ field, owner string }
+// conflict is the error of a unique value that another customer has.
+type conflict struct{ field, owner string }
 
-func (taken) Error() string { return "a value belongs to another customer" }
+func (conflict) Error() string { return "a value belongs to another customer" }
 
 func createSchema(path string) error {
 	db, err := sql.Open("sqlite3", "file:"+path+settings)
@@ -86,7 +86,7 @@ func open(path string) (*store, error) {
 		db.SetMaxIdleConns(connections)
 		return db
 	}
-	if s.reading, s.writing = connect(2), connect(1); err != nil {
+	if s.readers, s.writer = connect(2), connect(1); err != nil {
 		return nil, err
 	}
 	prepare := func(db *sql.DB, query string) *sql.Stmt {
@@ -96,15 +96,15 @@ func open(path string) (*store, error) {
 		}
 		return statement
 	}
-	s.insert, s.update = prepare(s.writing, insertion), prepare(s.writing, change)
-	s.get = prepare(s.reading, selection+"id = ?")
+	s.insert, s.update = prepare(s.writer, insertion), prepare(s.writer, change)
+	s.get = prepare(s.readers, selection+"id = ?")
 	for _, column := range columns {
-		s.find[column] = prepare(s.writing, selection+column+" = ?")
+		s.find[column] = prepare(s.writer, selection+column+" = ?")
 	}
 	return s, err
 }
 
-// search returns the customers that have all values, by column.
+// search returns the customers with all the values, by column.
 func (s *store) search(tenant string, wanted map[string]string) ([]*pb.Customer, error) {
 	query, values := selection+"TRUE", []any{tenant}
 	for _, column := range columns {
@@ -115,7 +115,7 @@ func (s *store) search(tenant string, wanted map[string]string) ([]*pb.Customer,
 	}
 	statement, ok := s.searches.Load(query)
 	if !ok {
-		prepared, err := s.reading.Prepare(query + " ORDER BY id LIMIT " + page)
+		prepared, err := s.readers.Prepare(query + " ORDER BY id LIMIT " + page)
 		if err != nil {
 			return nil, err
 		}
@@ -146,11 +146,11 @@ func (s *store) create(tenant string, customer *pb.Customer) error {
 	if err == nil {
 		_, err = s.insert.Exec(row...)
 	}
-	return s.owned(err, tenant, row)
+	return s.asConflict(err, tenant, row)
 }
 
 func (s *store) createAll(tenant string, customers []*pb.Customer) error {
-	tx, err := s.writing.Begin()
+	tx, err := s.writer.Begin()
 	if err != nil {
 		return err
 	}
@@ -168,15 +168,15 @@ func (s *store) createAll(tenant string, customers []*pb.Customer) error {
 	return tx.Commit()
 }
 
-// change stores what a function makes of the customer that has a value in a
-// column; of nil, if there is none.
+// change applies a function to the customer with a value in a column, or to nil, and
+// stores the result.
 func (s *store) change(tenant, column, value string, apply func(*pb.Customer) error) (*pb.Customer, error) {
-	tx, err := s.writing.Begin()
+	tx, err := s.writer.Begin()
 	if err != nil {
 		return nil, err
 	}
 	defer tx.Rollback()
-	customer, err := first(tx.Stmt(s.find[column]), tenant, value)
+	customer, err := findOne(tx.Stmt(s.find[column]), tenant, value)
 	if err != nil {
 		return nil, err
 	}
@@ -189,13 +189,13 @@ func (s *store) change(tenant, column, value string, apply func(*pb.Customer) er
 	}
 	if _, err := tx.Stmt(s.update).Exec(row...); err != nil {
 		tx.Rollback()
-		return nil, s.owned(err, tenant, row)
+		return nil, s.asConflict(err, tenant, row)
 	}
 	return customer, tx.Commit()
 }
 
-// owned finds out whose a unique value is that a write failed for.
-func (s *store) owned(err error, tenant string, row []any) error {
+// asConflict turns the error of a unique index into a conflict with the id of the owner.
+func (s *store) asConflict(err error, tenant string, row []any) error {
 	var refused sqlite3.Error
 	if !errors.As(err, &refused) || refused.ExtendedCode != sqlite3.ErrConstraintUnique {
 		return err
@@ -204,7 +204,7 @@ func (s *store) owned(err error, tenant string, row []any) error {
 	column := message[strings.LastIndex(message, ".")+1:]
 	for index, name := range columns {
 		if name == column {
-			found, failed := first(s.find[column], tenant, *row[index].(*string))
+			found, failed := findOne(s.find[column], tenant, *row[index].(*string))
 			if failed != nil {
 				return failed
 			}
@@ -212,14 +212,14 @@ func (s *store) owned(err error, tenant string, row []any) error {
 			if field == "" {
 				field = column
 			}
-			return taken{field, found.GetId()}
+			return conflict{field, found.GetId()}
 		}
 	}
 	return err
 }
 
-// first returns the one customer that is found, or nil.
-func first(statement *sql.Stmt, tenant, value string) (*pb.Customer, error) {
+// findOne returns the customer that a statement finds, or nil.
+func findOne(statement *sql.Stmt, tenant, value string) (*pb.Customer, error) {
 	var body []byte
 	err := statement.QueryRow(tenant, value).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -232,7 +232,7 @@ func first(statement *sql.Stmt, tenant, value string) (*pb.Customer, error) {
 	return customer, proto.Unmarshal(body, customer)
 }
 
-// rowOf returns the values of a customer in the order of both statements that write.
+// rowOf returns the parameters of both writing statements, which have the same order.
 func rowOf(tenant string, customer *pb.Customer) ([]any, error) {
 	body, err := proto.Marshal(customer)
 	email := emailKey(customer.GetEmail())
@@ -250,7 +250,7 @@ func optional(text string) *string {
 	return &text
 }
 
-// The keys are those of server/rules/keys.py.
+// The keys are those of the service's storage package.
 
 func nameKey(name string) string {
 	return exactKey(fold(strings.TrimSpace(name)))

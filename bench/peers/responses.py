@@ -1,8 +1,7 @@
-"""Customers as answers have them, which Pydantic writes from the rows of any ORM.
+"""Pydantic models of responses, which serialize the rows of any ORM.
 
-They are declared apart from what requests hold: what is stored has been checked
-and is only written. What is nested is declared as typed dictionaries, as
-Pydantic advises where speed matters.
+They are not the models of requests, since stored values need no validation.
+Nested values are typed dictionaries, as Pydantic advises for speed.
 """
 
 from typing import Any
@@ -11,13 +10,13 @@ from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from pydantic.alias_generators import to_camel
 from typing_extensions import TypedDict
 
-# Or they would take the names that the customer's are given.
+# Without it they would inherit the aliases of CustomerResponse.
 _AS_STORED = ConfigDict()
 
 
 @with_config(_AS_STORED)
-class AddressAnswer(TypedDict, total=False):
-    """An address as it is stored in JSON."""
+class AddressResponse(TypedDict, total=False):
+    """An address, as the column has it."""
 
     id: str
     customerId: str
@@ -39,24 +38,24 @@ class AddressAnswer(TypedDict, total=False):
 
 
 @with_config(_AS_STORED)
-class AttributeAnswer(TypedDict, total=False):
-    """A typed value as it is stored in JSON."""
+class AttributeResponse(TypedDict, total=False):
+    """A typed value, as the column has it."""
 
     attribute_value: str
     value_type: str
 
 
 @with_config(_AS_STORED)
-class AttributeGroupAnswer(TypedDict, total=False):
-    """A set of attributes as it is stored in JSON."""
+class AttributeGroupResponse(TypedDict, total=False):
+    """A set of attributes, as the column has it."""
 
     attribute_group: str
-    attributes: dict[str, AttributeAnswer]
+    attributes: dict[str, AttributeResponse]
     is_obsolete: bool
 
 
-class CustomerAnswer(BaseModel):
-    """A customer, read from the attributes of a row; what is None is left out."""
+class CustomerResponse(BaseModel):
+    """A customer, read from the attributes of a row."""
 
     model_config = ConfigDict(
         from_attributes=True, alias_generator=AliasGenerator(serialization_alias=to_camel)
@@ -80,24 +79,24 @@ class CustomerAnswer(BaseModel):
     tax_exempt: bool
     tax_exemptions: list[str]
     verified_email: bool = Field(serialization_alias="verified_email")
-    addresses: list[AddressAnswer]
-    default_address: AddressAnswer | None
-    attribute_groups: dict[str, AttributeGroupAnswer]
+    addresses: list[AddressResponse]
+    default_address: AddressResponse | None
+    attribute_groups: dict[str, AttributeGroupResponse]
     created_date: str
     last_modified_date: str
 
 
-_ONE = TypeAdapter(CustomerAnswer)
-_MANY = TypeAdapter(list[CustomerAnswer])
+_ADAPTER = TypeAdapter(CustomerResponse)
+_LIST_ADAPTER = TypeAdapter(list[CustomerResponse])
 
 
-def write(row: Any) -> bytes:
-    """The JSON of a row."""
-    answer = CustomerAnswer.model_validate(row)
-    return _ONE.dump_json(answer, by_alias=True, exclude_none=True)
+def serialize(row: Any) -> bytes:
+    """Returns the JSON of a row, without members for None."""
+    response = CustomerResponse.model_validate(row)
+    return _ADAPTER.dump_json(response, by_alias=True, exclude_none=True)
 
 
-def write_list(rows: list[Any]) -> bytes:
-    """The JSON of some rows."""
-    answers = _MANY.validate_python(rows, from_attributes=True)
-    return _MANY.dump_json(answers, by_alias=True, exclude_none=True)
+def serialize_list(rows: list[Any]) -> bytes:
+    """Returns the JSON of a list of rows."""
+    responses = _LIST_ADAPTER.validate_python(rows, from_attributes=True)
+    return _LIST_ADAPTER.dump_json(responses, by_alias=True, exclude_none=True)

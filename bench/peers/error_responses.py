@@ -1,4 +1,4 @@
-"""The errors of the service as HTTP answers: status, and JSON in the one shape that it has."""
+"""Maps the service's errors to HTTP statuses and JSON bodies, as the gateway does."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,8 +23,8 @@ __all__ = ["AlreadyExists", "Clash", "InvalidInput", "NotFound", "ServiceError",
 
 _TYPE = "type.googleapis.com/google.rpc."
 
-# HTTP status, gRPC code and reason of each.
-_ANSWERS: dict[type[ServiceError], tuple[int, int, str]] = {
+# The HTTP status, gRPC code and reason of each error.
+_RESPONSES: dict[type[ServiceError], tuple[int, int, str]] = {
     InvalidInput: (400, 3, "INVALID_INPUT"),
     InvalidTenant: (400, 3, "INVALID_TENANT"),
     NoCredentials: (401, 16, "UNAUTHENTICATED"),
@@ -36,8 +36,8 @@ _ANSWERS: dict[type[ServiceError], tuple[int, int, str]] = {
     Internal: (500, 13, "INTERNAL_ERROR"),
 }
 
-# The JSON names of the columns that are unique within a tenant.
-UNIQUE = {
+# The columns that are unique within a tenant, and their JSON names.
+UNIQUE_COLUMNS = {
     "email_key": "email",
     "mobile": "mobile",
     "phone": "phone",
@@ -45,9 +45,9 @@ UNIQUE = {
 }
 
 
-def answer(error: ServiceError) -> tuple[int, dict[str, Any]]:
-    """The HTTP status of an error, and its body."""
-    status, code, reason = _ANSWERS[type(error)]
+def to_response(error: ServiceError) -> tuple[int, dict[str, Any]]:
+    """Returns the HTTP status and the JSON body of an error."""
+    status, code, reason = _RESPONSES[type(error)]
     info: dict[str, Any] = {"@type": f"{_TYPE}ErrorInfo", "reason": reason, "domain": ERROR_DOMAIN}
     details = [info]
     if isinstance(error, InvalidInput):
@@ -58,43 +58,40 @@ def answer(error: ServiceError) -> tuple[int, dict[str, Any]]:
     return status, {"code": code, "message": str(error), "details": details}
 
 
-def taken_column(error: Exception) -> str:
-    """The column that SQLite names of a unique index that a write clashed with.
-
-    Raises the error again if it is another.
-    """
-    _, _, named = str(error).partition("UNIQUE constraint failed: ")
-    column = named.split(", ")[-1].split("\n")[0].rpartition(".")[2].rstrip(")")
-    if column not in UNIQUE:
+def conflicting_column(error: Exception) -> str:
+    """Returns the column of the unique index that SQLite's error names; raises other errors."""
+    _, _, names = str(error).partition("UNIQUE constraint failed: ")
+    column = names.split(", ")[-1].split("\n")[0].rpartition(".")[2].rstrip(")")
+    if column not in UNIQUE_COLUMNS:
         raise error
     return column
 
 
-def taken(column: str, owner: str | None) -> AlreadyExists:
-    """Says that the value of a unique column belongs to a customer."""
-    return AlreadyExists([Clash(UNIQUE[column], owner or "")])
+def already_exists(column: str, owner_id: str | None) -> AlreadyExists:
+    """Returns the error of a write whose unique value another customer has."""
+    return AlreadyExists([Clash(UNIQUE_COLUMNS[column], owner_id or "")])
 
 
-def missing(column: str) -> NotFound:
-    """Says that an update is for no customer that there is."""
+def not_found(column: str) -> NotFound:
+    """Returns the error of an update that selects no customer by a column."""
     return NotFound("customerRef" if column == "customer_ref" else column)
 
 
-def invalid(wrong: Sequence[dict[str, Any]]) -> InvalidInput:
-    """The errors of a Pydantic validation, by JSON path."""
-    return InvalidInput([Violation(_path(each["loc"]), str(each["msg"])) for each in wrong])
+def invalid_input(errors: Sequence[dict[str, Any]]) -> InvalidInput:
+    """Returns the error for the errors of a Pydantic validation."""
+    return InvalidInput([Violation(_path(each["loc"]), str(each["msg"])) for each in errors])
 
 
 def _path(location: Sequence[str | int]) -> str:
-    """Writes a place as the service does, such as `addresses[1].countryCode`."""
+    """Formats a location as the service does, such as `addresses[1].countryCode`."""
     path = ""
-    before: str | int = ""
+    previous: str | int = ""
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif before in ("attributeGroups", "attributes"):
+        elif previous in ("attributeGroups", "attributes"):
             path += f'["{part}"]'
         elif part not in ("body", "customer", "[key]"):
             path += f".{part}" if path else part
-        before = part
+        previous = part
     return path or "customer"

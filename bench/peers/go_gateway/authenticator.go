@@ -25,43 +25,43 @@ import (
 
 const (
 	skew = 30 * time.Second
-	// How long keys are used, and tokens are believed without being verified again.
+	// The lifetime of cached keys and of cached results of verification.
 	lifetime = 5 * time.Minute
-	// How soon an unknown key may cause another reading of the keys.
-	cooldown = 30 * time.Second
-	maxKept  = 10_000
+	// The least time between two reads of the keys that unknown key ids cause.
+	cooldown  = 30 * time.Second
+	maxCached = 10_000
 )
 
 var (
-	errNotGenuine = errors.New("the token cannot be verified")
-	isTenant      = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`).MatchString
+	errInvalidToken = errors.New("the token cannot be verified")
+	isTenant        = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`).MatchString
 )
 
-// identity finds out for which tenant a call may act, and remembers tokens.
-type identity struct {
+// authenticator verifies bearer tokens, and caches the results.
+type authenticator struct {
 	issuer, audience, claim, location string
 
 	lock     sync.RWMutex
-	verified map[string]verified
+	verified map[string]cachedToken
 	keys     map[string]crypto.PublicKey
 	readAt   time.Time
 }
 
-type verified struct {
+type cachedToken struct {
 	tenants []string
 	until   time.Time
 }
 
-// newIdentity reads the settings of the service, and the issuer's keys.
-func newIdentity() (*identity, error) {
-	i := &identity{
+// newAuthenticator returns an authenticator with the service's settings and the issuer's keys.
+func newAuthenticator() (*authenticator, error) {
+	a := &authenticator{
 		issuer:   os.Getenv("ISSUER"),
 		audience: setting("AUDIENCE", "customer-api"),
 		claim:    setting("TENANT_CLAIM", "tenant"),
 		location: os.Getenv("JWKS"),
-		verified: map[string]verified{},
+		verified: map[string]cachedToken{},
 	}
-	return i, i.readKeys()
+	return a, a.readKeys()
 }
 
 func setting(name, otherwise string) string {
@@ -71,90 +71,90 @@ func setting(name, otherwise string) string {
 	return otherwise
 }
 
-// tenant returns the tenant that a call may act for, by its metadata.
-func (i *identity) tenant(ctx context.Context) (string, error) {
-	given, _ := metadata.FromIncomingContext(ctx)
-	credentials, names := given.Get("authorization"), given.Get("x-twc-tenant")
+// tenant authenticates a call by its metadata, and returns its tenant.
+func (a *authenticator) tenant(ctx context.Context) (string, error) {
+	incoming, _ := metadata.FromIncomingContext(ctx)
+	credentials, names := incoming.Get("authorization"), incoming.Get("x-twc-tenant")
 	if len(credentials) != 1 || len(credentials[0]) < 7 || !strings.EqualFold(credentials[0][:7], "bearer ") {
-		return "", refused("UNAUTHENTICATED", "the header Authorization must be Bearer and a token")
+		return "", newError("UNAUTHENTICATED", "the header Authorization must be Bearer and a token")
 	}
-	tenants, err := i.tenants(strings.TrimSpace(credentials[0][7:]))
+	tenants, err := a.tenants(strings.TrimSpace(credentials[0][7:]))
 	if err != nil {
-		return "", refused("UNAUTHENTICATED", err.Error())
+		return "", newError("UNAUTHENTICATED", err.Error())
 	}
 	if len(names) != 1 || !isTenant(names[0]) || names[0] == "." || names[0] == ".." {
-		return "", refused("INVALID_TENANT", "the header X-TWC-Tenant is required: it names the tenant")
+		return "", newError("INVALID_TENANT", "the header X-TWC-Tenant is required: it names the tenant")
 	}
 	for _, tenant := range tenants {
 		if tenant == names[0] {
 			return tenant, nil
 		}
 	}
-	return "", refused("TENANT_FORBIDDEN", "the token is not for the tenant that X-TWC-Tenant names")
+	return "", newError("TENANT_FORBIDDEN", "the token is not for the tenant that X-TWC-Tenant names")
 }
 
-func (i *identity) tenants(token string) ([]string, error) {
+func (a *authenticator) tenants(token string) ([]string, error) {
 	now := time.Now()
-	i.lock.RLock()
-	known := i.verified[token]
-	i.lock.RUnlock()
+	a.lock.RLock()
+	known := a.verified[token]
+	a.lock.RUnlock()
 	if now.Before(known.until) {
 		return known.tenants, nil
 	}
-	i.lock.Lock()
-	defer i.lock.Unlock()
-	found, err := i.verify(token, now)
+	a.lock.Lock()
+	defer a.lock.Unlock()
+	found, err := a.verify(token, now)
 	if err != nil {
 		return nil, err
 	}
-	if len(i.verified) >= maxKept {
-		i.verified = map[string]verified{}
+	if len(a.verified) >= maxCached {
+		a.verified = map[string]cachedToken{}
 	}
-	i.verified[token] = found
+	a.verified[token] = found
 	return found.tenants, nil
 }
 
-func (i *identity) verify(token string, now time.Time) (verified, error) {
-	var none verified
+func (a *authenticator) verify(token string, now time.Time) (cachedToken, error) {
+	var none cachedToken
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || len(token) > 16*1024 {
-		return none, errNotGenuine
+		return none, errInvalidToken
 	}
 	var header struct{ Alg, Kid string }
 	var claims map[string]any
 	if decode(parts[0], &header) != nil || decode(parts[1], &claims) != nil {
-		return none, errNotGenuine
+		return none, errInvalidToken
 	}
 	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {
-		return none, errNotGenuine
+		return none, errInvalidToken
 	}
-	age := now.Sub(i.readAt)
-	if i.keys[header.Kid] == nil && age > cooldown || age > lifetime {
-		if err := i.readKeys(); err != nil {
+	age := now.Sub(a.readAt)
+	if a.keys[header.Kid] == nil && age > cooldown || age > lifetime {
+		if err := a.readKeys(); err != nil {
 			return none, err
 		}
 	}
-	if !isSigned(i.keys[header.Kid], header.Alg, []byte(parts[0]+"."+parts[1]), signature) {
-		return none, errNotGenuine
+	if !isSigned(a.keys[header.Kid], header.Alg, []byte(parts[0]+"."+parts[1]), signature) {
+		return none, errInvalidToken
 	}
 	expires, hasEnd := claims["exp"].(float64)
 	begins, _ := claims["nbf"].(float64)
 	end := time.Unix(int64(expires), 0).Add(skew)
 	switch {
-	case claims["iss"] != i.issuer:
+	case claims["iss"] != a.issuer:
 		return none, errors.New("the token is of another issuer")
-	case !contains(claims["aud"], i.audience):
+	case !contains(claims["aud"], a.audience):
 		return none, errors.New("the token is for another audience")
 	case !hasEnd || !now.Before(end):
 		return none, errors.New("the token has expired")
 	case now.Add(skew).Before(time.Unix(int64(begins), 0)):
 		return none, errors.New("the token is not valid yet")
 	}
-	if last := i.readAt.Add(lifetime); last.Before(end) {
+	if last := a.readAt.Add(lifetime); last.Before(end) {
 		end = last
 	}
-	return verified{texts(claims[i.claim]), end}, nil
+	return cachedToken{stringsOf(claims[a.claim]), end}, nil
 }
 
 func isSigned(key crypto.PublicKey, algorithm string, signed, signature []byte) bool {
@@ -172,8 +172,8 @@ func isSigned(key crypto.PublicKey, algorithm string, signed, signature []byte) 
 }
 
 // readKeys reads the issuer's keys (JWKS, RFC 7517) from a file or a URL.
-func (i *identity) readKeys() error {
-	document, err := read(i.location)
+func (a *authenticator) readKeys() error {
+	document, err := read(a.location)
 	if err != nil {
 		return err
 	}
@@ -186,17 +186,17 @@ func (i *identity) readKeys() error {
 	keys := map[string]crypto.PublicKey{}
 	for _, key := range set.Keys {
 		switch {
-		case key.Crv == "Ed25519" && len(number(key.X)) == ed25519.PublicKeySize:
-			keys[key.Kid] = ed25519.PublicKey(number(key.X))
+		case key.Crv == "Ed25519" && len(decodeBytes(key.X)) == ed25519.PublicKeySize:
+			keys[key.Kid] = ed25519.PublicKey(decodeBytes(key.X))
 		case key.Crv == "P-256":
-			x, y := new(big.Int).SetBytes(number(key.X)), new(big.Int).SetBytes(number(key.Y))
+			x, y := new(big.Int).SetBytes(decodeBytes(key.X)), new(big.Int).SetBytes(decodeBytes(key.Y))
 			keys[key.Kid] = &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}
 		case key.Kty == "RSA":
-			n, e := new(big.Int).SetBytes(number(key.N)), new(big.Int).SetBytes(number(key.E))
+			n, e := new(big.Int).SetBytes(decodeBytes(key.N)), new(big.Int).SetBytes(decodeBytes(key.E))
 			keys[key.Kid] = &rsa.PublicKey{N: n, E: int(e.Int64())}
 		}
 	}
-	i.keys, i.readAt = keys, time.Now()
+	a.keys, a.readAt = keys, time.Now()
 	return nil
 }
 
@@ -205,15 +205,15 @@ func read(location string) ([]byte, error) {
 		return os.ReadFile(location)
 	}
 	client := http.Client{Timeout: 5 * time.Second}
-	answer, err := client.Get(location)
+	response, err := client.Get(location)
 	if err != nil {
 		return nil, err
 	}
-	defer answer.Body.Close()
-	return io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+	defer response.Body.Close()
+	return io.ReadAll(io.LimitReader(response.Body, 1<<20))
 }
 
-func number(text string) []byte {
+func decodeBytes(text string) []byte {
 	decoded, _ := base64.RawURLEncoding.DecodeString(text)
 	return decoded
 }
@@ -227,7 +227,7 @@ func decode(part string, into any) error {
 }
 
 func contains(claim any, wanted string) bool {
-	for _, text := range texts(claim) {
+	for _, text := range stringsOf(claim) {
 		if text == wanted {
 			return true
 		}
@@ -235,8 +235,8 @@ func contains(claim any, wanted string) bool {
 	return false
 }
 
-// texts returns a claim that is one text or a list of them.
-func texts(claim any) []string {
+// stringsOf returns the strings of a claim that is a string or a list of them.
+func stringsOf(claim any) []string {
 	if text, ok := claim.(string); ok {
 		return []string{text}
 	}

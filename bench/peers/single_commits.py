@@ -1,4 +1,4 @@
-"""A server that commits every write by itself: what group commit is compared with."""
+"""Runs the service's server without group commit: every write is a transaction of its own."""
 
 from twc_customer_server import __main__ as server
 from twc_customer_server.storage import sqlite

@@ -1,13 +1,12 @@
-"""What is left of the service when all that it does is taken away: gRPC alone.
+"""The baseline: a gRPC server that returns the same bytes for every call.
 
-The server is grpcio's, with the options and threads of the service, and
-answers every call with the same bytes: no identity, no rules, no storage, no
-log, no message that is read or written. Nothing that is built on it can be
-faster. It listens on addresses as the service does, and answers health checks,
-so that it can stand behind the gateway; it names no HTTP status, so that a
-creation is answered with 200 there.
+It is grpcio's server, with the options and the number of threads of the service,
+but without authentication, rules, storage, log and (de)serialization. No service
+on grpcio can take less. It listens on the addresses of the service and implements
+health checks, so that it can serve behind Envoy. It sets no HTTP status, so a
+creation there has status 200.
 
-`python -m bench.peers.floor --body FILE ADDRESS...`; the file has an encoded Customer.
+`python -m bench.peers.baseline --body FILE ADDRESS...`; the file has an encoded Customer.
 """
 
 import argparse
@@ -23,7 +22,7 @@ from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings import Settings
 from twc_customer_server.transport.grpc_server import CHANNEL_OPTIONS
 
-_STOP = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def _handlers(body: bytes) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
@@ -41,9 +40,9 @@ def _handlers(body: bytes) -> "dict[str, grpc.RpcMethodHandler[bytes, bytes]]":
 
 
 def serve(body: bytes, addresses: list[str]) -> None:
-    """Answers every call with a body until a signal comes."""
+    """Serves a body on addresses until SIGTERM or SIGINT."""
     settings = Settings()
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     server = grpc.server(
         ThreadPoolExecutor(settings.threads),
         options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(settings.share_port))],
@@ -53,24 +52,24 @@ def serve(body: bytes, addresses: list[str]) -> None:
     generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
     server.add_generic_rpc_handlers((generic,))
     server.add_registered_method_handlers(SERVICE.full_name, handlers)
-    healthy = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    health_servicer = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     for address in addresses:
         server.add_insecure_port(address)
     server.start()
     for service in ("", SERVICE.full_name):
-        healthy.set(service, health_pb2.HealthCheckResponse.SERVING)
-    signal.sigwait(_STOP)
+        health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    signal.sigwait(_STOP_SIGNALS)
     server.stop(settings.grace_seconds).wait()
 
 
 def main() -> None:
-    """Serves what the arguments name."""
-    parser = argparse.ArgumentParser(prog="python -m bench.peers.floor")
+    """Serves the file on the addresses of the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m bench.peers.baseline")
     parser.add_argument("--body", type=Path, required=True, help="file with an encoded Customer")
     parser.add_argument("addresses", nargs="+", help="host:port or unix:path")
-    given = parser.parse_args()
-    serve(given.body.read_bytes(), given.addresses)
+    args = parser.parse_args()
+    serve(args.body.read_bytes(), args.addresses)
 
 
 if __name__ == "__main__":

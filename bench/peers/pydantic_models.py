@@ -1,8 +1,8 @@
-"""Customers as Pydantic models: what requests may hold.
+"""Pydantic models of requests.
 
-Types, lengths and characters are declared, so that Pydantic checks them in its
-compiled core; what is an e-mail address, a country, a date or a typed value the
-service's own functions say.
+Types, lengths and characters are declared, so that Pydantic's compiled core
+validates them. The service's functions validate e-mail addresses, countries,
+dates and typed values.
 """
 
 from typing import Annotated, Any, Self
@@ -19,36 +19,47 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from bench.peers import checks, rules
-from bench.peers.checks import PRINTABLE, Level, State, ValueType
-from twc_customer_server.customers import addresses, fields
-from twc_customer_server.customers.addresses import MAX_ADDRESSES
-from twc_customer_server.customers.attributes import MAX_ATTRIBUTES, MAX_GROUPS
-from twc_customer_server.customers.customer import MAX_TAX_EXEMPTIONS
+from bench.peers import rules, service_rules
+from bench.peers.service_rules import (
+    EMPTY,
+    MAX_ADDRESSES,
+    MAX_ATTRIBUTES,
+    MAX_EMAIL_LENGTH,
+    MAX_GROUPS,
+    MAX_TAX_EXEMPTIONS,
+    MAX_TEXT_LENGTH,
+    PHONE_LENGTH,
+    PRINTABLE,
+    OptinLevel,
+    State,
+    ValueType,
+)
 
 
-def _text(length: int = fields.MAX_TEXT_LENGTH) -> StringConstraints:
+def _text(length: int = MAX_TEXT_LENGTH) -> StringConstraints:
     return StringConstraints(max_length=length, pattern=PRINTABLE)
 
 
 Text = Annotated[str, _text()]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=PRINTABLE)]
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH, pattern=PRINTABLE)
+]
 Email = Annotated[
     str,
-    StringConstraints(max_length=fields.MAX_EMAIL_LENGTH, pattern=PRINTABLE, strip_whitespace=True),
-    AfterValidator(checks.check_email),
+    StringConstraints(max_length=MAX_EMAIL_LENGTH, pattern=PRINTABLE, strip_whitespace=True),
+    AfterValidator(service_rules.check_email),
 ]
-Moment = Annotated[str, AfterValidator(checks.check_moment)]
+Moment = Annotated[str, AfterValidator(service_rules.check_moment)]
 
 
-class _Given(BaseModel):
-    """What a request holds: members that are not known are ignored, and types are exact."""
+class _RequestModel(BaseModel):
+    """A message of a request: unknown members are ignored, and types are not converted."""
 
     model_config = ConfigDict(alias_generator=AliasGenerator(alias=to_camel), strict=True)
 
 
-class AddressChoice(_Given):
-    """An address, or the id of one."""
+class DefaultAddress(_RequestModel):
+    """The address to be the default: an id, a content, or both."""
 
     id: str | None = None
     address_name: Text | None = None
@@ -62,25 +73,25 @@ class AddressChoice(_Given):
     province_code: Text | None = None
     postcode: Text | None = None
     country: Text | None = None
-    country_code: Annotated[Text, AfterValidator(checks.check_country)] | None = None
-    phone: Annotated[str, _text(64)] | None = None
-    email: Annotated[str, _text(fields.MAX_EMAIL_LENGTH)] | None = None
+    country_code: Annotated[Text, AfterValidator(service_rules.check_country)] | None = None
+    phone: Annotated[str, _text(PHONE_LENGTH)] | None = None
+    email: Annotated[str, _text(MAX_EMAIL_LENGTH)] | None = None
     default_address: bool | None = None
 
 
-class Address(AddressChoice):
-    """An address of the list, which says something."""
+class Address(DefaultAddress):
+    """An address of the list, which must not be empty."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not any(
             value for name, value in self.__dict__.items() if name not in ("id", "default_address")
         ):
-            raise checks.wrong(addresses.EMPTY)
+            raise service_rules.rule_error(EMPTY)
         return self
 
 
-class Attribute(_Given):
+class Attribute(_RequestModel):
     """A typed value."""
 
     attribute_value: Annotated[Text | None, Field(alias="attribute_value")] = None
@@ -89,11 +100,11 @@ class Attribute(_Given):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.attribute_value is not None:
-            checks.check_value(self.attribute_value, self.value_type)
+            service_rules.check_value(self.attribute_value, self.value_type)
         return self
 
 
-class AttributeGroup(_Given):
+class AttributeGroup(_RequestModel):
     """A named set of attributes."""
 
     attribute_group: Annotated[Text | None, Field(alias="attribute_group")] = None
@@ -101,17 +112,17 @@ class AttributeGroup(_Given):
     is_obsolete: Annotated[bool | None, Field(alias="is_obsolete")] = None
 
 
-class Changes(_Given):
-    """What an update gives: the fields that are set replace what is stored."""
+class CustomerUpdate(_RequestModel):
+    """The customer of an update: fields that are set replace the stored ones."""
 
     id: str | None = None
-    customer_ref: Annotated[Text, AfterValidator(checks.check_reference)] | None = None
+    customer_ref: Annotated[Text, AfterValidator(service_rules.check_reference)] | None = None
     email: Email | None = None
     first_name: Text | None = None
     last_name: Text | None = None
     mobile: Text | None = None
     phone: Text | None = None
-    dob: Annotated[Text, AfterValidator(checks.check_birth)] | None = None
+    dob: Annotated[Text, AfterValidator(service_rules.check_birth)] | None = None
     active: bool | None = None
     accepts_marketing: Annotated[bool | None, Field(alias="accepts_marketing")] = None
     customer_state: Annotated[
@@ -121,7 +132,7 @@ class Changes(_Given):
             serialization_alias="customer_state",
         ),
     ] = None
-    marketing_optin_level: Annotated[Level | None, Field(alias="marketing_optin_level")] = None
+    marketing_optin_level: Annotated[OptinLevel | None, Field(alias="marketing_optin_level")] = None
     marketing_preferences_updated_at: Annotated[
         Moment | None, Field(alias="marketing_preferences_updated_at")
     ] = None
@@ -130,7 +141,7 @@ class Changes(_Given):
     verified_email: Annotated[bool | None, Field(alias="verified_email")] = None
     addresses: Annotated[list[Address], Field(max_length=MAX_ADDRESSES)] | None = None
     default_address: Annotated[
-        AddressChoice | None,
+        DefaultAddress | None,
         Field(
             validation_alias=AliasChoices("defaultAddress", "default_address"),
             serialization_alias="defaultAddress",
@@ -140,19 +151,16 @@ class Changes(_Given):
         None
     )
 
-    def key(self) -> dict[str, str]:
-        """The column, and its value, that selects the customer of an update.
+    def selector(self) -> dict[str, str]:
+        """Returns the column and value that select the customer. Raises InvalidInput."""
+        return rules.selector(self.id, self.customer_ref)
 
-        Raises InvalidInput if there is none.
-        """
-        return rules.key(self.id, self.customer_ref)
-
-    def given(self) -> dict[str, Any]:
-        """What is set, as JSON has it."""
+    def members(self) -> dict[str, Any]:
+        """Returns the JSON members that are set."""
         return self.model_dump(by_alias=True, exclude_unset=True, exclude_none=True)
 
 
-class New(Changes):
-    """What a creation gives."""
+class NewCustomer(CustomerUpdate):
+    """The customer of a creation."""
 
     email: Email
