@@ -55,15 +55,15 @@ format: $(VENV)/dev build/third_party/google ## Format code and contract
 	@$(BIN)/ruff format --quiet
 	@$(BIN)/buf format --write protos
 
-wheel: $(VENV)/contract ## Build the wheels of contract and server into dist/
-	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(CONTRACT_WHEEL) .
+wheel: $(VENV)/contract ## Build the wheels of contract, server and client into dist/
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(CONTRACT_WHEEL) . ./client
 
-lock: $(VENV)/dev ## Pin the newest versions that pyproject.toml admits
+lock: $(VENV)/dev ## Pin the newest versions that server and client admit
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
 		--no-header --no-annotate --no-emit-find-links \
 		--find-links build/contract --no-emit-package twc-customer-v2 \
-		pyproject.toml --output-file constraints.txt
+		pyproject.toml client/pyproject.toml --output-file constraints.txt
 
 release-contract: $(VENV)/dev build/third_party/google ## Make the contract what later ones must not break
 	@$(BIN)/buf build protos --exclude-source-info --output $(RELEASED)
@@ -76,10 +76,11 @@ $(VENV)/bin/python:
 		|| { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/serve: constraints.txt pyproject.toml | $(VENV)/contract-wheel
+$(VENV)/serve: constraints.txt pyproject.toml client/pyproject.toml | $(VENV)/contract-wheel
 	@echo "Installing what serving needs into $(VENV) ..." >&2
 	@$(PIP) install --constraint constraints.txt hatchling
 	@$(INSTALL) --find-links build/contract --editable '.[build,gateway]'
+	@$(INSTALL) --find-links build/contract --editable ./client
 	@touch $@
 
 $(VENV)/dev: $(VENV)/serve
