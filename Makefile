@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-build-isolation --constraint constraints.txt
 CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
+CONTRACT_WHEEL := build/contract/twc_customer_v2-*.whl
+COMPILER := build/compiler
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
@@ -64,14 +66,15 @@ format: $(VENV)/dev build/third_party/google ## Format code and contract
 	@$(BIN)/ruff format --quiet
 	@$(BIN)/buf format --write protos
 
-wheel: $(VENV)/contract ## Build the wheel of messages and stubs into dist/
-	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist ./protos
+wheel: $(VENV)/contract ## Build the wheels of contract, server and client into dist/
+	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(CONTRACT_WHEEL) . ./client
 
-lock: $(VENV)/dev ## Pin the newest versions that pyproject.toml admits
+lock: $(VENV)/dev ## Pin the newest versions that server and client admit
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
-		--no-header --no-annotate \
-		pyproject.toml --output-file constraints.txt
+		--no-header --no-annotate --no-emit-find-links \
+		--find-links build/contract --no-emit-package twc-customer-v2 \
+		pyproject.toml client/pyproject.toml --output-file constraints.txt
 
 release-contract: $(VENV)/dev build/third_party/google ## Make the contract what later ones must not break
 	@$(BIN)/buf build protos --exclude-source-info --output $(RELEASED)
@@ -84,10 +87,11 @@ $(VENV)/bin/python:
 		|| { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/serve: constraints.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/serve: constraints.txt pyproject.toml client/pyproject.toml | $(VENV)/contract-wheel
 	@echo "Installing what serving needs into $(VENV) ..." >&2
 	@$(PIP) install --constraint constraints.txt hatchling
-	@$(INSTALL) --editable '.[build,gateway]'
+	@$(INSTALL) --find-links build/contract --editable '.[build,gateway]'
+	@$(INSTALL) --find-links build/contract --editable ./client
 	@touch $@
 
 $(VENV)/dev: $(VENV)/serve
@@ -100,9 +104,26 @@ $(VENV)/bench: $(VENV)/serve
 	@$(INSTALL) --editable '.[bench]'
 	@touch $@
 
-$(VENV)/contract: $(CONTRACT) $(VENV)/serve
+$(VENV)/contract: $(VENV)/contract-wheel $(VENV)/serve
+	@$(INSTALL) --no-deps --force-reinstall $(CONTRACT_WHEEL)
+	@touch $@
+
+$(VENV)/contract-wheel: $(CONTRACT) $(COMPILER)/ready | $(VENV)/bin/python
 	@echo "Compiling the contract ..." >&2
-	@$(INSTALL) --no-deps --force-reinstall ./protos
+	@rm -rf build/contract
+	@$(COMPILER)/bin/python -m pip --disable-pip-version-check --quiet wheel \
+		--no-build-isolation --no-deps --wheel-dir build/contract ./protos
+	@touch $@
+
+# The compiler is older than the server's protobuf, so that the contract's wheel
+# admits older runtimes: it has an environment of its own.
+$(COMPILER)/ready: protos/pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the contract's compiler into $(COMPILER) ..." >&2
+	@$(PYTHON) -m venv --clear $(COMPILER)
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("$<", "rb"))["build-system"]["requires"], sep="\n")' \
+		> $(COMPILER)/requirements.txt
+	@$(COMPILER)/bin/python -m pip --disable-pip-version-check --quiet install \
+		--requirement $(COMPILER)/requirements.txt
 	@touch $@
 
 # buf takes imports from folders of its workspace only, so it is shown Google's

@@ -1,6 +1,8 @@
-"""Compiles the contract into the wheel: messages, stubs and the types of both."""
+"""Builds the contract's wheel: .proto files, messages, stubs and the types of both."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,21 +12,24 @@ from typing import Any
 
 import google
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 PACKAGE = "twc/customer/v2"
 
 
-class CompileProtos(BuildHookInterface):
-    """Adds the compiled `twc.customer.v2` to the wheel, at its import path."""
+class CompileContract(BuildHookInterface):
+    """Adds `twc.customer.v2`, compiled and as .proto files, to the wheel at its import path."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles into a temporary folder and has the wheel take its files from there."""
         self.output = tempfile.TemporaryDirectory()
-        compile_protos(Path(self.root), Path(self.output.name))
+        compile_contract(Path(self.root), Path(self.output.name))
         # No __init__.py in `twc`: sibling services share it as a namespace.
         package = Path(self.output.name, PACKAGE)
         package.joinpath("__init__.py").touch()
         package.joinpath("py.typed").touch()
+        for source in Path(self.root).glob(f"{PACKAGE}/*.proto"):
+            shutil.copy(source, package)
         build_data["force_include"][str(package)] = PACKAGE
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -32,7 +37,29 @@ class CompileProtos(BuildHookInterface):
         self.output.cleanup()
 
 
-def compile_protos(sources: Path, output: Path) -> None:
+class RequireRuntimes(MetadataHookInterface):
+    """Requires the oldest runtimes that the generated code accepts when it is imported."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Reads the versions from the code that this environment's compiler generates."""
+        with tempfile.TemporaryDirectory() as output:
+            compile_contract(Path(self.root), Path(output))
+            package = Path(output, PACKAGE)
+            messages = package.joinpath("customer_pb2.py").read_text()
+            stubs = package.joinpath("customer_service_pb2_grpc.py").read_text()
+        protobuf = _found(r"# Protobuf Python Version: (\S+)", messages)
+        grpcio = _found(r"GRPC_GENERATED_VERSION = '(\S+)'", stubs)
+        # Protobuf supports generated code on the runtimes of the next major version, too.
+        unsupported = int(protobuf.partition(".")[0]) + 2
+        metadata["dependencies"] = [
+            # The first that admits protobuf 6.
+            "googleapis-common-protos>=1.69.2,<2",
+            f"grpcio>={grpcio},<2",
+            f"protobuf>={protobuf},<{unsupported}",
+        ]
+
+
+def compile_contract(sources: Path, output: Path) -> None:
     """Runs protoc on every .proto file of the package; fails the build with its message."""
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{sources}"]
     command += [f"-I{Path(folder).parent}" for folder in google.__path__]
@@ -41,3 +68,10 @@ def compile_protos(sources: Path, output: Path) -> None:
     # protoc looks for the plugin of mypy-protobuf on the PATH.
     path = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
     subprocess.run(command, check=True, env=os.environ | {"PATH": path})  # noqa: S603 - our own command
+
+
+def _found(pattern: str, code: str) -> str:
+    found = re.search(pattern, code)
+    if found is None:
+        raise ValueError(f"the generated code has no line like {pattern!r}")
+    return found[1]

@@ -1,1 +1,1 @@
-"""The command line `twc-customers`, which knows of the service no more than its contract."""
+"""The command line `twc-customers`, a client that depends on the contract alone."""

@@ -1,6 +1,6 @@
-"""`python -m twc_customer_client` is `twc-customers`."""
+"""Runs `twc-customers` as `python -m twc_customer_client`."""
 
-from twc_customer_client.main import main
+from twc_customer_client.cli import main
 
 if __name__ == "__main__":
     main()

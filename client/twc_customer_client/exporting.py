@@ -1,80 +1,226 @@
-"""An export: from the service to a file, in parts, and through broken connections."""
+"""Exports customers to JSON Lines or CSV, and resumes when the connection breaks."""
 
+import csv
+import json
 import os
+import struct
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from types import TracebackType
+from typing import IO, Any, NamedTuple, Self, TextIO
 
 import grpc
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_client import progress
 from twc_customer_client.connection import Connection
-from twc_customer_client.problems import Problem
-from twc_customer_client.tables import JsonLinesWriter, TableWriter
+from twc_customer_client.errors import CommandError
+from twc_customer_client.formats.csv_cells import escape_present
+from twc_customer_client.formats.customer_json import format_customer
+from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER, map_value_field
+from twc_customer_client.progress import show_progress
+
+# Each address states whether it is the default one, and belongs to its customer.
+_OMITTED = {"default_address", "customer_id"}
+_ADDRESS_FIELDS = [field for field in ADDRESS.fields if field.name != "customer_id"]
+_LENGTH = struct.Struct(">I")
 
 
-class Exported(NamedTuple):
-    """How many customers an export has, and the time that the next one begins at."""
+class ExportSummary(NamedTuple):
+    """The numbers of customers and tombstones, and the time for the next export's `--since`."""
 
     customers: int
     deleted: int
     as_of: str
 
 
-def run(
-    connection: Connection, path: Path | None, form: str, request: pb.ExportCustomersRequest
-) -> Exported:
-    """Writes an export to a file, which is there only when it is whole. Raises Problem."""
+def export_file(
+    connection: Connection,
+    path: Path | None,
+    file_format: str,
+    request: pb.ExportCustomersRequest,
+) -> ExportSummary:
+    """Writes an export to a file, which it replaces when complete, or to standard output.
+
+    Raises CommandError.
+    """
     customers = deleted = 0
     as_of = ""
-    writer = TableWriter if form == "csv" else JsonLinesWriter
-    with _target(path) as target, writer(target) as rows:
-        with progress.shown("exporting", None) as tell:
-            for part in _parts(connection, request):
-                rows.write(part)
-                customers += len(part.customers)
-                deleted += len(part.tombstones)
-                as_of = part.as_of.ToJsonString()
-                tell(customers + deleted, 0)
-        rows.finish()
-    return Exported(customers, deleted, as_of)
+    writer_type = CsvWriter if file_format == "csv" else JsonLinesWriter
+    with _open_output(path) as output, writer_type(output) as writer:
+        with show_progress("exporting", None) as update:
+            for response in _responses(connection, request):
+                writer.write(response)
+                customers += len(response.customers)
+                deleted += len(response.tombstones)
+                as_of = response.as_of.ToJsonString()
+                update(customers + deleted, 0)
+        writer.finish()
+    return ExportSummary(customers, deleted, as_of)
 
 
-def _parts(
+class JsonLinesWriter:
+    """Writes customers and tombstones as lines of JSON."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Has nothing to close."""
+
+    def write(self, response: pb.ExportCustomersResponse) -> None:
+        """Writes the customers, then the tombstones, of a response."""
+        for customer in response.customers:
+            self._write_line(format_customer(customer))
+        for tombstone in response.tombstones:
+            deleted = tombstone.delete_time.ToJsonString()
+            self._write_line({"id": tombstone.id, "deleted": deleted})
+
+    def finish(self) -> None:
+        """Has nothing left to write."""
+
+    def _write_line(self, value: dict[str, Any]) -> None:
+        self._output.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+class CsvWriter:
+    """Writes customers as CSV, with as many columns as the one with most addresses needs.
+
+    Buffers the customers in a temporary file until that number is known.
+    """
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+        self._buffer: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on exit
+        self._addresses = 1
+        self._tax_exemptions = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._buffer.close()
+
+    def write(self, response: pb.ExportCustomersResponse) -> None:
+        """Buffers the customers of a response; CSV has no tombstones."""
+        for customer in response.customers:
+            self._addresses = max(self._addresses, len(customer.addresses))
+            self._tax_exemptions = max(self._tax_exemptions, len(customer.tax_exemptions))
+            encoded = customer.SerializeToString()
+            self._buffer.write(_LENGTH.pack(len(encoded)) + encoded)
+
+    def finish(self) -> None:
+        """Writes the header and all rows."""
+        rows = csv.writer(self._output)
+        rows.writerow(csv_header(self._addresses, self._tax_exemptions))
+        self._buffer.seek(0)
+        for customer in _read_buffered(self._buffer):
+            rows.writerow(_csv_row(customer, self._addresses, self._tax_exemptions))
+
+
+def csv_header(addresses: int, tax_exemptions: int) -> list[str]:
+    """Returns the columns for customers with up to these numbers of addresses and exemptions."""
+    names = []
+    for field in CUSTOMER.fields:
+        if field.name == "addresses":
+            names += [
+                f"addresses[{index}].{each.json_name}"
+                for index in range(addresses)
+                for each in _ADDRESS_FIELDS
+            ]
+        elif field.name == "tax_exemptions":
+            names += [f"{field.json_name}[{index}]" for index in range(tax_exemptions)]
+        elif field.name not in _OMITTED:
+            names.append(field.json_name)
+    return names
+
+
+def _csv_row(customer: Customer, addresses: int, tax_exemptions: int) -> list[str]:
+    cells: list[str] = []
+    for field in CUSTOMER.fields:
+        if field.name == "addresses":
+            for address in customer.addresses:
+                cells += [_csv_cell(address, each) for each in _ADDRESS_FIELDS]
+            missing = addresses - len(customer.addresses)
+            cells += [""] * (missing * len(_ADDRESS_FIELDS))
+        elif field.name == "tax_exemptions":
+            cells += [escape_present(each) for each in customer.tax_exemptions]
+            cells += [""] * (tax_exemptions - len(customer.tax_exemptions))
+        elif field.name not in _OMITTED:
+            cells.append(_csv_cell(customer, field))
+    return cells
+
+
+def _csv_cell(message: Message, field: FieldDescriptor) -> str:
+    if map_value_field(field):
+        entries = json_format.MessageToDict(message).get(field.json_name)
+        return json.dumps(entries, ensure_ascii=False) if entries else ""
+    if not message.HasField(field.name):
+        return ""
+    value = getattr(message, field.name)
+    if isinstance(value, str):
+        return escape_present(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return known.name if known else str(value)
+    return str(value.ToJsonString())
+
+
+def _read_buffered(buffer: IO[bytes]) -> Iterator[Customer]:
+    while length := buffer.read(_LENGTH.size):
+        yield Customer.FromString(buffer.read(_LENGTH.unpack(length)[0]))
+
+
+def _responses(
     connection: Connection, request: pb.ExportCustomersRequest
 ) -> Iterator[pb.ExportCustomersResponse]:
-    """The parts of an export; after a break it goes on with what comes after the last."""
+    """Yields the responses of an export, which it resumes after a broken connection."""
     while True:
         try:
-            call = connection.stub.ExportCustomers(request, metadata=connection.metadata())
-            while part := connection.next_of(call):
-                yield part
-                request.resume_token = part.resume_token
+            stream = connection.open_stream(
+                lambda metadata: connection.stub.ExportCustomers(request, metadata=metadata)
+            )
+            while response := connection.next_response(stream):
+                yield response
+                request.resume_token = response.resume_token
         except grpc.RpcError as error:
-            connection.recover(error)
+            connection.wait_to_retry(error)
         else:
             return
 
 
 @contextmanager
-def _target(path: Path | None) -> Iterator[TextIO]:
-    """Where an export is written to: a file takes its name when it is whole."""
+def _open_output(path: Path | None) -> Iterator[TextIO]:
+    """Opens a temporary file that takes its name when complete, or standard output."""
     if path is None:
-        # Lines end as the writers say, also where the system has another habit.
         yield sys.stdout
         sys.stdout.flush()
         return
     part = path.with_name(path.name + ".part")
     try:
+        # The writers end lines themselves, on every system alike.
         with part.open("w", encoding="utf-8", newline="") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise Problem(f"{path} cannot be written: {error.strerror}") from None
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from None
     finally:
         part.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Progress of an import or export: a bar on a terminal, a line now and then elsewhere.
+"""Shows the progress of an import or export: a bar on a terminal, else a line now and then.
 
-The server's counts things of a known number. Here the number of customers is
-not known before the end: what tells how much is left is the place in the file.
+The number of customers is not known before the end: the share that is done is
+that of the file's bytes.
 """
 
 import time
@@ -23,64 +23,64 @@ from rich.text import Text
 
 _LINE_SECONDS = 5.0
 
-# Takes the number of customers that are done, and of bytes.
-Tell = Callable[[int, int], None]
+# Takes the numbers of customers and of bytes that are done.
+Update = Callable[[int, int], None]
 
 
 @contextmanager
-def shown(what: str, size: int | None) -> Iterator[Tell]:
-    """Shows on standard error how far something is, of `size` bytes if that is known."""
-    began = time.monotonic()
+def show_progress(action: str, size: int | None) -> Iterator[Update]:
+    """Shows on standard error how far an action is, of `size` bytes if that is known."""
+    start = time.monotonic()
     if Console(stderr=True).is_terminal:
-        with _bar(size) as bar:
-            task = bar.add_task(what, total=size, customers=0, rate=0.0)
-            yield lambda customers, place: bar.update(
-                task, completed=place, customers=customers, rate=_rate(customers, began)
+        with _create_bar(size) as bar:
+            task = bar.add_task(action, total=size, customers=0, rate=0.0)
+            yield lambda customers, end: bar.update(
+                task, completed=end, customers=customers, rate=_rate(customers, start)
             )
     else:
-        yield _Lines(what, size, began).tell
+        yield _Lines(action, size, start).update
 
 
-class _Customers(ProgressColumn):
-    """The number of customers, and how many a second."""
+class _CustomersColumn(ProgressColumn):
+    """Shows the number of customers, and how many per second."""
 
     def render(self, task: Task) -> Text:
-        return Text(_counted(task.fields["customers"], task.fields["rate"]))
+        return Text(_format_count(task.fields["customers"], task.fields["rate"]))
 
 
 class _Lines:
-    """Tells progress by lines, the first of them after a while."""
+    """Prints a line of progress every few seconds."""
 
-    def __init__(self, what: str, size: int | None, began: float) -> None:
-        self._what = what
+    def __init__(self, action: str, size: int | None, start: float) -> None:
+        self._action = action
         self._size = size
-        self._began = self._told = began
+        self._start = self._last_line = start
 
-    def tell(self, customers: int, place: int) -> None:
-        """Tells it, unless it was told just now."""
+    def update(self, customers: int, end: int) -> None:
+        """Prints the progress, if the last line is old enough."""
         now = time.monotonic()
-        if now - self._told < _LINE_SECONDS:
+        if now - self._last_line < _LINE_SECONDS:
             return
-        self._told = now
-        share = f", {place / self._size:.0%}" if self._size else ""
-        rate = _rate(customers, self._began)
-        click.echo(f"{self._what}: {_counted(customers, rate)}{share}", err=True)
+        self._last_line = now
+        share = f", {end / self._size:.0%}" if self._size else ""
+        count = _format_count(customers, _rate(customers, self._start))
+        click.echo(f"{self._action}: {count}{share}", err=True)
 
 
-def _bar(size: int | None) -> Progress:
-    left = TimeElapsedColumn() if size is None else TimeRemainingColumn()
+def _create_bar(size: int | None) -> Progress:
+    time_column = TimeElapsedColumn() if size is None else TimeRemainingColumn()
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        _Customers(),
-        left,
+        _CustomersColumn(),
+        time_column,
         console=Console(stderr=True),
     )
 
 
-def _rate(customers: int, began: float) -> float:
-    return customers / max(time.monotonic() - began, 0.001)
+def _rate(customers: int, start: float) -> float:
+    return customers / max(time.monotonic() - start, 0.001)
 
 
-def _counted(customers: int, rate: float) -> str:
+def _format_count(customers: int, rate: float) -> str:
     return f"{customers:,} customers, {rate:,.0f}/s"

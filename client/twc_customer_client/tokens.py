@@ -1,4 +1,4 @@
-"""Bearer tokens: given, in a file that may be renewed, or obtained by client credentials."""
+"""Bearer tokens: a fixed one, one from a file, or those of OAuth 2.0 client credentials."""
 
 import base64
 import binascii
@@ -11,61 +11,62 @@ from urllib.parse import quote_plus, urlsplit
 
 import httpx
 
-from twc_customer_client.problems import Problem
+from twc_customer_client.errors import CommandError
 
-# A token is renewed this long before it expires, or when it has a third of
-# its life left if that is shorter.
-_MARGIN_SECONDS = 60.0
+# A token is renewed this long before it expires, or when a third of its
+# lifetime is left if that is shorter.
+_RENEWAL_SECONDS = 60.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-class Tokens(Protocol):
-    """Where a command gets its token from."""
+class TokenSource(Protocol):
+    """Provides the bearer tokens of calls."""
 
     def current(self) -> str:
-        """The token for a call that begins now. Raises Problem."""
+        """Returns the token for a call that starts now. Raises CommandError."""
 
     def renew(self) -> bool:
-        """Looks for another token than the last, which was refused; tells whether there is."""
+        """Looks for a token other than the last, which was rejected; returns whether it has one."""
 
 
-class GivenToken:
-    """One token, for as long as it lasts."""
+class FixedToken:
+    """A token given by the user."""
 
     def __init__(self, token: str) -> None:
-        self._token = _checked(token)
+        self._token = _validated(token)
 
     def current(self) -> str:
-        """The token."""
+        """Returns the token."""
         return self._token
 
     def renew(self) -> bool:
-        """Tells that there is no other."""
+        """Returns False: there is no other token."""
         return False
 
 
 class TokenFile:
-    """A file that something else keeps renewing."""
+    """A token in a file that another program renews."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._last = ""
 
     def current(self) -> str:
-        """The token that is in the file now."""
+        """Reads the token from the file. Raises CommandError."""
         try:
-            self._last = _checked(self._path.read_text("utf-8"))
+            self._last = _validated(self._path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise Problem(f"the token file {self._path} cannot be read: {_why(error)}") from None
+            reason = (error.strerror if isinstance(error, OSError) else "") or "it is not text"
+            raise CommandError(f"the token file {self._path} cannot be read: {reason}") from None
         return self._last
 
     def renew(self) -> bool:
-        """Tells whether the file has another token by now."""
+        """Returns whether the file has another token now."""
         return self._last != self.current()
 
 
-class Client(NamedTuple):
-    """An OAuth 2.0 client, and where it gets its tokens."""
+class OAuthClient(NamedTuple):
+    """An OAuth 2.0 client, and the issuer or token endpoint that it gets tokens from."""
 
     id: str
     secret: str
@@ -75,111 +76,113 @@ class Client(NamedTuple):
     audience: str
 
 
-class Grant(NamedTuple):
-    """A token, and how long it lasts in seconds if the issuer says so."""
+class AccessToken(NamedTuple):
+    """A token and its lifetime in seconds, None if the issuer does not state it."""
 
-    token: str
-    lasts: float | None
+    value: str
+    expires_in: float | None
 
 
 class ClientCredentials:
-    """Tokens that an issuer gives to a client (RFC 6749, section 4.4), each while it lasts."""
+    """Obtains tokens by the client credentials grant (RFC 6749, section 4.4)."""
 
-    def __init__(self, client: Client, seconds: float) -> None:
+    def __init__(self, client: OAuthClient, timeout: float) -> None:
         self._client = client
-        self._seconds = seconds
-        self._grant: Grant | None = None
-        self._until = 0.0
+        self._timeout = timeout
+        self._token: AccessToken | None = None
+        self._renew_at = 0.0
 
     def current(self) -> str:
-        """The token at hand, or another one if that is about to expire."""
-        if self._grant is None or time.monotonic() >= self._until:
+        """Returns the last token, or a new one if that is about to expire. Raises CommandError."""
+        if self._token is None or time.monotonic() >= self._renew_at:
             self.renew()
-        return self.grant().token
+        return self.access_token().value
 
     def renew(self) -> bool:
-        """Obtains another token."""
-        asked = time.monotonic()
-        grant = self._ask()
-        lasts = grant.lasts if grant.lasts is not None else float("inf")
-        self._grant, self._until = grant, asked + max(lasts - _MARGIN_SECONDS, lasts * 2 / 3)
+        """Obtains a new token. Raises CommandError."""
+        requested = time.monotonic()
+        token = self._request_token()
+        lifetime = token.expires_in if token.expires_in is not None else float("inf")
+        self._token = token
+        self._renew_at = requested + max(lifetime - _RENEWAL_SECONDS, lifetime * 2 / 3)
         return True
 
-    def grant(self) -> Grant:
-        """The token at hand; obtains one if there is none."""
-        if self._grant is None:
+    def access_token(self) -> AccessToken:
+        """Returns the last token, or the first one. Raises CommandError."""
+        if self._token is None:
             self.renew()
-        assert self._grant is not None  # noqa: S101 - renew has set it
-        return self._grant
+        assert self._token is not None  # noqa: S101 - renew has set it
+        return self._token
 
-    def _ask(self) -> Grant:
+    def _request_token(self) -> AccessToken:
         form = {"grant_type": "client_credentials"}
         form |= {"scope": self._client.scope} if self._client.scope else {}
         form |= {"audience": self._client.audience} if self._client.audience else {}
-        # RFC 6749, section 2.3.1, has both encoded as in a form before they are joined.
-        user = (quote_plus(self._client.id), quote_plus(self._client.secret))
+        # RFC 6749, section 2.3.1: both are form-encoded before HTTP Basic joins them.
+        credentials = (quote_plus(self._client.id), quote_plus(self._client.secret))
         url = self._token_url()
-        said = _json(
-            url, lambda: httpx.post(_safe(url), data=form, auth=user, timeout=self._seconds)
+        response = _request_json(
+            url,
+            lambda: httpx.post(
+                _require_https(url), data=form, auth=credentials, timeout=self._timeout
+            ),
         )
-        lasts = said.get("expires_in")
-        token = said.get("access_token")
+        token, lifetime = response.get("access_token"), response.get("expires_in")
         if not isinstance(token, str) or not token:
-            raise Problem(f"{url} answered without an access_token")
-        return Grant(_checked(token), float(lasts) if isinstance(lasts, (int, float)) else None)
+            raise CommandError(f"{url} returned a response without an access_token")
+        return AccessToken(
+            _validated(token), float(lifetime) if isinstance(lifetime, (int, float)) else None
+        )
 
     def _token_url(self) -> str:
-        """The token endpoint that is given, or that the issuer publishes."""
+        """Returns the given token endpoint, or the one in the issuer's discovery document."""
         if self._client.token_url:
             return self._client.token_url
         url = self._client.issuer.rstrip("/") + "/.well-known/openid-configuration"
-        said = _json(url, lambda: httpx.get(_safe(url), timeout=self._seconds))
-        if not isinstance(said.get("token_endpoint"), str):
-            raise Problem(f"{url} names no token_endpoint")
-        return str(said["token_endpoint"])
+        document = _request_json(url, lambda: httpx.get(_require_https(url), timeout=self._timeout))
+        if not isinstance(document.get("token_endpoint"), str):
+            raise CommandError(f"{url} has no token_endpoint")
+        return str(document["token_endpoint"])
 
 
-def claims(token: str) -> dict[str, Any]:
-    """What a JWT says of itself, unverified. Raises Problem if it is no JWT."""
+def decode_claims(token: str) -> dict[str, Any]:
+    """Decodes the claims of a JWT without verifying it. Raises CommandError if it is none."""
     try:
-        body = token.split(".")[1]
-        said = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     except (IndexError, ValueError, binascii.Error):
-        raise Problem("the token is no JWT, so it cannot be looked into") from None
-    return said if isinstance(said, dict) else {}
+        raise CommandError("the token is not a JWT, so its claims cannot be decoded") from None
+    return claims if isinstance(claims, dict) else {}
 
 
-def _json(url: str, ask: Callable[[], httpx.Response]) -> dict[str, Any]:
+def _request_json(url: str, request: Callable[[], httpx.Response]) -> dict[str, Any]:
+    """Returns the JSON object of a 200 response. Raises CommandError with the error it names."""
     try:
-        answer = ask()
-        said = answer.json() if answer.content else {}
+        response = request()
+        body = response.json() if response.content else {}
     except httpx.HTTPError as error:
-        raise Problem(f"{url} cannot be reached: {error or type(error).__name__}") from None
+        raise CommandError(f"{url} cannot be reached: {error or type(error).__name__}") from None
     except ValueError:
-        said = {}
-    if not isinstance(said, dict):
-        said = {}
-    if answer.status_code != httpx.codes.OK:
-        why = said.get("error_description") or said.get("error") or answer.reason_phrase
-        raise Problem(f"{url} gave no token: {why} (HTTP {answer.status_code})")
-    return said
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    if response.status_code != httpx.codes.OK:
+        reason = body.get("error_description") or body.get("error") or response.reason_phrase
+        raise CommandError(f"{url} returned no token: {reason} (HTTP {response.status_code})")
+    return body
 
 
-def _safe(url: str) -> str:
-    """A URL that a secret may be sent to. Raises Problem."""
+def _require_https(url: str) -> str:
+    """Returns a URL that a secret may be sent to. Raises CommandError."""
     parts = urlsplit(url)
     if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
-        raise Problem(f"{url} must be an https URL, since a secret is sent there")
+        raise CommandError(f"{url} must be an https URL, because the client secret is sent to it")
     return url
 
 
-def _checked(token: str) -> str:
-    """A token without white space around it. Raises Problem if it can be none."""
+def _validated(token: str) -> str:
+    """Returns a token without white space around it. Raises CommandError if none can be like it."""
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise Problem("the token is empty, or has characters that no token has")
+        raise CommandError("the token is empty, or has characters that no bearer token has")
     return token
-
-
-def _why(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else "") or "it is no text"

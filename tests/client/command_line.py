@@ -13,21 +13,22 @@ from google.protobuf import json_format
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.tokens import token_for
-from twc_customer_client.main import cli
+from twc_customer_client.cli import cli
 
+# How long a command may take on a machine that is many times slower.
 SECONDS = 120
 
 
-class Ended(NamedTuple):
-    """A command that has ended."""
+class Result(NamedTuple):
+    """The exit status and the output of a command."""
 
     status: int
     out: str
     err: str
 
     @property
-    def object(self) -> Any:
-        """What it printed, as JSON."""
+    def json(self) -> Any:
+        """The standard output, parsed as JSON."""
         return json.loads(self.out)
 
 
@@ -42,38 +43,39 @@ class CommandLine:
             "TWC_TENANT": tenant,
             "TWC_TOKEN": token_for(tenant),
         }
+        self._processes: list[subprocess.Popen[str]] = []
 
-    def run(self, *args: object) -> Ended:
-        """Runs a command within this process, with paths as they are given."""
-        done = CliRunner(env=self.environment).invoke(
+    def run(self, *args: object) -> Result:
+        """Runs a command within this process; relative paths are those of the test."""
+        result = CliRunner(env=self.environment).invoke(
             cli, [str(arg) for arg in args], prog_name="twc-customers"
         )
-        if done.exception and not isinstance(done.exception, SystemExit):
-            raise done.exception
-        assert "Traceback" not in done.stderr
-        assert self.environment["TWC_TOKEN"] not in done.stderr
-        return Ended(done.exit_code, done.stdout, done.stderr)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert "Traceback" not in result.stderr
+        assert self.environment["TWC_TOKEN"] not in result.stderr
+        return Result(result.exit_code, result.stdout, result.stderr)
 
-    def imports(self, file: Path, *options: object) -> Any:
-        """Imports a file that has no rejects, and returns the summary."""
-        done = self.run("import", file, "--json", *options)
-        assert done.status == 0, done
-        return done.object
+    def import_file(self, file: Path, *options: object) -> Any:
+        """Imports a file without rejects, and returns the summary."""
+        result = self.run("import", file, "--json", *options)
+        assert result.status == 0, result
+        return result.json
 
-    def exports(self, *options: object) -> list[dict[str, Any]]:
+    def export(self, *options: object) -> list[dict[str, Any]]:
         """Exports as JSON Lines, and returns the lines."""
-        done = self.run("export", *options)
-        assert done.status == 0, done
-        return [json.loads(line) for line in done.out.splitlines()]
+        result = self.run("export", *options)
+        assert result.status == 0, result
+        return [json.loads(line) for line in result.out.splitlines()]
 
     def stored(self) -> list[Customer]:
-        """Exports all customers, in the order of their e-mail addresses."""
-        found = [json_format.ParseDict(line, Customer()) for line in self.exports()]
-        return sorted(found, key=lambda customer: customer.email)
+        """Exports all customers, and returns them by e-mail address."""
+        customers = [json_format.ParseDict(line, Customer()) for line in self.export()]
+        return sorted(customers, key=lambda customer: customer.email)
 
     def start(self, *args: object) -> "subprocess.Popen[str]":
         """Starts a command as a process of its own, in the folder."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "twc_customer_client", *map(str, args)],
             env=os.environ | self.environment | {"PYTHONPATH": str(Path.cwd())},
             cwd=self.folder,
@@ -82,6 +84,15 @@ class CommandLine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kills the processes that a failed test has left."""
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def write(self, name: str, *rows: object) -> Path:
         """Writes a file into the folder: texts as lines, all else as JSON on a line."""
@@ -91,14 +102,14 @@ class CommandLine:
         return path
 
 
-def finish(process: "subprocess.Popen[str]", given: str | None = None) -> Ended:
-    """Waits for a process to end."""
-    out, err = process.communicate(given, SECONDS)
-    return Ended(process.returncode, out, err)
+def finish(process: "subprocess.Popen[str]", stdin: str | None = None) -> Result:
+    """Waits for a process to end, and returns its result."""
+    out, err = process.communicate(stdin, SECONDS)
+    return Result(process.returncode, out, err)
 
 
-def given_by_clients(customer: Customer) -> Customer:
-    """A customer without what the server adds."""
+def without_server_fields(customer: Customer) -> Customer:
+    """Returns a customer without the fields that the server sets."""
     copy = Customer()
     copy.CopyFrom(customer)
     for field in ("id", "created_date", "last_modified_date"):
@@ -110,10 +121,10 @@ def given_by_clients(customer: Customer) -> Customer:
 
 
 def emails(*numbers: int) -> list[dict[str, str]]:
-    """Customers that have no more than e-mail addresses."""
+    """Returns customers with nothing but e-mail addresses."""
     return [{"email": f"customer-{number}@example.com"} for number in numbers]
 
 
-def each(**cases: Any) -> pytest.MarkDecorator:
-    """Runs a test for each case, by the name of the case."""
-    return pytest.mark.parametrize("case", cases.values(), ids=cases)
+def cases(**values: Any) -> pytest.MarkDecorator:
+    """Runs a test with each value as `case`, under the value's name."""
+    return pytest.mark.parametrize("case", values.values(), ids=values)

@@ -1,7 +1,7 @@
-"""A real server that the tests share, and the command line for each test's tenant."""
+"""A real server that the tests share, and command lines that call it."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,20 +22,36 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def cli(address: str, tenant: str, tmp_path: Path) -> CommandLine:
-    """The command line of the test's tenant."""
-    return CommandLine(address, tenant, tmp_path)
+def make_cli(tmp_path: Path) -> Iterator[Callable[[str, str], CommandLine]]:
+    """Makes command lines for a server's address and a tenant; ends what they leave running."""
+    made: list[CommandLine] = []
+
+    def make(address: str, tenant: str) -> CommandLine:
+        made.append(CommandLine(address, tenant, tmp_path))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture
-def other(address: str, tenant: str, tmp_path: Path) -> CommandLine:
+def cli(make_cli: Callable[[str, str], CommandLine], address: str, tenant: str) -> CommandLine:
+    """The command line of the test's tenant."""
+    return make_cli(address, tenant)
+
+
+@pytest.fixture
+def other_cli(
+    make_cli: Callable[[str, str], CommandLine], address: str, tenant: str
+) -> CommandLine:
     """The command line of another tenant."""
-    return CommandLine(address, f"{tenant}-other", tmp_path)
+    return make_cli(address, f"{tenant}-other")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _heed_interruptions() -> Iterator[None]:
-    """Commands are started as from a terminal; a job in the background ignores Ctrl-C."""
+def _default_sigint() -> Iterator[None]:
+    """Has commands react to SIGINT, which processes in the background ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

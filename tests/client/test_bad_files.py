@@ -1,4 +1,4 @@
-"""Files that are not what they should be: each is refused, or its rows are, with the reason."""
+"""Invalid files and rows are refused or rejected, with the reason."""
 
 import csv
 import json
@@ -6,21 +6,26 @@ from typing import Any
 
 import pytest
 
-from tests.client.command_line import CommandLine, each, emails
+from tests.client.command_line import CommandLine, cases, emails
 
 GOOD = b"a@example.com"
 
-# Files that cannot be read, or not to the end: their content, what is said of
-# it, and how many customers come in from what is before.
+# Files that cannot be read to their end: name, content, error, and the number of
+# customers that are stored nevertheless.
 REFUSED: dict[str, tuple[str, bytes, str, int]] = {
     "empty": ("x.csv", b"", "the file is empty", 0),
     "UTF-16": ("x.csv", "email\na@example.com".encode("utf-16"), "UTF-16", 0),
     "UTF-32": ("x.jsonl", "{}".encode("utf-32"), "UTF-32", 0),
-    "Latin-1": ("x.csv", b"email,firstName\n%b,J\xf6rg\n" % GOOD, "line 2 is not UTF-8", 0),
+    "Latin-1": (
+        "x.csv",
+        b"email,firstName\n%b,J\xf6rg\n" % GOOD,
+        "line 2 is not UTF-8: byte 16 of the line is 0xf6",
+        0,
+    ),
     "Latin-1, later": ("x.csv", b"email\n%b\n\xf6\n" % GOOD, "line 3 is not UTF-8", 1),
     "Latin-1 in JSON Lines": ("x.jsonl", b'{"email":"%b"}\n\xf6' % GOOD, "line 2 is not UTF-8", 1),
     "Latin-1 in JSON": ("x.json", b'[{"email":"%b"},\n"\xf6"]' % GOOD, "line 2", 1),
-    "unknown columns": ("x.csv", b"email,Shoe\n", 'no field of a customer: "Shoe"', 0),
+    "unknown columns": ("x.csv", b"email,Shoe\n", 'not fields of a customer: "Shoe"', 0),
     "another separator": ("x.csv", b"email;firstName\n", '"email;firstName"', 0),
     "a column twice": ("x.csv", b"email,phone,email\n", 'two columns "email"', 0),
     "a field twice": (
@@ -29,26 +34,31 @@ REFUSED: dict[str, tuple[str, bytes, str, int]] = {
         'two columns for "customer_state"',
         0,
     ),
-    "a column without a name": ("x.csv", b"email,\n", 'no field of a customer: ""', 0),
+    "a column without a name": ("x.csv", b"email,\n", 'not fields of a customer: ""', 0),
     "a quote in a value": ("x.csv", b'email\n%b\n"a"b\n' % GOOD, "line 3 is not CSV", 1),
     "an open quote": ("x.csv", b'email\n%b\n"a\nb\n' % GOOD, "line 4 is not CSV", 1),
     "a long line": ("x.csv", b"email\n%b\n" % GOOD + b"a" * (5 << 20), "line 3 is longer", 1),
     "a long row": (
         "x.csv",
         b'email\n%b\n"' % GOOD + b"a\n" * (3 << 20),
-        "belongs to a row of over 4 MiB",
+        "is in a row of more than 4 MiB",
         1,
     ),
     "a long line of JSON": ("x.jsonl", b'{"email":"' + b"a" * (5 << 20), "line 1 is longer", 0),
-    "a long item": ("x.json", b'[{"email":"' + b"a" * (5 << 20), "item of over", 0),
+    "a long item": (
+        "x.json",
+        b'[{"email":"' + b"a" * (5 << 20),
+        "is in an item of more than 4 MiB",
+        0,
+    ),
     "no array": ("x.json", b'{"email":"%b"}\n' % GOOD, "--format jsonl", 0),
-    "no JSON": ("x.json", b"", "does not begin with [", 0),
+    "no JSON": ("x.json", b"", "must begin with [", 0),
     "malformed midway": (
         "x.json",
         b'[{"email":"%b"},\n{"email":"b@example.com"},\n{"email":]' % GOOD,
         (
             "line 3 (byte 65) is not JSON: parse error: unallowed token at this point in JSON "
-            "text. No item after the 2. can be read"
+            "text; no item after item 2 can be read"
         ),
         2,
     ),
@@ -61,24 +71,24 @@ REFUSED: dict[str, tuple[str, bytes, str, int]] = {
 
 @pytest.mark.parametrize("file", REFUSED.values(), ids=REFUSED)
 def test_refused(cli: CommandLine, file: tuple[str, bytes, str, int]) -> None:
-    """What is before the bad place is stored, the place is named, and the status is 1."""
-    name, content, said, stored = file
+    """The customers before the error are stored, and the error names its location."""
+    name, content, error, stored = file
     path = cli.folder / name
     path.write_bytes(content)
-    done = cli.run("import", path)
+    result = cli.run("import", path)
 
-    assert done.status == 1
-    assert said in done.err
-    assert GOOD.decode() not in done.err
-    assert len(cli.exports()) == stored
+    assert result.status == 1
+    assert error in result.err
+    assert GOOD.decode() not in result.err
+    assert len(cli.export()) == stored
     if stored:
-        assert f"{stored} customers are done" in done.err
+        assert f"{stored} customers were processed" in result.err
 
 
-# Rows that are rejected: their content, and the field, value and reason that are told.
+# Rows that are rejected: name, content, and the field, value and reason in the rejects.
 ROWS: dict[str, tuple[str, str, tuple[str, str, str]]] = {
-    "too few cells": ("x.csv", "a@example.com", ("", "", "has 1 cells, where the header has 4")),
-    "too many cells": ("x.csv", "a,b,c,d,e", ("", "", "has 5 cells, where the header has 4")),
+    "too few cells": ("x.csv", "a@example.com", ("", "", "has 1 cells, but the header has 4")),
+    "too many cells": ("x.csv", "a,b,c,d,e", ("", "", "has 5 cells, but the header has 4")),
     "NUL": (
         "x.csv",
         "a@example.com,A\0,,",
@@ -110,17 +120,17 @@ ROWS: dict[str, tuple[str, str, tuple[str, str, str]]] = {
         "=HYPERLINK(1),,,",
         ("email", "=HYPERLINK(1)", "must be an e-mail address"),
     ),
-    "null": ("x.jsonl", "null", ("", "", "must be an object, which is a customer")),
-    "number": ("x.jsonl", "5", ("", "5", "must be an object")),
+    "null": ("x.jsonl", "null", ("", "", "must be a JSON object")),
+    "number": ("x.jsonl", "5", ("", "5", "must be a JSON object")),
     "malformed": ("x.jsonl", '{"email":', ("", "", "cannot be read as JSON")),
     "nested": ("x.jsonl", "[" * 100_000, ("", "", "cannot be read as JSON: it is nested")),
     "twice": ("x.jsonl", '{"email":"a","email":"b"}', ("", "", "a member twice")),
     "no number": ("x.jsonl", '{"email":NaN}', ("", "", "NaN is not JSON")),
-    "type": ("x.jsonl", '{"email":5}', ("email", "5", "must be a text")),
+    "type": ("x.jsonl", '{"email":5}', ("email", "5", "must be a string")),
     "type in a list": (
         "x.jsonl",
         '{"email":"a@example.com","addresses":[{"city":[]}]}',
-        ("addresses[0].city", "[]", "must be a text"),
+        ("addresses[0].city", "[]", "must be a string"),
     ),
     "null in a list": (
         "x.jsonl",
@@ -135,9 +145,9 @@ ROWS: dict[str, tuple[str, str, tuple[str, str, str]]] = {
         '{"marketing_preferences_updated_at":"x"}',
         ("marketing_preferences_updated_at", "x", "must be a time"),
     ),
-    "unknown": ("x.jsonl", '{"shoe":1}', ("shoe", "1", "is no field that the contract knows")),
+    "unknown": ("x.jsonl", '{"shoe":1}', ("shoe", "1", "is not a field of the contract")),
     "surrogate": ("x.jsonl", '{"email":"\\ud83d"}', ("email", "", "half of a surrogate pair")),
-    "null item": ("x.json", "null", ("", "", "must be an object")),
+    "null item": ("x.json", "null", ("", "", "must be a JSON object")),
     "item with a member twice": ("x.json", '{"email":"a","email":"b"}', ("email", "", "twice")),
     "customers": ("x.jsonl", '{"email":"taken@example.com"}', ("email", "", "another customer")),
 }
@@ -147,56 +157,56 @@ HEADER = "email,firstName,active,attributeGroups"
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_rejected(cli: CommandLine, row: tuple[str, str, tuple[str, str, str]]) -> None:
     """A bad row between good ones goes to the rejects with its line and reason, and no other."""
-    cli.imports(cli.write("taken.jsonl", {"email": "taken@example.com", "firstName": "Ada"}))
+    cli.import_file(cli.write("taken.jsonl", {"email": "taken@example.com", "firstName": "Ada"}))
     name, content, (field, value, reason) = row
     first, last = emails(1, 2)
     if name == "x.csv":
         path = cli.write(name, HEADER, first["email"] + ",,,", content, last["email"] + ",,,")
-        line, told = 3, _from_csv
+        line, read_rejects = 3, _read_csv_rejects
     elif name == "x.json":
         path = cli.write(name, "[", json.dumps(first), ",", content, ",", json.dumps(last), "]")
-        line, told = 4, _from_json
+        line, read_rejects = 4, _read_json_rejects
     else:
         path = cli.write(name, first, content, last)
-        line, told = 2, _from_json
-    done = cli.run("import", path, "--json")
+        line, read_rejects = 2, _read_json_rejects
+    result = cli.run("import", path, "--json")
 
-    assert (done.status, done.object["created"], done.object["rejected"]) == (3, 2, 1)
-    assert len(cli.exports()) == 3
-    at, reasons = told(done.object["rejects_file"])
-    assert at == line
+    assert (result.status, result.json["created"], result.json["rejected"]) == (3, 2, 1)
+    assert len(cli.export()) == 3
+    reject_line, reasons = read_rejects(result.json["rejects_file"])
+    assert reject_line == line
     assert any(
         each["field"] == field and value in each["value"] and reason in each["reason"]
         for each in reasons
     ), reasons
 
 
-def _from_json(path: str) -> tuple[int, list[dict[str, str]]]:
-    with open(path) as file:  # noqa: PTH123 - as the summary says it
-        [told] = [json.loads(line)["_reject"] for line in file]
-    return told["line"], told["reasons"]
+def _read_json_rejects(path: str) -> tuple[int, list[dict[str, str]]]:
+    with open(path) as file:  # noqa: PTH123 - a text in the summary
+        [reject] = [json.loads(line)["_reject"] for line in file]
+    return reject["line"], reject["reasons"]
 
 
-def _from_csv(path: str) -> tuple[int, list[dict[str, str]]]:
-    with open(path, newline="") as file:  # noqa: PTH123 - as the summary says it
+def _read_csv_rejects(path: str) -> tuple[int, list[dict[str, str]]]:
+    with open(path, newline="") as file:  # noqa: PTH123 - a text in the summary
         [row] = list(csv.DictReader(file))
-    told: dict[str, Any] = {
+    reason: dict[str, Any] = {
         name: row[f"reject_{name}"].removeprefix("'") for name in ("field", "value", "reason")
     }
-    return int(row["reject_line"]), [told]
+    return int(row["reject_line"]), [reason]
 
 
-@each(
+@cases(
     column=("x.csv", "email,Shoe", "a@example.com,42"),
     member=("x.jsonl", '{"email":"a@example.com","shoe":42,"addresses":[{"city":"B","x":1}]}'),
 )
 def test_ignore_unknown(cli: CommandLine, case: tuple[str, ...]) -> None:
-    """What is no field of a customer is passed over if that is wanted."""
+    """--ignore-unknown skips what is not a field of a customer."""
     name, *lines = case
-    assert cli.imports(cli.write(name, *lines), "--ignore-unknown")["created"] == 1
+    assert cli.import_file(cli.write(name, *lines), "--ignore-unknown")["created"] == 1
 
 
 def test_ignore_unknown_values(cli: CommandLine) -> None:
-    """A value that a field cannot have is no unknown field."""
+    """--ignore-unknown does not skip invalid values of known fields."""
     path = cli.write("x.jsonl", {"email": "a@example.com", "customer_state": "x", "shoe": 1})
     assert cli.run("import", path, "--ignore-unknown").status == 3

@@ -1,11 +1,11 @@
-"""Customers come in from files of every format, once."""
+"""Customers are imported from files of every format, once."""
 
 import json
 from importlib.metadata import entry_points
 
 import pytest
 
-from tests.client.command_line import CommandLine, Ended, each, emails, finish
+from tests.client.command_line import CommandLine, Result, cases, emails, finish
 
 ADA = {
     "customerRef": "A-1",
@@ -26,7 +26,7 @@ A-1,Ada@example.com,Ada,FALSE,yes,invited,Berlin,DE,London,CA-BC,42
 """
 FILES = {
     "csv": ("ada.csv", CSV),
-    "csv without a name that says so": ("ada.txt", CSV, "--format", "csv"),
+    "csv by option": ("ada.txt", CSV, "--format", "csv"),
     "byte order mark": ("ada.csv", "\ufeff" + CSV),
     "line ends": ("ada.csv", CSV.replace("\n", "\r\n")),
     "json lines": ("ada.jsonl", "\n" + json.dumps(ADA) + "\n\n"),
@@ -46,12 +46,12 @@ FILES = {
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 def test_formats(cli: CommandLine, file: tuple[str, ...]) -> None:
-    """Each format brings in the same customer, and the second time finds it unchanged."""
+    """Each format imports the same customer, which is unchanged the second time."""
     name, content, *options = file
     path = cli.folder / name
     path.write_bytes(content.encode())
-    first, second = cli.imports(path, *options), cli.imports(path, *options)
-    [stored] = cli.exports()
+    first, second = cli.import_file(path, *options), cli.import_file(path, *options)
+    [stored] = cli.export()
 
     assert (first["created"], first["unchanged"], first["rejected"]) == (1, 0, 0)
     assert (second["created"], second["unchanged"], second["rejected"]) == (0, 1, 0)
@@ -93,9 +93,9 @@ SHOPIFY = {
 
 @pytest.mark.parametrize("table", SHOPIFY.values(), ids=SHOPIFY)
 def test_shopify(cli: CommandLine, table: tuple[str, str]) -> None:
-    """Customers that Shopify exported come in with all that the contract has a place for."""
-    cli.imports(cli.write("shop.csv", *table), "--mapping", "shopify")
-    [ada] = cli.exports()
+    """Shopify's customer exports are imported with every column."""
+    cli.import_file(cli.write("shop.csv", *table), "--mapping", "shopify")
+    [ada] = cli.export()
     attributes = ada["attributeGroups"]["shopify"]["attributes"]
     [address] = ada["addresses"]
 
@@ -110,57 +110,58 @@ def test_shopify(cli: CommandLine, table: tuple[str, str]) -> None:
 
 
 def test_standard_input(cli: CommandLine) -> None:
-    """Customers may come from standard input, which leaves no state behind."""
+    """Standard input is imported without a state file."""
     lines = "".join(json.dumps(each) + "\n" for each in [*emails(1, 2), {"email": "?"}])
-    done = finish(cli.start("import", "-", "--format", "jsonl", "--json"), lines)
+    result = finish(cli.start("import", "-", "--format", "jsonl", "--json"), lines)
 
-    assert (done.status, done.object["created"], done.object["rejected"]) == (3, 2, 1)
+    assert (result.status, result.json["created"], result.json["rejected"]) == (3, 2, 1)
     assert [each.name for each in cli.folder.iterdir()] == ["stdin.rejects.jsonl"]
 
 
 def test_entry_point(cli: CommandLine) -> None:
     """The command is installed under its name."""
     [command] = entry_points(name="twc-customers", group="console_scripts")
-    assert command.load().__module__ == "twc_customer_client.main"
+    assert command.load().__module__ == "twc_customer_client.cli"
     assert cli.run("--help").status == 0
 
 
-def test_nothing(cli: CommandLine) -> None:
-    """A header without rows, no lines and an empty array are imports of nothing."""
+def test_no_customers(cli: CommandLine) -> None:
+    """A header without rows, an empty file and an empty array can be imported."""
     for name, content in (("a.csv", "email"), ("b.jsonl", ""), ("c.json", "[]")):
-        assert cli.imports(cli.write(name, content))["created"] == 0
+        assert cli.import_file(cli.write(name, content))["created"] == 0
 
 
 def test_dry_run(cli: CommandLine) -> None:
-    """A dry run stores nothing, says what would be rejected, and is not in the import's way."""
+    """A dry run stores nothing, and has the same rejects as the import, in a file of its own."""
     path = cli.write("x.jsonl", *emails(1, 2), {"email": "?"}, {"email": 5})
-    tried = cli.run("import", path, "--dry-run", "--json")
-    before = cli.exports()
-    done = cli.run("import", path, "--json")
+    dry_run = cli.run("import", path, "--dry-run", "--json")
+    before = cli.export()
+    result = cli.run("import", path, "--json")
 
-    assert (tried.status, tried.object["valid"], tried.object["rejected"]) == (3, 2, 2)
+    assert (dry_run.status, dry_run.json["valid"], dry_run.json["rejected"]) == (3, 2, 2)
     assert before == []
-    assert (done.status, done.object["created"], done.object["rejected"]) == (3, 2, 2)
-    told, rejects = (cli.folder / f"x{kind}.rejects.jsonl" for kind in (".dry-run", ""))
-    assert told.read_text() == rejects.read_text()
+    assert (result.status, result.json["created"], result.json["rejected"]) == (3, 2, 2)
+    rejects = [cli.folder / f"x{kind}.rejects.jsonl" for kind in (".dry-run", "")]
+    assert rejects[0].read_text() == rejects[1].read_text()
 
 
-def test_dry_run_of_the_same_twice(cli: CommandLine) -> None:
-    """A customer who is in a file twice is as much unchanged in a dry run as in the import."""
+def test_dry_run_of_repeated_customer(cli: CommandLine) -> None:
+    """A customer who is in a file twice is unchanged in a dry run, as in the import."""
     path = cli.write("x.jsonl", *emails(1, 1))
-    tried = cli.imports(path, "--dry-run")
-    done = cli.imports(path)
+    dry_run = cli.import_file(path, "--dry-run")
+    result = cli.import_file(path)
 
-    assert (tried["valid"], tried["unchanged"]) == (done["created"], done["unchanged"]) == (1, 1)
+    assert (dry_run["valid"], dry_run["unchanged"]) == (1, 1)
+    assert (result["created"], result["unchanged"]) == (1, 1)
 
 
 def test_summary(cli: CommandLine) -> None:
-    """The summary for people says what was stored, and where the rejects are."""
-    done = cli.run("import", cli.write("x.jsonl", *emails(1, 1), {"email": "?"}))
+    """The summary has the numbers of customers and the path of the rejects."""
+    result = cli.run("import", cli.write("x.jsonl", *emails(1, 1), {"email": "?"}))
 
-    assert done == Ended(
+    assert result == Result(
         3,
-        f"1 stored, 1 were there already\n1 rejected: see {cli.folder / 'x.rejects.jsonl'}\n",
+        f"1 created, 1 unchanged\n1 rejected: see {cli.folder / 'x.rejects.jsonl'}\n",
         "",
     )
 
@@ -181,16 +182,22 @@ USAGE = {
 
 @pytest.mark.parametrize("args", USAGE.values(), ids=USAGE)
 def test_usage(cli: CommandLine, args: tuple[str, ...]) -> None:
-    """A command that is not called properly says how, and ends with status 2."""
+    """Wrong usage is an error with status 2."""
     cli.write("x.txt")
-    done = cli.run(*args)
-    assert (done.status, done.out) == (2, "")
-    assert "Error: " in done.err
+    result = cli.run(*args)
+    assert (result.status, result.out) == (2, "")
+    assert "Error: " in result.err
 
 
-@each(
+@cases(
     missing=("import", "nowhere.csv", "cannot be read: No such file"),
-    token=("--token", "a b", "get", "1", "the token is empty, or has characters that no token has"),
+    token=(
+        "--token",
+        "a b",
+        "get",
+        "1",
+        "the token is empty, or has characters that no bearer token has",
+    ),
     forged=("--token", "x.y.z", "get", "1", "the token cannot be verified (UNAUTHENTICATED)"),
     foreign=("--tenant", "else", "get", "1", "not for the tenant"),
     tenant=("--tenant", "a b", "get", "1", "X-TWC-Tenant"),
@@ -198,9 +205,9 @@ def test_usage(cli: CommandLine, args: tuple[str, ...]) -> None:
     away=("--server", "127.0.0.1:1", "--retry-for", "1", "get", "1", "gave up"),
 )
 def test_failure(cli: CommandLine, case: tuple[str, ...]) -> None:
-    """A command that fails says why in a sentence, and ends with status 1."""
-    *args, said = case
-    done = cli.run(*args)
-    assert (done.status, done.out) == (1, "")
-    assert done.err.startswith("Error: ")
-    assert said in done.err
+    """A failure is an error of one sentence, with status 1."""
+    *args, message = case
+    result = cli.run(*args)
+    assert (result.status, result.out) == (1, "")
+    assert result.err.startswith("Error: ")
+    assert message in result.err

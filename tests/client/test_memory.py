@@ -11,16 +11,16 @@ import pytest
 
 from tests.client.command_line import CommandLine
 
-# About 40 MB of each format; what is read at a time is a small part of it.
+# About 40 MB in each format, of which a command reads a small part at a time.
 ROWS = 20_000
 TEXT = "x" * 900
 KIBIBYTE = 1024
-MOST = 30 * KIBIBYTE
+MAX_GROWTH = 30 * KIBIBYTE
 
-# The kernel's own account of the process, which begins after its parent's.
+# VmHWM, unlike ru_maxrss, does not begin with the memory of the parent process.
 MEASURED = """
 import re, sys
-from twc_customer_client.main import cli
+from twc_customer_client.cli import cli
 try:
     cli(sys.argv[1:])
 finally:
@@ -29,7 +29,7 @@ finally:
 
 
 def customer(number: int) -> dict[str, Any]:
-    """A customer of two kilobytes; every tenth is a bad one."""
+    """Returns a customer of two kilobytes; every tenth is invalid."""
     email = f"{number}@example.com" if number % 10 else f"bad {number}"
     return {"email": email, "firstName": TEXT, "lastName": TEXT}
 
@@ -49,28 +49,28 @@ def write(path: Path, rows: int) -> Path:
 
 
 def peak(cli: CommandLine, *args: object) -> int:
-    """The most memory that a command has, in KiB."""
-    ended = subprocess.run(
+    """Runs a command and returns its peak memory in KiB."""
+    result = subprocess.run(
         [sys.executable, "-c", MEASURED, *map(str, args)],
         env=os.environ | cli.environment,
         capture_output=True,
         text=True,
         check=False,
     )
-    *_, kibibytes = ended.stderr.split()
-    assert ended.returncode in {0, 3}, ended
+    *_, kibibytes = result.stderr.split()
+    assert result.returncode in {0, 3}, result
     return int(kibibytes)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
 def test_flat(cli: CommandLine, suffix: str) -> None:
-    """Importing and exporting much takes hardly more memory than importing little."""
+    """A large import or export takes hardly more memory than a small one."""
     small = write(cli.folder / f"small{suffix}", 100)
     large = write(cli.folder / f"large{suffix}", ROWS)
     assert large.stat().st_size > 35_000_000
     little = peak(cli, "import", small)
 
-    assert peak(cli, "import", large) - little < MOST
+    assert peak(cli, "import", large) - little < MAX_GROWTH
     out = cli.folder / ("out.csv" if suffix == ".csv" else "out.jsonl")
-    assert peak(cli, "export", out) - little < MOST
+    assert peak(cli, "export", out) - little < MAX_GROWTH
     assert out.stat().st_size > 30_000_000

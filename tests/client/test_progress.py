@@ -1,4 +1,4 @@
-"""Progress is a bar on a terminal, and lines elsewhere."""
+"""Progress is a bar on a terminal, else lines."""
 
 import os
 import pty
@@ -12,10 +12,10 @@ from twc_customer_client import progress
 
 
 def test_bar(cli: CommandLine) -> None:
-    """A terminal shows how many customers are done, and how fast."""
+    """On a terminal, a bar shows how many customers are done, and how fast."""
     path = cli.write("x.jsonl", *emails(*range(1000)))
     leader, follower = pty.openpty()
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "twc_customer_client", "import", path],
         env=os.environ | cli.environment | {"TERM": "xterm", "COLUMNS": "120"},
         stdout=subprocess.PIPE,
@@ -26,7 +26,7 @@ def test_bar(cli: CommandLine) -> None:
     shown = os.read(leader, 1 << 16).decode()
     os.close(leader)
 
-    assert done.returncode == 0
+    assert result.returncode == 0
     assert "importing" in shown
     assert "1,000 customers, " in shown
 
@@ -38,10 +38,10 @@ def test_lines(
     size: int | None,
     share: str,
 ) -> None:
-    """Elsewhere a line now and then says the same, and the share if the size is known."""
+    """Elsewhere, lines have the same, and the share if the size is known."""
     monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
-    with progress.shown("importing", size) as tell:
-        tell(1234, 100)
+    with progress.show_progress("importing", size) as update:
+        update(1234, 100)
     line = capsys.readouterr().err
     assert line.startswith("importing: 1,234 customers, ")
     assert line.rstrip().endswith(f"/s{share}")

@@ -1,6 +1,7 @@
-"""Single customers are found, and shown to people and to programs."""
+"""Single customers are found, and printed for people and for programs."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,28 +15,28 @@ from twc_customer_server.settings import Settings
 
 def test_get(cli: CommandLine) -> None:
     """A customer is printed field by field, or as JSON."""
-    cli.imports(cli.write("x.jsonl", {"email": "ada@example.com", "firstName": "[bold]=1"}))
-    [ada] = cli.exports()
+    cli.import_file(cli.write("x.jsonl", {"email": "ada@example.com", "firstName": "[bold]=1"}))
+    [ada] = cli.export()
 
-    assert cli.run("get", ada["id"], "--json").object == ada
+    assert cli.run("get", ada["id"], "--json").json == ada
     shown = cli.run("get", ada["id"])
     assert shown.status == 0
     assert "ada@example.com" in shown.out
     assert "[bold]=1" in shown.out
 
 
-def test_get_nobody(cli: CommandLine) -> None:
-    """That there is no such customer is a failure."""
-    done = cli.run("get", "\x1bx")
-    assert (done.status, done.out) == (1, "")
-    assert done.err == "Error: there is no customer with the id '\\x1bx'\n"
+def test_get_unknown(cli: CommandLine) -> None:
+    """An unknown id is an error."""
+    result = cli.run("get", "\x1bx")
+    assert (result.status, result.out) == (1, "")
+    assert result.err == "Error: there is no customer with the id '\\x1bx'\n"
 
 
 def test_lookup(cli: CommandLine) -> None:
-    """All that match all that is given are printed, a line each."""
+    """The customers that match every option are printed, one per line."""
     rows = [{"email": f"{n}@example.com", "firstName": "Ada", "lastName": f"L {n % 2}"}
             for n in range(4)]  # fmt: skip
-    cli.imports(cli.write("x.jsonl", *rows, {"email": "b@example.com", "phone": "+4930123456"}))
+    cli.import_file(cli.write("x.jsonl", *rows, {"email": "b@example.com", "phone": "+4930123456"}))
 
     lines = cli.run("lookup", "--first-name", "ADA", "--last-name", "l 1").out.splitlines()
     assert [line.split("\t")[2:5] for line in lines] == [
@@ -49,24 +50,26 @@ def test_lookup(cli: CommandLine) -> None:
 
 
 def test_lookup_pages(cli: CommandLine) -> None:
-    """A lookup goes through all pages."""
+    """A lookup reads all pages."""
     rows = [{"email": f"{n}@example.com", "lastName": "L"} for n in range(2100)]
-    cli.imports(cli.write("x.jsonl", *rows))
+    cli.import_file(cli.write("x.jsonl", *rows))
     lines = cli.run("lookup", "--last-name", "L").out.splitlines()
     assert len({line.split("\t")[2] for line in lines}) == len(lines) == 2100
 
 
 def test_lookup_violations(cli: CommandLine) -> None:
-    """What is wrong with a request is listed by its fields."""
-    done = cli.run("lookup", "--phone", "1", "--mobile", "2")
-    assert done.status == 1
-    assert "\n  mobile: must be a phone number" in done.err
-    assert "\n  phone: must be a phone number" in done.err
+    """The violations of a request are listed by field."""
+    result = cli.run("lookup", "--phone", "1", "--mobile", "2")
+    assert result.status == 1
+    assert "\n  mobile: must be a phone number" in result.err
+    assert "\n  phone: must be a phone number" in result.err
 
 
 @pytest.mark.parametrize("mutual", [False, True])
-def test_tls(tmp_path: Path, tenant: str, *, mutual: bool) -> None:
-    """TLS needs the server's authority, and a certificate where the server wants one."""
+def test_tls(
+    make_cli: Callable[[str, str], CommandLine], tmp_path: Path, tenant: str, *, mutual: bool
+) -> None:
+    """TLS needs the server's authority, and a client certificate where the server requires it."""
     authority = Authority(tmp_path, "authority")
     pair, own = authority.issue("server"), authority.issue("client")
     settings = Settings(
@@ -79,17 +82,17 @@ def test_tls(tmp_path: Path, tenant: str, *, mutual: bool) -> None:
     app = App(settings, ["127.0.0.1:0"])
     app.start()
     try:
-        cli = CommandLine(f"127.0.0.1:{app.ports[0]}", tenant, tmp_path)
+        cli = make_cli(f"127.0.0.1:{app.ports[0]}", tenant)
         cli.environment["TWC_RETRY_FOR"] = "0"
-        trusting = ("--ca", authority.certificate)
-        showing = (*trusting, "--cert", own.certificate, "--key", own.key)
-        statuses = [cli.run(*options, "export").status for options in ((), trusting, showing)]
+        trusted = ("--ca", authority.certificate)
+        authenticated = (*trusted, "--cert", own.certificate, "--key", own.key)
+        statuses = [cli.run(*options, "export").status for options in ((), trusted, authenticated)]
     finally:
         app.stop()
     assert statuses == [1, 1 if mutual else 0, 0]
 
 
-def test_unreadable_key(cli: CommandLine) -> None:
-    """Files that are no certificates are a failure like any other."""
-    done = cli.run("--ca", __file__, "--tls", "--retry-for", "0", "get", "1")
-    assert done.status == 1
+def test_unreadable_authority(cli: CommandLine) -> None:
+    """A file that is not a certificate is an error like any other."""
+    result = cli.run("--ca", __file__, "--tls", "--retry-for", "0", "get", "1")
+    assert result.status == 1

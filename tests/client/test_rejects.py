@@ -1,4 +1,4 @@
-"""What was rejected can be corrected and imported again, and is never lost."""
+"""Rejected records can be corrected and imported again, and are never lost."""
 
 import csv
 import json
@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.client.command_line import CommandLine, emails
-from twc_customer_client.columns import REJECT_COLUMNS
+from twc_customer_client.formats.csv_reader import REJECT_COLUMNS
 
 GOOD = [*emails(1, 2, 3)]
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by their columns."""
+    """Returns the rows of a CSV file by column."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
@@ -28,7 +28,7 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def test_csv_corrected(cli: CommandLine) -> None:
-    """Rejected rows keep what they had; corrected in place they complete the set."""
+    """Rejected rows keep their cells; corrected in place, they complete the import."""
     path = cli.write(
         "x.csv", "email,firstName,lastName", "1@example.com,=Ada,", '2,"\'=B","a,\n""b"', "3,,"
     )
@@ -39,7 +39,7 @@ def test_csv_corrected(cli: CommandLine) -> None:
     assert rows[0]["firstName"] == "'=B"
     write_csv(rejects, [row | {"email": f"{row['email']}@example.com"} for row in rows])
 
-    assert cli.imports(rejects)["created"] == 2
+    assert cli.import_file(rejects)["created"] == 2
     assert [(it.email, it.first_name, it.last_name) for it in cli.stored()] == [
         ("1@example.com", "=Ada", ""),
         ("2@example.com", "=B", 'a,\n"b'),
@@ -48,7 +48,7 @@ def test_csv_corrected(cli: CommandLine) -> None:
 
 
 def test_csv_not_corrected(cli: CommandLine) -> None:
-    """Rejects that are imported as they are become the same rejects, with their new lines."""
+    """Rejects that are imported uncorrected are rejected again, with their new lines."""
     path = cli.write("x.csv", "email,phone", "1@example.com", "2,+1,3", "'@x,1")
     assert cli.run("import", path).status == 3
     first = cli.folder / "x.rejects.csv"
@@ -65,7 +65,7 @@ def test_csv_not_corrected(cli: CommandLine) -> None:
 
 @pytest.mark.parametrize("name", ["x.jsonl", "x.json"])
 def test_json_corrected(cli: CommandLine, name: str) -> None:
-    """Rejected objects keep what they had; corrected they complete the set."""
+    """Rejected objects keep their members; corrected, they complete the import."""
     bad: list[Any] = [{"email": "?", "firstName": "\U0001f600", "addresses": [{"city": "B"}]}]
     rows = [GOOD[0], bad[0], None, GOOD[1]]
     if name == "x.json":
@@ -75,20 +75,20 @@ def test_json_corrected(cli: CommandLine, name: str) -> None:
         path = cli.write(name, *rows[:2], "null", rows[3], "{")
     assert cli.run("import", path).status == 3
     rejects = cli.folder / "x.rejects.jsonl"
-    told = [json.loads(line) for line in rejects.read_text().splitlines()]
-    told[0]["email"] = "good@example.com"
-    for row in told[1:]:
+    rejected = [json.loads(line) for line in rejects.read_text().splitlines()]
+    rejected[0]["email"] = "good@example.com"
+    for row in rejected[1:]:
         row["_reject"]["text"] = json.dumps({"email": f"{row['_reject']['line']}@example.com"})
-    cli.write(rejects.name, *told)
+    cli.write(rejects.name, *rejected)
 
-    assert cli.imports(rejects)["created"] == len(told)
+    assert cli.import_file(rejects)["created"] == len(rejected)
     [corrected] = [it for it in cli.stored() if it.email == "good@example.com"]
     assert corrected.first_name == "\U0001f600"
     assert corrected.addresses[0].city == "B"
 
 
 def test_json_not_corrected(cli: CommandLine) -> None:
-    """What was no JSON and still is none keeps its text."""
+    """A line that is not JSON keeps its text, also when it is imported uncorrected."""
     path = cli.write("x.jsonl", "{", {"email": "?"})
     assert cli.run("import", path).status == 3
     assert cli.run("import", cli.folder / "x.rejects.jsonl").status == 3
@@ -100,7 +100,7 @@ def test_json_not_corrected(cli: CommandLine) -> None:
 
 
 def test_not_overwritten(cli: CommandLine) -> None:
-    """Rejects that may have been corrected meanwhile are not overwritten."""
+    """A rejects file, which may have been corrected, is not overwritten."""
     path = cli.write("x.jsonl", {"email": "?"})
     assert cli.run("import", path).status == 3
     rejects = cli.folder / "x.rejects.jsonl"
@@ -117,8 +117,8 @@ def test_not_overwritten(cli: CommandLine) -> None:
 
 
 def test_cannot_be_written(cli: CommandLine) -> None:
-    """A rejects file that cannot be written is said to be so."""
+    """A rejects file that cannot be written is an error."""
     path = cli.write("x.jsonl", {"email": "?"})
-    done = cli.run("import", path, "--rejects", cli.folder / "nowhere" / "x.jsonl")
-    assert done.status == 1
-    assert "cannot be written: No such file" in done.err
+    result = cli.run("import", path, "--rejects", cli.folder / "nowhere" / "x.jsonl")
+    assert result.status == 1
+    assert "cannot be written: No such file" in result.err

@@ -1,4 +1,4 @@
-"""What is exported comes in again just as it was, in each format."""
+"""An export can be imported again without a change, in each format."""
 
 import io
 from typing import Any
@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.client.command_line import CommandLine, given_by_clients
-from twc_customer_client import cells, shapes, tables
-from twc_customer_client.columns import Columns, Rules
-from twc_customer_client.csv_records import CsvRows
-from twc_customer_client.json_records import JsonLines
-from twc_customer_client.lines import Lines
-from twc_customer_client.mappings import MAPPINGS
+from tests.client.command_line import CommandLine, without_server_fields
+from twc_customer_client.exporting import CsvWriter, JsonLinesWriter, csv_header
+from twc_customer_client.formats.csv_cells import escape, escape_present, re_escape, unescape
+from twc_customer_client.formats.csv_reader import ColumnOptions, Columns, CsvReader
+from twc_customer_client.formats.customer_json import parse_customer
+from twc_customer_client.formats.json_reader import JsonLinesReader
+from twc_customer_client.formats.mappings import MAPPINGS
+from twc_customer_client.formats.records import LineReader
 
 STARTS = ["", "'", "''", "=1+1", "@a", "+49 30", "+a", "-1", "\t", "\r", "\n", "＝", " "]  # noqa: RUF001
 texts = st.one_of(
@@ -55,50 +56,50 @@ customers = st.fixed_dictionaries(
 ).map(lambda value: json_format.ParseDict(value, Customer()))
 
 
-def lines_of(text: str) -> Lines:
-    """A file with a text."""
-    return Lines(io.BufferedReader(io.BytesIO(text.encode())))
+def read_lines(text: str) -> LineReader:
+    """Returns a reader of a file with a text."""
+    return LineReader(io.BufferedReader(io.BytesIO(text.encode())))
 
 
 @given(texts)
 def test_cell(text: str) -> None:
-    """Any text comes back from a cell, and no cell begins as a formula does."""
-    for cell in (cells.guard(text), cells.guard_present(text)):
-        assert cells.unguard(cell) == text
+    """Any text survives being written to a cell, and no cell begins like a formula."""
+    for cell in (escape(text), escape_present(text)):
+        assert unescape(cell) == text
         assert not cell.startswith(("=", "@", "-", "\t", "\r"))
-    assert cells.guard_present(text) != ""
+    assert escape_present(text) != ""
 
 
 @given(texts)
-def test_cell_again(text: str) -> None:
-    """A cell of another's that is written anew says the same, and is empty only if it was."""
-    again = cells.guard_again(text)
-    assert cells.unguard(again) == cells.unguard(text)
+def test_foreign_cell(text: str) -> None:
+    """A cell of another program has the same text when it is written again, and stays empty."""
+    again = re_escape(text)
+    assert unescape(again) == unescape(text)
     assert bool(again) == bool(text)
 
 
 @given(st.lists(customers, min_size=1, max_size=3))
 def test_csv(written: list[Customer]) -> None:
-    """Customers come back from a table."""
+    """Customers survive being written to CSV."""
     target = io.StringIO(newline="")
-    with tables.TableWriter(target) as table:
-        table.write(pb.ExportCustomersResponse(customers=written))
-        table.finish()
-    rows = CsvRows(lines_of(target.getvalue()), Rules({}, MAPPINGS["twc"], ignore_unknown=False))
-    records = list(rows.records())
+    with CsvWriter(target) as writer:
+        writer.write(pb.ExportCustomersResponse(customers=written))
+        writer.finish()
+    options = ColumnOptions({}, MAPPINGS["twc"], ignore_unknown=False)
+    records = list(CsvReader(read_lines(target.getvalue()), options).records())
 
     assert [record.reasons for record in records] == [()] * len(written)
-    assert [shapes.customer(record.value) for record in records] == written
+    assert [parse_customer(record.value) for record in records] == written
 
 
 @given(st.lists(customers, min_size=1, max_size=3))
 def test_json_lines(written: list[Customer]) -> None:
-    """Customers come back from JSON Lines."""
+    """Customers survive being written to JSON Lines."""
     target = io.StringIO(newline="")
-    tables.JsonLinesWriter(target).write(pb.ExportCustomersResponse(customers=written))
-    records = list(JsonLines(lines_of(target.getvalue())).records())
+    JsonLinesWriter(target).write(pb.ExportCustomersResponse(customers=written))
+    records = list(JsonLinesReader(read_lines(target.getvalue())).records())
 
-    assert [shapes.customer(record.value) for record in records] == written
+    assert [parse_customer(record.value) for record in records] == written
 
 
 WEIRD: list[dict[str, Any]] = [
@@ -136,24 +137,24 @@ WEIRD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl"])
-def test_through_the_service(cli: CommandLine, other: CommandLine, name: str) -> None:
-    """A tenant's export makes another one's customers the same, and finds its own unchanged."""
-    cli.imports(cli.write("weird.jsonl", *WEIRD))
+def test_through_the_server(cli: CommandLine, other_cli: CommandLine, name: str) -> None:
+    """An import of an export finds the tenant's customers unchanged, and copies them to another."""
+    cli.import_file(cli.write("weird.jsonl", *WEIRD))
     file = cli.folder / name
     assert cli.run("export", file).status == 0
 
-    assert cli.imports(file)["unchanged"] == len(WEIRD)
-    assert other.imports(file)["created"] == len(WEIRD)
-    for came, was in zip(other.stored(), cli.stored(), strict=True):
-        if not was.HasField("marketing_preferences_updated_at"):
-            # To state a preference, as an export does, sets the time of it.
-            came.ClearField("marketing_preferences_updated_at")
-        assert given_by_clients(came) == given_by_clients(was)
+    assert cli.import_file(file)["unchanged"] == len(WEIRD)
+    assert other_cli.import_file(file)["created"] == len(WEIRD)
+    for copy, original in zip(other_cli.stored(), cli.stored(), strict=True):
+        if not original.HasField("marketing_preferences_updated_at"):
+            # The export states a preference, which sets its time.
+            copy.ClearField("marketing_preferences_updated_at")
+        assert without_server_fields(copy) == without_server_fields(original)
 
 
-def test_columns_are_those_of_the_contract() -> None:
-    """Each column of an export is one that an import knows, without a quote."""
-    header = tables.header(2, 2)
-    columns = Columns(header, Rules({}, MAPPINGS["twc"], ignore_unknown=False))
-    assert columns.width == len(header)
-    assert header == [cells.guard(name) for name in header]
+def test_header() -> None:
+    """An import knows every column of an export, and none needs an escape."""
+    header = csv_header(2, 2)
+    columns = Columns(header, ColumnOptions({}, MAPPINGS["twc"], ignore_unknown=False))
+    assert columns.header == header
+    assert header == [escape(name) for name in header]

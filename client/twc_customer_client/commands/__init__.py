@@ -1,1 +1,1 @@
-"""The commands: the options that each takes, and what it prints."""
+"""The commands: their options, and the summaries that they print."""

@@ -1,4 +1,4 @@
-"""`twc-customers export`: all customers, or those that changed."""
+"""`twc-customers export`: writes customers to a file."""
 
 import json
 from pathlib import Path
@@ -8,20 +8,22 @@ import click
 from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client import exporting
-from twc_customer_client.caller import Caller
 from twc_customer_client.commands.import_file import format_of
+from twc_customer_client.exporting import ExportSummary, export_file
+from twc_customer_client.options import ConnectionOptions
 
 
-def _moment(_context: click.Context, _option: click.Parameter, given: str | None) -> Any:
-    if given is None:
+def _parse_time(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> Timestamp | None:
+    if value is None:
         return None
-    moment = Timestamp()
+    time = Timestamp()
     try:
-        moment.FromJsonString(given)
+        time.FromJsonString(value)
     except ValueError:
         raise click.BadParameter("must be a time such as 2026-05-28T10:00:00Z") from None
-    return moment
+    return time
 
 
 @click.command("export")
@@ -33,54 +35,52 @@ def _moment(_context: click.Context, _option: click.Parameter, given: str | None
 )
 @click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(["csv", "jsonl"]),
-    help="The format, if the name of the file does not tell it.",
+    help="The file format.  [default: by the file's extension, else jsonl]",
 )
 @click.option(
     "--since",
-    callback=_moment,
+    callback=_parse_time,
     metavar="TIME",
-    help="Only what changed since a time: the as_of of the export before.",
+    help="Export only customers changed since TIME: the as_of of the previous export.",
 )
 @click.option(
     "--include-deleted",
     is_flag=True,
-    help="Also say who was deleted, and when; in JSON Lines only.",
+    help="Also write the ids and times of deleted customers; JSON Lines only.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_obj
-def export_command(caller: Caller, /, **given: Any) -> None:
+def export_command(options: ConnectionOptions, /, **values: Any) -> None:
     """Writes customers to FILE, or to standard output, as JSON Lines or CSV.
 
-    The file is replaced when the new one is whole. The summary has the time
-    as_of, which the next export takes as --since; it goes to standard error
-    if the customers go to standard output.
+    Replaces FILE when the export is complete. The summary has the time as_of
+    for the --since of the next export; it goes to standard error if the
+    customers go to standard output.
     """
-    path = None if str(given["file"]) == "-" else given["file"]
-    form = format_of(path, given["form"], "jsonl")
-    if form == "json":
-        raise click.UsageError("an export is csv or jsonl: name the file so, or use --format")
-    if form == "csv" and given["include_deleted"]:
-        raise click.UsageError(
-            "--include-deleted is for JSON Lines: CSV has no row for who is gone"
-        )
+    path = None if str(values["file"]) == "-" else values["file"]
+    file_format = format_of(path, values["file_format"], "jsonl")
+    if file_format == "json":
+        raise click.UsageError("an export is csv or jsonl: use such an extension, or set --format")
+    if file_format == "csv" and values["include_deleted"]:
+        raise click.UsageError("--include-deleted needs JSON Lines: CSV has no tombstones")
     request = pb.ExportCustomersRequest(
-        modified_since=given["since"], include_deleted=given["include_deleted"]
+        modified_since=values["since"], include_deleted=values["include_deleted"]
     )
-    done = exporting.run(caller.connection, path, form, request)
-    to_error = path is None
-    if given["as_json"]:
-        click.echo(json.dumps(_object(done, path)), err=to_error)
+    summary = export_file(options.connection, path, file_format, request)
+    if values["as_json"]:
+        text = json.dumps(_to_object(summary, path))
     else:
-        gone = f" and {done.deleted:,} deleted" if given["include_deleted"] else ""
-        click.echo(f"{done.customers:,} customers{gone}; next: --since {done.as_of}", err=to_error)
+        deleted = f" and {summary.deleted:,} deleted" if values["include_deleted"] else ""
+        text = f"{summary.customers:,} customers{deleted}; next: --since {summary.as_of}"
+    click.echo(text, err=path is None)
 
 
-def _object(done: exporting.Exported, path: Path | None) -> dict[str, Any]:
+def _to_object(summary: ExportSummary, path: Path | None) -> dict[str, Any]:
     return {
         "file": str(path) if path else None,
-        "exported": done.customers,
-        "deleted": done.deleted,
-        "as_of": done.as_of,
+        "exported": summary.customers,
+        "deleted": summary.deleted,
+        "as_of": summary.as_of,
     }

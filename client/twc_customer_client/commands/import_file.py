@@ -1,4 +1,4 @@
-"""`twc-customers import`: customers from a file."""
+"""`twc-customers import`: stores the customers of a file."""
 
 import json
 import signal
@@ -8,29 +8,34 @@ from typing import Any
 
 import click
 
-from twc_customer_client import importing
-from twc_customer_client.caller import Caller
-from twc_customer_client.columns import Rules
-from twc_customer_client.mappings import MAPPINGS
-from twc_customer_client.problems import Refused
+from twc_customer_client.errors import InputFileError
+from twc_customer_client.formats.csv_reader import ColumnOptions
+from twc_customer_client.formats.mappings import MAPPINGS
+from twc_customer_client.importing.importer import ImportJob, ImportSummary, import_file
+from twc_customer_client.options import ConnectionOptions
 
 _FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
-# The exit status of an import that is complete but for what it rejected.
-REJECTED = 3
+# The exit status of an import that is complete and rejected customers.
+_EXIT_REJECTED = 3
 
 
-def format_of(path: Path | None, given: str | None, other: str | None = None) -> str:
-    """The format of a file: the one that is given, else by its name. Raises UsageError."""
-    by_name = _FORMATS.get(path.suffix.lower()) if path else other
-    if not (given or by_name):
-        raise click.UsageError("--format is needed: the name of the file does not tell it")
-    return given or by_name or ""
+def format_of(path: Path | None, option: str | None, default: str | None = None) -> str:
+    """Returns the format by `--format`, else by a file's extension. Raises UsageError.
+
+    `default` is the format of standard input or output.
+    """
+    by_name = _FORMATS.get(path.suffix.lower()) if path else default
+    if not (option or by_name):
+        raise click.UsageError("the file format is unknown: set --format")
+    return option or by_name or ""
 
 
-def _mapped(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> Any:
-    """Reads every `--map Column=field`; a column's name may have `=` in it."""
-    pairs = [each.rpartition("=") for each in given]
+def _parse_map(
+    _context: click.Context, _option: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    """Parses each `--map COLUMN=FIELD`; the column's name may contain `=`."""
+    pairs = [value.rpartition("=") for value in values]
     if any(not (column and field) for column, _, field in pairs):
         raise click.BadParameter("must be like 'Column=field'")
     return {column.strip(): field.strip() for column, _, field in pairs}
@@ -40,116 +45,119 @@ def _mapped(_context: click.Context, _option: click.Parameter, given: tuple[str,
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
 @click.option(
     "--format",
-    "form",
+    "file_format",
     type=click.Choice(["csv", "json", "jsonl"]),
-    help="The format, if the name of the file does not tell it.",
+    help="The file format.  [default: by the file's extension]",
 )
 @click.option(
     "--mapping",
     type=click.Choice(list(MAPPINGS)),
     default="twc",
-    help="Whose names the columns of a CSV file have.",
+    help="The system whose column names a CSV file has.",
 )
 @click.option(
     "--map",
-    "columns",
+    "overrides",
     multiple=True,
     metavar="COLUMN=FIELD",
-    callback=_mapped,
-    help="The field that a column has, as in 'Town=addresses[0].city'; repeatable.",
+    callback=_parse_map,
+    help="Read a column as a field, as in 'Town=addresses[0].city'. Repeatable.",
 )
 @click.option(
     "--ignore-unknown",
     is_flag=True,
-    help="Pass over columns and members that are no field of a customer.",
+    help="Skip columns and members that are not fields of a customer.",
 )
 @click.option(
     "--rejects",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Where rejected customers go, with the reasons.  [default: beside FILE]",
+    help="The file for rejected customers and reasons.  [default: FILE's name and .rejects]",
 )
-@click.option("--dry-run", is_flag=True, help="Check all customers, and store none.")
-@click.option("--restart", is_flag=True, help="Forget how far a broken-off import has come.")
+@click.option("--dry-run", is_flag=True, help="Validate the customers without storing any.")
+@click.option("--restart", is_flag=True, help="Start an interrupted import over.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 @click.pass_obj
-def import_command(caller: Caller, /, **given: Any) -> None:
-    """Stores the customers of FILE: CSV, JSON Lines, or a JSON array; - is standard input.
+def import_command(options: ConnectionOptions, /, **values: Any) -> None:
+    """Stores the customers of FILE: CSV, JSON Lines or a JSON array; - is standard input.
 
-    What cannot be stored goes to a rejects file, with the reasons; corrected,
-    that is imported like any other. An import that was broken off goes on
-    where it was when the same command is run again.
+    Writes customers that the server or the file format rejects to a rejects
+    file, with the reasons: correct that file and import it like any other.
+    Run the same command again to resume an interrupted import.
     """
-    # A stop is like Ctrl-C: it leaves things in order.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM is handled like Ctrl-C, which saves the checkpoint.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        summary = importing.run(caller.connection, _job(caller, given))
+        summary = import_file(options.connection, _create_job(options, values))
     finally:
-        signal.signal(signal.SIGTERM, before)
-    if given["as_json"]:
-        click.echo(json.dumps(_object(summary, given)))
+        signal.signal(signal.SIGTERM, previous)
+    if values["as_json"]:
+        click.echo(json.dumps(_to_object(summary, values)))
     else:
-        _tell(summary, given)
-    if summary.problem:
-        click.echo(f"Error: {summary.problem.message}", err=True)
-        click.echo(f"{summary.counts.total:,} customers are done{_hint(summary, given)}", err=True)
-        sys.exit(summary.problem.exit_code)
+        _print_summary(summary, values)
+    if summary.error:
+        click.echo(f"Error: {summary.error.message}", err=True)
+        hint = _resume_hint(summary, values)
+        click.echo(f"{summary.counts.total:,} customers were processed{hint}", err=True)
+        sys.exit(summary.error.exit_code)
     if summary.counts.rejected:
-        sys.exit(REJECTED)
+        sys.exit(_EXIT_REJECTED)
 
 
-def _job(caller: Caller, given: dict[str, Any]) -> importing.Job:
-    path = None if str(given["file"]) == "-" else given["file"]
-    form = format_of(path, given["form"])
-    rules = Rules(given["columns"], MAPPINGS[given["mapping"]], given["ignore_unknown"])
-    of = {
-        "server": caller.server,
-        "tenant": caller.tenant,
-        "mapping": given["mapping"],
-        "map": given["columns"],
-        "ignore_unknown": given["ignore_unknown"],
+def _create_job(options: ConnectionOptions, values: dict[str, Any]) -> ImportJob:
+    path = None if str(values["file"]) == "-" else values["file"]
+    file_format = format_of(path, values["file_format"])
+    columns = ColumnOptions(
+        values["overrides"], MAPPINGS[values["mapping"]], values["ignore_unknown"]
+    )
+    identity = {
+        "server": options.server,
+        "tenant": options.tenant,
+        "mapping": values["mapping"],
+        "map": values["overrides"],
+        "ignore_unknown": values["ignore_unknown"],
     }
-    rejects = given["rejects"] or _beside(path, form, dry_run=given["dry_run"])
-    return importing.Job(path, form, rules, rejects, of, given["dry_run"], given["restart"])
+    dry_run = values["dry_run"]
+    rejects = values["rejects"] or _default_rejects(path, file_format, dry_run=dry_run)
+    return ImportJob(path, file_format, columns, rejects, identity, dry_run, values["restart"])
 
 
-def _beside(path: Path | None, form: str, *, dry_run: bool) -> Path:
-    """Where rejects go unless told; those of a dry run do not stand in the way of the import."""
+def _default_rejects(path: Path | None, file_format: str, *, dry_run: bool) -> Path:
+    """Returns the path beside the file; a dry run has one of its own."""
     kind = ".dry-run" if dry_run else ""
-    suffix = "csv" if form == "csv" else "jsonl"
-    whole = path or Path("stdin")
-    return whole.with_name(f"{whole.stem}{kind}.rejects.{suffix}")
+    extension = "csv" if file_format == "csv" else "jsonl"
+    file = path or Path("stdin")
+    return file.with_name(f"{file.stem}{kind}.rejects.{extension}")
 
 
-def _object(summary: importing.Summary, given: dict[str, Any]) -> dict[str, Any]:
+def _to_object(summary: ImportSummary, values: dict[str, Any]) -> dict[str, Any]:
     counts = summary.counts
     return {
-        "complete": summary.problem is None,
-        "dry_run": given["dry_run"],
+        "complete": summary.error is None,
+        "dry_run": values["dry_run"],
         "created": counts.created,
         "unchanged": counts.unchanged,
         "valid": counts.valid,
         "rejected": counts.rejected,
         "rejects_file": str(summary.rejects) if summary.rejects else None,
-        "last_record": summary.done,
+        "last_record": summary.last_record,
         "seconds": round(summary.seconds, 3),
-        "error": summary.problem.message if summary.problem else None,
+        "error": summary.error.message if summary.error else None,
     }
 
 
-def _hint(summary: importing.Summary, given: dict[str, Any]) -> str:
-    """How to go on after a break."""
-    if not summary.done or str(given["file"]) == "-":
+def _resume_hint(summary: ImportSummary, values: dict[str, Any]) -> str:
+    if not summary.last_record or str(values["file"]) == "-":
         return ""
-    if isinstance(summary.problem, Refused):
+    if isinstance(summary.error, InputFileError):
         return "; correct the file and run the same command with --restart"
-    return "; run the same command again to go on"
+    return "; run the same command again to resume"
 
 
-def _tell(summary: importing.Summary, given: dict[str, Any]) -> None:
+def _print_summary(summary: ImportSummary, values: dict[str, Any]) -> None:
     counts = summary.counts
-    if given["dry_run"]:
-        click.echo(f"{counts.valid:,} could be stored, {counts.unchanged:,} are there already")
+    if values["dry_run"]:
+        click.echo(f"{counts.valid:,} valid, {counts.unchanged:,} unchanged")
     else:
-        click.echo(f"{counts.created:,} stored, {counts.unchanged:,} were there already")
+        click.echo(f"{counts.created:,} created, {counts.unchanged:,} unchanged")
     if summary.rejects:
         click.echo(f"{counts.rejected:,} rejected: see {summary.rejects}")

@@ -1,4 +1,4 @@
-"""Services that fail or wait as a test wants, where a real one would not."""
+"""Services that fail or wait as a test needs, where a real one would not."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +13,16 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 SERVICE = "twc.customer.v2.CustomerService"
 
-_NO_EMAIL = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message="no e-mail address")
+Requests = Iterator[pb.ImportCustomersRequest]
+Responses = Iterator[pb.ImportCustomersResponse]
+Handler = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
 
-Behaviour = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
+_NO_EMAIL = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message="no e-mail address")
 
 
 @contextmanager
-def serving(*, imports: Behaviour | None = None, exports: Behaviour | None = None) -> Iterator[str]:
-    """Serves one of the RPCs that have streams, and says where."""
+def serving(*, imports: Handler | None = None, exports: Handler | None = None) -> Iterator[str]:
+    """Serves ImportCustomers or ExportCustomers, and returns the server's address."""
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     if imports:
         handlers["ImportCustomers"] = grpc.stream_stream_rpc_method_handler(
@@ -34,12 +36,14 @@ def serving(*, imports: Behaviour | None = None, exports: Behaviour | None = Non
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    yield f"127.0.0.1:{port}"
-    server.stop(None).wait()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
 
 
-def answer(request: pb.ImportCustomersRequest) -> pb.ImportCustomersResponse:
-    """Says that all customers of a batch were stored, but for those without an e-mail address."""
+def accept(request: pb.ImportCustomersRequest) -> pb.ImportCustomersResponse:
+    """Answers that the customers of a batch were created, except those without an `@`."""
     return pb.ImportCustomersResponse(
         results=[
             pb.ImportResult(sequence=item.sequence, created="1")
@@ -50,11 +54,11 @@ def answer(request: pb.ImportCustomersRequest) -> pb.ImportCustomersResponse:
     )
 
 
-def refuse(context: grpc.ServicerContext, code: "code_pb2.Code", seconds: float = 0) -> None:
-    """Ends a call with a code, and with a time to wait if that is given."""
+def fail(context: grpc.ServicerContext, code: "code_pb2.Code", retry_after: float = 0) -> None:
+    """Ends a call with a code, and with RetryInfo if there is a delay in seconds."""
     status = status_pb2.Status(code=code, message="not now")
-    if seconds:
-        delay = Duration(nanos=int(seconds * 1e9))
+    if retry_after:
+        delay = Duration(nanos=int(retry_after * 1e9))
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
     context.abort_with_status(rpc_status.to_status(status))
 

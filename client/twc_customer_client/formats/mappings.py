@@ -1,14 +1,14 @@
-"""Ready mappings: what other systems call the columns of their exports."""
+"""Column mappings for the CSV exports of other systems."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class NamedColumns(NamedTuple):
-    """Paths by the names of columns in lower case.
+class ColumnMapping(NamedTuple):
+    """Field paths by column names in lower case.
 
-    With `quotes_digits`, a `'` before a digit is the exporting system's, which
-    keeps spreadsheets from reading a number.
+    With `quotes_digits`, the exporting system writes a `'` before digits, so
+    that spreadsheets do not read them as numbers.
     """
 
     paths: Mapping[str, str]
@@ -28,7 +28,7 @@ _SHOPIFY = {
     "Accepts Marketing": "accepts_marketing",
     "Phone": "phone",
     "Tax Exempt": "taxExempt",
-    # What the contract has no field for is kept as attributes.
+    # The contract has no fields for these: they become attributes.
     "Accepts SMS Marketing": _attribute("Accepts SMS Marketing"),
     "Total Spent": _attribute("Total Spent"),
     "Total Orders": _attribute("Total Orders"),
@@ -36,7 +36,7 @@ _SHOPIFY = {
     "Tags": _attribute("Tags"),
 }
 
-# Since 2023 with `Default Address ` before the name, and earlier without.
+# Prefixed with `Default Address ` since 2023, and without a prefix before.
 _SHOPIFY_ADDRESS = {
     "Company": "company",
     "Address1": "address1",
@@ -50,15 +50,15 @@ _SHOPIFY_ADDRESS = {
 }
 
 
-def _shopify() -> dict[str, str]:
-    named = dict(_SHOPIFY) | {"Default Address Phone": "addresses[0].phone"}
+def _shopify_paths() -> dict[str, str]:
+    paths = dict(_SHOPIFY) | {"Default Address Phone": "addresses[0].phone"}
     for name, field in _SHOPIFY_ADDRESS.items():
-        named[name] = named[f"Default Address {name}"] = f"addresses[0].{field}"
-    return {name.lower(): path for name, path in named.items()}
+        paths[name] = paths[f"Default Address {name}"] = f"addresses[0].{field}"
+    return {name.lower(): path for name, path in paths.items()}
 
 
-# The columns of this command's own exports bear the names of the fields.
+# The columns of this command's own exports are named by field paths: they need none.
 MAPPINGS = {
-    "twc": NamedColumns({}, quotes_digits=False),
-    "shopify": NamedColumns(_shopify(), quotes_digits=True),
+    "twc": ColumnMapping({}, quotes_digits=False),
+    "shopify": ColumnMapping(_shopify_paths(), quotes_digits=True),
 }

@@ -1,0 +1,1 @@
+"""File formats: reads records from CSV and JSON, and converts customers to and from them."""

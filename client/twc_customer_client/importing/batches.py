@@ -1,0 +1,128 @@
+"""Batches of records: collects them into requests, and matches responses to them."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from twc.customer.v2 import customer_service_pb2 as pb
+
+from twc_customer_client.errors import CommandError, status_violations
+from twc_customer_client.formats.customer_json import InvalidCustomer, parse_customer, preview
+from twc_customer_client.formats.field_paths import get_value, parse_path
+from twc_customer_client.formats.records import Record, RejectReason
+from twc_customer_client.importing.checkpoint import Counts
+
+# Well below the server's limits of 1,000 customers and 4 MiB, as several
+# batches are in memory at once.
+_BATCH_RECORDS = 400
+_BATCH_BYTES = 1024 * 1024
+
+
+class Batch(NamedTuple):
+    """Records in order, and the request with those that are customers.
+
+    `reasons` are those of the others, by record number: they are not sent.
+    """
+
+    records: list[Record]
+    reasons: dict[int, list[RejectReason]]
+    request: pb.ImportCustomersRequest
+
+
+class BatchOptions(NamedTuple):
+    """Whether the server only validates customers, and whether unknown members are ignored."""
+
+    validate_only: bool
+    ignore_unknown: bool
+
+
+def collect_batches(records: Iterable[Record], options: BatchOptions) -> Iterator[Batch]:
+    """Collects records into batches. Raises the error of `records` after the last batch."""
+    batch = _new_batch(options)
+    start: int | None = None
+    errors: list[CommandError] = []
+    for record in _until_error(records, errors):
+        start = record.end if start is None else start
+        _add(batch, record, options)
+        size = max(batch.request.ByteSize(), record.end - start)
+        if len(batch.records) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+            yield batch
+            batch, start = _new_batch(options), record.end
+    if batch.records:
+        yield batch
+    if errors:
+        raise errors[0]
+
+
+def count_outcomes(
+    batch: Batch, response: pb.ImportCustomersResponse | None, counts: Counts
+) -> list[tuple[Record, list[RejectReason]]]:
+    """Adds the outcomes of a batch to `counts`, and returns the rejected records.
+
+    A batch with nothing to send has no response. Raises CommandError if the
+    response does not match the batch.
+    """
+    results = _results_by_number(batch, response)
+    rejects = []
+    for record in batch.records:
+        reasons = batch.reasons.get(record.number)
+        if reasons is None:
+            reasons = _count_outcome(record, results[record.number], counts)
+        if reasons:
+            counts.rejected += 1
+            rejects.append((record, reasons))
+    return rejects
+
+
+def _until_error(records: Iterable[Record], errors: list[CommandError]) -> Iterator[Record]:
+    try:
+        yield from records
+    except CommandError as error:
+        errors.append(error)
+
+
+def _new_batch(options: BatchOptions) -> Batch:
+    return Batch([], {}, pb.ImportCustomersRequest(validate_only=options.validate_only))
+
+
+def _add(batch: Batch, record: Record, options: BatchOptions) -> None:
+    batch.records.append(record)
+    if record.reasons:
+        batch.reasons[record.number] = list(record.reasons)
+        return
+    try:
+        customer = parse_customer(record.value, ignore_unknown=options.ignore_unknown)
+    except InvalidCustomer as error:
+        batch.reasons[record.number] = error.reasons
+        return
+    batch.request.items.add(sequence=record.number, customer=customer)
+
+
+def _results_by_number(
+    batch: Batch, response: pb.ImportCustomersResponse | None
+) -> dict[int, pb.ImportResult]:
+    results = {result.sequence: result for result in response.results} if response else {}
+    if results.keys() != {item.sequence for item in batch.request.items}:
+        raise CommandError("the server's response does not match the batch that was sent")
+    return results
+
+
+def _count_outcome(record: Record, result: pb.ImportResult, counts: Counts) -> list[RejectReason]:
+    outcome = result.WhichOneof("outcome")
+    if outcome is None:
+        raise CommandError(
+            "the server's response has an unknown outcome: is the server newer than this client?"
+        )
+    if outcome == "error":
+        return [
+            RejectReason(field, _preview_field(record, field), description)
+            for field, description in status_violations(result.error)
+        ]
+    setattr(counts, outcome, getattr(counts, outcome) + 1)
+    return []
+
+
+def _preview_field(record: Record, field: str) -> str:
+    try:
+        return preview(get_value(record.value, parse_path(field))) if field else ""
+    except ValueError:
+        return ""

@@ -1,0 +1,109 @@
+"""The checkpoint of an import: how far it has come, in a state file beside the imported file."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from twc_customer_client.errors import CommandError
+
+_HASHED_BYTES = 64 * 1024
+
+
+@dataclass
+class Counts:
+    """Numbers of customers by outcome."""
+
+    created: int = 0
+    unchanged: int = 0
+    valid: int = 0
+    rejected: int = 0
+
+    @property
+    def total(self) -> int:
+        """The number of customers with an outcome."""
+        return self.created + self.unchanged + self.valid + self.rejected
+
+
+@dataclass
+class Checkpoint:
+    """The state of the import that `identity` describes.
+
+    The outcomes of all records up to `last_record` are in `counts`, and the
+    first `rejects_size` bytes of the rejects file have those that were rejected.
+    """
+
+    identity: dict[str, Any]
+    last_record: int = 0
+    rejects_size: int = 0
+    counts: Counts = field(default_factory=Counts)
+
+
+class StateFile:
+    """The file of a checkpoint, which exists while an import runs or can be resumed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self, identity: dict[str, Any]) -> Checkpoint | None:
+        """Returns the checkpoint, None without a file. Raises CommandError if it is another's."""
+        try:
+            stored = json.loads(self.path.read_text("utf-8"))
+            checkpoint = Checkpoint(
+                stored["of"],
+                int(stored["done"]),
+                int(stored["rejects"]),
+                Counts(**stored["counts"]),
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise CommandError(f"{self.path} cannot be read: use --restart to start over") from None
+        stored_identity = checkpoint.identity
+        if changed := sorted(
+            name for name in identity if identity[name] != stored_identity.get(name)
+        ):
+            raise CommandError(
+                f"the interrupted import of this file differs in {', '.join(changed)}: "
+                "repeat its command to resume it, or use --restart to start over"
+            )
+        return checkpoint
+
+    def owns_rejects(self, path: Path) -> bool:
+        """Returns whether the import, even one of other options, wrote the rejects file."""
+        try:
+            return bool(json.loads(self.path.read_text("utf-8"))["of"]["rejects"] == str(path))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replaces the file durably. Raises CommandError."""
+        state = {
+            "of": checkpoint.identity,
+            "done": checkpoint.last_record,
+            "rejects": checkpoint.rejects_size,
+            "counts": asdict(checkpoint.counts),
+        }
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                json.dump(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.path)
+        except OSError as error:
+            raise CommandError(f"{self.path} cannot be written: {error.strerror}") from None
+
+    def remove(self) -> None:
+        """Deletes the file, if it exists."""
+        self.path.unlink(missing_ok=True)
+
+
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Returns size, modification time and a hash of the beginning, to detect a changed file."""
+    with path.open("rb") as file:
+        head = hashlib.sha256(file.read(_HASHED_BYTES)).hexdigest()
+        stat = os.fstat(file.fileno())
+    return {"size": stat.st_size, "modified": stat.st_mtime_ns, "head": head}

@@ -1,0 +1,115 @@
+"""Imports a file: reads records, sends them in batches and records the results."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from twc_customer_client.connection import Connection
+from twc_customer_client.errors import CommandError, Interrupted
+from twc_customer_client.formats.csv_reader import ColumnOptions, CsvReader
+from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesReader
+from twc_customer_client.formats.records import LineReader, RecordReader
+from twc_customer_client.importing.batches import BatchOptions, collect_batches
+from twc_customer_client.importing.checkpoint import Counts, fingerprint
+from twc_customer_client.importing.rejects import CsvRejects, JsonRejects, RejectsFormat
+from twc_customer_client.importing.results import ImportResults, open_results
+from twc_customer_client.importing.sender import BatchSender
+from twc_customer_client.progress import show_progress
+
+
+class ImportJob(NamedTuple):
+    """A file to import, standard input if `path` is None, and the options of the command.
+
+    `identity` are options that must be the same for an interrupted import to be resumed.
+    """
+
+    path: Path | None
+    format: str
+    columns: ColumnOptions
+    rejects: Path
+    identity: dict[str, Any]
+    dry_run: bool
+    restart: bool
+
+
+class ImportSummary(NamedTuple):
+    """The outcome of an import; `error` is the reason why it is incomplete, if it is."""
+
+    counts: Counts
+    last_record: int
+    rejects: Path | None
+    seconds: float
+    error: CommandError | None
+
+
+def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
+    """Imports a file, and resumes an interrupted import of it. Raises CommandError."""
+    start = time.monotonic()
+    with _open_input(job.path) as file:
+        reader, rejects_format = _open_reader(LineReader(file), job)
+        results = open_results(
+            _state_path(job), job.rejects, rejects_format, _identity(job), restart=job.restart
+        )
+        error = _send(connection, reader, results, job)
+    results.close(complete=error is None)
+    rejects = job.rejects if results.counts.rejected else None
+    seconds = time.monotonic() - start
+    return ImportSummary(results.counts, results.last_record, rejects, seconds, error)
+
+
+def _send(
+    connection: Connection, reader: RecordReader, results: ImportResults, job: ImportJob
+) -> CommandError | None:
+    """Sends the records without an outcome; returns the error that ended it before the last."""
+    resumed_after, resumed_total = results.last_record, results.counts.total
+    records = (record for record in reader.records() if record.number > resumed_after)
+    options = BatchOptions(job.dry_run, job.columns.ignore_unknown)
+    sender = BatchSender(connection, collect_batches(records, options))
+    size = job.path.stat().st_size if job.path else None
+    action = "checking" if job.dry_run else "importing"
+    try:
+        with show_progress(action, size) as update, closing(sender.responses()) as responses:
+            for batch, response in responses:
+                results.record(batch, response)
+                update(results.counts.total - resumed_total, batch.records[-1].end)
+    except CommandError as error:
+        return error
+    except KeyboardInterrupt:
+        return Interrupted()
+    return None
+
+
+def _open_reader(lines: LineReader, job: ImportJob) -> tuple[RecordReader, RejectsFormat]:
+    if job.format == "csv":
+        reader = CsvReader(lines, job.columns)
+        return reader, CsvRejects(reader.columns.header)
+    if job.format == "jsonl":
+        return JsonLinesReader(lines), JsonRejects()
+    return JsonArrayReader(lines), JsonRejects()
+
+
+@contextmanager
+def _open_input(path: Path | None) -> Iterator[BinaryIO]:
+    if path is None:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    with file:
+        yield file
+
+
+def _state_path(job: ImportJob) -> Path | None:
+    """Returns the path beside the file; a dry run has one of its own."""
+    kind = "dry-run" if job.dry_run else "import"
+    return job.path.with_name(f"{job.path.name}.{kind}-state.json") if job.path else None
+
+
+def _identity(job: ImportJob) -> dict[str, Any]:
+    identity = {"format": job.format, "rejects": str(job.rejects)} | job.identity
+    return identity | (fingerprint(job.path) if job.path else {})

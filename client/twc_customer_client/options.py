@@ -1,0 +1,180 @@
+"""The options before the command: server, tenant, token, TLS and timeouts."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from twc_customer_client.connection import Connection, Endpoint, Timeouts
+from twc_customer_client.tokens import (
+    ClientCredentials,
+    FixedToken,
+    OAuthClient,
+    TokenFile,
+    TokenSource,
+)
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_TENANT_PLACEHOLDER = "{tenant}"
+
+_OPTIONS = [
+    click.option(
+        "--server",
+        envvar="TWC_SERVER",
+        default="127.0.0.1:50051",
+        metavar="HOST:PORT",
+        help="The server's gRPC port, or the gateway's.",
+    ),
+    click.option("--tenant", envvar="TWC_TENANT", help="The tenant of the customers."),
+    click.option(
+        "--token",
+        envvar="TWC_TOKEN",
+        help="The bearer token. Prefer the environment variable: other users of this "
+        "machine can see the arguments of commands.",
+    ),
+    click.option(
+        "--token-file",
+        envvar="TWC_TOKEN_FILE",
+        type=_FILE,
+        help="A file with the bearer token, read for each call.",
+    ),
+    click.option(
+        "--issuer",
+        envvar="TWC_ISSUER",
+        help="The issuer to obtain tokens from, by OpenID Connect discovery; {tenant} in it "
+        "is replaced by the tenant.",
+    ),
+    click.option(
+        "--token-url",
+        envvar="TWC_TOKEN_URL",
+        help="The token endpoint, in place of discovery; {tenant} as above.",
+    ),
+    click.option(
+        "--client-id",
+        envvar="TWC_CLIENT_ID",
+        help="The OAuth 2.0 client that obtains tokens; its secret is TWC_CLIENT_SECRET.",
+    ),
+    click.option("--client-secret", envvar="TWC_CLIENT_SECRET", hidden=True),
+    click.option("--scope", envvar="TWC_SCOPE", help="The scope to request of the issuer."),
+    click.option(
+        "--audience", envvar="TWC_AUDIENCE", help="The audience to request of the issuer."
+    ),
+    click.option(
+        "--tls",
+        envvar="TWC_TLS",
+        is_flag=True,
+        help="Use TLS, and trust gRPC's default certificate authorities.",
+    ),
+    click.option(
+        "--ca",
+        envvar="TWC_CA",
+        type=_FILE,
+        help="Use TLS, and trust the certificate authorities in this PEM file.",
+    ),
+    click.option(
+        "--cert",
+        envvar="TWC_CERT",
+        type=_FILE,
+        help="Use TLS with this client certificate (PEM file).",
+    ),
+    click.option(
+        "--key", envvar="TWC_KEY", type=_FILE, help="The certificate's private key (PEM file)."
+    ),
+    click.option(
+        "--timeout",
+        envvar="TWC_TIMEOUT",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        metavar="SECONDS",
+        help="How long to wait for each response.",
+    ),
+    click.option(
+        "--retry-for",
+        envvar="TWC_RETRY_FOR",
+        type=click.FloatRange(min=0),
+        default=300.0,
+        metavar="SECONDS",
+        help="How long to retry transient failures.",
+    ),
+]
+
+
+class ConnectionOptions:
+    """The values of the options; makes the token source and the connection when first used."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    @property
+    def server(self) -> str:
+        """The server's address, as `host:port`."""
+        return str(self._values["server"])
+
+    @property
+    def tenant(self) -> str:
+        """The tenant. Raises UsageError if it is missing."""
+        if not self._values["tenant"]:
+            raise click.UsageError("the tenant is missing: set --tenant or TWC_TENANT")
+        return str(self._values["tenant"])
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The connection. Raises CommandError, and UsageError if an option is missing."""
+        values = self._values
+        endpoint = Endpoint(
+            values["server"], values["tls"], values["ca"], values["cert"], values["key"]
+        )
+        if bool(endpoint.certificate) != bool(endpoint.key):
+            raise click.UsageError("--cert and --key must be given together")
+        timeouts = Timeouts(values["timeout"], values["retry_for"])
+        return Connection(endpoint, self.tenant, self.tokens, timeouts)
+
+    def close(self) -> None:
+        """Closes the connection, if there is one."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
+    @cached_property
+    def tokens(self) -> TokenSource:
+        """The source of tokens. Raises UsageError if no option names one."""
+        values = self._values
+        if values["token"]:
+            return FixedToken(values["token"])
+        if values["token_file"]:
+            return TokenFile(values["token_file"])
+        if values["client_id"]:
+            return ClientCredentials(self._oauth_client(), values["timeout"])
+        raise click.UsageError(
+            "the token is missing: set --token-file or TWC_TOKEN, or --client-id and "
+            "TWC_CLIENT_SECRET with --issuer or --token-url"
+        )
+
+    def _oauth_client(self) -> OAuthClient:
+        values = self._values
+        if not values["client_secret"]:
+            raise click.UsageError("--client-id needs TWC_CLIENT_SECRET")
+        if not (values["issuer"] or values["token_url"]):
+            raise click.UsageError("--client-id needs --issuer or --token-url")
+        return OAuthClient(
+            values["client_id"],
+            values["client_secret"],
+            self._for_tenant(values["issuer"]),
+            self._for_tenant(values["token_url"]),
+            values["scope"] or "",
+            values["audience"] or "",
+        )
+
+    def _for_tenant(self, url: str | None) -> str:
+        """Replaces `{tenant}` in a URL; a URL without it needs no tenant."""
+        if url and _TENANT_PLACEHOLDER in url:
+            return url.replace(_TENANT_PLACEHOLDER, self.tenant)
+        return url or ""
+
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
