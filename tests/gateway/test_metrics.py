@@ -17,8 +17,9 @@ from tests.gateway.service import Service
 from tests.support.builders import customer
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
+from tests.support.ports import held_port
 from tests.support.scraping import Scrape
-from tests.support.server_process import free_port, wait_until
+from tests.support.server_process import wait_until
 from tests.support.tokens import token_for
 from twc_customer_gateway import metrics_process
 from twc_customer_gateway.supervisor import envoy_admin
@@ -27,8 +28,7 @@ from twc_customer_gateway.supervisor import envoy_admin
 @contextmanager
 def _serving(folder: Path, workers: int = 2) -> Iterator[tuple[Service, int]]:
     """A service with metrics, and the port of these."""
-    port = free_port()
-    with Service(folder, workers=workers, metrics_port=port) as service:
+    with held_port() as port, Service(folder, workers=workers, metrics_port=port) as service:
         yield service, port
 
 

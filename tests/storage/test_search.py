@@ -5,7 +5,7 @@ import itertools
 import pytest
 from twc.customer.v2.customer_pb2 import AttributeGroup
 
-from tests.support.stored import FULL, find, insert, stamped
+from tests.support.stores import FULL, find, insert, stamped
 from twc_customer_server.storage import keys
 from twc_customer_server.storage.store import PAGE_BYTES, CustomerStore, Key
 
