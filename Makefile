@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --no-build-isolation --constraint constraints.txt
+# Bytecode is written because tests start many processes, which would compile it each.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
+	--dist worksteal
 CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
 CONTRACT_WHEEL := build/contract/twc_customer_v2-*.whl
 COMPILER := build/compiler
@@ -42,10 +45,10 @@ token: $(VENV)/contract ## Print a token of development, as in: make -s token TE
 	@$(BIN)/python -m twc_customer_server token -- '$(subst ','\'',$(TENANT))'
 
 test: $(VENV)/dev $(VENV)/contract ## Run every test, with branch coverage of server/ and client/
-	@$(BIN)/python -m pytest --cov --cov-report=term
+	@$(PYTEST) --cov --cov-report=term
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
-	@$(BIN)/python -m pytest tests/unit
+	@$(PYTEST) tests/unit
 
 prove-import: $(VENV)/bench $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'

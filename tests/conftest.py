@@ -1,23 +1,59 @@
-"""What every test may ask for."""
+"""Fixtures for all tests, and the beginning and end of a run."""
 
+import faulthandler
 import itertools
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import postgres as postgres_server
+from tests.support import processes
 from tests.support.backends import Backend, PostgresBackend, SqliteBackend
-from tests.support.postgres import Server, serving
-from twc_customer_gateway.settings import GatewaySettings
+from tests.support.postgres import Server
+
+_END_SECONDS = 20
+_EXIT_SECONDS = 60
 
 _numbers = itertools.count(1)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the folder of the run, which the workers of pytest-xdist share."""
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="twc-tests-"))
+        os.environ[processes.RUN] = str(folder)
+        config.add_cleanup(partial(_end_run, folder))
+
+
+def _end_run(folder: Path) -> None:
+    """Ends what the run has started, also where a worker crashed, and then this process."""
+    postgres_server.stop(folder)
+    processes.end_strays(None, _END_SECONDS)
+    shutil.rmtree(folder, ignore_errors=True)
+    # A thread that hangs would keep the interpreter from its exit.
+    faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True, file=2)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _settings_of_tests() -> Iterator[None]:
-    """Keeps what the shell sets for a service, be it its DATABASE_URL, from those of the tests."""
+def _no_strays() -> Iterator[None]:
+    """Fails the last test of a worker if a test has left a process behind, and ends that."""
+    yield
+    strays = processes.end_strays(os.environ.get("PYTEST_XDIST_WORKER", ""), _END_SECONDS)
+    assert not strays, f"left running: {'; '.join(strays)}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_tests(_no_strays: None) -> Iterator[None]:
+    """Removes the settings of a service, such as DATABASE_URL, that the shell has set."""
+    # Workers alone need it: to import it takes the controller of a run half a second.
+    from twc_customer_gateway.settings import GatewaySettings  # noqa: PLC0415
+
     with pytest.MonkeyPatch.context() as shell:
         for name in list(os.environ):
             if name.lower() in GatewaySettings.model_fields:
@@ -33,8 +69,8 @@ def tenant() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
-    """The PostgreSQL server that the tests share, each with databases of its own."""
-    with serving() as server:
+    """The PostgreSQL server that all workers share, each test with databases of its own."""
+    with postgres_server.serving(Path(os.environ[processes.RUN])) as server:
         yield server
 
 

@@ -2,10 +2,9 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 from twc.customer.v2 import customer_service_pb2 as pb
@@ -15,11 +14,10 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.api.samples import UNKNOWN_ID
 from tests.support.builders import address, customer
 from tests.support.client import SECONDS, Client, Failure, as_tenant, failure, read_failure
+from tests.support.concurrency import at_once
 from tests.support.tokens import trust
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
-
-T = TypeVar("T")
 
 CHANGES: list[dict[str, Any]] = [
     {"customer_ref": "A-1"},
@@ -31,18 +29,6 @@ CHANGES: list[dict[str, Any]] = [
     {"tax_exempt": True},
     {"verified_email": True},
 ]
-
-
-def at_once(acts: Sequence[Callable[[], T]]) -> list[T]:
-    """Does things at once, each in a thread of its own, and returns what they return."""
-    ready = threading.Barrier(len(acts))
-
-    def act(number: int) -> T:
-        ready.wait(SECONDS)
-        return acts[number]()
-
-    with ThreadPoolExecutor(len(acts)) as threads:
-        return list(threads.map(act, range(len(acts))))
 
 
 def test_updates_at_once(client: Client) -> None:

@@ -8,9 +8,9 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.api.samples import UNKNOWN_ID
-from tests.api.test_concurrency import at_once
 from tests.support.builders import address, customer
 from tests.support.client import Client, Failure, failure, read_failure
+from tests.support.concurrency import at_once
 
 Act = Callable[[Client, Customer], object]
 

@@ -13,9 +13,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.test_concurrency import at_once
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
+from tests.support.concurrency import at_once
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_server.app import App

@@ -1,6 +1,5 @@
 """ImportCustomers: batches without an end, each stored before it is answered."""
 
-import queue
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,50 +11,19 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.api.samples import FULL, UNKNOWN_ID, each_invalid
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
+from tests.support.import_stream import Batch, ImportStream, batch, outcomes
 from tests.support.tokens import trust
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
 
-Batch = pb.ImportCustomersRequest
 CANCELLED = grpc.StatusCode.CANCELLED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-def batch(*customers: Customer | None, first: int = 0, check: bool = False) -> Batch:
-    """A batch of customers with sequence numbers from `first`."""
-    items = [
-        pb.ImportItem(sequence=number, customer=it) for number, it in enumerate(customers, first)
-    ]
-    return Batch(items=items, validate_only=check)
-
-
-def outcomes(answer: pb.ImportCustomersResponse) -> list[str]:
-    """What became of each item."""
-    return [str(it.WhichOneof("outcome")) for it in answer.results]
-
-
-class Stream:
-    """An import that goes on until it is told to end."""
-
-    def __init__(self, client: Client) -> None:
-        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self.call: Any = client.import_(iter(self._batches.get, None))
-
-    def send(self, *customers: Customer | None) -> pb.ImportCustomersResponse:
-        """Sends a batch and waits for its answer."""
-        self._batches.put(batch(*customers))
-        answer: pb.ImportCustomersResponse = next(self.call)
-        return answer
-
-    def end(self) -> None:
-        """Ends the stream."""
-        self._batches.put(None)
-
-
 @pytest.fixture
-def stream(client: Client) -> Iterator[Stream]:
+def stream(client: Client) -> Iterator[ImportStream]:
     """An import of the test's tenant."""
-    stream = Stream(client)
+    stream = ImportStream(client)
     yield stream
     stream.end()
 
@@ -76,7 +44,7 @@ def test_empty_stream(client: Client) -> None:
     assert list(client.import_([])) == []
 
 
-def test_answered_is_stored(client: Client, stream: Stream) -> None:
+def test_answered_is_stored(client: Client, stream: ImportStream) -> None:
     """What was answered can be read while the stream goes on."""
     for given in (Customer(id="mine", **FULL), customer(), customer()):
         [result] = stream.send(given).results
@@ -234,7 +202,7 @@ def test_broken_off(app: App, client: Client, tenant: str, how: str) -> None:
     """A stream that breaks off keeps what was answered; to send it again changes nothing."""
     given = [customer(last_name="Import") for _ in range(3)]
     with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-        stream = Stream(Client(channel, tenant))
+        stream = ImportStream(Client(channel, tenant))
         ids = [stream.send(it).results[0].created for it in given]
         if how == "cancel":
             stream.call.cancel()
@@ -247,7 +215,7 @@ def test_broken_off(app: App, client: Client, tenant: str, how: str) -> None:
     assert [it.unchanged for it in again.results] == ids
 
 
-def test_idle(client: Client, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle(client: Client, stream: ImportStream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream in which nothing comes is cancelled; what was answered stays."""
     monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.5)
     [result] = stream.send(customer()).results
@@ -264,7 +232,7 @@ def test_too_many(own_database: dict[str, Any]) -> None:
     try:
         with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
             client = Client(channel, "acme")
-            stream = Stream(client)
+            stream = ImportStream(client)
             stream.send(customer())
             refused = [
                 failure(lambda: list(client.import_([batch(customer())]))),

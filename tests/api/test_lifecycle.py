@@ -19,7 +19,8 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.api.samples import UNKNOWN_ID
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant
-from tests.support.server_process import ServerProcess, Start, free_port, run, wait_until
+from tests.support.ports import held_port
+from tests.support.server_process import ServerProcess, Start, run, wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -192,11 +193,12 @@ def test_taken_port(start: Start, own_database: dict[str, Any]) -> None:
 
 def test_shared_port(start: Start, own_database: dict[str, Any]) -> None:
     """Servers that share a port serve it together, and keep out one that does not."""
-    address = f"127.0.0.1:{free_port()}"
-    first, _ = (start(address, SHARE_PORT="true") for _ in range(2))
-    ended = run(own_database, address)
-    assert ended.returncode == 1
-    assert f"cannot listen on {address}" in ended.stderr
-    assert first.stop() == 0
-    with grpc.insecure_channel(address) as channel:
-        assert Client(channel, "acme").get(UNKNOWN_ID) == Customer()
+    with held_port() as port:
+        address = f"127.0.0.1:{port}"
+        first, _ = (start(address, SHARE_PORT="true") for _ in range(2))
+        ended = run(own_database, address)
+        assert ended.returncode == 1
+        assert f"cannot listen on {address}" in ended.stderr
+        assert first.stop() == 0
+        with grpc.insecure_channel(address) as channel:
+            assert Client(channel, "acme").get(UNKNOWN_ID) == Customer()

@@ -183,25 +183,25 @@ def test_lookup_no_token(client: Client, token: str) -> None:
     assert set(refused.fields) == {"pageToken"}
 
 
-@pytest.mark.parametrize(
-    ("parameters", "named"),
-    [
-        ({}, {"email"}),
-        ({"page_size": 3}, {"email"}),
-        ({"email": "ada"}, {"email"}),
-        ({"email": " "}, {"email"}),
-        ({"first_name": ""}, {"firstName"}),
-        ({"last_name": "x" * 1025}, {"lastName"}),
-        ({"mobile": "0151 12345678"}, {"mobile"}),
-        ({"phone": "none"}, {"phone"}),
-        ({"last_name": "Same", "page_size": -1}, {"pageSize"}),
-        (
-            {"email": "", "first_name": "\x00", "mobile": "1", "page_size": -1, "page_token": "x"},
-            {"email", "firstName", "mobile", "pageSize", "pageToken"},
-        ),
-    ],
-    ids=str,
-)
+# Lookups that cannot be read, and the parameters that are at fault.
+INVALID: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "no parameter": ({}, {"email"}),
+    "page size alone": ({"page_size": 3}, {"email"}),
+    "malformed email": ({"email": "ada"}, {"email"}),
+    "blank email": ({"email": " "}, {"email"}),
+    "empty first name": ({"first_name": ""}, {"firstName"}),
+    "long last name": ({"last_name": "x" * 1025}, {"lastName"}),
+    "national mobile": ({"mobile": "0151 12345678"}, {"mobile"}),
+    "malformed phone": ({"phone": "none"}, {"phone"}),
+    "negative page size": ({"last_name": "Same", "page_size": -1}, {"pageSize"}),
+    "several": (
+        {"email": "", "first_name": "\x00", "mobile": "1", "page_size": -1, "page_token": "x"},
+        {"email", "firstName", "mobile", "pageSize", "pageToken"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("parameters", "named"), INVALID.values(), ids=INVALID)
 def test_lookup_invalid(client: Client, parameters: dict[str, Any], named: set[str]) -> None:
     """A lookup that cannot be read is refused with every parameter that is at fault."""
     refused = failure(lambda: client.lookup(Lookup(**parameters)))

@@ -17,17 +17,19 @@ from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import SECONDS, as_tenant, failure, tenant_header
+from tests.support.ports import held_port
 from tests.support.scraping import Scrape
-from tests.support.server_process import ServerProcess, Start, free_port, run, wait_until
+from tests.support.server_process import ServerProcess, Start, run, wait_until
 from tests.support.tokens import token_for
 
 pytestmark = any_backend
 
 
 @pytest.fixture
-def port() -> int:
+def port() -> Iterator[int]:
     """A port for metrics."""
-    return free_port()
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture
@@ -182,7 +184,7 @@ def test_ends_with_server(server: ServerProcess, port: int) -> None:
 def test_taken_port(start: Start, own_database: dict[str, Any], port: int) -> None:
     """A port of metrics that is taken is said in a sentence, and the server ends with status 1."""
     first = start(METRICS_PORT=str(port))
-    ended = run(own_database, f"127.0.0.1:{free_port()}", METRICS_PORT=str(port))
+    ended = run(own_database, "127.0.0.1:0", METRICS_PORT=str(port))
 
     assert ended.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}: is something else listening there?" in ended.stderr

@@ -12,10 +12,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.api.samples import UNKNOWN_ID
-from tests.api.test_concurrency import at_once
 from tests.support.backends import Backend, only
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
+from tests.support.concurrency import at_once
 from tests.support.server_process import Start
 from tests.support.tokens import trust
 from twc_customer_server.app import App

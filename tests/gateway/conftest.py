@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +10,9 @@ import grpc
 import httpx
 import pytest
 
+from tests.gateway.stacks import StackFactory, http_headers, running
 from tests.support.backends import Backend
-from tests.support.tokens import token_for, trust
-from twc_customer_gateway import config
-from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack import Stack
-
-StackFactory = Callable[..., AbstractContextManager[Stack]]
-
-
-def as_tenant(name: str) -> dict[str, str]:
-    """The headers of a request for a tenant."""
-    return {"authorization": f"Bearer {token_for(name)}", "x-twc-tenant": name}
-
-
-@contextmanager
-def running(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
-    """A service on a database, with other settings as given."""
-    chosen = GatewaySettings(**database, gateway_port=0, grpc_port=0, **trust() | settings)
-    with tempfile.TemporaryDirectory(prefix="twc-") as name:
-        folder = Path(name)
-        config.write_all(chosen, folder)
-        with Stack(folder, chosen.environment()) as stack:
-            yield stack
 
 
 @pytest.fixture
@@ -60,7 +38,7 @@ def origin(stack: Stack) -> str:
 @pytest.fixture
 def http(origin: str, tenant: str) -> Iterator[httpx.Client]:
     """A REST client of one tenant; paths are relative to `/api/v2`."""
-    with httpx.Client(base_url=f"{origin}/api/v2", headers=as_tenant(tenant)) as client:
+    with httpx.Client(base_url=f"{origin}/api/v2", headers=http_headers(tenant)) as client:
         yield client
 
 
@@ -79,7 +57,7 @@ def buf(tenant: str) -> Callable[..., str]:
     def run(url: str, request: str) -> str:
         program = str(Path(sys.executable).with_name("buf"))
         options = ["--protocol", "grpc", "--http2-prior-knowledge"]
-        headers = [f"-H{name}: {value}" for name, value in as_tenant(tenant).items()]
+        headers = [f"-H{name}: {value}" for name, value in http_headers(tenant).items()]
         command = [program, "curl", *options, *headers, "-d", request, url]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 

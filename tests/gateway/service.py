@@ -14,7 +14,7 @@ import grpc
 import httpx
 import psutil
 
-from tests.gateway.conftest import as_tenant
+from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
@@ -88,7 +88,7 @@ class Service:
     def http(self, tenant: str, label: str = "") -> httpx.Client:
         """A REST client of a tenant, whose calls the log has under a label."""
         origin = f"http://127.0.0.1:{self.settings.gateway_port}/api/v2"
-        headers = as_tenant(tenant) | ({"x-request-id": label} if label else {})
+        headers = http_headers(tenant) | ({"x-request-id": label} if label else {})
         return httpx.Client(base_url=origin, headers=headers, timeout=SECONDS)
 
     def native(self) -> grpc.Channel:

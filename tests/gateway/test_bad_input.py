@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
+from tests.gateway.stacks import http_headers
 from tests.support.backends import any_backend
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -238,7 +238,7 @@ def test_tenant_name(name: str, http: httpx.Client) -> None:
 
 def test_no_tenant(origin: str, tenant: str) -> None:
     """A request without a tenant is refused."""
-    headers = {"authorization": as_tenant(tenant)["authorization"]}
+    headers = {"authorization": http_headers(tenant)["authorization"]}
     response = httpx.get(f"{origin}/api/v2/customers/x", headers=headers)
 
     assert error_of(response) == Error(400, 3, "INVALID_TENANT", [])

@@ -11,8 +11,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.errors import Error, error_of
+from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import Backend, any_backend
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -126,7 +126,7 @@ def test_no_call_is_lost_when_the_service_stops(start_stack: StackFactory, worke
 
 def _client(stack: Stack) -> httpx.Client:
     origin = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2"
-    return httpx.Client(base_url=origin, headers=as_tenant("acme"), timeout=20)
+    return httpx.Client(base_url=origin, headers=http_headers("acme"), timeout=20)
 
 
 def _server_of(stack: Stack) -> int:

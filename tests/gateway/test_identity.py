@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
+from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import any_backend
 from tests.support.forged import forged_tokens
 from tests.support.tokens import Issuer, jwks, trusted_issuer
@@ -38,7 +38,7 @@ def test_no_token(route: HttpRoute, origin: str, tenant: str) -> None:
 @each_route
 def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> None:
     """With another tenant's token every route is 403, whatever else is wrong."""
-    response = _send(origin, route, as_tenant("other") | {"x-twc-tenant": tenant})
+    response = _send(origin, route, http_headers("other") | {"x-twc-tenant": tenant})
 
     assert error_of(response) == FORBIDDEN
 
@@ -72,7 +72,7 @@ def test_forged(name: str, http: httpx.Client) -> None:
 @any_backend
 def test_two_tokens(origin: str, tenant: str) -> None:
     """Two Authorization headers are refused, be one of them good."""
-    good = as_tenant(tenant)["authorization"]
+    good = http_headers(tenant)["authorization"]
     headers = [("authorization", good), ("authorization", good), ("x-twc-tenant", tenant)]
 
     assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
@@ -121,7 +121,7 @@ def theirs(http: httpx.Client) -> dict[str, Any]:
 @pytest.fixture
 def foreigner(origin: str, tenant: str) -> Iterator[httpx.Client]:
     """A client of a tenant that has no customers."""
-    headers = as_tenant(f"{tenant}-foreign")
+    headers = http_headers(f"{tenant}-foreign")
     with httpx.Client(base_url=f"{origin}/api/v2", headers=headers) as client:
         yield client
 

@@ -17,6 +17,7 @@ from tests.gateway.service import Service
 from tests.support.builders import customer
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
+from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
 from tests.support.tokens import token_for
@@ -27,17 +28,8 @@ from twc_customer_gateway.supervisor import envoy_admin
 @contextmanager
 def _serving(folder: Path, workers: int = 2) -> Iterator[tuple[Service, int]]:
     """A service with metrics, and the port of these."""
-    with _held_port() as port, Service(folder, workers=workers, metrics_port=port) as service:
+    with held_port() as port, Service(folder, workers=workers, metrics_port=port) as service:
         yield service, port
-
-
-@contextmanager
-def _held_port() -> Iterator[int]:
-    """A port that the system gives to no other process, and on which a service can listen."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 def _read_everywhere(service: Service, label: str) -> int:

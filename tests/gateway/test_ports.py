@@ -4,10 +4,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
+from tests.support.ports import held_port
 from twc_customer_gateway.supervisor import ports
 
 HOST = "127.0.0.1"
@@ -27,20 +28,11 @@ def _listen(port: int, *, shared: bool) -> socket.socket:
     return server
 
 
-@contextmanager
-def _held_port() -> Iterator[int]:
-    """A port that the system gives to no other process, but that servers can listen on."""
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((HOST, 0))
-        yield holder.getsockname()[1]
-
-
 @pytest.fixture(params=["given", "chosen by the system"])
 def wanted(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port to reserve; 0 is any."""
     if request.param == "given":
-        with _held_port() as port:
+        with held_port() as port:
             yield port
     else:
         yield 0
@@ -85,7 +77,7 @@ def test_reservation_takes_no_connections(wanted: int) -> None:
 
 def test_released() -> None:
     """A port that is no longer reserved is free for anyone."""
-    with _held_port() as port:
+    with held_port() as port:
         ports.reserve(HOST, port).close()
 
         _listen(port, shared=False).close()
@@ -106,7 +98,7 @@ def test_one_reservation() -> None:
             return True
 
         with (
-            _held_port() as port,
+            held_port() as port,
             ExitStack() as reservations,
             ThreadPoolExecutor(at_once) as threads,
         ):

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.gateway.conftest import StackFactory, as_tenant
 from tests.gateway.documented import CUSTOMER
+from tests.gateway.stacks import StackFactory, http_headers
 from twc_customer_gateway.supervisor.stack import Stack
 
 CANARIES = 10_000
@@ -105,4 +105,4 @@ def test_canaries(start_stack: StackFactory, capfd: pytest.CaptureFixture[str]) 
 
 def _client(stack: Stack) -> httpx.Client:
     origin = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2"
-    return httpx.Client(base_url=origin, headers=as_tenant("acme"))
+    return httpx.Client(base_url=origin, headers=http_headers("acme"))

@@ -8,11 +8,11 @@ import grpc
 import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from tests.api.test_import import Stream, batch, outcomes
-from tests.gateway.conftest import StackFactory
+from tests.gateway.stacks import StackFactory
 from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import Client, failure
+from tests.support.import_stream import ImportStream, batch, outcomes
 from tests.support.server_process import wait_until
 from twc_customer_gateway import config, routes
 from twc_customer_server import contract
@@ -29,7 +29,7 @@ def client(native: grpc.Channel, tenant: str) -> Client:
 
 def test_import(client: Client) -> None:
     """Batches go through the gateway one by one, and their answers come back meanwhile."""
-    stream = Stream(client)
+    stream = ImportStream(client)
     for _ in range(5):
         assert outcomes(stream.send(*[customer() for _ in range(100)])) == ["created"] * 100
     stream.end()
@@ -73,7 +73,7 @@ def test_import_outlasts_the_time_of_a_request(
         address = f"{stack.settings.bind}:{stack.settings.gateway_port}"
         with grpc.insecure_channel(address) as channel:
             client = Client(channel, "acme")
-            stream = Stream(client)
+            stream = ImportStream(client)
             for _ in range(2):
                 wait_until(_Pause(1.5 * SHORT).is_over)
                 assert outcomes(stream.send(customer())) == ["created"]

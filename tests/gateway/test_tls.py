@@ -11,7 +11,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.gateway.conftest import as_tenant, running
+from tests.gateway.stacks import http_headers, running
 from tests.support.backends import Backend, any_backend
 from tests.support.certificates import Authority, Pair
 from twc_customer_gateway.supervisor.stack import Stack
@@ -109,7 +109,7 @@ def test_grpc_with_foreign_certificate(
 
 def _get(stack: Stack, trusting: ssl.SSLContext) -> httpx.Response:
     url = f"https://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/none"
-    return httpx.get(url, headers=as_tenant("acme"), verify=trusting)
+    return httpx.get(url, headers=http_headers("acme"), verify=trusting)
 
 
 def _call(stack: Stack, port: str, authority: Authority, client: Pair) -> Customer:
@@ -121,5 +121,5 @@ def _call(stack: Stack, port: str, authority: Authority, client: Pair) -> Custom
     address = f"127.0.0.1:{getattr(stack.settings, port)}"
     with grpc.secure_channel(address, credentials) as channel:
         request = pb.GetCustomerRequest(id="none")
-        metadata = tuple(as_tenant("acme").items())
+        metadata = tuple(http_headers("acme").items())
         return CustomerServiceStub(channel).GetCustomer(request, metadata=metadata, timeout=10)

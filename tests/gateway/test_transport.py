@@ -14,8 +14,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.gateway.conftest import as_tenant
 from tests.gateway.errors import Error, error_of
+from tests.gateway.stacks import http_headers
 from tests.support.builders import customer
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -26,7 +26,7 @@ ORIGIN = "https://shop.example"
 def test_native_grpc(native: grpc.Channel, tenant: str, http: httpx.Client) -> None:
     """A native client creates and reads through the gateway what REST reads as well."""
     stub = CustomerServiceStub(native)
-    metadata = tuple(as_tenant(tenant).items())
+    metadata = tuple(http_headers(tenant).items())
 
     created = stub.CreateCustomer(
         pb.CreateCustomerRequest(customer=customer(first_name="Ada")), metadata=metadata
@@ -42,7 +42,7 @@ def test_native_grpc(native: grpc.Channel, tenant: str, http: httpx.Client) -> N
 def test_native_upload(native: grpc.Channel, tenant: str) -> None:
     """A native client streams an upload through the gateway."""
     items = (pb.UploadCustomersRequest(customer=customer()) for _ in range(3))
-    metadata = tuple(as_tenant(tenant).items())
+    metadata = tuple(http_headers(tenant).items())
     results = CustomerServiceStub(native).UploadCustomers(items, metadata=metadata)
 
     assert [result.index for result in results if result.HasField("customer")] == [0, 1, 2]
@@ -106,7 +106,7 @@ def test_grpc_web(text: bool, origin: str, tenant: str) -> None:  # noqa: FBT001
     response = httpx.post(
         f"{origin}/{SERVICE}/CreateCustomer",
         content=base64.b64encode(frame) if text else frame,
-        headers={"content-type": media, "accept": media, **as_tenant(tenant)},
+        headers={"content-type": media, "accept": media, **http_headers(tenant)},
     )
 
     body = response.content
@@ -122,7 +122,7 @@ def test_cors_of_a_known_origin(origin: str, tenant: str) -> None:
     asked = {"origin": ORIGIN, "access-control-request-method": "PUT"}
     preflight = httpx.options(f"{origin}/api/v2/customers", headers=asked)
     answer = httpx.get(
-        f"{origin}/api/v2/customers/x", headers=as_tenant(tenant) | {"origin": ORIGIN}
+        f"{origin}/api/v2/customers/x", headers=http_headers(tenant) | {"origin": ORIGIN}
     )
 
     assert preflight.status_code == 200

@@ -1,23 +1,20 @@
 """A PostgreSQL database, as new to each test, reached by a proxy, and what is opened on it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.reliability.in_process import InProcessServer, Open, Serve
 from tests.reliability.proxy import Proxy
-from tests.reliability.service import Ask, Service, alter, processes
+from tests.reliability.sessions import Ask, alter, processes
 from tests.support.client import SECONDS
 from tests.support.postgres import Server
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import Start, starting
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.store import CustomerStore
-
-Open = Callable[..., Postgres]
-Serve = Callable[..., Service]
-Start = Callable[..., ServerProcess]
 
 
 @pytest.fixture(scope="package")
@@ -91,10 +88,10 @@ def store(opened: Open) -> CustomerStore:
 @pytest.fixture
 def serve(proxy: Proxy, tmp_path: Path) -> Iterator[Serve]:
     """Serves the database in this process."""
-    started: list[Service] = []
+    started: list[InProcessServer] = []
 
-    def serve_one(**settings: Any) -> Service:
-        started.append(Service(tmp_path, database_url=proxy.url(), **settings))
+    def serve_one(**settings: Any) -> InProcessServer:
+        started.append(InProcessServer(tmp_path, database_url=proxy.url(), **settings))
         return started[-1]
 
     yield serve_one
@@ -104,14 +101,6 @@ def serve(proxy: Proxy, tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture
 def start(proxy: Proxy, tmp_path: Path) -> Iterator[Start]:
-    """Starts a server as a process of its own, and does not wait until it serves."""
-    started: list[ServerProcess] = []
-
-    def start_one(**environment: str) -> ServerProcess:
-        database = {"data_dir": tmp_path, "database_url": proxy.url()}
-        started.append(ServerProcess(database, file_blocks=0, **environment))
-        return started[-1]
-
-    yield start_one
-    for server in started:
-        server.end()
+    """Starts a server as a process of its own, and waits until it serves unless told not to."""
+    with starting({"data_dir": tmp_path, "database_url": proxy.url()}) as start:
+        yield start

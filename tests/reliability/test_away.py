@@ -4,22 +4,21 @@ import threading
 import time
 from functools import partial
 
-from tests.reliability.conftest import Serve
-from tests.reliability.proxy import Proxy
-from tests.reliability.service import (
+from tests.reliability.in_process import (
     CALLS,
     POOL,
-    Ask,
-    Service,
+    InProcessServer,
+    Serve,
     assert_unavailable,
     assert_whole,
-    at_once,
     fails,
-    stored,
     wait_served,
 )
+from tests.reliability.proxy import Proxy
+from tests.reliability.sessions import Ask, stored
 from tests.support import builders
 from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
 
 # Longer than the pool tries to open a connection before it gives up.
@@ -29,7 +28,7 @@ OUTAGE_SECONDS = 2.5
 RECOVERY_SECONDS = 5
 
 
-def assert_recovers(service: Service) -> None:
+def assert_recovers(service: InProcessServer) -> None:
     """Asserts that calls succeed again after a few seconds, and from then on."""
     began = time.monotonic()
     wait_served(service)
@@ -54,7 +53,9 @@ def test_many_calls(serve: Serve, proxy: Proxy) -> None:
     """Many more calls than the server has threads need not wait for each other to be told."""
     service = serve(threads=POOL)
     with proxy.away():
-        calls = at_once([lambda: fails(lambda: service.client.get(service.customer.id))] * 100)
+        calls = in_background(
+            [lambda: fails(lambda: service.client.get(service.customer.id))] * 100
+        )
         began = time.monotonic()
         assert [call.result(SECONDS) for call in calls] == [True] * 100
         assert time.monotonic() - began < 8
@@ -76,7 +77,7 @@ def test_short_outage(serve: Serve, proxy: Proxy, ask: Ask) -> None:
     service = serve()
     assert_whole(service, ask)
     proxy.cut()
-    calls = at_once([lambda: service.client.get(service.customer.id)] * 3 * POOL)
+    calls = in_background([lambda: service.client.get(service.customer.id)] * 3 * POOL)
     assert [call.result(SECONDS) for call in calls] == [service.customer] * 3 * POOL
     assert_whole(service, ask)
 
@@ -97,7 +98,7 @@ def test_outages_under_load(serve: Serve, proxy: Proxy, ask: Ask) -> None:
         enough = len(created) + 20
         wait_until(lambda: len(created) > enough)
 
-    creating = at_once([create_on] * 2 * POOL)
+    creating = in_background([create_on] * 2 * POOL)
     for _ in range(4):
         create_more()
         proxy.cut()

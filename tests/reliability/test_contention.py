@@ -7,24 +7,14 @@ import pytest
 from google.rpc import code_pb2
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.reliability.conftest import Open, Serve
+from tests.reliability.in_process import CALLS, Open, Serve, assert_clean, assert_unavailable
 from tests.reliability.proxy import Proxy
-from tests.reliability.service import (
-    CALLS,
-    Ask,
-    alter,
-    assert_clean,
-    assert_unavailable,
-    at_once,
-    hasten_deadlocks,
-    locked_rows,
-    stored,
-    waiting,
-)
+from tests.reliability.sessions import Ask, alter, hasten_deadlocks, locked_rows, stored, waiting
 from tests.support import builders
 from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
-from tests.support.stored import insert
+from tests.support.stores import insert
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore
@@ -43,7 +33,7 @@ def test_serializable_database(serve: Serve, proxy: Proxy, ask: Ask) -> None:
         for city in cities
     ]
     with locked_rows(ask):
-        outcomes = at_once(adds)
+        outcomes = in_background(adds)
         wait_until(lambda: waiting(ask) == len(cities))
     assert [it.exception(SECONDS) for it in outcomes] == [None] * len(cities)
     now = service.client.get(service.customer.id)
@@ -70,7 +60,7 @@ def test_deadlock(opened: Open, ask: Ask) -> None:
         database.run(COUNT, {"id": second})
 
     units = [partial(unit, *order) for order in (places, reversed(places))]
-    outcomes = at_once([partial(database.write, it) for it in units])
+    outcomes = in_background([partial(database.write, it) for it in units])
     assert [it.exception(SECONDS) for it in outcomes] == [None] * 2
     assert len(begun) == 3
     assert stored(ask, "modified_at") == [2, 2]
@@ -165,7 +155,7 @@ def test_crossing_uploads(serve: Serve, ask: Ask) -> None:
     service = serve(database_pool_size=uploads, threads=2 * uploads)
     emails = [builders.new_email() for _ in range(40)]
     lists = [[Customer(email=email) for email in emails[:: (-1) ** it]] for it in range(uploads)]
-    outcomes = at_once([partial(service.client.upload, customers) for customers in lists])
+    outcomes = in_background([partial(service.client.upload, customers) for customers in lists])
     results = [result for it in outcomes for result in it.result(SECONDS)]
     created = [it.customer.email for it in results if it.HasField("customer")]
     assert sorted(created) == sorted(emails)

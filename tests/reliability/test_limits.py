@@ -3,26 +3,23 @@
 import time
 from functools import partial
 
-from tests.reliability.conftest import Open, Serve
-from tests.reliability.proxy import Proxy
-from tests.reliability.service import (
+from tests.reliability.in_process import (
     CALLS,
     READS,
-    Ask,
+    Open,
+    Serve,
     assert_all_unavailable,
     assert_clean,
     assert_unavailable,
     assert_whole,
-    at_once,
     fails,
-    locked_rows,
-    locked_table,
-    processes,
     wait_served,
-    waiting,
 )
+from tests.reliability.proxy import Proxy
+from tests.reliability.sessions import Ask, locked_rows, locked_table, processes, waiting
 from tests.support import builders
 from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
 
 # DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
@@ -56,7 +53,7 @@ def test_patient_upload(serve: Serve, ask: Ask) -> None:
     """A list waits longer for others than a read may, and is then stored."""
     service = serve(database_timeout_seconds=TIME)
     with locked_table(ask):
-        [upload] = at_once([lambda: service.client.upload([builders.customer()])])
+        [upload] = in_background([lambda: service.client.upload([builders.customer()])])
         wait_until(lambda: waiting(ask) == 1)
         assert fails(lambda: service.client.get(service.customer.id))
     [result] = upload.result(SECONDS)
@@ -84,7 +81,7 @@ def test_one_connection(serve: Serve, proxy: Proxy, ask: Ask) -> None:
     proxy.delay = 0.005
     names = [*READS, "CreateCustomer", "UploadCustomers", "AddCustomerAddress"]
     calls = [partial(CALLS[name], service.client, service.customer) for name in names]
-    outcomes = at_once([*calls, *calls])
+    outcomes = in_background([*calls, *calls])
     assert [it.exception(SECONDS) for it in outcomes] == [None] * len(outcomes)
     assert_clean(ask, 1)
 
@@ -93,7 +90,7 @@ def test_no_connection_left(serve: Serve, ask: Ask) -> None:
     """Calls that get no connection, since others keep them all, are UNAVAILABLE in time."""
     service = serve(database_timeout_seconds=TIME, database_pool_size=1)
     with locked_table(ask):
-        [upload] = at_once([lambda: service.client.upload([builders.customer()])])
+        [upload] = in_background([lambda: service.client.upload([builders.customer()])])
         wait_until(lambda: waiting(ask) == 1)
         for name in (*READS, "CreateCustomer", "UpdateCustomer", "UploadCustomers"):
             call = partial(CALLS[name], service.client, service.customer)

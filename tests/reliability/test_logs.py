@@ -6,12 +6,11 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.reliability.conftest import Start
+from tests.reliability.in_process import AWAY, UNKNOWN, fails
 from tests.reliability.proxy import Proxy
-from tests.reliability.service import AWAY, UNKNOWN, fails
 from tests.support import builders
 from tests.support.client import failure
-from tests.support.server_process import ServerProcess, wait_until
+from tests.support.server_process import ServerProcess, Start, wait_until
 
 PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
 
@@ -31,7 +30,6 @@ def records(server: ServerProcess) -> list[dict[str, Any]]:
 def test_failures(start: Start, proxy: Proxy) -> None:
     """Neither an error nor the log, whatever its level, has words of the driver, or says where."""
     server = start(DATABASE_URL=proxy.url(password=PASSWORD), LOG_LEVEL="DEBUG")
-    server.wait_ready()
     client = server.client("acme")
     customer = client.create(builders.customer())
     add = partial(client.add_address, customer.id, builders.address())
@@ -57,7 +55,6 @@ def test_failures(start: Start, proxy: Proxy) -> None:
 def test_ordinary_calls(start: Start) -> None:
     """A call that is served has one record, and none of the pool's."""
     server = start(LOG_LEVEL="DEBUG")
-    server.wait_ready()
     client = server.client("acme")
     created = client.create(builders.customer())
     for _ in range(10):

@@ -7,29 +7,26 @@ from functools import partial
 import pytest
 from psycopg import OperationalError
 
-from tests.reliability.conftest import Open, Serve
-from tests.reliability.proxy import Proxy
-from tests.reliability.service import (
+from tests.reliability.in_process import (
     CALLS,
     POOL,
     UNKNOWN,
-    Ask,
     Call,
+    Open,
+    Serve,
     assert_clean,
     assert_unavailable,
     assert_whole,
-    at_once,
     each_read,
     each_write,
-    locked_table,
-    processes,
-    stored,
-    waiting,
 )
+from tests.reliability.proxy import Proxy
+from tests.reliability.sessions import Ask, locked_table, processes, stored, waiting
 from tests.support import builders
 from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
-from tests.support.stored import insert, stamped
+from tests.support.stores import insert, stamped
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.rows import Key
@@ -54,7 +51,7 @@ def test_reads_in_flight(serve: Serve, proxy: Proxy, ask: Ask, call: Call) -> No
     """Reads that the database has while every connection is cut are answered on new ones."""
     service = serve()
     with locked_table(ask):
-        reads = at_once([partial(call, service.client, service.customer)] * POOL)
+        reads = in_background([partial(call, service.client, service.customer)] * POOL)
         wait_until(lambda: waiting(ask) == POOL)
         proxy.cut()
     assert [read.exception(SECONDS) for read in reads] == [None] * POOL

@@ -5,24 +5,25 @@ from functools import partial
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.reliability.conftest import Open, Serve
-from tests.reliability.proxy import Proxy
-from tests.reliability.service import (
+from tests.reliability.in_process import (
     CALLS,
     POOL,
     READS,
     UNKNOWN,
-    Ask,
+    Open,
+    Serve,
     assert_all_unavailable,
     assert_unavailable,
     assert_whole,
-    at_once,
     wait_served,
 )
+from tests.reliability.proxy import Proxy
+from tests.reliability.sessions import Ask
 from tests.support import builders
 from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
-from tests.support.stored import insert, stamped
+from tests.support.stores import insert, stamped
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore
@@ -58,7 +59,7 @@ def test_stall_of_upload(opened: Open, proxy: Proxy) -> None:
     """A list without an answer is Unavailable after twelve times the time of a read."""
     store = CustomerStore(opened(seconds=0.2))
     with proxy.stalled():
-        [told] = at_once([lambda: store.insert_each("acme", [stamped()])])
+        [told] = in_background([lambda: store.insert_each("acme", [stamped()])])
         assert isinstance(told.exception(12 * 0.2 + SLACK), Unavailable)
 
 
@@ -67,7 +68,7 @@ def test_short_stall(serve: Serve, proxy: Proxy) -> None:
     service = serve()
     with proxy.stalled():
         calls = [partial(call, service.client, service.customer) for call in READS.values()]
-        outcomes = at_once(calls)
+        outcomes = in_background(calls)
         wait_until(lambda: proxy.held > 0)
     assert [it.exception(SECONDS) for it in outcomes] == [None] * len(calls)
 

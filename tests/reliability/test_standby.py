@@ -4,18 +4,16 @@ from functools import partial
 
 import pytest
 
-from tests.reliability.conftest import Serve
-from tests.reliability.proxy import Proxy
-from tests.reliability.service import (
+from tests.reliability.in_process import (
     READS,
     WRITES,
-    Ask,
-    alter,
+    Serve,
     assert_unavailable,
     assert_whole,
     fails,
-    processes,
 )
+from tests.reliability.proxy import Proxy
+from tests.reliability.sessions import Ask, alter, processes
 from tests.support import builders
 from tests.support.server_process import wait_until
 

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from tests.reliability.conftest import Open, Start
+from tests.reliability.in_process import Open
 from tests.reliability.proxy import Proxy
 from tests.support.builders import customer
 from tests.support.client import SECONDS
-from tests.support.server_process import wait_until
+from tests.support.server_process import Start, wait_until
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.storage.postgres import Postgres
 
@@ -20,7 +20,7 @@ WAITING = "the database cannot be reached; trying again in "
 def test_waits(start: Start, proxy: Proxy) -> None:
     """A server waits for its database, longer from try to try, and serves when that is there."""
     with proxy.away():
-        server = start()
+        server = start(wait=False)
         wait_until(lambda: server.log().count(WAITING) >= 3)
     server.wait_ready()
     pauses = [float(it.split()[0]) for it in server.log().split(WAITING)[1:]]
@@ -36,7 +36,9 @@ def test_gives_up(start: Start, proxy: Proxy) -> None:
     """A server without a database gives up after its time, and says what it could not reach."""
     with proxy.away():
         began = time.monotonic()
-        server = start(DATABASE_URL=proxy.url(password=PASSWORD), DATABASE_WAIT_SECONDS="1")
+        server = start(
+            wait=False, DATABASE_URL=proxy.url(password=PASSWORD), DATABASE_WAIT_SECONDS="1"
+        )
         assert server.process.wait(SECONDS) == 1
     assert time.monotonic() - began > 1
     log = server.log()
@@ -50,7 +52,7 @@ def test_gives_up(start: Start, proxy: Proxy) -> None:
 def test_stop(start: Start, proxy: Proxy, number: signal.Signals) -> None:
     """A signal ends a server at once that waits for a database which does not answer."""
     with proxy.stalled():
-        server = start()
+        server = start(wait=False)
         wait_until(lambda: proxy.held > 0)
         server.process.send_signal(number)
         assert server.process.wait(3) == 0
@@ -60,7 +62,7 @@ def test_stop(start: Start, proxy: Proxy, number: signal.Signals) -> None:
 def test_stop_between_tries(start: Start, proxy: Proxy) -> None:
     """A signal ends a server at once that waits to try again."""
     with proxy.away():
-        server = start()
+        server = start(wait=False)
         wait_until(lambda: f"{WAITING}0.4" in server.log())
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(3) == 0

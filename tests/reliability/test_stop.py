@@ -6,13 +6,14 @@ from functools import partial
 import grpc
 import pytest
 
-from tests.reliability.conftest import Open, Start
+from tests.reliability.in_process import Open
 from tests.reliability.proxy import Proxy
-from tests.reliability.service import Ask, at_once, locked_table, stored, waiting
+from tests.reliability.sessions import Ask, locked_table, stored, waiting
 from tests.support import builders
 from tests.support.client import SECONDS
-from tests.support.server_process import wait_until
-from tests.support.stored import insert, stamped
+from tests.support.concurrency import in_background
+from tests.support.server_process import Start, wait_until
+from tests.support.stores import insert, stamped
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore
@@ -24,13 +25,13 @@ def test_running_write(opened: Open, proxy: Proxy, ask: Ask) -> None:
     store = CustomerStore(database)
     read = partial(store.get, "acme", Key.id(insert(store, "acme").id))
     with locked_table(ask):
-        reads = at_once([read] * 2)
+        reads = in_background([read] * 2)
         wait_until(lambda: waiting(ask) == 2)
     assert [it.exception(SECONDS) for it in reads] == [None] * 2
     with proxy.stalled():
-        [write] = at_once([lambda: insert(store, "acme")])
+        [write] = in_background([lambda: insert(store, "acme")])
         wait_until(lambda: proxy.held > 0)
-        [shut_down] = at_once([database.shut_down])
+        [shut_down] = in_background([database.shut_down])
         # The farewell of the connection that is not lent.
         wait_until(lambda: proxy.held > 1)
     assert write.result(SECONDS).id in stored(ask)
@@ -44,7 +45,7 @@ def test_stuck_write(opened: Open, proxy: Proxy) -> None:
     database = opened(seconds=0.5)
     store = CustomerStore(database)
     with proxy.stalled():
-        [write] = at_once([lambda: store.insert_each("acme", [stamped()])])
+        [write] = in_background([lambda: store.insert_each("acme", [stamped()])])
         wait_until(lambda: proxy.held > 0)
         database.shut_down()
         assert isinstance(write.exception(2), Unavailable)
@@ -53,10 +54,9 @@ def test_stuck_write(opened: Open, proxy: Proxy) -> None:
 def test_stuck_process(start: Start, ask: Ask) -> None:
     """A server whose calls wait for the database beyond their time ends all the same."""
     server = start(DATABASE_TIMEOUT_SECONDS="1", GRACE_SECONDS="0")
-    server.wait_ready()
     client = server.client("acme")
     with locked_table(ask):
-        [upload] = at_once([lambda: client.upload([builders.customer()])])
+        [upload] = in_background([lambda: client.upload([builders.customer()])])
         wait_until(lambda: waiting(ask) == 1)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(8) == 0

@@ -1,19 +1,17 @@
 """The databases that the tests of this folder run on: each backend, or SQLite for its own tests."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.backends import Backend
+from tests.support.backends import Backend, Opener
 from tests.support.tokens import trust
 from twc_customer_server.app import open_database
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
-
-Opener = Callable[[], Database]
 
 
 def _opener(backend: Backend, folder: Path) -> Opener:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.support.stored import FULL, Read, each_key, each_read, find, insert, only, stamped
+from tests.support.stores import FULL, Read, each_key, each_read, find, insert, only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound, Unavailable
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.rows import Key

@@ -12,7 +12,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.postgres import Server
-from tests.support.stored import FULL, find, insert, stamped
+from tests.support.stores import FULL, find, insert, stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin.copy import Copied, copy_all
 from twc_customer_server.settings import Settings

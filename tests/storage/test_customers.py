@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.support.stored import FULL, Read, each_key, each_read, find, insert, stamped
+from tests.support.stores import FULL, Read, each_key, each_read, find, insert, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore

@@ -7,10 +7,9 @@ from functools import partial
 import pytest
 from psycopg import errors
 
-from tests.storage.conftest import Opener
-from tests.support.backends import only
+from tests.support.backends import Opener, only
 from tests.support.postgres import Server
-from tests.support.stored import insert, stamped
+from tests.support.stores import insert, stamped
 from twc_customer_server.errors import AlreadyExists, IdempotencyKeyReused, Unavailable
 from twc_customer_server.storage.database import Database, shut_down_after
 from twc_customer_server.storage.idempotency import (

@@ -13,9 +13,8 @@ import peewee
 import pytest
 from playhouse.schema_diff import diff_models
 
-from tests.storage.conftest import Opener
-from tests.support.backends import Backend
-from tests.support.stored import insert
+from tests.support.backends import Backend, Opener
+from tests.support.stores import insert
 from tests.support.tokens import trust
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage import migrate

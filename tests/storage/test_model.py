@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.support.stored import only, stamped
+from tests.support.stores import only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound
 from twc_customer_server.storage.export import Export, Exported, Place
 from twc_customer_server.storage.rows import Key

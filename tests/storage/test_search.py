@@ -5,7 +5,7 @@ import itertools
 import pytest
 from twc.customer.v2.customer_pb2 import AttributeGroup
 
-from tests.support.stored import FULL, find, insert, stamped
+from tests.support.stores import FULL, find, insert, stamped
 from twc_customer_server.storage import rows
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import MAX_PAGE_BYTES, CustomerStore

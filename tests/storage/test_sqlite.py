@@ -12,7 +12,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
-from tests.support.stored import find, insert, stamped
+from tests.support.stores import find, insert, stamped
 from twc_customer_server.errors import AlreadyExists
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite

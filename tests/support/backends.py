@@ -2,7 +2,7 @@
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,10 @@ import psycopg
 import pytest
 
 from tests.support.postgres import Server
+from twc_customer_server.storage.database import Database
+
+# Opens a database, the same each time.
+Opener = Callable[[], Database]
 
 
 def only(name: str) -> pytest.MarkDecorator:

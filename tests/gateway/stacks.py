@@ -1,0 +1,31 @@
+"""Starts the service, a server and Envoy in front of it, from the process of the tests."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.client import as_tenant
+from tests.support.tokens import trust
+from twc_customer_gateway import config
+from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_gateway.supervisor.stack import Stack
+
+StackFactory = Callable[..., AbstractContextManager[Stack]]
+
+
+def http_headers(tenant: str) -> dict[str, str]:
+    """Returns the headers of a REST request for a tenant."""
+    return {name: str(value) for name, value in as_tenant(tenant)}
+
+
+@contextmanager
+def running(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
+    """Runs a service on a database, with other settings as given."""
+    chosen = GatewaySettings(**database, gateway_port=0, grpc_port=0, **trust() | settings)
+    with tempfile.TemporaryDirectory(prefix="twc-") as name:
+        folder = Path(name)
+        config.write_all(chosen, folder)
+        with Stack(folder, chosen.environment()) as stack:
+            yield stack
