@@ -52,8 +52,8 @@ class RequireRuntimes(MetadataHookInterface):
         # Protobuf supports generated code on the runtimes of the next major version, too.
         unsupported = int(protobuf.partition(".")[0]) + 2
         metadata["dependencies"] = [
-            # The first that admits protobuf 6.
-            "googleapis-common-protos>=1.69.2,<2",
+            # The first that admits both protobuf 6 and 7.
+            "googleapis-common-protos>=1.73.1,<2",
             f"grpcio>={grpcio},<2",
             f"protobuf>={protobuf},<{unsupported}",
         ]

@@ -6,9 +6,9 @@ from typing import NamedTuple, cast
 import click
 import grpc
 from google.protobuf.any_pb2 import Any as Detail
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
-from grpc_status import rpc_status
 
 # The server cancels a stream that is idle for a minute, and this client one
 # that does not respond in time: both are worth another try.
@@ -21,6 +21,8 @@ _TRANSIENT = (
 
 # The codes that grpcio reports when a connection breaks within a message.
 _BROKEN_CONNECTION = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+
+_STATUS_DETAILS = "grpc-status-details-bin"
 
 
 class CommandError(click.ClickException):
@@ -81,12 +83,17 @@ def status_violations(status: Status) -> list[tuple[str, str]]:
 
 
 def _details(call: grpc.Call) -> list[Detail]:
-    try:
-        status = rpc_status.from_call(call)
-    except ValueError:
-        # The details belong to another status: a proxy has replaced the call's.
-        return []
-    return list(status.details) if status else []
+    """Returns the details in the call's metadata, if they are those of its status."""
+    for key, value in call.trailing_metadata() or ():
+        if key == _STATUS_DETAILS:
+            try:
+                status = Status.FromString(cast("bytes", value))
+            except DecodeError:
+                return []
+            # A proxy that replaces a status may leave the details of the other one.
+            is_own = (status.code, status.message) == (call.code().value[0], call.details())
+            return list(status.details) if is_own else []
+    return []
 
 
 def _violations(details: Iterable[Detail]) -> list[tuple[str, str]]:

@@ -87,7 +87,7 @@ class SilentService(FailingService):
 def test_timeout(tmp_path: Path) -> None:
     """A server that does not respond in time is retried, and given up in the end."""
     service = SilentService(code_pb2.OK, times=0)
-    result = import_batches(service, tmp_path, "--timeout", "0.2", "--retry-for", "1")
+    result = import_batches(service, tmp_path, "--timeout", "1", "--retry-for", "2.5")
 
     assert result.status == 1
     assert "gave up after" in result.err

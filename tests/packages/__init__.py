@@ -1,0 +1,1 @@
+"""Tests of the wheels, in environments that have nothing else."""
