@@ -1,10 +1,10 @@
 """Middleware of every RPC: authenticates, decodes, calls the servicer, maps errors, records.
 
 `wrap` makes handlers of encoded messages, which any transport can call. They
-are not a `grpc.ServerInterceptor`, because an interceptor runs after grpcio
-has decoded the request: the caller would not be authenticated yet, and
-grpcio answers INTERNAL to a request that cannot be decoded. Nor do
-grpc_testing and other transports run interceptors.
+are not a `grpc.ServerInterceptor`, because a handler that an interceptor wraps
+is called after grpcio has decoded the request: the caller would not be
+authenticated yet, and grpcio answers INTERNAL to a request that cannot be
+decoded. Nor do grpc_testing and other transports run interceptors.
 """
 
 import logging
