@@ -18,6 +18,10 @@ from twc_customer_client.cli import cli
 # How long a command may take on a machine that is many times slower.
 SECONDS = 120
 
+# Turns coverage off in a process that is interrupted: it would leave a lock of
+# coverage held, and the process would never exit.
+WITHOUT_COVERAGE = {"COVERAGE_PROCESS_CONFIG": "", "COVERAGE_PROCESS_START": ""}
+
 
 class Result(NamedTuple):
     """The exit status and the output of a command."""

@@ -1,12 +1,13 @@
 """Ctrl-C ends a command wherever it arrives."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import grpc
 
-from tests.client.command_line import SECONDS
+from tests.client.command_line import SECONDS, WITHOUT_COVERAGE
 from tests.client.fake_services import Requests, Responses, accept, serving
 
 # Interrupts one stream after another at a random moment, as Ctrl-C would. One
@@ -51,6 +52,7 @@ def test_interrupt_anywhere(tmp_path: Path) -> None:
     with serving(imports=accept_all) as address:
         result = subprocess.run(
             [sys.executable, "-c", SCRIPT, address],
+            env=os.environ | WITHOUT_COVERAGE,
             cwd=tmp_path,
             capture_output=True,
             text=True,

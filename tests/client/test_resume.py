@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.client.command_line import SECONDS, CommandLine, emails, finish
+from tests.client.command_line import SECONDS, WITHOUT_COVERAGE, CommandLine, emails, finish
 from tests.client.fake_services import Requests, Responses, accept, serving
 from tests.client.tcp_gate import TcpGate
 from tests.support.server_process import ServerProcess
@@ -81,6 +81,7 @@ def test_client_is_stopped(
     service = PausingService(path)
     with serving(imports=service.imports) as address:
         cli = make_cli(address, "acme")
+        cli.environment |= WITHOUT_COVERAGE
         write_customers(cli, path.name)
         process = cli.start("import", path, "--json")
         wait_until(lambda: read_state(path).get("done"))
