@@ -94,7 +94,7 @@ def test_stop_finishes_running_call(start: Start, number: signal.Signals) -> Non
 
 def test_stop_reports_not_serving_first(start: Start) -> None:
     """Before a server takes no more calls it says for a while that it will not."""
-    server = start(DRAIN_SECONDS="2")
+    server = start(DRAIN_SECONDS="4")
     watch = server.health.Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
     assert next(watch).status == SERVING
     server.process.send_signal(signal.SIGTERM)
@@ -126,7 +126,7 @@ def test_stop_leaves_call_behind(start: Start) -> None:
     assert sent.wait(SECONDS)
     server.client("acme").get(UNKNOWN_ID)
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(10) == 0
+    assert server.process.wait(SECONDS) == 0
     with pytest.raises(grpc.RpcError) as broken:
         list(running)
     assert broken.value.code() is grpc.StatusCode.UNAVAILABLE

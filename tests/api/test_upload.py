@@ -28,7 +28,7 @@ def break_off(address: str, tenant: str, first: Customer, how: str) -> None:
         sent.set()
         over.wait(SECONDS)
 
-    seconds = 0.05 if how == "deadline" else SECONDS
+    seconds = 1 if how == "deadline" else SECONDS
     with grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)]) as channel:
         client = Client(channel, tenant)
         client.get(UNKNOWN_ID)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.gateway.stacks import StackFactory, http_headers, running
 from tests.support.backends import Backend
+from tests.support.http_client import http_client
 from twc_customer_gateway.supervisor.stack import Stack
 
 
@@ -38,7 +39,7 @@ def origin(stack: Stack) -> str:
 @pytest.fixture
 def http(origin: str, tenant: str) -> Iterator[httpx.Client]:
     """A REST client of one tenant; paths are relative to `/api/v2`."""
-    with httpx.Client(base_url=f"{origin}/api/v2", headers=http_headers(tenant)) as client:
+    with http_client(base_url=f"{origin}/api/v2", headers=http_headers(tenant)) as client:
         yield client
 
 

@@ -16,6 +16,8 @@ import psutil
 
 from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS
+from tests.support.http_client import http_client
+from tests.support.processes import RUN, die_with_parent
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_gateway.settings import GatewaySettings
@@ -39,13 +41,16 @@ class Service:
         own |= {"workers": 3} | ({} if "development" in settings else trust())
         self.settings = GatewaySettings(**own | settings)
         self._output = folder / f"{uuid.uuid4()}.log"
+        self._read = 0
+        self._log: list[dict[str, Any]] = []
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "twc_customer_gateway"],
-                env=os.environ | self.settings.environment(),
+                env=os.environ | self.settings.environment() | {"TMPDIR": os.environ[RUN]},
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
+                preexec_fn=die_with_parent,
             )
 
     def __enter__(self) -> Self:
@@ -89,7 +94,7 @@ class Service:
         """A REST client of a tenant, whose calls the log has under a label."""
         origin = f"http://127.0.0.1:{self.settings.gateway_port}/api/v2"
         headers = http_headers(tenant) | ({"x-request-id": label} if label else {})
-        return httpx.Client(base_url=origin, headers=headers, timeout=SECONDS)
+        return http_client(base_url=origin, headers=headers)
 
     def native(self) -> grpc.Channel:
         """A connection of its own to the native port."""
@@ -121,8 +126,14 @@ class Service:
 
         Envoy writes in pieces, with which others' lines may begin in the midst of one.
         """
-        lines = re.findall(r'\{"level": .*?"time": "[^"]*"\}\n', self.output())
-        return [json.loads(line) for line in lines]
+        with self._output.open("rb") as output:
+            output.seek(self._read)
+            # Those who wait for a line read often: each time what is new, up to its last line.
+            whole, end, _ = output.read().rpartition(b"\n")
+        self._read += len(whole + end)
+        lines = re.findall(rb'\{"level": .*?"time": "[^"]*"\}\n', whole + end)
+        self._log += [json.loads(line) for line in lines]
+        return self._log
 
     def output(self) -> str:
         """All that the service has written."""

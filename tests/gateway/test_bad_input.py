@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
 from tests.support.backends import any_backend
+from tests.support.client import SECONDS
+from tests.support.http_client import http_request
 from twc_customer_gateway.supervisor.stack import Stack
 
 JSON = {"content-type": "application/json"}
@@ -219,7 +221,7 @@ def test_grpc_media_type_on_a_rest_path(media: str, http: httpx.Client) -> None:
 def test_unknown_transfer_encoding(stack: Stack) -> None:
     """A transfer encoding that is not served is the caller's error."""
     with closing(
-        HTTPConnection("127.0.0.1", stack.settings.gateway_port, timeout=10)
+        HTTPConnection("127.0.0.1", stack.settings.gateway_port, timeout=SECONDS)
     ) as connection:
         connection.request("GET", "/api/v2/customers/x", headers={"transfer-encoding": "gzip"})
         answer = connection.getresponse()
@@ -239,7 +241,7 @@ def test_tenant_name(name: str, http: httpx.Client) -> None:
 def test_no_tenant(origin: str, tenant: str) -> None:
     """A request without a tenant is refused."""
     headers = {"authorization": http_headers(tenant)["authorization"]}
-    response = httpx.get(f"{origin}/api/v2/customers/x", headers=headers)
+    response = http_request("GET", f"{origin}/api/v2/customers/x", headers=headers)
 
     assert error_of(response) == Error(400, 3, "INVALID_TENANT", [])
 
@@ -284,7 +286,9 @@ def test_every_wrong_type_at_once(http: httpx.Client) -> None:
 def test_endless_upload(http: httpx.Client) -> None:
     """An upload of millions of items is refused where it has one too many, and quickly."""
     response = http.post(
-        "/upload-customers", content=b"[" + b"{}," * 5_000_000 + b"{}]", headers=JSON, timeout=5
+        "/upload-customers",
+        content=b"[" + b"{}," * 5_000_000 + b"{}]",
+        headers=JSON,
     )
 
     assert error_of(response) == Error(400, 3, INVALID, ["body"])

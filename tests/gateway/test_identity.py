@@ -12,6 +12,7 @@ from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import any_backend
 from tests.support.forged import forged_tokens
+from tests.support.http_client import http_client, http_request
 from tests.support.tokens import Issuer, jwks, trusted_issuer
 from twc_customer_gateway.routes import HttpRoute, http_routes
 from twc_customer_server.contract import SERVICE
@@ -51,8 +52,8 @@ def test_identity_comes_first(authorization: str | None, origin: str, tenant: st
     if authorization is not None:
         headers["authorization"] = authorization
 
-    posted = httpx.post(f"{origin}/api/v2/customers?x=y", content=b"{", headers=headers)
-    read = httpx.get(f"{origin}/api/v2/customers/x?y=1", headers=headers)
+    posted = http_request("POST", f"{origin}/api/v2/customers?x=y", content=b"{", headers=headers)
+    read = http_request("GET", f"{origin}/api/v2/customers/x?y=1", headers=headers)
 
     assert [error_of(posted), error_of(read)] == [UNAUTHENTICATED] * 2
 
@@ -75,7 +76,10 @@ def test_two_tokens(origin: str, tenant: str) -> None:
     good = http_headers(tenant)["authorization"]
     headers = [("authorization", good), ("authorization", good), ("x-twc-tenant", tenant)]
 
-    assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
+    assert (
+        error_of(http_request("GET", f"{origin}/api/v2/customers/x", headers=headers))
+        == UNAUTHENTICATED
+    )
 
 
 @any_backend
@@ -83,7 +87,10 @@ def test_oversized_token(origin: str, tenant: str) -> None:
     """A token of 64 KiB is refused as any other that is not genuine."""
     headers = {"authorization": "Bearer " + "x" * (64 << 10), "x-twc-tenant": tenant}
 
-    assert error_of(httpx.get(f"{origin}/api/v2/customers/x", headers=headers)) == UNAUTHENTICATED
+    assert (
+        error_of(http_request("GET", f"{origin}/api/v2/customers/x", headers=headers))
+        == UNAUTHENTICATED
+    )
 
 
 @any_backend
@@ -103,7 +110,7 @@ def test_realm_for_each_tenant(start_stack: StackFactory, tmp_path: Any) -> None
 
         def status(token: str, tenant: str) -> int:
             headers = {"authorization": f"Bearer {token}", "x-twc-tenant": tenant}
-            return httpx.get(url, headers=headers).status_code
+            return http_request("GET", url, headers=headers).status_code
 
         acme, other = (issuer.token() for issuer in realms.values())
         assert (status(acme, "acme"), status(other, "other")) == (204, 204)
@@ -122,7 +129,7 @@ def theirs(http: httpx.Client) -> dict[str, Any]:
 def foreigner(origin: str, tenant: str) -> Iterator[httpx.Client]:
     """A client of a tenant that has no customers."""
     headers = http_headers(f"{tenant}-foreign")
-    with httpx.Client(base_url=f"{origin}/api/v2", headers=headers) as client:
+    with http_client(base_url=f"{origin}/api/v2", headers=headers) as client:
         yield client
 
 
@@ -211,4 +218,4 @@ def _send(origin: str, route: HttpRoute, headers: dict[str, str]) -> httpx.Respo
     path = route.path.replace("{id}", "x").replace("{customer_ref}", "x")
     body = "[{}]" if route.rpc.client_streaming else "{}"
     content, media = (body, JSON) if route.body else (None, {})
-    return httpx.request(route.method, f"{origin}{path}", content=content, headers=headers | media)
+    return http_request(route.method, f"{origin}{path}", content=content, headers=headers | media)

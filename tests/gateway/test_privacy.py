@@ -11,6 +11,7 @@ import pytest
 
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.stacks import StackFactory, http_headers
+from tests.support.http_client import http_client
 from twc_customer_gateway.supervisor.stack import Stack
 
 CANARIES = 10_000
@@ -105,4 +106,4 @@ def test_canaries(start_stack: StackFactory, capfd: pytest.CaptureFixture[str]) 
 
 def _client(stack: Stack) -> httpx.Client:
     origin = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2"
-    return httpx.Client(base_url=origin, headers=http_headers("acme"))
+    return http_client(base_url=origin, headers=http_headers("acme"))

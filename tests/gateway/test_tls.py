@@ -14,6 +14,8 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.gateway.stacks import http_headers, running
 from tests.support.backends import Backend, any_backend
 from tests.support.certificates import Authority, Pair
+from tests.support.client import SECONDS
+from tests.support.http_client import http_request
 from twc_customer_gateway.supervisor.stack import Stack
 
 pytestmark = any_backend
@@ -79,7 +81,7 @@ def test_rest_without_certificate(secure: Stack, authority: Authority, mutual: b
 def test_rest_in_the_clear(secure: Stack) -> None:
     """Without TLS the port does not answer."""
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://127.0.0.1:{secure.settings.gateway_port}/healthz")
+        http_request("GET", f"http://127.0.0.1:{secure.settings.gateway_port}/healthz")
 
 
 @pytest.mark.parametrize("port", PORTS)
@@ -109,7 +111,7 @@ def test_grpc_with_foreign_certificate(
 
 def _get(stack: Stack, trusting: ssl.SSLContext) -> httpx.Response:
     url = f"https://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/none"
-    return httpx.get(url, headers=http_headers("acme"), verify=trusting)
+    return httpx.get(url, headers=http_headers("acme"), verify=trusting, timeout=SECONDS)
 
 
 def _call(stack: Stack, port: str, authority: Authority, client: Pair) -> Customer:
@@ -122,4 +124,4 @@ def _call(stack: Stack, port: str, authority: Authority, client: Pair) -> Custom
     with grpc.secure_channel(address, credentials) as channel:
         request = pb.GetCustomerRequest(id="none")
         metadata = tuple(http_headers("acme").items())
-        return CustomerServiceStub(channel).GetCustomer(request, metadata=metadata, timeout=10)
+        return CustomerServiceStub(channel).GetCustomer(request, metadata=metadata, timeout=SECONDS)

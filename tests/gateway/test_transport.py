@@ -17,6 +17,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
 from tests.support.builders import customer
+from tests.support.http_client import http_request
 from twc_customer_gateway.supervisor.stack import Stack
 
 SERVICE = "twc.customer.v2.CustomerService"
@@ -67,7 +68,7 @@ def test_unknown_rpc(native: grpc.Channel) -> None:
 
 def test_json_on_the_path_of_an_rpc(origin: str) -> None:
     """JSON posted to the path of an RPC is refused: REST has its own paths."""
-    response = httpx.post(f"{origin}/{SERVICE}/CreateCustomer", json={})
+    response = http_request("POST", f"{origin}/{SERVICE}/CreateCustomer", json={})
 
     assert error_of(response) == Error(404, 5, "ROUTE_NOT_FOUND", [])
 
@@ -94,7 +95,7 @@ def test_health(native: grpc.Channel, origin: str) -> None:
 
     response = health_pb2.HealthCheckResponse.FromString(answer)
     assert response.status == health_pb2.HealthCheckResponse.SERVING
-    assert httpx.get(f"{origin}/healthz").status_code == 200
+    assert http_request("GET", f"{origin}/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["binary", "text"])
@@ -103,7 +104,8 @@ def test_grpc_web(text: bool, origin: str, tenant: str) -> None:  # noqa: FBT001
     message = pb.CreateCustomerRequest(customer=customer(first_name="Web")).SerializeToString()
     frame = struct.pack(">BI", 0, len(message)) + message
     media = "application/grpc-web-text" if text else "application/grpc-web+proto"
-    response = httpx.post(
+    response = http_request(
+        "POST",
         f"{origin}/{SERVICE}/CreateCustomer",
         content=base64.b64encode(frame) if text else frame,
         headers={"content-type": media, "accept": media, **http_headers(tenant)},
@@ -121,8 +123,8 @@ def test_cors_of_a_known_origin(origin: str, tenant: str) -> None:
     """A page of a configured origin may call with the headers it needs, and read ours."""
     asked = {"origin": ORIGIN, "access-control-request-method": "PUT"}
     preflight = httpx.options(f"{origin}/api/v2/customers", headers=asked)
-    answer = httpx.get(
-        f"{origin}/api/v2/customers/x", headers=http_headers(tenant) | {"origin": ORIGIN}
+    answer = http_request(
+        "GET", f"{origin}/api/v2/customers/x", headers=http_headers(tenant) | {"origin": ORIGIN}
     )
 
     assert preflight.status_code == 200

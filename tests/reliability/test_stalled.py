@@ -30,7 +30,7 @@ from twc_customer_server.storage.store import CustomerStore
 
 # DATABASE_TIMEOUT_SECONDS, and what a busy machine may take on top of what is right.
 TIME = 0.5
-SLACK = 2
+SLACK = 4
 
 CHANGES = ("UpdateCustomer", "AddCustomerAddress", "DeleteCustomer", "CreateCustomer")
 

@@ -52,20 +52,20 @@ def test_gives_up(start: Start, proxy: Proxy) -> None:
 def test_stop(start: Start, proxy: Proxy, number: signal.Signals) -> None:
     """A signal ends a server at once that waits for a database which does not answer."""
     with proxy.stalled():
-        server = start(wait=False)
+        server = start(wait=False, DATABASE_URL=proxy.url(connect_timeout=str(SECONDS)))
         wait_until(lambda: proxy.held > 0)
         server.process.send_signal(number)
-        assert server.process.wait(3) == 0
+        assert server.process.wait(SECONDS / 4) == 0
     assert "Traceback" not in server.log()
 
 
 def test_stop_between_tries(start: Start, proxy: Proxy) -> None:
     """A signal ends a server at once that waits to try again."""
     with proxy.away():
-        server = start(wait=False)
+        server = start(wait=False, DATABASE_WAIT_SECONDS="3600")
         wait_until(lambda: f"{WAITING}0.4" in server.log())
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(3) == 0
+        assert server.process.wait(SECONDS) == 0
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_write_after_shut_down(
             outcome.set_exception(error)
 
     threading.Thread(target=late, daemon=True).start()
-    assert isinstance(outcome.exception(timeout=1), Unavailable)
+    assert isinstance(outcome.exception(SECONDS), Unavailable)
 
 
 def test_read_after_shut_down(own: Sqlite, keeper: CustomerStore) -> None:

@@ -1,16 +1,15 @@
 """Metrics as Prometheus finds them."""
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-SECONDS = 30
+from tests.support.http_client import http_request
 
 
 class Scrape:
     """What is served at `/metrics` on a port of this machine, now."""
 
     def __init__(self, port: int) -> None:
-        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS)
+        answer = http_request("GET", f"http://127.0.0.1:{port}/metrics")
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         self.text = answer.text

@@ -1,6 +1,7 @@
 """E-mail addresses and phone numbers."""
 
 import re
+import string
 
 import email_validator
 import pytest
@@ -122,8 +123,13 @@ NOT_NUMBERS = {
     "00 without a country": ("0049 170 1234567", None, phones.NO_COUNTRY),
 }
 
-PLAIN_ADDRESSES = st.from_regex(
-    r"[A-Za-z0-9_+.-]{1,66}@([A-Za-z0-9-]{1,32}\.){0,4}[A-Za-z0-9]{1,13}", fullmatch=True
+_LETTERS_AND_DIGITS = string.ascii_letters + string.digits
+# Drawn text by text, which is ten times as fast as the same from a regular expression.
+PLAIN_ADDRESSES = st.builds(
+    lambda local, labels, last: f"{local}@{'.'.join([*labels, last])}",
+    st.text(f"{_LETTERS_AND_DIGITS}_+.-", min_size=1, max_size=66),
+    st.lists(st.text(f"{_LETTERS_AND_DIGITS}-", min_size=1, max_size=32), max_size=4),
+    st.text(_LETTERS_AND_DIGITS, min_size=1, max_size=13),
 )
 WRITTEN_NUMBERS = st.from_regex(r"\+?[0-9][0-9 ()/.-]{4,17}", fullmatch=True)
 REGIONS = st.sampled_from([None, "AR", "BR", "DE", "FR", "GB", "IN", "IT", "MX", "RU", "US"])
