@@ -16,6 +16,18 @@ from tests.support.http_client import http_client
 from twc_customer_gateway.supervisor.stack import Stack
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _without_coverage() -> Iterator[None]:
+    """Starts the many processes of these tests without coverage, in two thirds of the time.
+
+    Other suites cover what a worker runs.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+            environment.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture
 def start_stack(own_database: dict[str, Any]) -> StackFactory:
     """Starts a service on the test's own database, with settings of its own, for a `with` block."""
