@@ -3,9 +3,8 @@
 import faulthandler
 import itertools
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support import postgres as postgres_server
-from tests.support import processes
+from tests.support import processes, run_cleanup
 from tests.support.backends import Backend, PostgresBackend, SqliteBackend
 from tests.support.postgres import Server
 
@@ -28,15 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         folder = Path(tempfile.mkdtemp(prefix="twc-tests-"))
         os.environ[processes.RUN] = str(folder)
-        config.add_cleanup(partial(_end_run, folder))
+        config.add_cleanup(partial(_end_run, run_cleanup.start(folder)))
 
 
-def _end_run(folder: Path) -> None:
-    """Ends what the run has started, also where a worker crashed, and then this process."""
-    postgres_server.stop(folder)
-    processes.end_strays(None, _END_SECONDS)
-    shutil.rmtree(folder, ignore_errors=True)
-    # A thread that hangs would keep the interpreter from its exit.
+def _end_run(clean_up: Callable[[], object]) -> None:
+    """Ends what the run has started, and then this process, even if one of its threads hangs."""
+    clean_up()
     faulthandler.dump_traceback_later(_EXIT_SECONDS, exit=True, file=2)
 
 

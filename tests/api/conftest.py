@@ -8,28 +8,22 @@ import pytest
 
 from tests.support.backends import Backend
 from tests.support.client import Client
+from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start, starting
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def app(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """A server on a port of its own. One tenant, `german`, has a default region."""
+def server(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
+    """The server that tests share. One tenant, `german`, has a default region."""
     database = backend.settings(tmp_path_factory.mktemp("api"))
-    settings = Settings(**database, threads=16, default_regions={"german": "DE"}, **trust())
-    app = App(settings, ["127.0.0.1:0"])
-    app.start()
-    yield app
-    app.stop()
+    with InProcessServer(**database, threads=16, default_regions={"german": "DE"}) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def channel(app: App) -> Iterator[grpc.Channel]:
+def channel(server: InProcessServer) -> grpc.Channel:
     """A channel to the shared server."""
-    with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-        yield channel
+    return server.channel
 
 
 @pytest.fixture

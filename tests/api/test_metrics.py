@@ -17,6 +17,7 @@ from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import SECONDS, as_tenant, failure, tenant_header
+from tests.support.in_process import InProcessServer
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import ServerProcess, Start, run, wait_until
@@ -33,12 +34,19 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture
-def server(start: Start, port: int) -> ServerProcess:
+def server(own_database: dict[str, Any], port: int) -> Iterator[InProcessServer]:
     """A server with metrics on the port."""
+    with InProcessServer(**own_database, metrics_port=port) as server:
+        yield server
+
+
+@pytest.fixture
+def server_process(start: Start, port: int) -> ServerProcess:
+    """A process that serves metrics on the port."""
     return start(METRICS_PORT=str(port))
 
 
-def test_call(server: ServerProcess, port: int) -> None:
+def test_call(server: InProcessServer, port: int) -> None:
     """A call is counted under its RPC and code when it is answered, with the time it took."""
     client = server.client("acme")
     created = client.create(customer())
@@ -55,7 +63,7 @@ def test_call(server: ServerProcess, port: int) -> None:
     assert 0 < seconds < SECONDS
 
 
-REFUSALS: dict[str, Callable[[ServerProcess], object]] = {
+REFUSALS: dict[str, Callable[[InProcessServer], object]] = {
     "NOT_FOUND": lambda server: server.client("acme").get_by_ref("nobody"),
     "INVALID_ARGUMENT": lambda server: server.client("acme").get_by_ref(""),
     "PERMISSION_DENIED": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
@@ -71,7 +79,7 @@ REFUSALS: dict[str, Callable[[ServerProcess], object]] = {
 
 @pytest.mark.parametrize(("code", "call"), REFUSALS.items(), ids=REFUSALS)
 def test_error(
-    server: ServerProcess, port: int, code: str, call: Callable[[ServerProcess], object]
+    server: InProcessServer, port: int, code: str, call: Callable[[InProcessServer], object]
 ) -> None:
     """A call that fails is counted under the code it fails with, and no other."""
     assert failure(lambda: call(server)).code.name == code
@@ -81,7 +89,7 @@ def test_error(
     assert scrape.calls("GetCustomerByRef", "OK") == 0
 
 
-def test_stream(server: ServerProcess, port: int) -> None:
+def test_stream(server: InProcessServer, port: int) -> None:
     """A stream is in progress until it ends, and is counted then."""
     batches: queue.Queue[pb.ImportCustomersRequest | None] = queue.Queue()
 
@@ -105,7 +113,7 @@ def test_stream(server: ServerProcess, port: int) -> None:
     assert scrape.calls("ImportCustomers", "OK") == 1
 
 
-def test_stream_broken_off(server: ServerProcess, port: int) -> None:
+def test_stream_broken_off(server: InProcessServer, port: int) -> None:
     """A stream that its client breaks off is no longer in progress, and counted as CANCELLED."""
     items: queue.Queue[pb.UploadCustomersRequest] = queue.Queue()
     stub = CustomerServiceStub(server.channel)
@@ -118,7 +126,7 @@ def test_stream_broken_off(server: ServerProcess, port: int) -> None:
     assert Scrape(port).calls("UploadCustomers", "CANCELLED") == 1
 
 
-def test_nothing_personal(server: ServerProcess, port: int) -> None:
+def test_nothing_personal(server: InProcessServer, port: int) -> None:
     """No value of a call, nor who made it, is in the metrics."""
     client = server.client("tenant-canary").given(x_request_id="request-canary")
     created = client.create(Customer(email="canary@example.com", customer_ref="ref-canary"))
@@ -136,23 +144,23 @@ def test_nothing_personal(server: ServerProcess, port: int) -> None:
     assert token_for("tenant-canary") not in said
 
 
-def test_version(server: ServerProcess, port: int) -> None:
+@pytest.mark.usefixtures("server")
+def test_version(port: int) -> None:
     """The metrics tell the version of the server that has them."""
-    assert server.process.poll() is None
     assert Scrape(port).value("twc_customer_build_info", version="2.0.0") == 1
 
 
+@pytest.mark.usefixtures("server")
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/metricsx", "/favicon.ico"])
-def test_other_path(server: ServerProcess, port: int, path: str) -> None:
+def test_other_path(port: int, path: str) -> None:
     """There is nothing beside the metrics."""
-    assert server.process.poll() is None
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     connection.request("GET", path)
     assert connection.getresponse().status == 404
     connection.close()
 
 
-def test_silent_clients(server: ServerProcess, port: int) -> None:
+def test_silent_clients(server: InProcessServer, port: int) -> None:
     """Clients that connect and ask nothing keep neither scrapes nor calls waiting."""
     with ExitStack() as silent:
         for _ in range(10):
@@ -161,22 +169,22 @@ def test_silent_clients(server: ServerProcess, port: int) -> None:
         assert Scrape(port).calls("GetCustomer", "OK") == 1
 
 
-def test_client_that_goes(server: ServerProcess, port: int) -> None:
+def test_client_that_goes(server_process: ServerProcess, port: int) -> None:
     """A client that does not wait for its answer leaves no trace on standard error."""
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", port)) as hasty:
             hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             hasty.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
     Scrape(port)
-    assert server.stop() == 0
-    assert "Traceback" not in server.log()
-    assert "127.0.0.1" not in server.log()
+    assert server_process.stop() == 0
+    assert "Traceback" not in server_process.log()
+    assert "127.0.0.1" not in server_process.log()
 
 
-def test_ends_with_server(server: ServerProcess, port: int) -> None:
+def test_ends_with_server(server_process: ServerProcess, port: int) -> None:
     """Nothing listens on the port of metrics once the server has ended."""
     Scrape(port)
-    assert server.stop() == 0
+    assert server_process.stop() == 0
     with socket.create_server(("127.0.0.1", port), reuse_port=False):
         pass
 

@@ -16,6 +16,7 @@ from tests.support.backends import Backend, only
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
 from tests.support.concurrency import at_once
+from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start
 from tests.support.tokens import trust
 from twc_customer_server.app import App
@@ -195,10 +196,10 @@ def test_failure_has_no_outcome(client: Client, act: Act, mend: Act) -> None:
     assert everyone(client) == stored
 
 
-def test_1000_at_once(app: App, client: Client, tenant: str) -> None:
+def test_1000_at_once(server: InProcessServer, client: Client, tenant: str) -> None:
     """A thousand repeats at once are one request, and have one answer."""
     created = create(client)
-    with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
+    with grpc.insecure_channel(server.address) as channel:
         keyed = [
             Client(channel, tenant, (("idempotency-key", f"key-{number % 2}"),))
             for number in range(1000)

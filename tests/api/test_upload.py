@@ -13,7 +13,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.api.samples import UNKNOWN_ID
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
-from twc_customer_server.app import App
+from tests.support.in_process import InProcessServer
 
 BY_NAME = pb.LookupCustomersRequest(last_name="Upload")
 
@@ -104,12 +104,12 @@ def test_upload_like_create(client: Client, foreigner: Client) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "deadline", "disconnect"])
-def test_upload_broken_off(app: App, client: Client, tenant: str, how: str) -> None:
+def test_upload_broken_off(server: InProcessServer, client: Client, tenant: str, how: str) -> None:
     """A list that breaks off before its end stores nothing, however it breaks off."""
     # What the server is told first of a broken call is a matter of luck: hence many.
     given = [customer(last_name="Upload") for _ in range(40)]
     for it in given:
-        break_off(f"127.0.0.1:{app.ports[0]}", tenant, it, how)
+        break_off(server.address, tenant, it, how)
     # One that had been stored would clash with itself.
     results = client.upload(given)
     assert [it.WhichOneof("outcome") for it in results] == ["customer"] * 40

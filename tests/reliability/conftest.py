@@ -1,13 +1,14 @@
 """A PostgreSQL database, as new to each test, reached by a proxy, and what is opened on it."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.reliability.in_process import InProcessServer, Open, Serve
+from tests.reliability.calls import Open, SeededServer, Serve
 from tests.reliability.proxy import Proxy
 from tests.reliability.sessions import Ask, alter, processes
 from tests.support.client import SECONDS
@@ -88,15 +89,13 @@ def store(opened: Open) -> CustomerStore:
 @pytest.fixture
 def serve(proxy: Proxy, tmp_path: Path) -> Iterator[Serve]:
     """Serves the database in this process."""
-    started: list[InProcessServer] = []
+    with ExitStack() as started:
 
-    def serve_one(**settings: Any) -> InProcessServer:
-        started.append(InProcessServer(tmp_path, database_url=proxy.url(), **settings))
-        return started[-1]
+        def serve_one(**settings: Any) -> SeededServer:
+            database = {"data_dir": tmp_path, "database_url": proxy.url()}
+            return started.enter_context(SeededServer(**database, **settings))
 
-    yield serve_one
-    for service in started:
-        service.stop()
+        yield serve_one
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import threading
 import time
 from functools import partial
 
-from tests.reliability.in_process import (
+from tests.reliability.calls import (
     CALLS,
     POOL,
-    InProcessServer,
+    SeededServer,
     Serve,
     assert_unavailable,
     assert_whole,
@@ -33,7 +33,7 @@ MANY_TIMEOUT_SECONDS = 12
 MANY_SECONDS = 25
 
 
-def assert_recovers(service: InProcessServer) -> None:
+def assert_recovers(service: SeededServer) -> None:
     """Asserts that calls succeed again after a few seconds, and from then on."""
     began = time.monotonic()
     wait_served(service)

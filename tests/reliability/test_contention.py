@@ -7,7 +7,7 @@ import pytest
 from google.rpc import code_pb2
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.reliability.in_process import CALLS, Open, Serve, assert_clean, assert_unavailable
+from tests.reliability.calls import CALLS, Open, Serve, assert_clean, assert_unavailable
 from tests.reliability.proxy import Proxy
 from tests.reliability.sessions import Ask, alter, hasten_deadlocks, locked_rows, stored, waiting
 from tests.support import builders

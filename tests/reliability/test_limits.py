@@ -3,7 +3,7 @@
 import time
 from functools import partial
 
-from tests.reliability.in_process import (
+from tests.reliability.calls import (
     CALLS,
     READS,
     Open,

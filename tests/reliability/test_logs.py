@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.reliability.in_process import AWAY, UNKNOWN, fails
+from tests.reliability.calls import AWAY, UNKNOWN, fails
 from tests.reliability.proxy import Proxy
 from tests.support import builders
 from tests.support.client import failure

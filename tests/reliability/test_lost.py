@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from psycopg import OperationalError
 
-from tests.reliability.in_process import (
+from tests.reliability.calls import (
     CALLS,
     POOL,
     UNKNOWN,

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.reliability.in_process import (
+from tests.reliability.calls import (
     CALLS,
     POOL,
     READS,

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.reliability.in_process import (
+from tests.reliability.calls import (
     READS,
     WRITES,
     Serve,

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.reliability.in_process import Open
+from tests.reliability.calls import Open
 from tests.reliability.proxy import Proxy
 from tests.support.builders import customer
 from tests.support.client import SECONDS

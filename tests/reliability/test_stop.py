@@ -6,7 +6,7 @@ from functools import partial
 import grpc
 import pytest
 
-from tests.reliability.in_process import Open
+from tests.reliability.calls import Open
 from tests.reliability.proxy import Proxy
 from tests.reliability.sessions import Ask, locked_table, stored, waiting
 from tests.support import builders

@@ -1,25 +1,23 @@
-"""A real PostgreSQL: the one of TEST_DATABASE_URL, or one that is started for the tests."""
+"""A real PostgreSQL: the one of TESTPOSTGRESBASE_URL, or one that is started for the tests."""
 
 import fcntl
 import os
-import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support import processes
+from tests.support.run_cleanup import POSTGRES
 
-GIVEN = "TEST_DATABASE_URL"
+GIVEN = "TESTPOSTGRESBASE_URL"
 
-_DATA = "postgres"
 _ATTEMPTS = 12
 
 # Tests never cut the machine's power, and several workers connect at once.
@@ -67,7 +65,7 @@ class Server:
 def serving(folder: Path) -> Iterator[Server]:
     """Yields the server of the tests, started in a folder unless another worker has done that.
 
-    It runs until `stop`, since the workers end one after another.
+    It runs until the end of the run, since the workers end one after another.
     """
     url = os.environ.get(GIVEN)
     server = Server(url or _start(folder))
@@ -76,17 +74,6 @@ def serving(folder: Path) -> Iterator[Server]:
     finally:
         if url:
             server.drop_all()
-
-
-def stop(folder: Path) -> None:
-    """Ends the server that was started in a folder, if one was."""
-    pid_file = folder / _DATA / "postmaster.pid"
-    if pid_file.exists():
-        with suppress(psutil.NoSuchProcess):
-            server = psutil.Process(int(pid_file.read_text().splitlines()[0]))
-            # PostgreSQL's immediate shutdown: nobody needs the data any more.
-            server.send_signal(signal.SIGQUIT)
-            server.wait()
 
 
 def _start(folder: Path) -> str:
@@ -107,7 +94,7 @@ def _start(folder: Path) -> str:
 def _start_once(postgres_server: Any, folder: Path) -> str:
     with folder.joinpath("lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        server = postgres_server.get_server(folder / _DATA, cleanup_mode=None, start=False)
+        server = postgres_server.get_server(folder / POSTGRES, cleanup_mode=None, start=False)
         if not (server.pgdata / "PG_VERSION").exists():
             server.ensure_pgdata_inited()
             with server.pgdata.joinpath("postgresql.conf").open("a") as settings:

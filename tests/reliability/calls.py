@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import pytest
@@ -16,10 +15,8 @@ from tests.reliability.sessions import Ask, locked_table, processes, sessions, w
 from tests.support import builders
 from tests.support.client import SECONDS, Client, Failure, read_failure
 from tests.support.concurrency import in_background
+from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
 from twc_customer_server.storage.postgres import Postgres
 
 Call = Callable[[Client, Customer], object]
@@ -55,16 +52,21 @@ each_read = pytest.mark.parametrize("call", READS.values(), ids=READS)
 each_write = pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
 
 
-class InProcessServer:
-    """An App on a port of its own, with one customer."""
+class SeededServer:
+    """A server with a small pool of connections, and one customer of one tenant."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, **settings: Any) -> None:
         chosen = {"database_pool_size": POOL, "threads": 2 * POOL} | settings
-        self._app = App(Settings(data_dir=folder, **chosen, **trust()), ["127.0.0.1:0"])
-        self._app.start()
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self._app.ports[0]}")
-        self.client = Client(self.channel, "acme")
+        self._server = InProcessServer(**chosen)
+        self.channel = self._server.channel
+        self.client = self._server.client("acme")
+
+    def __enter__(self) -> Self:
         self.customer = self.client.create(builders.customer(customer_ref="A-1"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.stop()
 
     def is_healthy(self) -> bool:
         """Tells whether the service says that it serves."""
@@ -72,14 +74,9 @@ class InProcessServer:
         answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self) -> None:
-        """Stops it, if it runs."""
-        self.channel.close()
-        self._app.stop()
-
 
 Open = Callable[..., Postgres]
-Serve = Callable[..., InProcessServer]
+Serve = Callable[..., SeededServer]
 
 
 def fails(call: Callable[[], object]) -> bool:
@@ -113,14 +110,14 @@ def assert_unavailable(call: Callable[[], object], seconds: float = 2, message: 
     assert took < seconds
 
 
-def assert_all_unavailable(service: InProcessServer, names: Iterable[str], seconds: float) -> None:
+def assert_all_unavailable(service: SeededServer, names: Iterable[str], seconds: float) -> None:
     """Makes calls at once, of which each must be UNAVAILABLE within some seconds."""
     calls = [partial(CALLS[name], service.client, service.customer) for name in names]
     told = in_background([partial(assert_unavailable, call, seconds) for call in calls])
     assert [it.exception(SECONDS) for it in told] == [None] * len(calls)
 
 
-def assert_whole(service: InProcessServer, ask: Ask, size: int = POOL) -> None:
+def assert_whole(service: SeededServer, ask: Ask, size: int = POOL) -> None:
     """Asserts that as many reads as the pool has connections are with the database at once."""
     with locked_table(ask):
         reads = in_background([partial(wait_served, service)] * size)
@@ -129,7 +126,7 @@ def assert_whole(service: InProcessServer, ask: Ask, size: int = POOL) -> None:
     assert_clean(ask, size)
 
 
-def wait_served(service: InProcessServer) -> None:
+def wait_served(service: SeededServer) -> None:
     """Reads the customer until that is no more UNAVAILABLE."""
     wait_until(lambda: not fails(lambda: service.client.get(service.customer.id)))
 

@@ -1,0 +1,38 @@
+"""The server in the process of the tests, which starts in no time."""
+
+from typing import Any, Self
+
+import grpc
+
+from tests.support.client import Client
+from tests.support.tokens import trust
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
+
+
+class InProcessServer:
+    """A server on a port of its own, from its construction to `stop` or the end of a `with` block.
+
+    `settings` are the service's, and the database among them.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.app = App(Settings(**trust() | settings), ["127.0.0.1:0"])
+        self.app.start()
+        self.address = f"127.0.0.1:{self.app.ports[0]}"
+        self.channel = grpc.insecure_channel(self.address)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def client(self, tenant: str) -> Client:
+        """A client of the server for a tenant."""
+        return Client(self.channel, tenant)
+
+    def stop(self) -> None:
+        """Stops the server."""
+        self.channel.close()
+        self.app.stop()
