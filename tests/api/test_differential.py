@@ -29,8 +29,8 @@ from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.store import CustomerStore
 
 # Each part has its own seed, so that workers share them.
-PARTS = 8
-SEQUENCES_OF_A_PART = 250
+PARTS = 4
+SEQUENCES_OF_A_PART = 100
 
 # Few values, so that they meet: in other case, form and order, beyond what a
 # key holds, and of characters that collations and databases disagree on.

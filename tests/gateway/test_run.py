@@ -256,7 +256,7 @@ def test_taken_port(environment: dict[str, str]) -> None:
     [
         ({"DEVELOPMENT": "false"}, "ISSUER and JWKS are required"),
         ({"ISSUER": "https://issuer.example"}, "unset ISSUER and JWKS"),
-        ({"BIND": "0.0.0.0"}, "is for this machine alone"),  # noqa: S104 - refused
+        ({"BIND": "0.0.0.0"}, "is for this machine only"),  # noqa: S104 - refused
         ({"GRPC_PORT": "many"}, "GRPC_PORT: "),
         ({"WORKERS": "0"}, "WORKERS: "),
         ({"WORKERS": "65"}, "WORKERS: "),

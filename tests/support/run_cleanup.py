@@ -31,7 +31,8 @@ def start(folder: Path) -> Callable[[], object]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.run_cleanup"],
         cwd=Path(__file__).parents[2],
-        env=os.environ | {RUN: str(folder)},
+        # Not a process of a worker: those are counted as left behind when that ends.
+        env=os.environ | {RUN: str(folder), "PYTEST_XDIST_WORKER": "none"},
         stdin=subprocess.PIPE,
         # A Ctrl-C in the terminal is for the run.
         start_new_session=True,
