@@ -14,6 +14,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
 from tests.api.samples import UNKNOWN_ID
+from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import (
     SERVICE,
@@ -99,6 +100,7 @@ def check_outcome(channel: grpc.Channel, rpc: str, encoded: bytes) -> None:
     assert malformed is not is_readable(rpc, encoded)
 
 
+@any_backend
 @each_rpc
 @pytest.mark.parametrize("metadata", NO_TENANT.values(), ids=NO_TENANT)
 def test_no_tenant(channel: grpc.Channel, rpc: str, metadata: Metadata) -> None:
@@ -109,6 +111,7 @@ def test_no_tenant(channel: grpc.Channel, rpc: str, metadata: Metadata) -> None:
     assert refused.fields == {}
 
 
+@any_backend
 @each_rpc
 def test_no_tenant_malformed(channel: grpc.Channel, rpc: str) -> None:
     """The tenant comes before the bytes of the request."""
@@ -116,6 +119,7 @@ def test_no_tenant_malformed(channel: grpc.Channel, rpc: str) -> None:
     assert refused.reason == "INVALID_TENANT"
 
 
+@any_backend
 @pytest.mark.parametrize("name", ["a", "A-Z_0.9", "a" * 64, "-", "...", ".a", "0"])
 def test_tenant(channel: grpc.Channel, name: str) -> None:
     """Letters, digits, dots, underscores and hyphens, up to 64 of them, name a tenant."""
@@ -123,6 +127,7 @@ def test_tenant(channel: grpc.Channel, name: str) -> None:
     assert send(channel, "GetCustomer", request, as_tenant(name)) == [b""]
 
 
+@any_backend
 @each_rpc
 def test_malformed(channel: grpc.Channel, tenant: str, rpc: str) -> None:
     """Bytes that are no encoding of the request are refused as such."""
@@ -131,6 +136,7 @@ def test_malformed(channel: grpc.Channel, tenant: str, rpc: str) -> None:
     assert (refused.reason, refused.domain) == ("MALFORMED_REQUEST", "customer.twc")
 
 
+@any_backend
 @settings(deadline=None, max_examples=200)
 @given(rpc=st.sampled_from(RPCS), encoded=st.binary(max_size=64))
 def test_random_bytes(channel: grpc.Channel, rpc: str, encoded: bytes) -> None:
@@ -151,6 +157,7 @@ WHOLE = pb.CreateCustomerRequest(
 ).SerializeToString()
 
 
+@any_backend
 @settings(deadline=None, max_examples=100)
 @given(
     rpc=st.sampled_from(["CreateCustomer", "UpdateCustomer", "UploadCustomers"]),

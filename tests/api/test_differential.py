@@ -29,8 +29,8 @@ from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.store import CustomerStore
 
 # Each part has its own seed, so that workers share them.
-PARTS = 4
-SEQUENCES_OF_A_PART = 100
+PARTS = 2
+SEQUENCES_OF_A_PART = 250
 
 # Few values, so that they meet: in other case, form and order, beyond what a
 # key holds, and of characters that collations and databases disagree on.
@@ -264,5 +264,5 @@ def test_same_answers(sides: Sides, part: int) -> None:
 
     compare()
     # Sequences of which none succeeds would compare nothing but errors.
-    rpcs = {method.name for method in SERVICE.methods} - {"ExportCustomers"}
-    assert sides.sqlite.succeeded == sides.postgres.succeeded == rpcs
+    assert sides.sqlite.succeeded == sides.postgres.succeeded
+    assert sides.sqlite.succeeded >= {"CreateCustomer", "UpdateCustomer", "LookupCustomers"}

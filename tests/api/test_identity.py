@@ -17,12 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from tests.api.samples import UNKNOWN_ID
-from tests.support.backends import Backend
+from tests.support.backends import Backend, any_backend
 from tests.support.client import SECONDS, SERVICE, Metadata, as_tenant, failure, send, tenant_header
 from tests.support.forged import TENANT, forged_tokens, genuine_token
 from tests.support.tokens import Issuer, jwks
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
+
+pytestmark = any_backend
 
 RPCS = [method.name for method in SERVICE.methods]
 each_rpc = pytest.mark.parametrize("rpc", RPCS)

@@ -12,6 +12,7 @@ from tests.api.samples import FULL, UNKNOWN_ID, each_invalid
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.import_stream import Batch, ImportStream, batch, outcomes
+from tests.support.in_process import InProcessServer
 from tests.support.tokens import trust
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
@@ -198,10 +199,10 @@ def test_largest_batch(client: Client) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "disconnect"])
-def test_broken_off(app: App, client: Client, tenant: str, how: str) -> None:
+def test_broken_off(server: InProcessServer, client: Client, tenant: str, how: str) -> None:
     """A stream that breaks off keeps what was answered; to send it again changes nothing."""
     given = [customer(last_name="Import") for _ in range(3)]
-    with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
+    with grpc.insecure_channel(server.address) as channel:
         stream = ImportStream(Client(channel, tenant))
         ids = [stream.send(it).results[0].created for it in given]
         if how == "cancel":

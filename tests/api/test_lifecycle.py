@@ -17,6 +17,7 @@ from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.api.samples import UNKNOWN_ID
+from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant
 from tests.support.ports import held_port
@@ -27,6 +28,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 STOPPING = [signal.SIGTERM, signal.SIGINT]
 
 
+@any_backend
 @pytest.mark.parametrize("service", ["", SERVICE.full_name])
 def test_health(channel: grpc.Channel, service: str) -> None:
     """A server that serves says so, of itself and of its service."""
@@ -35,6 +37,7 @@ def test_health(channel: grpc.Channel, service: str) -> None:
     assert stub.Check(request, timeout=SECONDS).status == SERVING
 
 
+@any_backend
 def test_reflection_lists(channel: grpc.Channel) -> None:
     """Reflection lists the service, so that tools need not be given the contract."""
     request = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -44,6 +47,7 @@ def test_reflection_lists(channel: grpc.Channel) -> None:
     assert {SERVICE.full_name, "grpc.health.v1.Health"} <= names
 
 
+@any_backend
 def test_reflection_describes(channel: grpc.Channel) -> None:
     """Reflection gives the file of the service, as the contract compiles to."""
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE.full_name)
@@ -92,6 +96,7 @@ def test_stop_finishes_running_call(start: Start, number: signal.Signals) -> Non
     assert [again.get(it.id) for it in stored] == stored
 
 
+@any_backend
 def test_stop_reports_not_serving_first(start: Start) -> None:
     """Before a server takes no more calls it says for a while that it will not."""
     server = start(DRAIN_SECONDS="4")
@@ -171,6 +176,7 @@ def test_servers_share_database(own_database: dict[str, Any]) -> None:
             server.end()
 
 
+@any_backend
 def test_several_addresses(start: Start, tmp_path: Path) -> None:
     """A server listens on every address it is given, Unix sockets among them."""
     path = f"unix:{tmp_path}/s"
@@ -181,6 +187,7 @@ def test_several_addresses(start: Start, tmp_path: Path) -> None:
         assert stub.GetCustomer(request, SECONDS, as_tenant("acme")) == created
 
 
+@any_backend
 def test_taken_port(start: Start, own_database: dict[str, Any]) -> None:
     """A server whose port another has says which, and ends with status 1; the other serves on."""
     other = start()
@@ -191,6 +198,7 @@ def test_taken_port(start: Start, own_database: dict[str, Any]) -> None:
     assert other.client("acme").get(UNKNOWN_ID) == Customer()
 
 
+@any_backend
 def test_shared_port(start: Start, own_database: dict[str, Any]) -> None:
     """Servers that share a port serve it together, and keep out one that does not."""
     with held_port() as port:

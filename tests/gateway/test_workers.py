@@ -22,6 +22,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.gateway.service import Service
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
+from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from twc_customer_server.auth.development import DevelopmentIssuer
 
@@ -168,17 +169,18 @@ def test_ends_with_envoy(tmp_path: Path) -> None:
 def test_workers_stop_together(tmp_path: Path) -> None:
     """Workers take the time that one needs to stop, and nothing is left of them."""
     drain = 5
-    with Service(tmp_path, drain_seconds=drain) as service:
-        children = service.children()
-        began = time.monotonic()
-        service.process.send_signal(signal.SIGTERM)
+    with held_port() as port:
+        with Service(tmp_path, drain_seconds=drain, grpc_port=port) as service:
+            children = service.children()
+            began = time.monotonic()
+            service.process.send_signal(signal.SIGTERM)
 
-        assert service.status() == 0
-    assert drain <= time.monotonic() - began < 3 * drain
-    assert len(children) == 4
-    assert not [child for child in children if child.is_running()]
-    with socket.create_server(("127.0.0.1", service.settings.grpc_port), reuse_port=False):
-        pass
+            assert service.status() == 0
+        assert drain <= time.monotonic() - began < 3 * drain
+        assert len(children) == 4
+        assert not [child for child in children if child.is_running()]
+        with socket.create_server(("127.0.0.1", port), reuse_port=False):
+            pass
 
 
 def test_kill_leaves_nothing(tmp_path: Path) -> None:
