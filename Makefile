@@ -47,8 +47,8 @@ token: $(VENV)/contract ## Print a token of development, as in: make -s token TE
 test: $(VENV)/dev $(VENV)/contract ## Run every test
 	@$(PYTEST)
 
-coverage: $(VENV)/dev $(VENV)/contract ## Run every test; branch coverage of server/ and client/ must be 98 %
-	@$(PYTEST) --cov --cov-report=term --cov-fail-under=98
+coverage: $(VENV)/dev $(VENV)/contract ## Run every test; branch coverage of server/ and client/ must round to 98 %
+	@$(PYTEST) --cov --cov-report=term --cov-fail-under=97.5
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 	@$(PYTEST) tests/unit
