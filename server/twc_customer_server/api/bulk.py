@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
+from itertools import chain
 from typing import NamedTuple
 
 from google.protobuf.proto import parse_length_prefixed, serialize_length_prefixed
@@ -208,16 +209,18 @@ def _resolve_unchanged(
     That customer may be an earlier one of the batch, which is not stored if
     the batch is only validated.
     """
-    owners = [_only_owner(outcome) for outcome in outcomes]
-    existing = {it.id: it for it in outcomes if isinstance(it, Customer)}
-    wanted = {owner for owner in owners if owner and owner not in existing}
-    existing |= store.get_each(tenant, sorted(wanted))
-    return [
-        Unchanged(owner)
-        if owner and owner in existing and has_same_values(customer, existing[owner])
-        else outcome
-        for customer, outcome, owner in zip(customers, outcomes, owners, strict=True)
-    ]
+    waiting: dict[str, list[int]] = {}
+    for index, outcome in enumerate(outcomes):
+        if owner := _only_owner(outcome):
+            waiting.setdefault(owner, []).append(index)
+    in_batch = {it.id: it for it in outcomes if isinstance(it, Customer)}
+    stored = store.get_each(tenant, sorted(waiting.keys() - in_batch.keys()))
+    resolved = list(outcomes)
+    for owner, existing in chain(in_batch.items(), stored):
+        for index in waiting.get(owner, ()):
+            if has_same_values(customers[index], existing):
+                resolved[index] = Unchanged(owner)
+    return resolved
 
 
 def _only_owner(outcome: Outcome) -> str | None:

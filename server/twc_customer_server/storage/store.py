@@ -63,10 +63,10 @@ class CustomerStore:
         rows = self._database.rows(self._sql.body_by[key.field], parameters)
         return rows[0][0] if rows else None
 
-    def get_each(self, tenant: str, ids: Sequence[str]) -> dict[str, Customer]:
-        """Returns the customers with some ids, by id, with a statement for each LOOKUP_SIZE."""
-        rows = self._look_up(self._sql.bodies, tenant, ids)
-        return {customer_id: Customer.FromString(body) for customer_id, body in rows}
+    def get_each(self, tenant: str, ids: Sequence[str]) -> Iterator[tuple[str, Customer]]:
+        """Yields the customers with some ids, with a statement for each LOOKUP_SIZE of them."""
+        for customer_id, body in self._look_up(self._sql.bodies, tenant, ids):
+            yield customer_id, Customer.FromString(body)
 
     def search(self, tenant: str, wanted: Mapping[str, str], after: str, limit: int) -> list[Found]:
         """Returns customers with all wanted keys, by id, from after the id `after`."""
