@@ -1,10 +1,9 @@
 """The rules of the house: which module may import what, how large it is, and its name."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 SERVER, GATEWAY, CLIENT = "twc_customer_server", "twc_customer_gateway", "twc_customer_client"
@@ -15,89 +14,95 @@ MODULES = sorted(
 MAX_LINES = 320
 
 
-def _imports(module: Path) -> Iterator[str]:
+@cache
+def _imports(module: Path) -> list[str]:
     """The full names of all that a module imports, within functions too."""
+    names: list[str] = []
     for node in ast.walk(ast.parse((ROOT / module).read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
-def _is_grpc(name: str) -> bool:
-    return name.startswith("grpc") or any(part.endswith("_grpc") for part in name.split("."))
+def _imported(modules: Iterable[Path], is_wrong: Callable[[str], bool]) -> dict[Path, list[str]]:
+    """What modules import and may not, by module."""
+    found = {module: [name for name in _imports(module) if is_wrong(name)] for module in modules}
+    assert found, "there are no such modules"
+    return {module: names for module, names in found.items() if names}
 
 
 def _rooms(*names: str) -> list[Path]:
     """The modules of rooms of the server."""
     places = tuple(f"server/{SERVER}/{name}/" for name in names)
-    found = [module for module in MODULES if str(module).startswith(places)]
-    assert found, f"nothing is left at {places}"
-    return found
+    return [module for module in MODULES if str(module).startswith(places)]
 
 
 def _of(*packages: str) -> list[Path]:
     return [module for module in MODULES if module.parts[1] in packages]
 
 
-@pytest.mark.parametrize("module", _rooms("api", "customers", "storage"), ids=str)
-def test_api_rules_and_storage_know_nothing_of_grpc(module: Path) -> None:
+def test_imports_of_grpc() -> None:
     """Only middleware and transport know gRPC: the rest serves any transport."""
-    assert [name for name in _imports(module) if _is_grpc(name)] == []
+
+    def is_grpc(name: str) -> bool:
+        return name.startswith("grpc") or any(part.endswith("_grpc") for part in name.split("."))
+
+    assert _imported(_rooms("api", "customers", "storage"), is_grpc) == {}
 
 
-@pytest.mark.parametrize(
-    "module", [each for each in MODULES if each not in _rooms("storage", "admin")], ids=str
-)
-def test_only_storage_and_its_administration_know_peewee(module: Path) -> None:
-    """No other module imports Peewee or a database driver."""
-    roots = {name.partition(".")[0] for name in _imports(module)}
+def test_imports_of_peewee() -> None:
+    """No module but those of storage and administration imports Peewee or a database driver."""
+    drivers = {"peewee", "playhouse", "sqlite3", "psycopg"}
+    others = [each for each in MODULES if each not in _rooms("storage", "admin")]
 
-    assert roots & {"peewee", "playhouse", "sqlite3", "psycopg"} == set()
+    assert _imported(others, lambda name: name.partition(".")[0] in drivers) == {}
 
 
-@pytest.mark.parametrize("module", _rooms("customers"), ids=str)
-def test_rules_import_nothing_but_errors_and_rules(module: Path) -> None:
+def test_imports_of_rules() -> None:
     """Of the server, the rules know only its errors and each other."""
     known = (f"{SERVER}.errors", f"{SERVER}.customers")
-    own = [name for name in _imports(module) if name.startswith((SERVER, GATEWAY))]
 
-    assert [name for name in own if not name.startswith(known)] == []
+    assert (
+        _imported(
+            _rooms("customers"),
+            lambda name: name.startswith((SERVER, GATEWAY)) and not name.startswith(known),
+        )
+        == {}
+    )
 
 
-@pytest.mark.parametrize("module", _rooms("storage"), ids=str)
-def test_storage_knows_nothing_of_what_is_above_it(module: Path) -> None:
+def test_imports_of_storage() -> None:
     """Storage imports neither the servicer nor what surrounds it."""
     above = tuple(f"{SERVER}.{room}" for room in ("admin", "api", "app", "middleware", "transport"))
 
-    assert [name for name in _imports(module) if name.startswith((*above, GATEWAY))] == []
+    assert _imported(_rooms("storage"), lambda name: name.startswith((*above, GATEWAY))) == {}
 
 
-@pytest.mark.parametrize("module", _of(CLIENT), ids=str)
-def test_client_knows_nothing_but_the_contract(module: Path) -> None:
+def test_imports_of_client() -> None:
     """The command line imports neither server nor gateway: it is a client like any other."""
-    assert [name for name in _imports(module) if name.startswith((SERVER, GATEWAY))] == []
+    assert _imported(_of(CLIENT), lambda name: name.startswith((SERVER, GATEWAY))) == {}
 
 
-@pytest.mark.parametrize("module", _of(SERVER, GATEWAY), ids=str)
-def test_service_knows_nothing_of_the_client(module: Path) -> None:
+def test_imports_of_service() -> None:
     """Neither server nor gateway imports the command line."""
-    assert [name for name in _imports(module) if name.startswith(CLIENT)] == []
+    assert _imported(_of(SERVER, GATEWAY), lambda name: name.startswith(CLIENT)) == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_module_is_short(module: Path) -> None:
+def test_module_length() -> None:
     """A module is short enough to be read at once."""
-    assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
+    lengths = {module: len((ROOT / module).read_text().splitlines()) for module in MODULES}
+
+    assert {module: lines for module, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
-def test_module_name_says_what_it_holds(module: Path) -> None:
+def test_module_name() -> None:
     """No module has a name that would fit any content."""
-    assert {part.rstrip("s") for part in module.with_suffix("").parts} & {
-        "util",
-        "helper",
-        "manager",
-        "common",
-        "misc",
-    } == set()
+    empty = {"util", "helper", "manager", "common", "misc"}
+
+    assert [
+        module
+        for module in MODULES
+        if empty & {part.rstrip("s") for part in module.with_suffix("").parts}
+    ] == []
