@@ -41,7 +41,7 @@ def _of(*packages: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("module", _rooms("api", "customers", "storage"), ids=str)
-def test_api_rules_and_storage_know_nothing_of_grpc(module: Path) -> None:
+def test_imports_of_grpc(module: Path) -> None:
     """Only middleware and transport know gRPC: the rest serves any transport."""
     assert [name for name in _imports(module) if _is_grpc(name)] == []
 
@@ -49,7 +49,7 @@ def test_api_rules_and_storage_know_nothing_of_grpc(module: Path) -> None:
 @pytest.mark.parametrize(
     "module", [each for each in MODULES if each not in _rooms("storage", "admin")], ids=str
 )
-def test_only_storage_and_its_administration_know_peewee(module: Path) -> None:
+def test_imports_of_peewee(module: Path) -> None:
     """No other module imports Peewee or a database driver."""
     roots = {name.partition(".")[0] for name in _imports(module)}
 
@@ -57,7 +57,7 @@ def test_only_storage_and_its_administration_know_peewee(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", _rooms("customers"), ids=str)
-def test_rules_import_nothing_but_errors_and_rules(module: Path) -> None:
+def test_imports_by_rules(module: Path) -> None:
     """Of the server, the rules know only its errors and each other."""
     known = (f"{SERVER}.errors", f"{SERVER}.customers")
     own = [name for name in _imports(module) if name.startswith((SERVER, GATEWAY))]
@@ -66,7 +66,7 @@ def test_rules_import_nothing_but_errors_and_rules(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", _rooms("storage"), ids=str)
-def test_storage_knows_nothing_of_what_is_above_it(module: Path) -> None:
+def test_imports_by_storage(module: Path) -> None:
     """Storage imports neither the servicer nor what surrounds it."""
     above = tuple(f"{SERVER}.{room}" for room in ("admin", "api", "app", "middleware", "transport"))
 
@@ -74,25 +74,25 @@ def test_storage_knows_nothing_of_what_is_above_it(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", _of(CLIENT), ids=str)
-def test_client_knows_nothing_but_the_contract(module: Path) -> None:
+def test_imports_by_client(module: Path) -> None:
     """The command line imports neither server nor gateway: it is a client like any other."""
     assert [name for name in _imports(module) if name.startswith((SERVER, GATEWAY))] == []
 
 
 @pytest.mark.parametrize("module", _of(SERVER, GATEWAY), ids=str)
-def test_service_knows_nothing_of_the_client(module: Path) -> None:
+def test_imports_of_client(module: Path) -> None:
     """Neither server nor gateway imports the command line."""
     assert [name for name in _imports(module) if name.startswith(CLIENT)] == []
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_module_is_short(module: Path) -> None:
+def test_length_of_module(module: Path) -> None:
     """A module is short enough to be read at once."""
     assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
-def test_module_name_says_what_it_holds(module: Path) -> None:
+def test_name_of_module(module: Path) -> None:
     """No module has a name that would fit any content."""
     assert {part.rstrip("s") for part in module.with_suffix("").parts} & {
         "util",
