@@ -46,7 +46,7 @@ def first() -> Customer:
     return customer(email="first@example.com", customer_ref="first", last_name="Upload")
 
 
-def test_all(client: Client) -> None:
+def test_valid_list(client: Client) -> None:
     """A list without a fault is stored as without `atomic`, and answered with 201."""
     given = [customer(first_name=str(number), last_name="Upload") for number in range(50)]
     results = client.upload(given, atomic=True)
@@ -55,7 +55,7 @@ def test_all(client: Client) -> None:
     assert client.lookup(BY_NAME) == [it.customer for it in results]
 
 
-def test_empty(client: Client) -> None:
+def test_empty_list(client: Client) -> None:
     """An empty list is stored as a whole."""
     assert client.upload([], atomic=True) == []
     assert client.headers["x-http-code"] == "201"
@@ -63,7 +63,7 @@ def test_empty(client: Client) -> None:
 
 @pytest.mark.parametrize("place", [1, 2])
 @pytest.mark.parametrize(("fields", "code", "named"), FAULTS.values(), ids=FAULTS)
-def test_none(
+def test_list_with_one_fault(
     client: Client, fields: dict[str, Any], code: grpc.StatusCode, named: set[str], place: int
 ) -> None:
     """One customer that cannot be stored, in the middle or last, keeps all others out."""
@@ -105,7 +105,7 @@ def test_every_violation(client: Client) -> None:
     assert "[1]" in refused.fields["[5].email"]
 
 
-def test_clashes_name_owners(client: Client) -> None:
+def test_owners_in_clashes(client: Client) -> None:
     """Where nothing but clashes is wrong, each names who has the value: by id or by place."""
     owner = client.create(customer(email="owner@example.com", phone="+493012345678"))
     refused = refuse(
@@ -119,7 +119,7 @@ def test_clashes_name_owners(client: Client) -> None:
     assert len(refused.resources) == 3
 
 
-def test_first_item_decides(client: Client) -> None:
+def test_atomic_in_first_item(client: Client) -> None:
     """What the first item says of `atomic` counts for all."""
     mixed = [customer(last_name="Upload"), None]
     upload, atomic = (
@@ -135,7 +135,7 @@ def test_first_item_decides(client: Client) -> None:
     assert len(client.lookup(BY_NAME)) == 1
 
 
-def test_too_many(client: Client) -> None:
+def test_too_many_customers(client: Client) -> None:
     """A list that is too long names the RPC that takes any number."""
     refused = refuse(client, *[customer()] * 10_001)
     assert (refused.code, refused.reason) == (INVALID, "REQUEST_TOO_LARGE")

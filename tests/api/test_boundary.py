@@ -113,7 +113,7 @@ def test_no_tenant(channel: grpc.Channel, rpc: str, metadata: Metadata) -> None:
 
 @any_backend
 @each_rpc
-def test_no_tenant_malformed(channel: grpc.Channel, rpc: str) -> None:
+def test_malformed_request_without_tenant(channel: grpc.Channel, rpc: str) -> None:
     """The tenant comes before the bytes of the request."""
     refused = failure(lambda: send(channel, rpc, MALFORMED[rpc], as_tenant("acme")[:1]))
     assert refused.reason == "INVALID_TENANT"
@@ -121,7 +121,7 @@ def test_no_tenant_malformed(channel: grpc.Channel, rpc: str) -> None:
 
 @any_backend
 @pytest.mark.parametrize("name", ["a", "A-Z_0.9", "a" * 64, "-", "...", ".a", "0"])
-def test_tenant(channel: grpc.Channel, name: str) -> None:
+def test_valid_tenant_names(channel: grpc.Channel, name: str) -> None:
     """Letters, digits, dots, underscores and hyphens, up to 64 of them, name a tenant."""
     request = pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString()
     assert send(channel, "GetCustomer", request, as_tenant(name)) == [b""]
@@ -129,7 +129,7 @@ def test_tenant(channel: grpc.Channel, name: str) -> None:
 
 @any_backend
 @each_rpc
-def test_malformed(channel: grpc.Channel, tenant: str, rpc: str) -> None:
+def test_malformed_request(channel: grpc.Channel, tenant: str, rpc: str) -> None:
     """Bytes that are no encoding of the request are refused as such."""
     refused = failure(lambda: send(channel, rpc, MALFORMED[rpc], as_tenant(tenant)))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT

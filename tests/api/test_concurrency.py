@@ -99,7 +99,7 @@ def test_delete_and_create_at_once(client: Client) -> None:
     assert seen <= {0, 1}
 
 
-def test_too_many_at_once(own_database: dict[str, Any]) -> None:
+def test_too_many_calls_at_once(own_database: dict[str, Any]) -> None:
     """A call beyond what the server may run or keep waiting is refused at once."""
     settings = Settings(**own_database, threads=1, max_concurrent_rpcs=1, **trust())
     app = App(settings, ["127.0.0.1:0"])

@@ -42,7 +42,7 @@ def create(client: Client) -> Customer:
     return client.create(customer(customer_ref="A-1"))
 
 
-def test_every_answer_has_a_tag(client: Client) -> None:
+def test_tag_of_every_answer(client: Client) -> None:
     """Whatever answers with the customer as it is has the same tag, and each change another."""
     created = create(client)
     tags = [client.etag]
@@ -152,7 +152,7 @@ def test_several_headers(client: Client) -> None:
     assert given.update(Customer(id=created.id, first_name="Eve")).first_name == "Eve"
 
 
-def test_one_of_many_wins(client: Client) -> None:
+def test_if_match_at_once(client: Client) -> None:
     """Of 32 changes at once of what all have read, one is made, and the others are told."""
     created = create(client)
     given = [client.given(if_match=client.etag) for _ in range(32)]

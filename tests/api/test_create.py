@@ -54,7 +54,7 @@ def test_create_defaults(client: Client) -> None:
     assert created == defaults
 
 
-def test_create_ignores_server_fields(client: Client) -> None:
+def test_create_with_server_fields(client: Client) -> None:
     """Ids and dates that a new customer comes with are ignored."""
     mine = Timestamp(seconds=1)
     given = customer(id=UNKNOWN_ID, created_date=mine, last_modified_date=mine)

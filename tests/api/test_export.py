@@ -50,14 +50,14 @@ def later(moment: Timestamp) -> Timestamp:
     return after
 
 
-def test_nothing(client: Client) -> None:
+def test_export_without_customers(client: Client) -> None:
     """An export of no customers says from when on the next one is to go."""
     [part] = client.export()
     assert part.as_of.ToMilliseconds() > 0
     assert part == Part(resume_token=part.resume_token, as_of=part.as_of)
 
 
-def test_all(client: Client, foreigner: Client) -> None:
+def test_export_of_all_customers(client: Client, foreigner: Client) -> None:
     """An export has every customer of the tenant as it is now, once, and no other tenant's."""
     fill(foreigner, 3)
     stored = fill(client, 250)
@@ -81,7 +81,7 @@ def test_tombstones(client: Client) -> None:
     assert since <= tombstone.delete_time.ToMilliseconds() <= since + 60_000
 
 
-def test_since(client: Client) -> None:
+def test_export_since_a_time(client: Client) -> None:
     """An export since a time has what was created, changed or deleted at it or later."""
     old, changed, deleted = fill(client, 3)
     wait_until(lambda: client.create(customer()).created_date != old.created_date)
@@ -101,7 +101,7 @@ def test_since(client: Client) -> None:
     assert changed not in customers(client.export(request))
 
 
-def test_next_export_has_nothing_twice_or_lost(client: Client) -> None:
+def test_next_export_at_once(client: Client) -> None:
     """What as_of says is enough for the next export, though it comes at once."""
     fill(client, 3)
     [part] = client.export()
@@ -111,7 +111,7 @@ def test_next_export_has_nothing_twice_or_lost(client: Client) -> None:
     assert len(found) == 4
 
 
-def test_parts(client: Client) -> None:
+def test_size_of_parts(client: Client) -> None:
     """Parts have a mebibyte at most, whatever is in them."""
     large = [customer(tax_exemptions=["x" * 1000] * 100) for _ in range(40)]
     stored = [it.customer for it in client.upload(large)] + fill(client, 120)
@@ -141,7 +141,7 @@ def test_resume(client: Client, *, since: bool) -> None:
         assert {it.as_of.ToMilliseconds() for it in rest} == {part.as_of.ToMilliseconds()}
 
 
-def test_resume_leaves_out_what_came_later(client: Client) -> None:
+def test_resume_after_later_changes(client: Client) -> None:
     """An export that is resumed has nothing that came after its beginning."""
     fill(client, 3)
     [part] = client.export()
@@ -151,7 +151,7 @@ def test_resume_leaves_out_what_came_later(client: Client) -> None:
     assert [it for it in rest if it.created_date.ToMilliseconds() > moment] == []
 
 
-def test_token_of_another(client: Client, foreigner: Client) -> None:
+def test_token_of_another_request(client: Client, foreigner: Client) -> None:
     """A token is good for the same request of the same tenant alone."""
     fill(client, 1)
     [part] = client.export()
@@ -204,7 +204,7 @@ class State:
         self.counts.update(it.id for it in part.tombstones)
 
 
-def test_while_others_write(client: Client) -> None:
+def test_export_during_writes(client: Client) -> None:
     """Who is there all the time is in an export once; the exports after it tell all changes."""
     stable = {it.id for it in fill(client, 400)}
     changing = [it.id for it in fill(client, 100)]
@@ -245,7 +245,7 @@ def test_while_others_write(client: Client) -> None:
     assert stable <= set(final)
 
 
-def test_export_is_import(client: Client, foreigner: Client) -> None:
+def test_import_of_an_export(client: Client, foreigner: Client) -> None:
     """What is exported can be imported elsewhere, and is the same there."""
     fill(client, 150, first_name="Ada", addresses=[{"city": "Rom"}], accepts_marketing=True)
     moved = customers(client.export())
@@ -256,9 +256,7 @@ def test_export_is_import(client: Client, foreigner: Client) -> None:
     assert [it.unchanged for it in again.results] == [it.created for it in first.results]
 
 
-def test_client_takes_nothing(
-    own_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stalled_client(own_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """An export whose client reads nothing is cancelled, and its thread is free again."""
     app = App(Settings(**own_database, threads=2, **trust()), ["127.0.0.1:0"])
     app.start()

@@ -102,13 +102,13 @@ def parts_of(token: str) -> set[str]:
     return {token[at : at + 8] for at in range(len(token) - 7)}
 
 
-def test_genuine(own: grpc.Channel) -> None:
+def test_genuine_token(own: grpc.Channel) -> None:
     """The token that the forged ones are made of is good: each has one fault alone."""
     assert code(own, genuine_token(ISSUED)) is grpc.StatusCode.OK
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_forged(own: grpc.Channel, name: str) -> None:
+def test_forged_token(own: grpc.Channel, name: str) -> None:
     """A forged token is UNAUTHENTICATED; the answer challenges, and repeats nothing of it."""
     method: grpc.UnaryUnaryMultiCallable[bytes, bytes] = own.unary_unary(
         f"/{SERVICE.full_name}/GetCustomer"
@@ -126,7 +126,7 @@ def test_forged(own: grpc.Channel, name: str) -> None:
 
 
 @each_rpc
-def test_forged_malformed(own: grpc.Channel, rpc: str) -> None:
+def test_forged_token_on_malformed_request(own: grpc.Channel, rpc: str) -> None:
     """Each RPC refuses a forged token before it looks at the bytes of the request."""
     sent = metadata(FORGED["signature of zeros"])
     refused = failure(lambda: send(own, rpc, MALFORMED, sent))
@@ -304,7 +304,7 @@ def test_removed_key_of_remembered_token(own_database: dict[str, Any], tmp_path:
         assert code(channel, new.token(tenant=TENANT)) is grpc.StatusCode.OK
 
 
-def test_keys_that_cannot_be_read_any_more(own_database: dict[str, Any], tmp_path: Path) -> None:
+def test_spoilt_jwks_file(own_database: dict[str, Any], tmp_path: Path) -> None:
     """A JWKS file that was spoilt costs no call: the keys at hand stay in use."""
     location = tmp_path / "jwks.json"
     issuer = Issuer()

@@ -45,7 +45,7 @@ def test_empty_stream(client: Client) -> None:
     assert list(client.import_([])) == []
 
 
-def test_answered_is_stored(client: Client, stream: ImportStream) -> None:
+def test_read_during_import(client: Client, stream: ImportStream) -> None:
     """What was answered can be read while the stream goes on."""
     for given in (Customer(id="mine", **FULL), customer(), customer()):
         [result] = stream.send(given).results
@@ -60,7 +60,7 @@ def test_sequence(client: Client) -> None:
     assert [it.sequence for it in answer.results] == numbers
 
 
-def test_errors(client: Client, foreigner: Client) -> None:
+def test_item_errors(client: Client, foreigner: Client) -> None:
     """An item that cannot be stored has the error of CreateCustomer, and keeps no other out."""
     owner = client.create(customer(email="owner@example.com"))
     bad = customer(email="x", addresses=[{"country_code": "XX"}])
@@ -75,7 +75,7 @@ def test_errors(client: Client, foreigner: Client) -> None:
 
 
 @each_invalid
-def test_invalid(client: Client, fields: dict[str, Any], named: set[str]) -> None:
+def test_invalid_items(client: Client, fields: dict[str, Any], named: set[str]) -> None:
     """Every rule of a customer is one of an import."""
     [answer] = client.import_([batch(customer(**fields))])
     [result] = answer.results
@@ -91,7 +91,7 @@ def test_clash_in_batch(client: Client) -> None:
     assert answer.results[0].created in answer.results[1].error.message
 
 
-def test_unchanged(client: Client) -> None:
+def test_unchanged_customer(client: Client) -> None:
     """What is there with the same values is not stored again, in whatever batch it comes."""
     given = [Customer(**FULL), customer(), customer(accepts_marketing=True, phone="+493099999")]
     first, twice, again = client.import_([batch(*given), batch(given[1], given[1]), batch(*given)])
@@ -104,7 +104,7 @@ def test_unchanged(client: Client) -> None:
     assert [client.get(it) for it in ids] == before
 
 
-def test_unchanged_in_batch(client: Client) -> None:
+def test_customer_twice_in_batch(client: Client) -> None:
     """A customer twice in a batch is stored once."""
     same = customer()
     [answer] = client.import_([batch(same, same)])
@@ -117,7 +117,7 @@ def test_unchanged_in_batch(client: Client) -> None:
     [{"first_name": "Eve"}, {"active": True}, {"addresses": []}, {"attribute_groups": {}}],
     ids=str,
 )
-def test_changed(client: Client, change: dict[str, Any]) -> None:
+def test_changed_customer(client: Client, change: dict[str, Any]) -> None:
     """A customer that is there with other values is a clash, and stays as it is."""
     created = client.create(Customer(**FULL))
     [answer] = client.import_([batch(Customer(**FULL | change))])
@@ -126,7 +126,7 @@ def test_changed(client: Client, change: dict[str, Any]) -> None:
     assert client.get(created.id) == created
 
 
-def test_deleted_is_stored_anew(client: Client) -> None:
+def test_deleted_customer(client: Client) -> None:
     """A customer who was deleted is no customer who is there."""
     created = client.create(Customer(**FULL))
     client.delete(created.id)
@@ -134,7 +134,7 @@ def test_deleted_is_stored_anew(client: Client) -> None:
     assert answer.results[0].created not in ("", created.id)
 
 
-def test_foreign(client: Client, foreigner: Client) -> None:
+def test_foreign_customer(client: Client, foreigner: Client) -> None:
     """A customer of another tenant is not there."""
     foreigner.create(Customer(**FULL))
     [answer] = client.import_([batch(Customer(**FULL))])
@@ -199,7 +199,7 @@ def test_largest_batch(client: Client) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancel", "disconnect"])
-def test_broken_off(server: InProcessServer, client: Client, tenant: str, how: str) -> None:
+def test_broken_off_stream(server: InProcessServer, client: Client, tenant: str, how: str) -> None:
     """A stream that breaks off keeps what was answered; to send it again changes nothing."""
     given = [customer(last_name="Import") for _ in range(3)]
     with grpc.insecure_channel(server.address) as channel:
@@ -216,7 +216,7 @@ def test_broken_off(server: InProcessServer, client: Client, tenant: str, how: s
     assert [it.unchanged for it in again.results] == ids
 
 
-def test_idle(client: Client, stream: ImportStream, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_idle_stream(client: Client, stream: ImportStream, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream in which nothing comes is cancelled; what was answered stays."""
     monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.5)
     [result] = stream.send(customer()).results
@@ -226,7 +226,7 @@ def test_idle(client: Client, stream: ImportStream, monkeypatch: pytest.MonkeyPa
     assert client.get(result.created).id == result.created
 
 
-def test_too_many(own_database: dict[str, Any]) -> None:
+def test_too_many_streams(own_database: dict[str, Any]) -> None:
     """Imports and exports take half of the threads at most, and give them back."""
     app = App(Settings(**own_database, threads=2, **trust()), ["127.0.0.1:0"])
     app.start()

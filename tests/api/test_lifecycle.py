@@ -38,7 +38,7 @@ def test_health(channel: grpc.Channel, service: str) -> None:
 
 
 @any_backend
-def test_reflection_lists(channel: grpc.Channel) -> None:
+def test_reflection_of_services(channel: grpc.Channel) -> None:
     """Reflection lists the service, so that tools need not be given the contract."""
     request = reflection_pb2.ServerReflectionRequest(list_services="")
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
@@ -48,7 +48,7 @@ def test_reflection_lists(channel: grpc.Channel) -> None:
 
 
 @any_backend
-def test_reflection_describes(channel: grpc.Channel) -> None:
+def test_reflection_of_contract(channel: grpc.Channel) -> None:
     """Reflection gives the file of the service, as the contract compiles to."""
     request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE.full_name)
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
@@ -68,7 +68,7 @@ def test_stop_and_restart(start: Start, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_stop_finishes_running_call(start: Start, number: signal.Signals) -> None:
+def test_stop_with_running_call(start: Start, number: signal.Signals) -> None:
     """A server that is stopped takes no new calls, and ends when a running one has its answer."""
     server = start()
     sent, go_on = threading.Event(), threading.Event()
@@ -97,7 +97,7 @@ def test_stop_finishes_running_call(start: Start, number: signal.Signals) -> Non
 
 
 @any_backend
-def test_stop_reports_not_serving_first(start: Start) -> None:
+def test_health_before_stop(start: Start) -> None:
     """Before a server takes no more calls it says for a while that it will not."""
     server = start(DRAIN_SECONDS="4")
     watch = server.health.Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
@@ -111,7 +111,7 @@ def test_stop_reports_not_serving_first(start: Start) -> None:
     assert start().client("acme").get(created.id) == created
 
 
-def test_stop_leaves_call_behind(start: Start) -> None:
+def test_stop_with_stuck_call(start: Start) -> None:
     """A call that outlasts the time it gets does not keep the server from ending."""
     server = start(GRACE_SECONDS="0")
     dates = {
@@ -137,7 +137,7 @@ def test_stop_leaves_call_behind(start: Start) -> None:
     assert broken.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-def test_kill_loses_nothing(start: Start) -> None:
+def test_answered_creates_after_kill(start: Start) -> None:
     """Every create that was answered before a server was killed is there when it is back."""
     server = start()
     created: list[Customer] = []
@@ -157,7 +157,7 @@ def test_kill_loses_nothing(start: Start) -> None:
     assert [again.get(it.id) for it in created] == created
 
 
-def test_servers_share_database(own_database: dict[str, Any]) -> None:
+def test_shared_database(own_database: dict[str, Any]) -> None:
     """Servers that start at once on a new database serve it together, each value once."""
     given = [Customer(email=f"rush-{number}@example.com") for number in range(100)]
     servers = [ServerProcess(own_database) for _ in range(4)]

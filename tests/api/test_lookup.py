@@ -52,7 +52,7 @@ def test_lookup(client: Client, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FINDING)
-def test_lookup_needs_all(client: Client, name: str) -> None:
+def test_lookup_with_partial_match(client: Client, name: str) -> None:
     """A customer that one of several parameters does not match is not found."""
     client.create(Customer(**FULL))
     other = "+493012345670" if name in ("mobile", "phone") else "eve@example.com"
@@ -144,7 +144,7 @@ def test_lookup_while_changing(client: Client) -> None:
     assert client.lookup(request) == [*created[4:], late]
 
 
-def test_lookup_page_size_may_change(client: Client) -> None:
+def test_lookup_token_with_other_size(client: Client) -> None:
     """A token is good for a page of another size, and for another spelling of the same value."""
     created = create_named(client, "Same", 3)
     client.lookup(Lookup(last_name="Same", page_size=1))

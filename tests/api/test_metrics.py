@@ -78,7 +78,7 @@ REFUSALS: dict[str, Callable[[InProcessServer], object]] = {
 
 
 @pytest.mark.parametrize(("code", "call"), REFUSALS.items(), ids=REFUSALS)
-def test_error(
+def test_failed_call(
     server: InProcessServer, port: int, code: str, call: Callable[[InProcessServer], object]
 ) -> None:
     """A call that fails is counted under the code it fails with, and no other."""
@@ -126,7 +126,7 @@ def test_stream_broken_off(server: InProcessServer, port: int) -> None:
     assert Scrape(port).calls("UploadCustomers", "CANCELLED") == 1
 
 
-def test_nothing_personal(server: InProcessServer, port: int) -> None:
+def test_personal_data(server: InProcessServer, port: int) -> None:
     """No value of a call, nor who made it, is in the metrics."""
     client = server.client("tenant-canary").given(x_request_id="request-canary")
     created = client.create(Customer(email="canary@example.com", customer_ref="ref-canary"))
@@ -169,7 +169,7 @@ def test_silent_clients(server: InProcessServer, port: int) -> None:
         assert Scrape(port).calls("GetCustomer", "OK") == 1
 
 
-def test_client_that_goes(server_process: ServerProcess, port: int) -> None:
+def test_disconnected_client(server_process: ServerProcess, port: int) -> None:
     """A client that does not wait for its answer leaves no trace on standard error."""
     for _ in range(20):
         with socket.create_connection(("127.0.0.1", port)) as hasty:
@@ -181,7 +181,7 @@ def test_client_that_goes(server_process: ServerProcess, port: int) -> None:
     assert "127.0.0.1" not in server_process.log()
 
 
-def test_ends_with_server(server_process: ServerProcess, port: int) -> None:
+def test_metrics_port_after_stop(server_process: ServerProcess, port: int) -> None:
     """Nothing listens on the port of metrics once the server has ended."""
     Scrape(port)
     assert server_process.stop() == 0
@@ -212,7 +212,7 @@ def test_off_by_default(start: Start) -> None:
     assert listening == {int(server.address.split(":")[1])}
 
 
-def test_bind(start: Start, port: int) -> None:
+def test_bind_address(start: Start, port: int) -> None:
     """Metrics are served on the address that BIND names, and no other."""
     server = start(METRICS_PORT=str(port), BIND="127.0.0.2")
     assert server.process.poll() is None

@@ -92,7 +92,7 @@ def test_repeat_of_condition(client: Client) -> None:
 
 @pytest.mark.parametrize("other", ACTS.values(), ids=ACTS)
 @each_act
-def test_key_of_another(client: Client, act: Act, other: Act) -> None:
+def test_key_of_another_request(client: Client, act: Act, other: Act) -> None:
     """A key that belongs to another request is refused, and nothing is done."""
     if act is other:
         return
@@ -115,7 +115,7 @@ def test_other_key(client: Client) -> None:
     assert len(client.get(created.id).addresses) == 3
 
 
-def test_tenants(client: Client, foreigner: Client) -> None:
+def test_key_of_another_tenant(client: Client, foreigner: Client) -> None:
     """Another tenant's key is no different from one that was never used."""
     mine = client.given(idempotency_key="key").create(EVE)
     theirs = foreigner.given(idempotency_key="key").create(EVE)
@@ -177,7 +177,7 @@ FAILING: dict[str, tuple[Act, Act]] = {
 
 
 @pytest.mark.parametrize(("act", "mend"), FAILING.values(), ids=FAILING)
-def test_failure_has_no_outcome(client: Client, act: Act, mend: Act) -> None:
+def test_repeat_of_failure(client: Client, act: Act, mend: Act) -> None:
     """A request that fails leaves nothing behind: repeated when it can be done, it is."""
     created = client.create(
         customer(customer_ref="A-1", addresses=[{"city": str(number)} for number in range(100)])
@@ -196,7 +196,7 @@ def test_failure_has_no_outcome(client: Client, act: Act, mend: Act) -> None:
     assert everyone(client) == stored
 
 
-def test_1000_at_once(server: InProcessServer, client: Client, tenant: str) -> None:
+def test_1000_repeats_at_once(server: InProcessServer, client: Client, tenant: str) -> None:
     """A thousand repeats at once are one request, and have one answer."""
     created = create(client)
     with grpc.insecure_channel(server.address) as channel:

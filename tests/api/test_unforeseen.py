@@ -66,13 +66,13 @@ def broken() -> Iterator[grpc.Channel]:
     server.stop(None).wait()
 
 
-def test_every_rpc_is_here() -> None:
+def test_requests_of_every_rpc() -> None:
     """The requests below are those of every RPC of the service."""
     assert set(REQUESTS) == {method.name for method in SERVICE.methods}
 
 
 @pytest.mark.parametrize(("rpc", "request_"), REQUESTS.items(), ids=REQUESTS)
-def test_unforeseen(
+def test_unforeseen_failure(
     broken: grpc.Channel, caplog: pytest.LogCaptureFixture, rpc: str, request_: Message
 ) -> None:
     """It is INTERNAL_ERROR to the client; the log has its kind and place, and neither its text."""

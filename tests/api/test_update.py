@@ -82,7 +82,7 @@ def test_update_not_found(client: Client, selected: Customer) -> None:
     assert refused.resources == [(CUSTOMER_TYPE, "")]
 
 
-def test_update_selects_none(client: Client) -> None:
+def test_update_without_id_and_ref(client: Client) -> None:
     """An update with neither id nor reference is invalid input."""
     refused = failure(lambda: client.update(Customer(email="ada@example.com")))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
@@ -174,7 +174,7 @@ def test_add_address_not_found(client: Client) -> None:
 
 
 @only("postgresql")
-def test_update_runs_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_update(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An update that another one got in the way of is made of the customer as that left it."""
     created = client.create(customer(addresses=[address(city="Rom"), address(city="Bonn")]))
     rom, bonn = created.addresses

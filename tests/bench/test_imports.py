@@ -27,12 +27,12 @@ def _id(module: Path) -> str:
 
 
 @pytest.mark.parametrize("module", BENCH, ids=_id)
-def test_bench_imports_no_tests(module: Path) -> None:
+def test_tests_imported_by_bench(module: Path) -> None:
     """The benchmark imports nothing of the tests."""
     assert "tests" not in set(_imported_packages(module))
 
 
 @pytest.mark.parametrize("module", TESTS, ids=_id)
-def test_only_tests_of_bench_import_bench(module: Path) -> None:
+def test_bench_imported_by_tests(module: Path) -> None:
     """Tests of other parts import nothing of the benchmark."""
     assert "bench" not in set(_imported_packages(module))

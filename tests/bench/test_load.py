@@ -69,7 +69,7 @@ def _result_of(response: bytes, expected: bytes) -> LoadResult:
         return closed_loop([http1], [Request(b"GET / HTTP/1.1\r\n\r\n", expected)], 1)
 
 
-def test_requests_are_read_as_written(tmp_path: Path) -> None:
+def test_round_trip_of_request_file(tmp_path: Path) -> None:
     """A file of requests preserves all bytes."""
     requests = [Request(b"GET\n", b"ada"), Request(b"\0\xff", b""), Request(b"", b"")]
     write_requests(tmp_path / "file", requests)
@@ -149,7 +149,7 @@ def test_h2load_wrong_responses(output: str, body_bytes: tuple[int, int]) -> Non
         throughput_of(output, body_bytes)
 
 
-def test_h2load_fails() -> None:
+def test_h2load_failure() -> None:
     """Output without results is reported as a failure of h2load."""
     with pytest.raises(BenchError, match="could not connect"):
         throughput_of("could not connect", (1, 3))

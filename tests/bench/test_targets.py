@@ -45,7 +45,7 @@ def test_verdict(side: str, limit: float, value: float, expected: str) -> None:
     assert target.verdict(target.value(RESULTS)) == expected
 
 
-def test_values() -> None:
+def test_target_values() -> None:
     """Targets are results or ratios of the same run, and nan where a part was not measured."""
     values = {target.name: target.value(RESULTS) for target in TARGETS}
 

@@ -70,7 +70,7 @@ REFUSED: dict[str, tuple[str, bytes, str, int]] = {
 
 
 @pytest.mark.parametrize("file", REFUSED.values(), ids=REFUSED)
-def test_refused(cli: CommandLine, file: tuple[str, bytes, str, int]) -> None:
+def test_refused_file(cli: CommandLine, file: tuple[str, bytes, str, int]) -> None:
     """The customers before the error are stored, and the error names its location."""
     name, content, error, stored = file
     path = cli.folder / name
@@ -155,7 +155,7 @@ HEADER = "email,firstName,active,attributeGroups"
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-def test_rejected(cli: CommandLine, row: tuple[str, str, tuple[str, str, str]]) -> None:
+def test_rejected_row(cli: CommandLine, row: tuple[str, str, tuple[str, str, str]]) -> None:
     """A bad row between good ones goes to the rejects with its line and reason, and no other."""
     cli.import_file(cli.write("taken.jsonl", {"email": "taken@example.com", "firstName": "Ada"}))
     name, content, (field, value, reason) = row

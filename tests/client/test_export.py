@@ -21,7 +21,7 @@ def client(address: str, tenant: str) -> Iterator[Client]:
         yield Client(channel, tenant)
 
 
-def test_since(cli: CommandLine, client: Client) -> None:
+def test_export_since_previous(cli: CommandLine, client: Client) -> None:
     """The next export has the customers that changed since the previous one, and tombstones."""
     cli.import_file(cli.write("x.jsonl", *emails(1, 2)))
     whole = cli.folder / "all.jsonl"
@@ -53,7 +53,7 @@ def test_json_of_the_rest_api(cli: CommandLine) -> None:
     assert json.loads(result.err)["exported"] == 1
 
 
-def test_replaces_a_file(cli: CommandLine) -> None:
+def test_replaced_file(cli: CommandLine) -> None:
     """An export replaces an earlier one, and is readable by its user alone."""
     cli.import_file(cli.write("x.jsonl", *emails(1)))
     folder = cli.folder / "exports"
@@ -67,7 +67,7 @@ def test_replaces_a_file(cli: CommandLine) -> None:
     assert (folder / "x.csv").stat().st_mode & 0o077 == 0
 
 
-def test_cannot_be_written(cli: CommandLine) -> None:
+def test_missing_folder(cli: CommandLine) -> None:
     """An export to a folder that does not exist is an error."""
     result = cli.run("export", cli.folder / "nowhere" / "x.csv")
     assert result.status == 1
@@ -95,7 +95,7 @@ class BreakingService:
             context.abort(grpc.StatusCode.DATA_LOSS, "all is lost")
 
 
-def test_resumes(make_cli: Callable[[str, str], CommandLine]) -> None:
+def test_broken_connection(make_cli: Callable[[str, str], CommandLine]) -> None:
     """An export resumes when the connection breaks."""
     service = BreakingService()
     with serving(exports=service.exports) as address:
@@ -105,7 +105,7 @@ def test_resumes(make_cli: Callable[[str, str], CommandLine]) -> None:
     assert service.tokens == ["", "1"]
 
 
-def test_fails(make_cli: Callable[[str, str], CommandLine], tmp_path: Path) -> None:
+def test_failed_export(make_cli: Callable[[str, str], CommandLine], tmp_path: Path) -> None:
     """An export that fails leaves the earlier file."""
     (tmp_path / "x.jsonl").write_text("old")
     with serving(exports=BreakingService(for_good=True).exports) as address:

@@ -63,7 +63,7 @@ def peak(cli: CommandLine, *args: object) -> int:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
-def test_flat(cli: CommandLine, suffix: str) -> None:
+def test_memory_of_large_files(cli: CommandLine, suffix: str) -> None:
     """A large import or export takes hardly more memory than a small one."""
     small = write(cli.folder / f"small{suffix}", 100)
     large = write(cli.folder / f"large{suffix}", ROWS)

@@ -99,7 +99,7 @@ def test_json_not_corrected(cli: CommandLine) -> None:
     assert texts == [["{", None]] * 2
 
 
-def test_not_overwritten(cli: CommandLine) -> None:
+def test_existing_rejects_file(cli: CommandLine) -> None:
     """A rejects file, which may have been corrected, is not overwritten."""
     path = cli.write("x.jsonl", {"email": "?"})
     assert cli.run("import", path).status == 3
@@ -116,7 +116,7 @@ def test_not_overwritten(cli: CommandLine) -> None:
     assert rejects.read_text() == before
 
 
-def test_cannot_be_written(cli: CommandLine) -> None:
+def test_unwritable_rejects_file(cli: CommandLine) -> None:
     """A rejects file that cannot be written is an error."""
     path = cli.write("x.jsonl", {"email": "?"})
     result = cli.run("import", path, "--rejects", cli.folder / "nowhere" / "x.jsonl")

@@ -73,7 +73,7 @@ class PausingService:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_client_is_stopped(
+def test_stopped_client(
     make_cli: Callable[[str, str], CommandLine], tmp_path: Path, number: signal.Signals
 ) -> None:
     """An import that is killed or stopped resumes after the customers with an outcome."""
@@ -105,7 +105,7 @@ def test_client_is_stopped(
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.json", "x.jsonl"])
-def test_server_is_killed(
+def test_killed_server(
     make_cli: Callable[[str, str], CommandLine], tmp_path: Path, tenant: str, name: str
 ) -> None:
     """An import stores every customer once, even if the server is killed and restarted."""

@@ -107,7 +107,7 @@ class EndingService(FailingService):
                 return
 
 
-def test_stream_ends_early(tmp_path: Path) -> None:
+def test_early_end_of_stream(tmp_path: Path) -> None:
     """A server that ends a stream early is sent the rest."""
     result = import_batches(EndingService(code_pb2.OK, times=0), tmp_path)
     assert (result.status, result.json["created"]) == (0, 3000)

@@ -130,13 +130,13 @@ def test_discovery(oauth_cli: CommandLine, issuer: Issuer, tenant: str) -> None:
     assert "(HTTP 404)" in run(oauth_cli, *args, "globex", "token").err
 
 
-def test_call(oauth_cli: CommandLine) -> None:
+def test_calls_with_obtained_token(oauth_cli: CommandLine) -> None:
     """Calls use the token that was obtained."""
     path = oauth_cli.write("x.jsonl", *emails(1))
     assert run(oauth_cli, "import", path, "--json").json["created"] == 1
 
 
-def test_renewed(oauth_cli: CommandLine, issuer: Issuer, tenant: str) -> None:
+def test_renewal_after_rejection(oauth_cli: CommandLine, issuer: Issuer, tenant: str) -> None:
     """A token that the server rejects is renewed once, and the call retried."""
     expired = trusted_issuer().token(tenant=tenant, exp=1)
     issuer.tokens = [expired, token_for(tenant)]
@@ -146,7 +146,7 @@ def test_renewed(oauth_cli: CommandLine, issuer: Issuer, tenant: str) -> None:
     assert "the token has expired (UNAUTHENTICATED)" in run(oauth_cli, "get", "1").err
 
 
-def test_renewed_in_time(oauth_cli: CommandLine, issuer: Issuer) -> None:
+def test_renewal_before_expiry(oauth_cli: CommandLine, issuer: Issuer) -> None:
     """A token that is about to expire is renewed before the next call."""
     issuer.lifetime = 0
     rows = [{"email": f"{n}@example.com", "lastName": "L"} for n in range(1001)]
@@ -156,7 +156,7 @@ def test_renewed_in_time(oauth_cli: CommandLine, issuer: Issuer) -> None:
     assert len(issuer.requests) == 2
 
 
-def test_file(cli: CommandLine, tenant: str) -> None:
+def test_token_file(cli: CommandLine, tenant: str) -> None:
     """A token is read from a file, for each call."""
     file = cli.write("token", token_for(tenant))
     assert run(cli, "--token-file", file, "export").status == 0
@@ -172,7 +172,7 @@ def test_file(cli: CommandLine, tenant: str) -> None:
         (("--client-id", "x", "--client-secret", "y"), "needs --issuer or --token-url"),
     ],
 )
-def test_usage(cli: CommandLine, options: tuple[str, ...], message: str) -> None:
+def test_missing_option(cli: CommandLine, options: tuple[str, ...], message: str) -> None:
     """The option that is missing for a token is named."""
     result = run(cli, *options, "token")
     assert result.status == 2

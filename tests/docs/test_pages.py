@@ -24,7 +24,7 @@ def _anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_relative_links(page: Path) -> None:
     """Every relative link names a file that exists, and a heading in it."""
     broken = []
     for path, anchor in _LINK.findall(page.read_text()):
@@ -36,7 +36,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_code_exists(page: Path) -> None:
+def test_code_named_on_pages(page: Path) -> None:
     """Every file that a page names is in the repository, and defines what the page names in it."""
     missing = [
         f"{path}:{name}"
@@ -48,7 +48,7 @@ def test_named_code_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_named_targets_exist(page: Path) -> None:
+def test_make_targets_on_pages(page: Path) -> None:
     """Every `make` command on a page is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     code = re.findall(r"`make [^`]*`|^(?:\$ )?make .*$", page.read_text(), re.MULTILINE)
@@ -65,11 +65,11 @@ def _labels() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("label", [*_labels()])
-def test_picture_names_what_exists(label: str) -> None:
+def test_paths_in_picture(label: str) -> None:
     """Every file and folder in the picture of a request is in the repository."""
     assert contains(label) if label.endswith("/") else resolve(label)
 
 
-def test_readme_is_short() -> None:
+def test_length_of_readme() -> None:
     """The README is an introduction; the reference is in docs/."""
     assert len((ROOT / "README.md").read_text().split()) < MAX_README_WORDS

@@ -43,13 +43,13 @@ def _range(field: FieldInfo) -> str:
     return ""
 
 
-def test_every_setting_is_listed() -> None:
+def test_list_of_settings() -> None:
     """The page of settings has each setting of server and gateway, and no other."""
     assert SETTINGS.keys() == {name.upper() for name in GatewaySettings.model_fields}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_setting_is_described(name: str) -> None:
+def test_default_and_range_of_setting(name: str) -> None:
     """A setting is listed with its default and range."""
     field = GatewaySettings.model_fields[name.lower()]
 
@@ -57,7 +57,7 @@ def test_setting_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize("route", http_routes(SERVICE), ids=lambda route: route.rpc.name)
-def test_every_route_is_listed(route: HttpRoute) -> None:
+def test_list_of_routes(route: HttpRoute) -> None:
     """The page of the API has the route of each RPC."""
     path = re.sub(r"_([a-z])", lambda found: found[1].upper(), route.path)
 

@@ -115,7 +115,7 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
 @any_backend
 @pytest.mark.parametrize("path", ["/customers", "/customers/validate", "/upload-customers"])
 @pytest.mark.parametrize("case", BODIES)
-def test_body(case: str, path: str, http: httpx.Client) -> None:
+def test_invalid_body(case: str, path: str, http: httpx.Client) -> None:
     """A body that is no valid customer is refused by the name of its field, and not stored."""
     body, reason, field = BODIES[case]
     if path == "/upload-customers" and case in ("list", "two values", "nothing"):
@@ -210,7 +210,7 @@ def test_forged_headers(headers: dict[str, str], http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("media", ["application/grpc", "application/grpc-web"])
-def test_grpc_media_type_on_a_rest_path(media: str, http: httpx.Client) -> None:
+def test_grpc_media_type_on_rest(media: str, http: httpx.Client) -> None:
     """A read that claims to be gRPC is answered as the REST request that it is."""
     created = http.post("/customers", content=_customer(), headers=JSON).json()
     response = http.get("/customers/search?lastName=eve", headers={"content-type": media})
@@ -246,7 +246,7 @@ def test_no_tenant(origin: str, tenant: str) -> None:
     assert error_of(response) == Error(400, 3, "INVALID_TENANT", [])
 
 
-def test_too_large(http: httpx.Client) -> None:
+def test_too_large_body(http: httpx.Client) -> None:
     """A body beyond the bounds is refused before it is read as JSON."""
     response = http.post("/customers", content=b'"' + b"x" * (3 << 20), headers=JSON)
 

@@ -60,7 +60,7 @@ def test_not_modified(http: httpx.Client, act: Act, coding: str) -> None:
 
 @each_change
 @each_coding
-def test_change_of_what_was_read(http: httpx.Client, act: Act, coding: str) -> None:
+def test_change_of_current_version(http: httpx.Client, act: Act, coding: str) -> None:
     """The tag of an answer is leave to change that version once, also one that was compressed."""
     created = http.post("/customers", json=LONG).json()
     read = http.get(f"/customers/{created['id']}", headers={"accept-encoding": coding})
@@ -81,7 +81,7 @@ def test_change_of_another_version(http: httpx.Client, act: Act) -> None:
     assert http.get(f"/customers/{created['id']}").json() == created
 
 
-def test_every_answer_with_a_customer_has_a_tag(http: httpx.Client) -> None:
+def test_tags_of_answers(http: httpx.Client) -> None:
     """Creating, changing and reading a customer give its tag; what has none gives none."""
     created = http.post("/customers", json=ADA)
     customer_id = created.json()["id"]
@@ -181,7 +181,7 @@ def test_bad_query(http: httpx.Client, query: str) -> None:
 
 @any_backend
 @pytest.mark.parametrize("header", ["idempotency-key", "if-match", "if-none-match"])
-def test_pages_may_send(http: httpx.Client, origin: str, header: str) -> None:
+def test_cors_of_conditions_and_keys(http: httpx.Client, origin: str, header: str) -> None:
     """A page of a known origin may send conditions and keys, and read tags."""
     asked = {
         "origin": ORIGIN,

@@ -83,7 +83,7 @@ def test_rate_limit(start_stack: StackFactory) -> None:
         assert http.get("/customers/x").status_code == 204
 
 
-def test_access_log_has_no_personal_data(
+def test_personal_data_in_access_log(
     start_stack: StackFactory, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The logs tell tenant, RPC and outcome of a request, and no value that it carried."""
@@ -101,7 +101,7 @@ def test_access_log_has_no_personal_data(
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_no_call_is_lost_when_the_service_stops(start_stack: StackFactory, workers: int) -> None:
+def test_calls_during_stop(start_stack: StackFactory, workers: int) -> None:
     """Requests that have begun when the service stops are answered, and what they said is true."""
     with ThreadPoolExecutor(8) as pool, start_stack(workers=workers) as stack:
         http = _client(stack)

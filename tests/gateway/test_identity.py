@@ -46,7 +46,7 @@ def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> 
 
 @any_backend
 @pytest.mark.parametrize("authorization", [None, "", "Basic eDp5", "Bearer"])
-def test_identity_comes_first(authorization: str | None, origin: str, tenant: str) -> None:
+def test_identity_before_validation(authorization: str | None, origin: str, tenant: str) -> None:
     """Without a token nothing is said of a body's type or form, nor of a query."""
     headers = {"x-twc-tenant": tenant, "content-type": "text/plain"}
     if authorization is not None:
@@ -60,7 +60,7 @@ def test_identity_comes_first(authorization: str | None, origin: str, tenant: st
 
 @any_backend
 @pytest.mark.parametrize("name", forged_tokens(Issuer()))
-def test_forged(name: str, http: httpx.Client) -> None:
+def test_forged_token(name: str, http: httpx.Client) -> None:
     """A token that is not genuine is 401, says why in general terms, and is nowhere repeated."""
     token = forged_tokens(trusted_issuer())[name]
     response = http.get("/customers/x", headers={"authorization": f"Bearer {token}".strip()})
@@ -168,7 +168,7 @@ def test_foreign_keys(
     assert http.get(f"/customers/{theirs['id']}").json() == theirs
 
 
-def test_foreign_values_are_free(foreigner: httpx.Client, theirs: dict[str, Any]) -> None:
+def test_foreign_unique_values(foreigner: httpx.Client, theirs: dict[str, Any]) -> None:
     """What is unique within a tenant clashes with no other tenant's."""
     assert foreigner.post("/customers/validate", json=theirs).status_code == 200
     assert foreigner.post("/customers", json=theirs).status_code == 201

@@ -126,7 +126,7 @@ def test_write_in_hand(tmp_path: Path) -> None:
         assert [len(each) for each in found] == [1] * (len(emails) - 1) + [0]
 
 
-def test_frozen(tmp_path: Path) -> None:
+def test_frozen_worker(tmp_path: Path) -> None:
     """A worker that hangs is 504 for its share of the calls in hand; the others serve on."""
     with Service(tmp_path) as service:
         worker = next(iter(service.workers().values()))
@@ -144,7 +144,7 @@ def test_frozen(tmp_path: Path) -> None:
         _await_all(service, "resumed")
 
 
-def test_pause_grows(tmp_path: Path) -> None:
+def test_backoff_of_restarts(tmp_path: Path) -> None:
     """A worker that keeps ending is restarted with a backoff that grows, logged in one line."""
     with Service(tmp_path, workers=2) as service:
         [kept, victim] = service.workers()

@@ -53,7 +53,7 @@ def _exporter(service: Service) -> psutil.Process:
     return found
 
 
-def test_sum(tmp_path: Path) -> None:
+def test_sum_of_all_workers(tmp_path: Path) -> None:
     """The calls of all workers are counted together, exactly."""
     with _serving(tmp_path) as (service, port):
         sent = _read_everywhere(service, "spread")
@@ -148,7 +148,7 @@ def test_hung_worker(tmp_path: Path) -> None:
         assert Scrape(port).calls("GetCustomer", "OK") == sent
 
 
-def test_exporter_ends(tmp_path: Path) -> None:
+def test_restarted_exporter(tmp_path: Path) -> None:
     """An exporter that ends is restarted, and calls in the meantime are counted."""
     with _serving(tmp_path) as (service, port):
         sent = _read_everywhere(service, "before")
@@ -163,7 +163,7 @@ def test_exporter_ends(tmp_path: Path) -> None:
         ]
 
 
-def test_nothing_personal(tmp_path: Path) -> None:
+def test_personal_data(tmp_path: Path) -> None:
     """No value of a request, nor who made it, is in the metrics of workers or Envoy."""
     with _serving(tmp_path) as (service, port):
         with service.http("tenant-canary", "request-canary") as http:
@@ -182,7 +182,7 @@ def test_nothing_personal(tmp_path: Path) -> None:
         assert token_for("tenant-canary") not in said
 
 
-def test_not_on_other_ports(tmp_path: Path) -> None:
+def test_other_ports(tmp_path: Path) -> None:
     """Neither the gateway's port nor the native one has the metrics."""
     with _serving(tmp_path, workers=1) as (service, port):
         public = f"http://127.0.0.1:{service.settings.gateway_port}/metrics"
@@ -192,7 +192,7 @@ def test_not_on_other_ports(tmp_path: Path) -> None:
         Scrape(port)
 
 
-def test_ends_with_service(tmp_path: Path) -> None:
+def test_exporter_of_stopped_service(tmp_path: Path) -> None:
     """When the service is told to end, so does what serves its metrics."""
     with _serving(tmp_path) as (service, port):
         Scrape(port)
@@ -206,7 +206,7 @@ def test_ends_with_service(tmp_path: Path) -> None:
         pass
 
 
-def test_killed_with_service(tmp_path: Path) -> None:
+def test_exporter_of_killed_supervisor(tmp_path: Path) -> None:
     """When the supervisor is killed outright, what serves the metrics ends as well."""
     with _serving(tmp_path) as (service, _):
         exporter = _exporter(service)

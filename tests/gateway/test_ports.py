@@ -69,13 +69,13 @@ def test_reserved_port_after_workers(wanted: int) -> None:
         _listen(port, shared=True).close()
 
 
-def test_reservation_takes_no_connections(wanted: int) -> None:
+def test_connection_to_reserved_port(wanted: int) -> None:
     """A reserved port that nobody listens on refuses connections, as any other does."""
     with ports.reserve(HOST, wanted) as reserved, pytest.raises(ConnectionRefusedError):
         socket.create_connection(reserved.getsockname())
 
 
-def test_released() -> None:
+def test_released_port() -> None:
     """A port that is no longer reserved is free for anyone."""
     with held_port() as port:
         ports.reserve(HOST, port).close()

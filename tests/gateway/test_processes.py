@@ -74,7 +74,7 @@ def test_stop_by_force(tmp_path: Path) -> None:
     assert 4 <= time.monotonic() - began < 8
 
 
-def test_stop_what_does_not_run() -> None:
+def test_stop_of_ended_processes() -> None:
     """Stopping processes that never started, or have ended, returns at once."""
     ended = Process("true", ["/bin/true"], {})
     ended.start()
@@ -85,7 +85,7 @@ def test_stop_what_does_not_run() -> None:
     assert ended.status == 0
 
 
-def test_restart_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A process that the system cannot restart is tried again, after a longer backoff."""
     program = tmp_path / "program"
     program.symlink_to("/bin/true")

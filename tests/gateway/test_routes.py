@@ -136,7 +136,7 @@ def test_media_type(
     assert error_of(response) == Error(415, 3, "UNSUPPORTED_MEDIA_TYPE", [])
 
 
-def test_conflict_names_owner(http: httpx.Client, ada: dict[str, Any]) -> None:
+def test_owner_in_conflict(http: httpx.Client, ada: dict[str, Any]) -> None:
     """A clash names every field whose value is taken, and the customer who has it."""
     response = http.post("/customers", json=CREATED | {"email": "Ada@Example.com"})
 
@@ -144,7 +144,7 @@ def test_conflict_names_owner(http: httpx.Client, ada: dict[str, Any]) -> None:
     assert response.json()["details"][0]["metadata"] == taken
 
 
-def test_validate_stores_nothing(http: httpx.Client) -> None:
+def test_validated_customer(http: httpx.Client) -> None:
     """A validated customer comes back as it would be stored, and is not stored."""
     answer = http.post("/customers/validate", json={"email": " bob@example.com "}).json()
 
@@ -153,7 +153,7 @@ def test_validate_stores_nothing(http: httpx.Client) -> None:
     assert http.get("/customers/search", params={"email": "bob@example.com"}).json() == []
 
 
-def test_deleted_is_gone_and_its_keys_are_free(http: httpx.Client, ada: dict[str, Any]) -> None:
+def test_deleted_customer(http: httpx.Client, ada: dict[str, Any]) -> None:
     """A deleted customer is in no answer, and another may have its e-mail, phone and reference."""
     http.delete(f"/customers/{ada['id']}")
 

@@ -113,9 +113,7 @@ def _ready(service: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the service ended with status {service.wait()}")
 
 
-def test_examples_work_as_pasted(
-    service: subprocess.Popen[str], environment: dict[str, str]
-) -> None:
+def test_pasted_examples(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
     """The lines that a ready service prints, to try it, work when pasted into a shell."""
     printed = _ready(service)
     [command] = re.findall(r"^  TOKEN=\$\((.*)\)$", printed, re.MULTILINE)
@@ -136,7 +134,7 @@ def test_examples_work_as_pasted(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stops_cleanly(service: subprocess.Popen[str], number: signal.Signals) -> None:
+def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) -> None:
     """SIGINT or SIGTERM ends every process and frees both ports."""
     ports = [int(port) for port in re.findall(r"on 127\.0\.0\.1:(\d+)", _ready(service))]
     children = psutil.Process(service.pid).children()
@@ -153,7 +151,7 @@ def test_stops_cleanly(service: subprocess.Popen[str], number: signal.Signals) -
 
 @any_backend
 @pytest.mark.parametrize(("number", "to_all"), STOPS.values(), ids=STOPS)
-def test_make_stops_cleanly(
+def test_signal_to_make(
     make_run: subprocess.Popen[str],
     number: signal.Signals,
     to_all: bool,  # noqa: FBT001
@@ -174,7 +172,7 @@ def test_make_stops_cleanly(
 
 
 @any_backend
-def test_stops_while_configuring(environment: dict[str, str]) -> None:
+def test_stop_while_configuring(environment: dict[str, str]) -> None:
     """A signal at the very beginning ends the service as well."""
     with _running([sys.executable, "-m", "twc_customer_gateway"], environment) as process:
         wait_until(lambda: bool(psutil.Process(process.pid).children()))
@@ -187,7 +185,7 @@ def test_stops_while_configuring(environment: dict[str, str]) -> None:
     assert not [child for child in children if child.is_running()]
 
 
-def test_supervisor_is_light() -> None:
+def test_modules_of_supervisor() -> None:
     """The process that only watches the others loads nothing that they need."""
     code = "import sys, twc_customer_gateway.__main__; print(*sys.modules)"
     loaded = subprocess.run(
@@ -199,7 +197,7 @@ def test_supervisor_is_light() -> None:
 
 
 @any_backend
-def test_configuration_has_no_secret(environment: dict[str, str], tmp_path: Path) -> None:
+def test_written_configuration(environment: dict[str, str], tmp_path: Path) -> None:
     """The configuration can be written without serving, and has no password in it."""
     secret = {"DATABASE_URL": "postgresql://ada:secret@db.example/customers"}
     subprocess.run(
@@ -289,7 +287,7 @@ def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], sa
     assert ended.stdout == ""
 
 
-def test_kill_leaves_nothing(service: subprocess.Popen[str]) -> None:
+def test_children_of_killed_supervisor(service: subprocess.Popen[str]) -> None:
     """When the supervisor is killed outright, its children end as well."""
     _ready(service)
     children = psutil.Process(service.pid).children()

@@ -47,7 +47,7 @@ def test_export(client: Client) -> None:
     assert list(client.export(request)) == parts[2:]
 
 
-def test_error(client: Client) -> None:
+def test_bad_batch(client: Client) -> None:
     """A batch that is none ends the import with the server's own error."""
     refused = failure(lambda: list(client.import_([batch(customer()), batch()])))
     assert (refused.code, refused.reason) == (
@@ -56,7 +56,7 @@ def test_error(client: Client) -> None:
     )
 
 
-def test_too_large_upload_names_the_import(client: Client) -> None:
+def test_too_large_upload(client: Client) -> None:
     """A list that is too long for an upload is shown the way through the gateway's port, too."""
     refused = failure(lambda: client.upload([None] * 10_001))
     assert refused.reason == "REQUEST_TOO_LARGE"
@@ -64,7 +64,7 @@ def test_too_large_upload_names_the_import(client: Client) -> None:
 
 
 @any_backend
-def test_import_outlasts_the_time_of_a_request(
+def test_import_beyond_request_time(
     start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream goes on long after the time in which any other request has to arrive."""
@@ -98,7 +98,7 @@ class _Pause:
         return time.monotonic() > self._end
 
 
-def test_no_route_ends_what_is_endless() -> None:
+def test_deadlines_of_routes() -> None:
     """Only what has a place in REST has a deadline; the rest ends when nothing comes, or goes."""
     by_name = {it["name"]: it for it in routes.table(contract.SERVICE, [])}
     waiting = contract.STREAM_IDLE_SECONDS

@@ -66,7 +66,7 @@ def test_unknown_rpc(native: grpc.Channel) -> None:
     assert error.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_json_on_the_path_of_an_rpc(origin: str) -> None:
+def test_json_on_rpc_path(origin: str) -> None:
     """JSON posted to the path of an RPC is refused: REST has its own paths."""
     response = http_request("POST", f"{origin}/{SERVICE}/CreateCustomer", json={})
 
@@ -144,7 +144,7 @@ def test_cors_of_another_origin(origin: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/customers/none", "/customers/none/ref", "/nothing"])
-def test_request_id_is_echoed(path: str, http: httpx.Client) -> None:
+def test_echoed_request_id(path: str, http: httpx.Client) -> None:
     """A client's request id comes back with every answer; without one the gateway makes it."""
     given = http.get(path, headers={"x-request-id": "my-request-1"})
     made = http.get(path)

@@ -34,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-def test_ready_when_all_are(tmp_path: Path) -> None:
+def test_readiness_of_all_workers(tmp_path: Path) -> None:
     """A service is not ready before every worker serves."""
     with closing(Service(tmp_path)) as service:
         wait_until(lambda: bool(service.workers()))
@@ -60,7 +60,7 @@ def test_cores(tmp_path: Path) -> None:
     assert sorted(kept) == sorted([core] for core in (*cores, cores[0]))
 
 
-def test_cores_of_others(tmp_path: Path) -> None:
+def test_unpinned_workers(tmp_path: Path) -> None:
     """Workers choose their cores if they are told to."""
     cores = os.sched_getaffinity(0)
     with Service(tmp_path, workers=len(cores), pin_workers=False) as service:
@@ -68,7 +68,7 @@ def test_cores_of_others(tmp_path: Path) -> None:
     assert kept == [cores] * len(cores)
 
 
-def test_every_worker_serves(service: Service, tenant: str) -> None:
+def test_spread_of_calls(service: Service, tenant: str) -> None:
     """Calls through the gateway are spread over all workers."""
     with service.http(tenant, "spread") as http:
 
@@ -80,7 +80,7 @@ def test_every_worker_serves(service: Service, tenant: str) -> None:
     assert len(service.workers()) == 3
 
 
-def test_native_port_is_shared(service: Service, tenant: str) -> None:
+def test_spread_of_native_connections(service: Service, tenant: str) -> None:
     """Connections to the native port are spread over all workers."""
     metadata = (*caller(tenant), ("x-request-id", "native"))
 
@@ -143,7 +143,7 @@ def test_second_service_on_native_port(tmp_path: Path, first: int, second: int) 
         assert len(service.workers()) == first
 
 
-def test_worker_that_cannot_start(tmp_path: Path) -> None:
+def test_failed_start_of_worker(tmp_path: Path) -> None:
     """A worker that ends before the service was ready ends the service, with the reason."""
     (tmp_path / "file").touch()
     service = Service(tmp_path, data_dir=tmp_path / "file" / "data")
@@ -154,7 +154,7 @@ def test_worker_that_cannot_start(tmp_path: Path) -> None:
     assert "Traceback" not in service.output()
 
 
-def test_ends_with_envoy(tmp_path: Path) -> None:
+def test_killed_envoy(tmp_path: Path) -> None:
     """Without Envoy there is no service: it stops, and says why."""
     with Service(tmp_path) as service:
         children = service.children()
@@ -166,7 +166,7 @@ def test_ends_with_envoy(tmp_path: Path) -> None:
     assert not [child for child in children if child.is_running()]
 
 
-def test_workers_stop_together(tmp_path: Path) -> None:
+def test_stop_of_all_workers(tmp_path: Path) -> None:
     """Workers take the time that one needs to stop, and nothing is left of them."""
     drain = 5
     with held_port() as port:
@@ -183,7 +183,7 @@ def test_workers_stop_together(tmp_path: Path) -> None:
             pass
 
 
-def test_kill_leaves_nothing(tmp_path: Path) -> None:
+def test_workers_of_killed_supervisor(tmp_path: Path) -> None:
     """When the supervisor is killed its workers end, those that it restarted among them."""
     with Service(tmp_path) as service:
         before = service.workers()

@@ -77,7 +77,9 @@ def world() -> list[tuple[Customer, Customer]]:
     return customers
 
 
-def test_world(http: httpx.Client, world: list[tuple[Customer, Customer]]) -> None:
+def test_customers_of_every_country(
+    http: httpx.Client, world: list[tuple[Customer, Customer]]
+) -> None:
     """Customers of every country are read back by every key, with nothing lost or changed."""
     uploaded = http.post("/upload-customers", json=[entered for entered, _ in world])
     created = [result["customer"] for result in uploaded.json()]

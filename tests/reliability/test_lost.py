@@ -41,7 +41,7 @@ each_cut = pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 TERMINATE = "SELECT pg_terminate_backend(pg_backend_pid())"
 
 
-def test_calls_are_all() -> None:
+def test_list_of_calls() -> None:
     """The calls of these tests are those that the service has."""
     assert CALLS.keys() == {method.name for method in SERVICE.methods}
 
@@ -187,7 +187,7 @@ def test_terminated_session(serve: Serve, proxy: Proxy, statement: str) -> None:
     assert len(service.client.add_address(created.id, builders.address()).addresses) == 1
 
 
-def test_loss_that_a_unit_hides(opened: Open, proxy: Proxy) -> None:
+def test_loss_hidden_by_a_unit(opened: Open, proxy: Proxy) -> None:
     """A unit of work that goes on after its connection was lost is not taken for committed."""
     database = opened()
     store = CustomerStore(database)

@@ -17,7 +17,7 @@ PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
 WAITING = "the database cannot be reached; trying again in "
 
 
-def test_waits(start: Start, proxy: Proxy) -> None:
+def test_late_database(start: Start, proxy: Proxy) -> None:
     """A server waits for its database, longer from try to try, and serves when that is there."""
     with proxy.away():
         server = start(wait=False)
@@ -32,7 +32,7 @@ def test_waits(start: Start, proxy: Proxy) -> None:
     assert server.stop() == 0
 
 
-def test_gives_up(start: Start, proxy: Proxy) -> None:
+def test_missing_database(start: Start, proxy: Proxy) -> None:
     """A server without a database gives up after its time, and says what it could not reach."""
     with proxy.away():
         began = time.monotonic()
@@ -49,7 +49,7 @@ def test_gives_up(start: Start, proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop(start: Start, proxy: Proxy, number: signal.Signals) -> None:
+def test_stop_during_a_try(start: Start, proxy: Proxy, number: signal.Signals) -> None:
     """A signal ends a server at once that waits for a database which does not answer."""
     with proxy.stalled():
         server = start(wait=False, DATABASE_URL=proxy.url(connect_timeout=str(SECONDS)))
@@ -95,7 +95,7 @@ def test_wrong_password(proxy: Proxy) -> None:
     assert PASSWORD not in str(told.value)
 
 
-def test_lost_while_it_is_made_ready(proxy: Proxy) -> None:
+def test_database_lost_during_preparation(proxy: Proxy) -> None:
     """A database that is lost while its version is looked at is told as such."""
     proxy.cut_before("migration")
     database = Postgres(proxy.url(password=PASSWORD), 1, 1, wait_seconds=0)
@@ -106,7 +106,7 @@ def test_lost_while_it_is_made_ready(proxy: Proxy) -> None:
     database.shut_down()
 
 
-def test_prepared_twice(opened: Open) -> None:
+def test_database_prepared_twice(opened: Open) -> None:
     """A database may be prepared again, and serves on."""
     database = opened()
     database.prepare()

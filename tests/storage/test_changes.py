@@ -44,7 +44,7 @@ def test_change(store: CustomerStore, tenant: str, key_of: Callable[[Customer], 
     assert store.get(tenant, Key.id(customer.id)) == changed
 
 
-def test_change_moves_keys(store: CustomerStore, tenant: str) -> None:
+def test_keys_of_changed_customer(store: CustomerStore, tenant: str) -> None:
     """A changed customer is found by its new values only, and its old ones are free."""
     customer = insert(store, tenant, **FULL)
     new: dict[str, Any] = {
@@ -69,7 +69,7 @@ def test_change_moves_keys(store: CustomerStore, tenant: str) -> None:
     assert store.get(tenant, Key.ref("A-1")) == successor.SerializeToString()
 
 
-def test_change_clears_keys(store: CustomerStore, tenant: str) -> None:
+def test_cleared_keys(store: CustomerStore, tenant: str) -> None:
     """A value that a change clears finds the customer no longer."""
     customer = insert(store, tenant, **FULL)
 
@@ -85,7 +85,7 @@ def test_change_clears_keys(store: CustomerStore, tenant: str) -> None:
     assert find(store, tenant, {"last_name": "lovelace"}) == []
 
 
-def test_change_keeps_own_values(store: CustomerStore, tenant: str) -> None:
+def test_change_with_own_values(store: CustomerStore, tenant: str) -> None:
     """A customer keeps its unique values through a change without clashing with itself."""
     customer = insert(store, tenant, **FULL)
     changed = store.change(
@@ -110,7 +110,7 @@ def test_change_not_found(store: CustomerStore, tenant: str, key: Key) -> None:
     assert edited == []
 
 
-def test_change_edit_raises(store: CustomerStore, tenant: str) -> None:
+def test_change_with_failing_edit(store: CustomerStore, tenant: str) -> None:
     """What an edit raises comes to the caller, and nothing is changed."""
     customer = insert(store, tenant, **FULL)
 
@@ -158,7 +158,7 @@ def test_change_at_once(store: CustomerStore, tenant: str) -> None:
 
 @each_read
 @each_key
-def test_delete_hides(
+def test_reads_of_deleted_customer(
     store: CustomerStore, tenant: str, key_of: Callable[[Customer], Key], read: Read
 ) -> None:
     """No read finds a customer that was deleted, by id or by reference."""
@@ -167,7 +167,7 @@ def test_delete_hides(
     assert not read(store, tenant, customer)
 
 
-def test_delete_keeps_row(store: CustomerStore, database: Database, tenant: str) -> None:
+def test_deleted_row(store: CustomerStore, database: Database, tenant: str) -> None:
     """The row of a deleted customer stays whole, with the time of its first deletion."""
     customer = insert(store, tenant, **FULL)
     created = customer.created_date.ToMilliseconds()
@@ -177,7 +177,7 @@ def test_delete_keeps_row(store: CustomerStore, database: Database, tenant: str)
     assert row(database, tenant, customer.id) == kept
 
 
-def test_delete_frees_values(store: CustomerStore, tenant: str) -> None:
+def test_values_of_deleted_customers(store: CustomerStore, tenant: str) -> None:
     """A new customer may take all values of deleted ones, again and again."""
     for _ in range(3):
         customer = insert(store, tenant, **FULL)
@@ -187,7 +187,7 @@ def test_delete_frees_values(store: CustomerStore, tenant: str) -> None:
     assert [found.id for found in find(store, tenant, {"email": "ada@example.com"})] == [last.id]
 
 
-def test_delete_spares_others(store: CustomerStore, tenant: str) -> None:
+def test_delete_with_namesakes(store: CustomerStore, tenant: str) -> None:
     """Deleting one customer leaves the tenant's others, with the same names, in place."""
     gone = insert(store, tenant, first_name="Ada")
     kept = insert(store, tenant, first_name="Ada")
@@ -196,7 +196,7 @@ def test_delete_spares_others(store: CustomerStore, tenant: str) -> None:
 
 
 @each_key
-def test_change_deleted(
+def test_change_of_deleted_customer(
     store: CustomerStore, tenant: str, key_of: Callable[[Customer], Key]
 ) -> None:
     """A deleted customer cannot be changed."""
@@ -217,7 +217,7 @@ def test_delete_unknown(
     assert store.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
 
 
-def test_delete_check(store: CustomerStore, tenant: str) -> None:
+def test_delete_with_passing_check(store: CustomerStore, tenant: str) -> None:
     """A deletion that a check of the customer lets pass is done."""
     customer = insert(store, tenant, **FULL)
     store.delete(tenant, Key.ref("A-1"), NOW, only(customer.id))
@@ -225,7 +225,7 @@ def test_delete_check(store: CustomerStore, tenant: str) -> None:
 
 
 @pytest.mark.parametrize("only_id", ["", "another"])
-def test_delete_check_refuses(store: CustomerStore, tenant: str, only_id: str) -> None:
+def test_delete_with_failing_check(store: CustomerStore, tenant: str, only_id: str) -> None:
     """A deletion that a check refuses is not done, and fails as the check does."""
     customer = insert(store, tenant, **FULL)
     with pytest.raises(IdMismatch):

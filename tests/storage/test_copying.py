@@ -65,13 +65,13 @@ def test_copy(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
     assert target.rows(deleted, {}) == own.rows(deleted, {})
 
 
-def test_empty(own: Sqlite, target: Postgres) -> None:
+def test_copy_of_nothing(own: Sqlite, target: Postgres) -> None:
     """A copy of nothing is nothing, in a database that can be served."""
     assert [copied.rows for copied in copy_all(own, target)] == [0, 0]
     insert(CustomerStore(target), "acme")
 
 
-def test_not_empty(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
+def test_target_with_customers(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
     """A target that holds customers is refused, and stays as it is."""
     target.prepare()
     kept = insert(CustomerStore(target), "acme", first_name="Ada")
@@ -108,7 +108,7 @@ def test_difference(own: Sqlite, keeper: CustomerStore, target: Postgres, change
         copy_all(own, target, resume=True)
 
 
-def test_written_to_meanwhile(
+def test_copy_during_writes(
     path: Path, own: Sqlite, keeper: CustomerStore, target: Postgres
 ) -> None:
     """A copy of a database that is still written to is said to be incomplete."""
@@ -165,7 +165,7 @@ def test_command(keeper: CustomerStore, url: str, tmp_path: Path) -> None:
         ({"data_dir": Path("nowhere")}, "there is no database nowhere/customers.db to copy"),
     ],
 )
-def test_command_refuses(url: str, tmp_path: Path, given: dict[str, Any], said: str) -> None:
+def test_command_errors(url: str, tmp_path: Path, given: dict[str, Any], said: str) -> None:
     """The command says what it lacks, and fails."""
     chosen: dict[str, Any] = {"data_dir": tmp_path, "database_url": url} | given
     settings = Settings(**chosen, **trust())

@@ -58,7 +58,7 @@ def names() -> list[str]:
     return [table._meta.table_name for table in TABLES]  # noqa: SLF001 - so Peewee calls it
 
 
-def test_schema_leads_with_tenant(postgres: Server) -> None:
+def test_tenant_in_indexes(postgres: Server) -> None:
     """The tenant leads every index, unique ones and keys among them; nothing counts or refers."""
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
         database.prepare()
@@ -71,7 +71,7 @@ def test_schema_leads_with_tenant(postgres: Server) -> None:
     assert references == counters == []
 
 
-def test_text_is_compared_by_its_bytes(postgres: Server) -> None:
+def test_collation_of_indexes(postgres: Server) -> None:
     """No index depends on a language, or on the version of what knows its order."""
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
         database.prepare()
@@ -79,13 +79,13 @@ def test_text_is_compared_by_its_bytes(postgres: Server) -> None:
 
 
 @pytest.mark.parametrize("sql", STATEMENTS)
-def test_statement_filters_by_tenant(sql: str) -> None:
+def test_tenant_filter_of_statements(sql: str) -> None:
     """A statement names the tenant as the first condition, so that one machine answers it."""
     condition = sql.partition(" WHERE ")[2]
     assert re.match(r'\(+("t1"|"customer")\."tenant" = %\(tenant\)s\)', condition)
 
 
-def test_insert_gives_tenant() -> None:
+def test_tenant_of_new_rows() -> None:
     """A new row's tenant is given as its first value."""
     assert _STATEMENTS.insert.startswith('INSERT INTO "customer" ("tenant", ')
 

@@ -51,7 +51,7 @@ def stored_keys(database: Database, tenant: str) -> list[str]:
     return sorted(key for (key,) in database.rows(database.compile(query), {"tenant": tenant}))
 
 
-def test_once(idempotency: IdempotencyStore, tenant: str) -> None:
+def test_request_done_once(idempotency: IdempotencyStore, tenant: str) -> None:
     """What was done once is not done again, and another request does not get its outcome."""
     assert idempotency.run_idempotent(tenant, request(), lambda: b"done") == b"done"
     assert idempotency.run_idempotent(tenant, request(), fail) == b"done"
@@ -60,7 +60,7 @@ def test_once(idempotency: IdempotencyStore, tenant: str) -> None:
     assert idempotency.run_idempotent(f"{tenant}-other", request(), lambda: b"theirs") == b"theirs"
 
 
-def test_nothing_and_much(idempotency: IdempotencyStore, tenant: str) -> None:
+def test_empty_and_largest_outcome(idempotency: IdempotencyStore, tenant: str) -> None:
     """An outcome may be no bytes, or as many as those of the largest upload."""
     for number, outcome in enumerate((b"", b"x" * (32 << 20))):
         keyed = request(str(number))
@@ -68,7 +68,7 @@ def test_nothing_and_much(idempotency: IdempotencyStore, tenant: str) -> None:
         assert idempotency.run_idempotent(tenant, keyed, fail) == outcome
 
 
-def test_failure_undoes_all(
+def test_rollback_on_failure(
     idempotency: IdempotencyStore, store: CustomerStore, tenant: str
 ) -> None:
     """What is done before a failure is undone with the key, and may be done anew."""
@@ -126,7 +126,7 @@ def test_purge(opener: Opener) -> None:
         assert idempotency.run_idempotent("acme", request("2"), fail) == b"done"
 
 
-def test_repeat_waits(idempotency: IdempotencyStore, tenant: str) -> None:
+def test_repeat_of_running_request(idempotency: IdempotencyStore, tenant: str) -> None:
     """A repeat that comes while the first runs waits for it, and has its outcome."""
     running, over = threading.Event(), threading.Event()
 
@@ -146,7 +146,7 @@ def test_repeat_waits(idempotency: IdempotencyStore, tenant: str) -> None:
         assert [it.result(SECONDS) for it in (first, *others)] == [b"done"] * 4
 
 
-def test_repeat_waits_for_failure(idempotency: IdempotencyStore, tenant: str) -> None:
+def test_repeat_of_failing_request(idempotency: IdempotencyStore, tenant: str) -> None:
     """If the first fails, the repeat that waited is done in its place."""
     running, over = threading.Event(), threading.Event()
 
@@ -164,7 +164,7 @@ def test_repeat_waits_for_failure(idempotency: IdempotencyStore, tenant: str) ->
         assert second.result(SECONDS) == b"second"
 
 
-def test_repeat_waits_no_longer_than_it_may(postgres: Server) -> None:
+def test_repeat_of_slow_request(postgres: Server) -> None:
     """A repeat whose first takes too long is told to come again, and then has its outcome."""
     running, over = threading.Event(), threading.Event()
     url = postgres.database()
@@ -192,7 +192,7 @@ def test_repeat_waits_no_longer_than_it_may(postgres: Server) -> None:
 
 @only("postgresql")
 @pytest.mark.parametrize("error", [errors.SerializationFailure, errors.DeadlockDetected])
-def test_runs_again(
+def test_retry_after_contention(
     idempotency: IdempotencyStore, store: CustomerStore, tenant: str, error: type[Exception]
 ) -> None:
     """What another transaction got in the way of is done again from the start, and stored once."""
@@ -216,7 +216,7 @@ def test_runs_again(
 
 
 @pytest.mark.parametrize("key", ["a", "A", "ä" * 255])
-def test_keys_are_exact(idempotency: IdempotencyStore, tenant: str, key: str) -> None:
+def test_comparison_of_keys(idempotency: IdempotencyStore, tenant: str, key: str) -> None:
     """Keys are compared by their bytes."""
     idempotency.run_idempotent(tenant, request("a"), lambda: b"a")
     assert idempotency.run_idempotent(tenant, request(key), key.encode) == key.encode()

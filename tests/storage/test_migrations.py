@@ -63,7 +63,7 @@ def prepared(opener: Opener) -> Iterator[Database]:
         database.shut_down()
 
 
-def test_empty_database_becomes_current(opener: Opener) -> None:
+def test_empty_database(opener: Opener) -> None:
     """A server makes an empty database what the schema says, table, columns and indexes."""
     with prepared(opener) as database:
         assert isinstance(database, peewee.Database)
@@ -77,7 +77,7 @@ def _difference(database: peewee.Database) -> object:
         return diff_models(database, TABLES)
 
 
-def test_migrations_keep_data(
+def test_data_of_migrated_database(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that the first migration made is upgraded with all that is in it."""
@@ -101,7 +101,7 @@ def test_migrations_keep_data(
     assert times == [(5,)]
 
 
-def test_older_database_is_refused(opener: Opener, request: pytest.FixtureRequest) -> None:
+def test_older_database(opener: Opener, request: pytest.FixtureRequest) -> None:
     """A server does not serve an older database, and names the command that upgrades it."""
     with prepared(opener):
         pass
@@ -113,7 +113,7 @@ def test_older_database_is_refused(opener: Opener, request: pytest.FixtureReques
 
 
 @pytest.mark.parametrize("act", ["prepare", "migrate"])
-def test_newer_database_is_refused(opener: Opener, act: str) -> None:
+def test_newer_database(opener: Opener, act: str) -> None:
     """A server neither serves nor changes a database that a newer one has migrated."""
     later = "INSERT INTO schema_migration (name, applied) VALUES ('9999_later', '2030-01-01')"
     with prepared(opener) as first:
@@ -126,7 +126,7 @@ def test_newer_database_is_refused(opener: Opener, act: str) -> None:
 
 
 @pytest.mark.usefixtures("next_version")
-def test_servers_that_start_together(opener: Opener) -> None:
+def test_servers_started_together(opener: Opener) -> None:
     """Of servers that find an empty database at once, one migrates it; none sees it half done."""
     with ExitStack() as stack, ThreadPoolExecutor(8) as threads:
         databases = [opener() for _ in range(8)]

@@ -287,7 +287,7 @@ class Comparison(RuleBasedStateMachine):
         self.compare(lambda keeper: keeper.change(self.tenants[tenant], key, edit))
 
 
-def test_store_is_like_model(store: CustomerStore) -> None:
+def test_store_against_model(store: CustomerStore) -> None:
     """Any sequence of calls for two tenants has the outcomes that the model says."""
 
     class OnThisStore(Comparison):

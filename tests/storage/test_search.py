@@ -33,7 +33,9 @@ def test_search(store: CustomerStore, tenant: str, names: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("names", [names for names in SUBSETS if len(names) > 1], ids="+".join)
-def test_search_needs_all(store: CustomerStore, tenant: str, names: tuple[str, ...]) -> None:
+def test_search_with_partial_match(
+    store: CustomerStore, tenant: str, names: tuple[str, ...]
+) -> None:
     """A customer that has all wanted values but one is not found."""
     insert(store, tenant, **FULL)
     wanted = {name: WANTED[name] for name in names}
@@ -53,7 +55,7 @@ def test_search_needs_all(store: CustomerStore, tenant: str, names: tuple[str, .
     ],
     ids=str,
 )
-def test_search_compares_whole(store: CustomerStore, tenant: str, wanted: dict[str, str]) -> None:
+def test_search_by_part_of_value(store: CustomerStore, tenant: str, wanted: dict[str, str]) -> None:
     """A part or a pattern of a value does not find it, nor does the value of another field."""
     insert(store, tenant, **FULL)
     assert find(store, tenant, wanted) == []
@@ -124,7 +126,7 @@ def test_search_all_long(store: CustomerStore, tenant: str) -> None:
     assert store.get(tenant, Key.ref(name)) == found[0].body
 
 
-def test_page_ends_early_when_it_is_large(store: CustomerStore, tenant: str) -> None:
+def test_page_of_large_customers(store: CustomerStore, tenant: str) -> None:
     """A page of large customers holds fewer of them, and those that follow are not lost."""
     note = {f"group-{n}": AttributeGroup(attribute_group="x" * 1000) for n in range(90)}
     stored = [insert(store, tenant, last_name="Large", attribute_groups=note).id for _ in range(60)]

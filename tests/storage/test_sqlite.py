@@ -38,7 +38,7 @@ QUERIES = {
 }
 
 
-def test_acknowledged_is_visible_elsewhere(path: Path, keeper: CustomerStore) -> None:
+def test_read_by_another_process(path: Path, keeper: CustomerStore) -> None:
     """What a call has stored, another process reads at once."""
     insert(keeper, TENANT)
     gone = insert(keeper, TENANT)
@@ -47,7 +47,7 @@ def test_acknowledged_is_visible_elsewhere(path: Path, keeper: CustomerStore) ->
     assert count_elsewhere(path) == 1
 
 
-def test_reopened(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
+def test_reopened_database(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """A database that was shut down and opened again holds what it held."""
     customer = insert(keeper, TENANT, customer_ref="A-1")
     own.shut_down()
@@ -94,7 +94,7 @@ def test_two_databases_at_once(path: Path, keeper: CustomerStore) -> None:
     assert count_elsewhere(path) == 64
 
 
-def test_group_shares_commit(own: Sqlite, keeper: CustomerStore) -> None:
+def test_commit_of_a_group(own: Sqlite, keeper: CustomerStore) -> None:
     """Writes that wait together share one commit."""
     statements: list[str] = []
     own.write(lambda: connection_of(own).set_trace_callback(statements.append))
@@ -106,7 +106,7 @@ def test_group_shares_commit(own: Sqlite, keeper: CustomerStore) -> None:
     assert statements.count("COMMIT") == 2
 
 
-def test_group_keeps_others(own: Sqlite, keeper: CustomerStore) -> None:
+def test_failed_write_in_group(own: Sqlite, keeper: CustomerStore) -> None:
     """A write that fails within a group undoes itself, and none of its neighbours."""
     taken = insert(keeper, TENANT, email="taken@example.com")
     new = [stamped(last_name="Same") for _ in range(3)]
@@ -136,7 +136,7 @@ def test_group_keeps_others(own: Sqlite, keeper: CustomerStore) -> None:
     ]
 
 
-def test_group_sees_earlier(own: Sqlite, keeper: CustomerStore) -> None:
+def test_same_value_in_group(own: Sqlite, keeper: CustomerStore) -> None:
     """Of two customers with one value in a group the first is stored, the second refused."""
     first, second = (stamped(email="rush@example.com") for _ in range(2))
     outcomes = together(own, [partial(keeper.insert, TENANT, it) for it in (first, second)])
@@ -146,7 +146,7 @@ def test_group_sees_earlier(own: Sqlite, keeper: CustomerStore) -> None:
     assert dict(refused.clashes) == {"email": first.id}
 
 
-def test_shut_down_ends_writes(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
+def test_waiting_writes_at_shut_down(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """Writes that wait when the database is shut down are still stored."""
     calls = [partial(keeper.insert, TENANT, stamped()) for _ in range(8)]
     for outcome in together(own, [*calls, own.shut_down]):
@@ -154,7 +154,7 @@ def test_shut_down_ends_writes(path: Path, own: Sqlite, keeper: CustomerStore) -
     assert count_elsewhere(path) == 8
 
 
-def test_shut_down_closes_connections(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
+def test_connections_after_shut_down(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     """Shutting down closes the connection of every thread, and so leaves no journal behind."""
     customer = insert(keeper, TENANT)
     barrier = threading.Barrier(8)

@@ -30,7 +30,7 @@ def test_add_address(customer: Customer) -> None:
     assert len({rome, bern, added.id, "mine", ""}) == 5
 
 
-def test_add_address_with_a_stored_id(customer: Customer) -> None:
+def test_add_address_with_stored_id(customer: Customer) -> None:
     """An added address is new even with the id of a stored one."""
     _add(customer, builders.address(id=customer.addresses[0].id, city="Wien"))
 
@@ -79,7 +79,7 @@ def test_add_invalid_address(customer: Customer, address: Address, violation: Vi
 
 
 @pytest.mark.parametrize("field", ["id", "customer_id"])
-def test_ids_of_an_added_address_are_not_checked(customer: Customer, field: str) -> None:
+def test_invalid_ids_of_added_address(customer: Customer, field: str) -> None:
     """What is ignored of an added address cannot be wrong."""
     _add(customer, builders.address(**{field: "a\0b"}, city="Wien"))
 

@@ -29,7 +29,7 @@ def _marks(customer: Customer) -> list[tuple[str, bool]]:
     return [(address.city, address.default_address) for address in customer.addresses]
 
 
-def test_first_address_is_the_default() -> None:
+def test_default_without_mark() -> None:
     """Without any mark the first address is the default."""
     customer = settled(builders.customer(addresses=_cities("Rom", "Bern")))
 
@@ -37,7 +37,7 @@ def test_first_address_is_the_default() -> None:
     assert customer.default_address == customer.addresses[0]
 
 
-def test_marked_address_is_the_default() -> None:
+def test_marked_address() -> None:
     """The address that is marked is the default, wherever it stands."""
     customer = settled(builders.customer(addresses=_cities("Rom", "Bern", "Wien", default=1)))
 
@@ -45,7 +45,7 @@ def test_marked_address_is_the_default() -> None:
     assert customer.default_address == customer.addresses[1]
 
 
-def test_two_marked_addresses_are_refused() -> None:
+def test_two_marked_addresses() -> None:
     """At most one address is the default; each further one is refused by its place."""
     customer = builders.customer(addresses=_cities("Rom", "Bern", "Wien", default=0))
     customer.addresses[2].default_address = True
@@ -57,7 +57,7 @@ def test_two_marked_addresses_are_refused() -> None:
     ]
 
 
-def test_customer_without_addresses_has_no_default() -> None:
+def test_no_addresses() -> None:
     """A customer needs no address, and then has no default address."""
     customer = settled(builders.customer())
 
@@ -65,7 +65,7 @@ def test_customer_without_addresses_has_no_default() -> None:
     assert not customer.HasField("default_address")
 
 
-def test_default_address_joins_an_empty_list() -> None:
+def test_default_address_with_empty_list() -> None:
     """A default address that is the only one becomes the list."""
     customer = settled(builders.customer(default_address=builders.address(city="Rom")))
 
@@ -73,7 +73,7 @@ def test_default_address_joins_an_empty_list() -> None:
     assert customer.default_address == customer.addresses[0]
 
 
-def test_default_address_joins_behind_the_others() -> None:
+def test_unlisted_default_address() -> None:
     """A default address that is not listed joins the list at its end."""
     customer = settled(
         builders.customer(
@@ -84,7 +84,7 @@ def test_default_address_joins_behind_the_others() -> None:
     assert _marks(customer) == [("Bern", False), ("Wien", False), ("Rom", True)]
 
 
-def test_default_address_outranks_a_mark() -> None:
+def test_default_address_beside_mark() -> None:
     """A default address named by that field takes the mark from a listed one."""
     customer = settled(
         builders.customer(
@@ -98,7 +98,7 @@ def test_default_address_outranks_a_mark() -> None:
 
 
 @pytest.mark.parametrize("other", ["Bern", "Rom"], ids=["new content", "another's content"])
-def test_default_address_matches_by_id(other: str) -> None:
+def test_default_address_by_id(other: str) -> None:
     """A default address with the id of a listed one is that one, whatever its content."""
     listed = [builders.address(id="a", city=other), builders.address(id="b", city="Wien")]
     default = builders.address(id="b", city="Rom")
@@ -107,7 +107,7 @@ def test_default_address_matches_by_id(other: str) -> None:
     assert [mark for _, mark in _marks(customer)] == [False, True]
 
 
-def test_default_address_with_an_id_of_several_matches_by_content() -> None:
+def test_default_address_with_ambiguous_id() -> None:
     """An id that a request uses twice tells no address from the other; the content does."""
     listed = [builders.address(id="string", city=city) for city in ("Bern", "Wien")]
     customer = settled(builders.customer(addresses=listed, default_address=listed[1]))
@@ -128,7 +128,7 @@ def test_default_address_with_an_id_of_several_matches_by_content() -> None:
     ],
     ids=["same", "id", "customerId", "unmarked", "marked", "lower case", "blank field"],
 )
-def test_default_address_matches_by_content(default: dict[str, Any]) -> None:
+def test_default_address_by_content(default: dict[str, Any]) -> None:
     """A default address that describes a listed one as that is described is that one."""
     listed = [builders.address(city="Bern"), builders.address(**ROME, id="a")]
     customer = settled(
@@ -143,7 +143,7 @@ def test_default_address_matches_by_content(default: dict[str, Any]) -> None:
     [{"postcode": "00100"}, {"city": "rom"}, {"country_code": "VA"}, {"phone": "1"}],
     ids=["more", "case", "country", "phone"],
 )
-def test_default_address_with_other_content_joins(difference: dict[str, Any]) -> None:
+def test_default_address_with_other_content(difference: dict[str, Any]) -> None:
     """A default address that describes more or other than the listed ones is another."""
     customer = settled(
         builders.customer(
@@ -160,7 +160,7 @@ def test_default_address_with_other_content_joins(difference: dict[str, Any]) ->
     [("DE", "DE"), ("de", "DE"), ("Gb", "GB"), (" fr\t", "FR")],
     ids=["upper case", "lower case", "mixed case", "spaces"],
 )
-def test_country_code_is_upper_case(given: str, kept: str) -> None:
+def test_case_of_country_code(given: str, kept: str) -> None:
     """A country code is accepted in any case and stored in upper case."""
     customer = settled(builders.customer(addresses=[builders.address(country_code=given)]))
 
@@ -169,7 +169,7 @@ def test_country_code_is_upper_case(given: str, kept: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["", " "], ids=["empty", "blank"])
-def test_blank_country_code_is_none(code: str) -> None:
+def test_blank_country_code(code: str) -> None:
     """A blank country code says that there is none."""
     customer = settled(builders.customer(addresses=[builders.address(country_code=code)]))
 
@@ -179,7 +179,7 @@ def test_blank_country_code_is_none(code: str) -> None:
 @pytest.mark.parametrize(
     "code", ["string", "D", "DEU", "276", "XX", "UK", "EU", "D E", "\uff24\uff25"], ids=ascii
 )
-def test_country_code_is_refused(code: str) -> None:
+def test_invalid_country_code(code: str) -> None:
     """What is no ISO 3166-1 alpha-2 code is refused, with an example of one."""
     customer = builders.customer(
         addresses=[builders.address(), builders.address(country_code=code)],
@@ -197,7 +197,7 @@ def test_country_code_is_refused(code: str) -> None:
     [{}, {"customer_id": "c"}, {"default_address": True}, {"city": ""}],
     ids=["nothing", "customerId", "mark", "empty text"],
 )
-def test_empty_address_is_refused(fields: dict[str, Any]) -> None:
+def test_empty_address(fields: dict[str, Any]) -> None:
     """An address has at least one field that describes it."""
     customer = builders.customer(addresses=[Address(**fields)], default_address=Address(**fields))
 
@@ -226,7 +226,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("field", "json_name", "length"), TEXTS, ids=[row[0] for row in TEXTS])
-def test_text_is_bounded(field: str, json_name: str, length: int) -> None:
+def test_length_of_text(field: str, json_name: str, length: int) -> None:
     """Each text of an address is kept as given up to its greatest length."""
     longest = "\u00e9" * length
     customer = settled(builders.customer(addresses=[builders.address(**{field: longest})]))
@@ -243,7 +243,7 @@ def test_text_is_bounded(field: str, json_name: str, length: int) -> None:
 
 
 @pytest.mark.parametrize(("field", "json_name"), [row[:2] for row in TEXTS])
-def test_text_holds_no_control_characters(field: str, json_name: str) -> None:
+def test_control_characters(field: str, json_name: str) -> None:
     """No text of an address holds a control character, wherever the address stands."""
     address = builders.address(**{field: "a\0b"})
 
@@ -253,14 +253,14 @@ def test_text_holds_no_control_characters(field: str, json_name: str) -> None:
     ]
 
 
-def test_phone_is_kept_as_given() -> None:
+def test_phone_of_address() -> None:
     """An address's own phone number may be any text."""
     customer = settled(builders.customer(addresses=[builders.address(phone="ask for Ada")]))
 
     assert customer.addresses[0].phone == "ask for Ada"
 
 
-def test_100_addresses_are_accepted() -> None:
+def test_100_addresses() -> None:
     """A customer may have 100 addresses, of which the default is one."""
     listed = _cities(*map(str, range(100)))
     customer = settled(
@@ -272,7 +272,7 @@ def test_100_addresses_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("listed", [100, 101], ids=["with the default address", "listed"])
-def test_101_addresses_are_refused(listed: int) -> None:
+def test_too_many_addresses(listed: int) -> None:
     """More than 100 addresses, a joining default address included, are one violation."""
     customer = builders.customer(
         addresses=_cities(*map(str, range(listed))), default_address=builders.address(city="Rom")
@@ -281,7 +281,7 @@ def test_101_addresses_are_refused(listed: int) -> None:
     assert refused(customer) == [Violation("addresses", "must hold at most 100 addresses")]
 
 
-def test_ids_of_the_request_are_ignored() -> None:
+def test_ids_in_request() -> None:
     """A new customer's addresses have no ids but those that storing gives."""
     given = {"id": "mine", "customer_id": "other"}
     customer = settled(builders.customer(addresses=[builders.address(**given)]))
@@ -292,7 +292,7 @@ def test_ids_of_the_request_are_ignored() -> None:
 
 @pytest.mark.parametrize("field", ["id", "customer_id"])
 @pytest.mark.parametrize("text", ["a\0b", "x" * 1025], ids=["NUL", "too long"])
-def test_ids_of_the_request_are_not_checked(field: str, text: str) -> None:
+def test_invalid_ids_in_request(field: str, text: str) -> None:
     """What is ignored of an address cannot be wrong."""
     customer = settled(builders.customer(addresses=[builders.address(**{field: text})]))
 
@@ -300,14 +300,14 @@ def test_ids_of_the_request_are_not_checked(field: str, text: str) -> None:
     assert not customer.addresses[0].HasField("customer_id")
 
 
-def test_same_ids_in_a_create_request_are_ignored() -> None:
+def test_same_ids_in_request() -> None:
     """Two new addresses may come with one id, which is not theirs to choose."""
     listed = [builders.address(id="string", city="Rom"), builders.address(id="string", city="Bern")]
 
     assert _marks(settled(builders.customer(addresses=listed))) == [("Rom", True), ("Bern", False)]
 
 
-def test_stamp_gives_ids() -> None:
+def test_stamp_of_addresses() -> None:
     """Each stored address has an id of its own and its customer's; the default repeats them."""
     customer = settled(builders.customer(addresses=_cities("Rom", "Bern", default=1)))
     set_server_fields(customer, NOW)
@@ -318,7 +318,7 @@ def test_stamp_gives_ids() -> None:
     assert customer.default_address == second
 
 
-def test_check_names_fields_within_the_address() -> None:
+def test_paths_of_single_address() -> None:
     """An address that stands alone is checked with paths that begin at it."""
     assert list(addresses.check(Address(country_code="XX", email="x" * 255))) == [
         Violation("email", "must be at most 254 characters long, has 255"),

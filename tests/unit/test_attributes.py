@@ -73,7 +73,7 @@ def _with_attributes(*names: str) -> Customer:
 
 
 @pytest.mark.parametrize(("value_type", "value"), VALUES, ids=_name)
-def test_value_reads(value_type: Attribute.ValueType, value: str) -> None:
+def test_valid_value(value_type: Attribute.ValueType, value: str) -> None:
     """A value that reads as its type is kept as given."""
     customer = settled(_with_value(value, value_type=value_type))
 
@@ -81,7 +81,7 @@ def test_value_reads(value_type: Attribute.ValueType, value: str) -> None:
 
 
 @pytest.mark.parametrize(("value_type", "value"), NOT_VALUES, ids=_name)
-def test_value_does_not_read(value_type: Attribute.ValueType, value: str) -> None:
+def test_invalid_value(value_type: Attribute.ValueType, value: str) -> None:
     """A value that does not read as its type is refused with what would."""
     violations = attributes.check(_with_value(value, value_type=value_type))
 
@@ -89,7 +89,7 @@ def test_value_does_not_read(value_type: Attribute.ValueType, value: str) -> Non
 
 
 @pytest.mark.parametrize("fields", [{}, {"value_type": 0}], ids=["not set", "unspecified"])
-def test_type_is_string_by_default(fields: dict[str, Any]) -> None:
+def test_value_without_type(fields: dict[str, Any]) -> None:
     """A value without a type is any text, and comes back without one."""
     customer = _with_value("any text", **fields)
     stored = settled(customer).attribute_groups["g"].attributes["a"]
@@ -99,7 +99,7 @@ def test_type_is_string_by_default(fields: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("number", [6, 99, -1])
-def test_undefined_type_is_refused(number: int) -> None:
+def test_undefined_type(number: int) -> None:
     """A type that the contract does not define is refused by the name of its field."""
     violations = attributes.check(_with_value("any text", value_type=number))
 
@@ -109,7 +109,7 @@ def test_undefined_type_is_refused(number: int) -> None:
 
 
 @pytest.mark.parametrize("value_type", WANTED, ids=_name)
-def test_value_may_be_missing(value_type: Attribute.ValueType) -> None:
+def test_type_without_value(value_type: Attribute.ValueType) -> None:
     """An attribute may have a type and no value."""
     customer = builders.customer()
     customer.attribute_groups["g"].attributes["a"].value_type = value_type
@@ -117,24 +117,24 @@ def test_value_may_be_missing(value_type: Attribute.ValueType) -> None:
     assert attributes.check(customer) == []
 
 
-def test_100_groups_are_accepted() -> None:
+def test_100_groups() -> None:
     """A customer may have 100 attribute groups."""
     assert attributes.check(_with_groups(*map(str, range(100)))) == []
 
 
-def test_101_groups_are_refused() -> None:
+def test_too_many_groups() -> None:
     """More than 100 groups are refused as one violation."""
     assert attributes.check(_with_groups(*map(str, range(101)))) == [
         Violation("attributeGroups", "must hold at most 100 groups")
     ]
 
 
-def test_200_attributes_are_accepted() -> None:
+def test_200_attributes() -> None:
     """A group may have 200 attributes."""
     assert attributes.check(_with_attributes(*map(str, range(200)))) == []
 
 
-def test_201_attributes_are_refused() -> None:
+def test_too_many_attributes() -> None:
     """More than 200 attributes of a group are refused as one violation."""
     assert attributes.check(_with_attributes(*map(str, range(201)))) == [
         Violation('attributeGroups["g"].attributes', "must hold at most 200 attributes")
@@ -153,7 +153,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize(("name", "shown", "wrong"), NAMES.values(), ids=NAMES)
-def test_group_name_is_refused(name: str, shown: str, wrong: str) -> None:
+def test_invalid_group_name(name: str, shown: str, wrong: str) -> None:
     """A group's name is a text that is not empty; what is shown of it is short."""
     assert attributes.check(_with_groups(name)) == [
         Violation(f'attributeGroups["{shown}"]', wrong),
@@ -161,14 +161,14 @@ def test_group_name_is_refused(name: str, shown: str, wrong: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "shown", "wrong"), NAMES.values(), ids=NAMES)
-def test_attribute_name_is_refused(name: str, shown: str, wrong: str) -> None:
+def test_invalid_attribute_name(name: str, shown: str, wrong: str) -> None:
     """An attribute's name is a text that is not empty; what is shown of it is short."""
     assert attributes.check(_with_attributes(name)) == [
         Violation(f'attributeGroups["g"].attributes["{shown}"]', wrong),
     ]
 
 
-def test_names_of_1024_characters_are_accepted() -> None:
+def test_longest_names() -> None:
     """Names may be 1,024 characters long, whatever those are in bytes."""
     customer = builders.customer()
     longest = "\U0001f600" * 1024
@@ -178,7 +178,7 @@ def test_names_of_1024_characters_are_accepted() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\0b", "x" * 1025], ids=["NUL", "too long"])
-def test_texts_are_checked(value: str) -> None:
+def test_invalid_texts(value: str) -> None:
     """The texts of groups and attributes follow the rules of every text."""
     customer = _with_value(value)
     customer.attribute_groups["g"].attribute_group = value
@@ -189,7 +189,7 @@ def test_texts_are_checked(value: str) -> None:
     ]
 
 
-def test_every_attribute_is_checked() -> None:
+def test_violations_of_several_attributes() -> None:
     """Violations of several groups and attributes come all at once."""
     customer = builders.customer()
     for group in ("g", "h"):

@@ -99,7 +99,7 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
-def test_tenant(name: str) -> None:
+def test_tenant_of_call(name: str) -> None:
     """A call acts for the tenant that it names, if its token is for that."""
     assert CALLERS.authenticate([bearer(ISSUED.token(tenant=name)), ("x-twc-tenant", name)]) == name
 
@@ -134,13 +134,13 @@ def test_names_of_no_tenant(name: str) -> None:
         "one of its tenants",
     ],
 )
-def test_admitted(metadata: Metadata) -> None:
+def test_admitted_call(metadata: Metadata) -> None:
     """A call with a token for its tenant is admitted, however it spells the scheme."""
     assert CALLERS.authenticate(metadata) == "acme"
 
 
 @pytest.mark.parametrize(("metadata", "message"), UNAUTHENTICATED.values(), ids=UNAUTHENTICATED)
-def test_unauthenticated(metadata: Metadata, message: str) -> None:
+def test_unauthenticated_call(metadata: Metadata, message: str) -> None:
     """A call without one good bearer token is told what is wrong with it."""
     kind, said = refusal(metadata)
     assert issubclass(kind, Unauthenticated)
@@ -183,7 +183,7 @@ def test_tenant_before_right(token: str, tenant: Metadata, message: str) -> None
     ["other", "Acme", "ACME", "acme ", "acm", "acme2", "", "*", [], ["other"], ["*", "acme,other"]],
     ids=repr,
 )
-def test_foreign(named: object) -> None:
+def test_foreign_tenant(named: object) -> None:
     """A genuine token is for the tenants it names to the letter, and for no other."""
     metadata: Metadata = [bearer(ISSUED.token(tenant=named)), TENANT]
     assert refusal(metadata) == (TenantForbidden, FORBIDDEN)
@@ -202,7 +202,7 @@ def test_keys_out_of_reach() -> None:
     [[TENANT], [("authorization", "Basic Og=="), TENANT], [bearer(GOOD), bearer(GOOD), TENANT]],
     ids=["no token", "Basic", "twice"],
 )
-def test_keys_are_not_needed_to_refuse(metadata: Metadata) -> None:
+def test_missing_token_before_keys(metadata: Metadata) -> None:
     """What carries no token is refused without a look at the keys."""
     source = Source(ISSUED)
     kind, _ = refusal(metadata, Authenticator(verifier(source.read)))

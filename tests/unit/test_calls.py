@@ -29,7 +29,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [line for piece in pieces for line in piece.split("\n")]
 
 
-def test_line(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_line_of_a_call(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
     """A call is a line of JSON, like any other record."""
     call_log.start()
     call_log.add(CALL)
@@ -49,7 +49,7 @@ def test_line(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
     }
 
 
-def test_many(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
+def test_many_calls(call_log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
     """Every call has its line, in their order, and no piece is more than a pipe takes at once."""
     call_log.start()
     for number in range(1000):
@@ -75,7 +75,7 @@ def test_slow_log(
     assert caplog.messages[-1] == "the access log is too slow: lines of 3 calls were dropped"
 
 
-def test_level(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_level(caplog: pytest.LogCaptureFixture) -> None:
     """Where only warnings are logged, calls are not."""
     with caplog.at_level(logging.WARNING, RAW_LINES.name):
         call_log = AccessLog()

@@ -136,20 +136,20 @@ REGIONS = st.sampled_from([None, "AR", "BR", "DE", "FR", "GB", "IN", "IT", "MX",
 
 
 @pytest.mark.parametrize("email", EMAILS.values(), ids=EMAILS)
-def test_is_email_accepts(email: str) -> None:
+def test_valid_email(email: str) -> None:
     """An address that mail can be sent to is an e-mail address, in any script."""
     assert fields.is_email(email)
 
 
 @pytest.mark.parametrize("text", NOT_EMAILS.values(), ids=NOT_EMAILS)
-def test_is_email_refuses(text: str) -> None:
+def test_invalid_email(text: str) -> None:
     """A text that no mail can be sent to by SMTP is no e-mail address."""
     assert not fields.is_email(text)
 
 
 @EXAMPLES
 @given(PLAIN_ADDRESSES | ANY_TEXT | st.builds("{}@{}.{}".format, ANY_TEXT, ANY_TEXT, ANY_TEXT))
-def test_is_email_agrees_with_the_library(text: str) -> None:
+def test_email_against_library(text: str) -> None:
     """A text is an e-mail address exactly if the validator library says so."""
     try:
         email_validator.validate_email(text, check_deliverability=False, strict=True)
@@ -161,19 +161,19 @@ def test_is_email_agrees_with_the_library(text: str) -> None:
 
 
 @pytest.mark.parametrize(("number", "region", "expected"), NUMBERS.values(), ids=NUMBERS)
-def test_to_e164_reads(number: str, region: str | None, expected: str) -> None:
+def test_valid_phone(number: str, region: str | None, expected: str) -> None:
     """A number in any dialable format becomes its E.164 form."""
     assert phones.to_e164(number, region) == expected
 
 
 @pytest.mark.parametrize(("number", "region", "wrong"), NOT_NUMBERS.values(), ids=NOT_NUMBERS)
-def test_to_e164_refuses(number: str, region: str | None, wrong: str) -> None:
+def test_invalid_phone(number: str, region: str | None, wrong: str) -> None:
     """What cannot be dialled from abroad is refused with what would be right."""
     with pytest.raises(ValueError, match=f"^{re.escape(wrong)}$"):
         phones.to_e164(number, region)
 
 
-def test_to_e164_refuses_more_than_15_digits() -> None:
+def test_phone_beyond_15_digits() -> None:
     """E.164 has no number of more than 15 digits."""
     with pytest.raises(ValueError, match="must be a phone number"):
         phones.to_e164("+49 1111111111111 11", None)
@@ -182,7 +182,7 @@ def test_to_e164_refuses_more_than_15_digits() -> None:
 @EXAMPLES
 @given(WRITTEN_NUMBERS, REGIONS)
 @example("+49 00 1701234567", None)
-def test_to_e164_keeps_its_own_output(number: str, region: str | None) -> None:
+def test_phone_in_e164_form(number: str, region: str | None) -> None:
     """A number in E.164 form is its own E.164 form, whichever region it is read in."""
     try:
         once = phones.to_e164(number, region)
@@ -195,7 +195,7 @@ def test_to_e164_keeps_its_own_output(number: str, region: str | None) -> None:
 
 @EXAMPLES
 @given(ANY_TEXT, REGIONS)
-def test_to_e164_takes_any_text(text: str, region: str | None) -> None:
+def test_any_text_as_phone(text: str, region: str | None) -> None:
     """Whatever the text, it is written in digits or refused by a ValueError."""
     try:
         number = phones.to_e164(text, region)

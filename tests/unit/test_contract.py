@@ -162,7 +162,7 @@ def _bound(route: HttpRoute) -> list[FieldDescriptor]:
     return [*(fields[name] for name in re.findall(r"{(\w+)}", route.path)), *route.query]
 
 
-def test_every_rpc_has_its_route() -> None:
+def test_route_of_every_rpc() -> None:
     """Each RPC is at its documented method and path, with the documented body."""
     found = {name: (route.method, route.path, route.body) for name, route in ROUTES.items()}
 
@@ -177,13 +177,13 @@ def test_query_parameters(name: str, parameters: list[str]) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES.values(), ids=ROUTES)
-def test_bound_fields_have_presence(route: HttpRoute) -> None:
+def test_presence_of_bound_fields(route: HttpRoute) -> None:
     """A field that path or query sets has presence, so that neither can override the other."""
     assert [field.name for field in _bound(route) if not field.has_presence] == []
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: message.name)
-def test_single_fields_have_presence(message: Descriptor) -> None:
+def test_presence_of_single_fields(message: Descriptor) -> None:
     """Every field but lists and maps can be told from one that is not set."""
     single = [field for field in message.fields if not field.is_repeated]
 
@@ -205,7 +205,7 @@ def test_enum_values(enum: Any, values: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["customer_state", "customerState"])
-def test_state_has_two_names_in_json(name: str) -> None:
+def test_two_names_of_state(name: str) -> None:
     """The state is read by both documented names and written by one."""
     customer = json_format.ParseDict({name: "invited"}, Customer())
 
@@ -213,14 +213,14 @@ def test_state_has_two_names_in_json(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["defaultAddress", "default_address"])
-def test_default_address_has_two_names_in_json(name: str) -> None:
+def test_two_names_of_default_address(name: str) -> None:
     """The default address is read by both documented names and written by one."""
     customer = json_format.ParseDict({name: {"city": "Rom"}}, Customer())
 
     assert json_format.MessageToDict(customer) == {"defaultAddress": {"city": "Rom"}}
 
 
-def test_generated_package_is_typed() -> None:
+def test_types_of_generated_package() -> None:
     """Type checkers of clients read the types of messages and stubs."""
     package = resources.files("twc.customer.v2")
 

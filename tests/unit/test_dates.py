@@ -108,14 +108,14 @@ ZONES = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=
 
 
 @pytest.mark.parametrize(("text", "expected"), READABLE.items(), ids=READABLE)
-def test_read(text: str, expected: datetime) -> None:
+def test_date_and_date_time(text: str, expected: datetime) -> None:
     """A calendar date is its first moment in UTC, a date-time its whole second."""
     assert fields.parse_date(text) == expected
 
 
 @EXAMPLES
 @given(st.datetimes(timezones=ZONES), st.sampled_from("Tt "), st.integers(0, 12))
-def test_read_back(moment: datetime, separator: str, digits: int) -> None:
+def test_round_trip_of_moment(moment: datetime, separator: str, digits: int) -> None:
     """Any moment that RFC 3339 can write reads back, to the second."""
     fraction = f".{'1234567890123'[:digits]}" if digits else ""
     second = moment.replace(microsecond=0)
@@ -126,7 +126,7 @@ def test_read_back(moment: datetime, separator: str, digits: int) -> None:
 
 @EXAMPLES
 @given(ANY_TEXT | st.from_regex(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d[+-]\d\d:\d\d)?"))
-def test_check_birth_takes_any_text(text: str) -> None:
+def test_any_text_as_birth_date(text: str) -> None:
     """Whatever the text, it is a date of birth or something is said to be wrong with it."""
     assert fields.birth_date_problem(text, NOW) in (
         None,
@@ -136,30 +136,30 @@ def test_check_birth_takes_any_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BIRTHS.values(), ids=BIRTHS)
-def test_check_birth_accepts(text: str) -> None:
+def test_valid_birth_date(text: str) -> None:
     """A date up to the present moment can be a date of birth."""
     assert fields.birth_date_problem(text, NOW) is None
 
 
-def test_check_birth_accepts_this_moment() -> None:
+def test_birth_date_of_this_moment() -> None:
     """The present moment is not in the future."""
     assert fields.birth_date_problem("2001-05-28T00:00:00Z", IN_2001) is None
 
 
 @pytest.mark.parametrize("text", NOT_YET.values(), ids=NOT_YET)
-def test_check_birth_refuses_the_future(text: str) -> None:
+def test_future_birth_date(text: str) -> None:
     """A date of birth is not in the future."""
     assert fields.birth_date_problem(text, NOW) == "must not be in the future"
 
 
 @pytest.mark.parametrize("text", UNREADABLE, ids=ascii)
-def test_check_birth_refuses_what_is_no_date(text: str) -> None:
+def test_unreadable_birth_date(text: str) -> None:
     """What cannot be read as a date is answered with what could be."""
     assert fields.birth_date_problem(text, NOW) == fields.NOT_A_DATE
 
 
 @pytest.mark.parametrize(("seconds", "nanos", "kept"), TIMESTAMPS.values(), ids=TIMESTAMPS)
-def test_check_timestamp_cuts(seconds: int, nanos: int, kept: int) -> None:
+def test_precision_of_timestamp(seconds: int, nanos: int, kept: int) -> None:
     """A timestamp keeps its milliseconds and no more."""
     timestamp = Timestamp(seconds=seconds, nanos=nanos)
 
@@ -168,14 +168,14 @@ def test_check_timestamp_cuts(seconds: int, nanos: int, kept: int) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "nanos"), NOT_TIMESTAMPS.values(), ids=NOT_TIMESTAMPS)
-def test_check_timestamp_refuses(seconds: int, nanos: int) -> None:
+def test_timestamp_out_of_range(seconds: int, nanos: int) -> None:
     """A timestamp that JSON could not write is refused."""
     timestamp = Timestamp(seconds=seconds, nanos=nanos)
 
     assert fields.timestamp_problem(timestamp) == "must be a time between the years 1 and 9999"
 
 
-def test_to_timestamp_cuts() -> None:
+def test_timestamp_of_present_moment() -> None:
     """The present moment is written with millisecond precision."""
     assert fields.to_timestamp(NOW).ToJsonString() == "2026-03-04T05:06:07.891Z"
 
@@ -190,7 +190,7 @@ def test_to_timestamp_cuts() -> None:
     ],
     ids=str,
 )
-def test_to_milliseconds_keeps_every_millisecond(moment: datetime) -> None:
+def test_milliseconds_of_moment(moment: datetime) -> None:
     """A moment of whole milliseconds loses none of them."""
     since_epoch = moment - datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -46,13 +46,13 @@ def believing(folder: Path) -> TokenVerifier:
     return verifier(read, TRUST._replace(issuer=development.ISSUER))
 
 
-def test_key_file_is_its_owners(folder: Path) -> None:
+def test_permissions_of_key_file(folder: Path) -> None:
     """Nobody but its owner can read or change the private key, and no draft of it stays."""
     assert {path.name for path in folder.iterdir()} == {"key.pem", "jwks.json"}
     assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
 
 
-def test_published_key_is_public(folder: Path) -> None:
+def test_published_key(folder: Path) -> None:
     """What is published of the key pair is one public key of 2,048 bits, for RS256."""
     [key] = key_sets.fetch(str(folder / "jwks.json")).values()
     assert (key.key_id, key.algorithm_name, key.public_key_use) == ("development", "RS256", "sig")
@@ -60,7 +60,7 @@ def test_published_key_is_public(folder: Path) -> None:
     assert not hasattr(key.key, "private_numbers")
 
 
-def test_kept(folder: Path) -> None:
+def test_existing_key_pair(folder: Path) -> None:
     """The key pair that is there is used and not made anew."""
     files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     before = token(folder)
@@ -76,7 +76,7 @@ def test_token(folder: Path, tenant: str) -> None:
     assert believing(folder).tenants(token(folder, tenant)) == {tenant}
 
 
-def test_token_lasts_twelve_hours(folder: Path) -> None:
+def test_lifetime_of_token(folder: Path) -> None:
     """A token is good from now on for twelve hours, and says nothing more than it must."""
     before = int(time.time())
     claims = jwt.decode(token(folder), options={"verify_signature": False})
@@ -105,7 +105,7 @@ def test_half_made_pair(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"key.pem", "jwks.json"}
 
 
-def test_made_at_once(tmp_path: Path) -> None:
+def test_key_pair_made_at_once(tmp_path: Path) -> None:
     """Of several that find no key pair at the same time, all use the one that is made."""
     folder = tmp_path / "development"
     ready = threading.Barrier(8)
@@ -129,7 +129,7 @@ def test_open_draft(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
 
 
-def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_unusable_folder(tmp_path: Path) -> None:
     """Where a file stands in the way there is no issuer."""
     (tmp_path / "data").touch()
     with pytest.raises(OSError, match="data"):

@@ -88,7 +88,7 @@ def _on_the_wire(status: Status) -> int:
     return len(base64.b64encode(status.SerializeToString())) + len(quote(status.message))
 
 
-def test_table_has_every_error() -> None:
+def test_table_of_errors() -> None:
     """Every error that a client can see has a row in the table of this test."""
     assert {type(error) for error, _, _ in TABLE} == set(ServiceError.__subclasses__())
 
@@ -114,14 +114,14 @@ def test_retry(error: ServiceError) -> None:
     assert retry.retry_delay.ToTimedelta() == timedelta(seconds=1)
 
 
-def test_internal_error_says_nothing_of_its_cause() -> None:
+def test_message_of_internal_error() -> None:
     """A failure of the server is told by where to look it up, and by nothing else."""
     assert to_status(errors.Internal()).message == (
         "the server failed to answer; its operators find the cause by x-request-id"
     )
 
 
-def test_bad_request_lists_all_violations() -> None:
+def test_violations_of_bad_request() -> None:
     """Invalid input lists every field that breaks a rule; its message names the first."""
     violations = [Violation("email", "is required"), Violation("dob", "must be a date")]
     error = errors.InvalidInput(violations)
@@ -135,7 +135,7 @@ def test_message_of_one_violation() -> None:
     assert str(errors.InvalidInput([Violation("email", "is required")])) == "email: is required"
 
 
-def test_thousand_violations_are_cut() -> None:
+def test_too_many_violations() -> None:
     """Of too many violations the first are listed, and then how many more there are."""
     violations = [Violation(f"addresses[{n}].countryCode", "must be one") for n in range(1000)]
     listed = _listed(errors.InvalidInput(violations))
@@ -145,7 +145,7 @@ def test_thousand_violations_are_cut() -> None:
     assert listed[-1] == ("", f"{1000 - (len(listed) - 1)} more fields")
 
 
-def test_as_many_violations_as_fit_are_listed() -> None:
+def test_exactly_fitting_violations() -> None:
     """A list that takes just the room there is is not cut."""
     one = Violation("dob", "x" * 53)
     fitting = (
@@ -194,7 +194,7 @@ def _long_reference() -> None:
 
 
 @pytest.mark.parametrize("act", [_long_names, _thousand_fields, _long_mask, _long_reference])
-def test_status_fits_into_metadata(act: Callable[[], None]) -> None:
+def test_size_of_status(act: Callable[[], None]) -> None:
     """Whatever the input, its error is small enough for every gRPC peer."""
     with pytest.raises(ServiceError) as error:
         act()
@@ -202,7 +202,7 @@ def test_status_fits_into_metadata(act: Callable[[], None]) -> None:
     assert _on_the_wire(to_status(error.value)) <= METADATA_BYTES - OTHER_TRAILERS_BYTES
 
 
-def test_already_exists_names_every_clash() -> None:
+def test_clashes_of_already_exists() -> None:
     """A clash names each field and the customer that has its value, for people and programs."""
     error = errors.AlreadyExists([errors.Clash("email", ADA), errors.Clash("customerRef", EVE)])
     info, *resources = _details(error)
@@ -226,7 +226,7 @@ def test_already_exists_names_every_clash() -> None:
     ]
 
 
-def test_not_found_says_by_what_it_was_looked_for() -> None:
+def test_message_of_not_found() -> None:
     """The message begins with the documented name, and repeats no value of the request."""
     error = errors.NotFound("customerRef")
     [_, resource] = _details(error)
@@ -238,7 +238,7 @@ def test_not_found_says_by_what_it_was_looked_for() -> None:
     )
 
 
-def test_documentation_lists_every_reason() -> None:
+def test_reasons_in_documentation() -> None:
     """The page of errors has each reason, with the gRPC code that the service gives it."""
     page = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
     listed = re.findall(r"^\| [\d, ]+ \| ([A-Z_]+) \| ([A-Z_]+) \| ", page, re.MULTILINE)

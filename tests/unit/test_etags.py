@@ -31,25 +31,25 @@ CONDITIONS = {
 }
 
 
-def test_tag_is_one_of_http() -> None:
+def test_syntax_of_tag() -> None:
     """A tag is a quoted text of characters that every client takes."""
     assert re.fullmatch(r'"[0-9a-f]{24}"', TAG)
 
 
-def test_tag_tells_customers_apart() -> None:
+def test_tags_of_different_customers() -> None:
     """The same bytes have the same tag, and others another."""
     assert etag(b"ada") == TAG
     assert len({etag(b"%d" % number) for number in range(10_000)}) == 10_000
 
 
 @pytest.mark.parametrize(("condition", "names"), CONDITIONS.items())
-def test_matches(condition: str, *, names: bool) -> None:
+def test_tag_in_condition(condition: str, *, names: bool) -> None:
     """A condition names a tag by itself, in a list, as a weak tag, or by a star for any."""
     assert matches(condition, TAG) is names
 
 
 @pytest.mark.parametrize(("condition", "names"), CONDITIONS.items())
-def test_check(condition: str, *, names: bool) -> None:
+def test_change_on_condition(condition: str, *, names: bool) -> None:
     """A change passes if the condition names the tag; an empty one names none."""
     if names:
         require_match(condition, b"ada")

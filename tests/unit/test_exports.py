@@ -41,7 +41,7 @@ def exported(size: int, customer_id: str = ID) -> Exported:
 
 
 @each_request
-def test_token_resumes(request_: pb.ExportCustomersRequest) -> None:
+def test_token_of_a_part(request_: pb.ExportCustomersRequest) -> None:
     """A token goes on after its part, with the same bounds of time, whenever it comes."""
     export = exports.parse(request_, TENANT, NOW)
     part = [Exported(Place(ID, 42), None, b""), Exported(Place(ID.replace("0", "1"), 43), 5, b"")]
@@ -59,7 +59,7 @@ def test_token_of_nothing(request_: pb.ExportCustomersRequest) -> None:
 
 
 @each_request
-def test_token_of_another(request_: pb.ExportCustomersRequest) -> None:
+def test_token_of_another_request(request_: pb.ExportCustomersRequest) -> None:
     """A token is refused for another request, and for another tenant."""
     token = exports.response(exports.parse(request_, TENANT, NOW), ()).resume_token
     others = [(TENANT, it) for it in REQUESTS.values() if it != request_]
@@ -103,14 +103,14 @@ def test_bad_since(since: Timestamp) -> None:
     assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["modifiedSince"]
 
 
-def test_since_is_cut_to_what_came_before() -> None:
+def test_since_between_milliseconds() -> None:
     """A time between two milliseconds is that of the first, so that nothing is missed."""
     since = Timestamp(seconds=1, nanos=999_999_999)
     export = exports.parse(pb.ExportCustomersRequest(modified_since=since), TENANT, NOW)
     assert (export.since, export.after.modified_at) == (1999, 1999)
 
 
-def test_as_of_is_a_minute_before() -> None:
+def test_overlap_of_next_export() -> None:
     """The next export begins a minute before this one began."""
     moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
     export = exports.parse(pb.ExportCustomersRequest(), TENANT, moment)
@@ -139,7 +139,7 @@ PARTS: dict[str, tuple[list[int], list[list[int]]]] = {
 
 
 @pytest.mark.parametrize(("sizes", "parts"), PARTS.values(), ids=PARTS)
-def test_parts(sizes: list[int], parts: list[list[int]]) -> None:
+def test_size_of_parts(sizes: list[int], parts: list[list[int]]) -> None:
     """Parts have a mebibyte at most, or one customer that is larger; none is empty."""
     found = [exported(size) for size in sizes]
     assert [[len(it.body) for it in part] for part in export.parts(found)] == parts

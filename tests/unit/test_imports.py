@@ -58,7 +58,7 @@ def request_of(*customers: Customer, validate_only: bool = False) -> pb.ImportCu
     return pb.ImportCustomersRequest(items=items, validate_only=validate_only)
 
 
-def test_same() -> None:
+def test_same_customer() -> None:
     """A customer that is sent again later is the same, whatever the server gave to it."""
     assert has_same_values(ready(GIVEN, LATER), ready(GIVEN))
 
@@ -77,7 +77,7 @@ def test_same_with_moment() -> None:
 
 
 @pytest.mark.parametrize("fields", OTHER.values(), ids=OTHER)
-def test_not_same(fields: dict[str, Any]) -> None:
+def test_different_customer(fields: dict[str, Any]) -> None:
     """A customer that is given another value is not the same."""
     assert not has_same_values(ready(GIVEN | fields, LATER), ready(GIVEN))
 
@@ -134,7 +134,7 @@ def test_response_to_a_check() -> None:
     ],
     ids=["violations", "clashes"],
 )
-def test_response_fits(error: InvalidInput | AlreadyExists) -> None:
+def test_size_of_response(error: InvalidInput | AlreadyExists) -> None:
     """The answer to a batch of 1,000 faults is less than the 4 MiB that clients take."""
     answer = bulk.import_response(request_of(*[Customer()] * 1000), [error] * 1000)
     assert answer.ByteSize() < 3 << 20

@@ -116,7 +116,7 @@ def test_renewed_in_the_background(kept: Kept, clock: Clock) -> None:
     assert (kept.has("old"), kept.has("new"), kept.source.reads) == (False, True, 2)
 
 
-def test_background_renewal_begins_a_lifetime(kept: Kept, clock: Clock) -> None:
+def test_lifetime_after_background_renewal(kept: Kept, clock: Clock) -> None:
     """Keys that were renewed in the background are good for a lifetime from then on."""
     clock.now = RENEWAL
     assert kept.has("old")
@@ -157,7 +157,7 @@ def test_unknown_key(kept: Kept, clock: Clock) -> None:
     assert kept.source.reads == 3
 
 
-def test_unknown_key_soon_after_a_read(kept: Kept, clock: Clock) -> None:
+def test_unknown_key_after_recent_read(kept: Kept, clock: Clock) -> None:
     """An unknown key id causes no read while any other was a cool-down ago."""
     clock.now = POLICY.cooldown - MOMENT
     assert not kept.has("forged")
@@ -175,7 +175,7 @@ def test_new_key(kept: Kept, clock: Clock) -> None:
     assert kept.source.reads == 2
 
 
-def test_unknown_key_begins_a_lifetime(kept: Kept, clock: Clock) -> None:
+def test_lifetime_after_unknown_key(kept: Kept, clock: Clock) -> None:
     """The keys that are read for an unknown id are good for a lifetime, and no old key is."""
     clock.now = 20
     kept.source.publish(NEW)
@@ -275,7 +275,7 @@ def test_new_key_of_many_threads(clock: Clock) -> None:
     assert source.reads == 2
 
 
-def test_known_key_does_not_wait(clock: Clock) -> None:
+def test_known_key_during_read(clock: Clock) -> None:
     """A known key is given at once while another thread has the keys read for an unknown one."""
     key_set, slow = slowed(Source(OLD))
     clock.now = 20
@@ -289,7 +289,7 @@ def test_known_key_does_not_wait(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_never_read(clock: Clock, error: Exception) -> None:
+def test_keys_never_read(clock: Clock, error: Exception) -> None:
     """Without any keys the answer is not that there is none, but that nobody knows."""
     source = Source(OLD)
     source.error = error
@@ -316,7 +316,7 @@ def test_recovery(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_stale(kept: Kept, clock: Clock, error: Exception) -> None:
+def test_stale_keys(kept: Kept, clock: Clock, error: Exception) -> None:
     """Keys that cannot be renewed stay in use for some lifetimes, and are tried now and then."""
     kept.source.error = error
     clock.now = POLICY.lifetime + MOMENT
@@ -332,7 +332,7 @@ def test_stale(kept: Kept, clock: Clock, error: Exception) -> None:
         kept.has("old")
 
 
-def test_stale_keys_are_good_until_the_next_try(kept: Kept, clock: Clock) -> None:
+def test_lifetime_of_stale_keys(kept: Kept, clock: Clock) -> None:
     """What stale keys prove is proven until they are tried to be renewed again."""
     kept.source.error = OSError("no route")
     clock.now = POLICY.lifetime + MOMENT
@@ -353,7 +353,7 @@ def test_failed_background_renewal(kept: Kept, clock: Clock) -> None:
     assert (kept.has("new"), kept.has("old"), kept.source.reads) == (True, False, 3)
 
 
-def test_stale_keys_recover(kept: Kept, clock: Clock) -> None:
+def test_recovery_of_stale_keys(kept: Kept, clock: Clock) -> None:
     """Keys that were too stale to use are renewed as soon as they can be."""
     kept.source.error = OSError("no route")
     clock.now = STALE_LIFETIMES * POLICY.lifetime + MOMENT
@@ -375,9 +375,7 @@ def test_unforeseen_error_of_a_read(kept: Kept, clock: Clock) -> None:
     assert kept.has("old")
 
 
-def test_warning_holds_no_location(
-    kept: Kept, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_location_in_warning(kept: Kept, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """That keys cannot be read is logged, by the kind of error alone."""
     kept.source.error = OSError("https://user:password@id.example")
     clock.now = POLICY.lifetime + MOMENT
@@ -431,14 +429,14 @@ def listing(*entries: Any) -> bytes:
 
 
 @pytest.mark.parametrize("entry", LEFT_OUT.values(), ids=LEFT_OUT)
-def test_parse_leaves_out(entry: Any) -> None:
+def test_parse_unusable_keys(entry: Any) -> None:
     """What cannot be used to verify a token is left out, and costs no other key."""
     assert key_sets.parse(listing(entry, OLD.jwk())).keys() == {"old"}
     assert key_sets.parse(listing(OLD.jwk(), entry)).keys() == {"old"}
 
 
 @pytest.mark.parametrize("absent", ["use", "alg"])
-def test_parse_takes_what_need_not_be_said(absent: str) -> None:
+def test_parse_without_optional_members(absent: str) -> None:
     """A key need not say its use and its algorithm."""
     entry = {name: value for name, value in NEW.jwk().items() if name != absent}
     [key] = key_sets.parse(listing(entry)).values()
@@ -448,19 +446,19 @@ def test_parse_takes_what_need_not_be_said(absent: str) -> None:
     )
 
 
-def test_parse_ignores_what_it_does_not_know() -> None:
+def test_parse_unknown_members() -> None:
     """Members that are not known, of keys and of the document, change nothing."""
     entry = NEW.jwk() | {"x5t": "abc", "other": [1]}
     assert key_sets.parse(json.dumps({"keys": [entry], "other": 1}).encode()).keys() == {"new"}
 
 
-def test_parse_nothing() -> None:
+def test_parse_empty_list() -> None:
     """A JWKS document may list no key."""
     assert key_sets.parse(listing()) == {}
 
 
 @pytest.mark.parametrize("document", NO_JWKS.values(), ids=NO_JWKS)
-def test_parse_refuses(document: bytes) -> None:
+def test_parse_invalid_document(document: bytes) -> None:
     """What is no JWKS document is an error: the keys at hand stay."""
     with pytest.raises(ValueError, match=r".+"):
         key_sets.parse(document)
@@ -545,7 +543,7 @@ def test_read_url(site: Site) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_read_url_that_redirects(site: Site, status: int) -> None:
+def test_read_url_with_redirect(site: Site, status: int) -> None:
     """A redirect is not followed, and is no answer, whatever comes with it."""
     site.status = status
     site.headers = {"location": "/other.json"}
@@ -555,7 +553,7 @@ def test_read_url_that_redirects(site: Site, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 429, 500, 502, 503])
-def test_read_url_that_fails(site: Site, status: int) -> None:
+def test_read_url_with_error(site: Site, status: int) -> None:
     """An error of the issuer is an error, though keys come with it."""
     site.status = status
     with pytest.raises(httpx.HTTPStatusError):
@@ -577,7 +575,7 @@ def test_read_url_of_no_jwks(site: Site) -> None:
         key_sets.fetch(site.url)
 
 
-def test_read_url_that_nobody_answers(site: Site) -> None:
+def test_read_unreachable_url(site: Site) -> None:
     """An issuer that is not there is an error."""
     url = site.url
     site.server_close()
@@ -596,7 +594,7 @@ def test_read_realm(site: Site, tmp_path: Path) -> None:
         key_sets.fetch_realm(site.url)
 
 
-def test_url_with_keys_that_change(site: Site, clock: Clock) -> None:
+def test_url_with_changing_keys(site: Site, clock: Clock) -> None:
     """Over HTTP as from a file: one fetch for many tokens, and the new keys after a lifetime."""
     key_set = KeySet(lambda: key_sets.fetch(site.url), POLICY, Background())
     assert all(key_set.find("old") for _ in range(100))

@@ -68,7 +68,7 @@ def test_email_key(email: str, key: str) -> None:
 
 @EXAMPLES
 @given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"])))
-def test_name_key_is_stable(name: str) -> None:
+def test_stability_of_name_key(name: str) -> None:
     """A key is its own key, and every Unicode form and folding of a name has it."""
     key = rows.name_key(name)
 
@@ -79,13 +79,13 @@ def test_name_key_is_stable(name: str) -> None:
 
 @EXAMPLES
 @given(st.emails())
-def test_email_key_ignores_case(email: str) -> None:
+def test_email_key_of_capitals(email: str) -> None:
     """An address in capitals has the key of the address."""
     assert rows.email_key(email.upper()) == rows.email_key(email)
 
 
 @pytest.mark.parametrize("given", ["", "Ref-1", " ref ", "\u00e9" * 256, "x" * 512], ids=len)
-def test_exact_key_of_a_short_text_is_the_text(given: str) -> None:
+def test_exact_key_of_short_text(given: str) -> None:
     """A text that fits into an index is compared as it is."""
     assert rows.exact_key(given) == given
 
@@ -93,7 +93,7 @@ def test_exact_key_of_a_short_text_is_the_text(given: str) -> None:
 LONG_TEXTS = ["x" * 513, "x" * 514, "X" * 513, "\u00e9" * 257, "\U0001f600" * 1024]
 
 
-def test_exact_keys_of_long_texts_differ() -> None:
+def test_exact_keys_of_long_texts() -> None:
     """Longer texts have keys of a bounded length, each its own."""
     found = [rows.exact_key(long) for long in LONG_TEXTS]
 
@@ -102,6 +102,6 @@ def test_exact_keys_of_long_texts_differ() -> None:
 
 
 @pytest.mark.parametrize("long", LONG_TEXTS, ids=ascii)
-def test_exact_key_of_a_long_text_is_no_text(long: str) -> None:
+def test_exact_key_outside_valid_texts(long: str) -> None:
     """The key of a longer text is none that a valid text could have."""
     assert fields.text_problem(rows.exact_key(long)) is not None

@@ -94,26 +94,26 @@ def _read(region: str | None = "DE", tenant: str = TENANT, **fields: Any) -> Loo
 
 
 @pytest.mark.parametrize(("fields", "wanted"), PARAMETERS.values(), ids=PARAMETERS)
-def test_read(fields: dict[str, str], wanted: dict[str, str]) -> None:
+def test_read_parameters(fields: dict[str, str], wanted: dict[str, str]) -> None:
     """Each given parameter is read in the form in which customers are compared."""
     assert _read(**fields) == Lookup(wanted, 100, "")
 
 
 @pytest.mark.parametrize(("fields", "field", "wrong"), WRONG.values(), ids=WRONG)
-def test_read_refuses(fields: dict[str, Any], field: str, wrong: str) -> None:
+def test_read_invalid_parameter(fields: dict[str, Any], field: str, wrong: str) -> None:
     """A parameter that cannot be read is refused by its JSON name."""
     assert refusals(lambda: _read(**fields)) == [Violation(field, wrong)]
 
 
 @pytest.mark.parametrize("field", ["mobile", "phone"])
-def test_read_needs_a_region_for_a_national_number(field: str) -> None:
+def test_read_national_number_without_region(field: str) -> None:
     """Without a region a number without an international prefix cannot be read."""
     assert refusals(lambda: _read(region=None, **{field: "030 901820"})) == [
         Violation(field, phones.NO_COUNTRY)
     ]
 
 
-def test_read_refuses_all_at_once() -> None:
+def test_read_several_invalid_parameters() -> None:
     """Everything that is wrong with a lookup is said at once."""
     violations = refusals(
         lambda: _read(
@@ -148,7 +148,7 @@ def test_page_size(given: int, size: int) -> None:
 
 @EXAMPLES
 @given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
-def test_read_takes_any_text(email: str, name: str, phone: str) -> None:
+def test_read_any_text(email: str, name: str, phone: str) -> None:
     """Whatever the texts, nothing but the parameters is found wrong."""
     fields: dict[str, Any] = {"email": email, "last_name": name, "phone": phone, "page_size": -1}
 
@@ -157,17 +157,17 @@ def test_read_takes_any_text(email: str, name: str, phone: str) -> None:
     assert set(fields_of(violations)) <= {"email", "lastName", "phone", "pageSize"}
 
 
-def test_page_token_goes_on() -> None:
+def test_page_token() -> None:
     """A token leads to what comes after the last customer of its page."""
     assert _read(last_name="King", page_token=TOKEN) == Lookup(WANTED, 100, ID)
 
 
-def test_page_token_is_good_for_the_same_parameters_in_other_form() -> None:
+def test_page_token_with_other_spelling() -> None:
     """A token is bound to what is compared, and not to the size of the page."""
     assert _read(last_name=" KING ", page_size=7, page_token=TOKEN) == Lookup(WANTED, 7, ID)
 
 
-def test_empty_page_token_is_the_first_page() -> None:
+def test_empty_page_token() -> None:
     """An empty token is none."""
     assert _read(last_name="King", page_token="").after == ""
 
@@ -182,7 +182,7 @@ def test_empty_page_token_is_the_first_page() -> None:
     ],
     ids=["another value", "another parameter", "a further parameter", "another tenant"],
 )
-def test_page_token_of_another_lookup_is_refused(fields: dict[str, str]) -> None:
+def test_page_token_of_another_lookup(fields: dict[str, str]) -> None:
     """A token is good only for its tenant and its parameters."""
     assert refusals(lambda: _read(**fields, page_token=TOKEN)) == [
         Violation("pageToken", ANOTHER_LOOKUP)
@@ -190,14 +190,14 @@ def test_page_token_of_another_lookup_is_refused(fields: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("token", BAD_TOKENS.values(), ids=BAD_TOKENS)
-def test_page_token_is_refused(token: str) -> None:
+def test_invalid_page_token(token: str) -> None:
     """What no page gave is refused as a token."""
     assert refusals(lambda: _read(last_name="King", page_token=token)) == [
         Violation("pageToken", NOT_A_TOKEN)
     ]
 
 
-def test_truncated_page_token_is_refused() -> None:
+def test_truncated_page_token() -> None:
     """A token that lost its end, however little of it, is none."""
 
     def refusal(length: int) -> list[Violation]:
@@ -216,7 +216,7 @@ def test_truncated_page_token_is_refused() -> None:
         lambda uuid: base64.urlsafe_b64encode(bytes(16) + uuid.encode()).decode()
     )
 )
-def test_any_page_token_is_refused(token: str) -> None:
+def test_made_up_page_token(token: str) -> None:
     """Whatever is made up in place of a token is refused, and never fails otherwise."""
     assert fields_of(refusals(lambda: _read(last_name="King", page_token=token))) == ["pageToken"]
 
@@ -240,7 +240,7 @@ def test_page_headers() -> None:
 
 @EXAMPLES
 @given(ANY_TEXT.filter(bool), st.integers(1, 1000))
-def test_link_leads_to_the_next_page(name: str, size: int) -> None:
+def test_link_of_next_page(name: str, size: int) -> None:
     """The link is plain ASCII, and following it repeats the request with the new token."""
     request = LookupCustomersRequest(last_name=name, page_size=size)
 
@@ -254,7 +254,7 @@ def test_link_leads_to_the_next_page(name: str, size: int) -> None:
     ]
 
 
-def test_long_query_has_no_link() -> None:
+def test_link_of_long_query() -> None:
     """A link that headers could not carry is left out; the token is there all the same."""
     request = LookupCustomersRequest(first_name="\u00fc" * 1024)
 

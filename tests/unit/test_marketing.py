@@ -87,25 +87,25 @@ def _updated(customer: Customer, *mask: str, **fields: Any) -> Customer:
 
 
 @pytest.mark.parametrize(("given", "kept"), CREATED.values(), ids=CREATED)
-def test_create_settles_the_level(given: dict[str, Any], kept: dict[str, Any]) -> None:
+def test_level_of_new_customer(given: dict[str, Any], kept: dict[str, Any]) -> None:
     """The level is not set unless marketing is accepted, and then unknown by default."""
     assert _preferences(settled(builders.customer(**given))) == kept
 
 
 @pytest.mark.parametrize("given", [YES, NO], ids=["accepted", "declined"])
-def test_create_dates_stated_preferences(given: dict[str, Any]) -> None:
+def test_date_of_stated_preferences(given: dict[str, Any]) -> None:
     """Preferences that a request states are dated now, to the millisecond."""
     customer = settled(builders.customer(**given))
 
     assert customer.marketing_preferences_updated_at == DATED_NOW
 
 
-def test_create_does_not_date_unstated_preferences() -> None:
+def test_date_of_unstated_preferences() -> None:
     """Preferences that are none but by default have no date."""
     assert not settled(builders.customer()).HasField("marketing_preferences_updated_at")
 
 
-def test_create_keeps_a_given_date() -> None:
+def test_given_date_on_create() -> None:
     """A date that comes with the preferences stays, cut to the millisecond."""
     customer = settled(builders.customer(**YES, marketing_preferences_updated_at=GIVEN))
 
@@ -113,7 +113,7 @@ def test_create_keeps_a_given_date() -> None:
 
 
 @pytest.mark.parametrize(("before", "given", "after"), CHANGES.values(), ids=CHANGES)
-def test_update_dates_a_change(
+def test_date_of_changed_preferences(
     before: dict[str, Any], given: dict[str, Any], after: dict[str, Any]
 ) -> None:
     """Preferences that an update changes are settled, and dated when it does."""
@@ -124,7 +124,7 @@ def test_update_dates_a_change(
 
 
 @pytest.mark.parametrize(("before", "given"), REPEATS.values(), ids=REPEATS)
-def test_update_does_not_date_a_repetition(before: dict[str, Any], given: dict[str, Any]) -> None:
+def test_date_of_repeated_preferences(before: dict[str, Any], given: dict[str, Any]) -> None:
     """Preferences that an update leaves as they are keep their date."""
     customer = _updated(stored(**before), **given)
 
@@ -137,7 +137,7 @@ def test_update_does_not_date_a_repetition(before: dict[str, Any], given: dict[s
     [(NO, YES, GIVEN), (YES, YES, GIVEN), (YES, {}, GIVEN)],
     ids=["with a change", "with a repetition", "alone"],
 )
-def test_update_keeps_a_given_date(
+def test_given_date_on_update(
     before: dict[str, Any], given: dict[str, Any], date: Timestamp
 ) -> None:
     """A date that an update gives stays, cut to the millisecond."""
@@ -146,7 +146,7 @@ def test_update_keeps_a_given_date(
     assert customer.marketing_preferences_updated_at == GIVEN_KEPT
 
 
-def test_date_outside_the_mask_is_ignored() -> None:
+def test_date_outside_the_mask() -> None:
     """A date that the mask does not name is not given with a change."""
     customer = _updated(
         stored(**NO), "accepts_marketing", **YES, marketing_preferences_updated_at=GIVEN
@@ -156,7 +156,7 @@ def test_date_outside_the_mask_is_ignored() -> None:
     assert customer.marketing_preferences_updated_at == DATED_LATER
 
 
-def test_clearing_the_acceptance_is_a_change() -> None:
+def test_cleared_acceptance() -> None:
     """A customer whose acceptance is cleared accepts no marketing from then on."""
     customer = _updated(stored(**YES), "accepts_marketing")
 
@@ -164,7 +164,7 @@ def test_clearing_the_acceptance_is_a_change() -> None:
     assert customer.marketing_preferences_updated_at == DATED_LATER
 
 
-def test_withdrawal_in_what_was_read_is_dated() -> None:
+def test_withdrawal_in_whole_customer() -> None:
     """Consent withdrawn in a customer that was read whole is dated then, not when it was given."""
     customer = stored(accepts_marketing=True)
     request = copy(customer)

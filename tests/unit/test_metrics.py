@@ -96,7 +96,7 @@ def test_buckets(seconds: float) -> None:
     assert found == {bound: float(seconds <= bound) for bound in (*BOUNDS, float("inf"))}
 
 
-def test_codes_that_were_not_there() -> None:
+def test_codes_before_first_call() -> None:
     """Before the first call each RPC has the series of success, at zero, and no other."""
     handled = {
         (dict(labels)["grpc_method"], dict(labels)["grpc_code"]): value
@@ -107,7 +107,7 @@ def test_codes_that_were_not_there() -> None:
     assert handled == {(method.name, "OK"): 0 for method in SERVICE.methods}
 
 
-def test_sum() -> None:
+def test_sum_of_processes() -> None:
     """What several processes have counted is told as one."""
     first, second = ServiceMetrics(SERVICE), ServiceMetrics(SERVICE)
     _call(first, "GetCustomer", "OK", 0.5)
@@ -127,7 +127,7 @@ def test_sum() -> None:
     assert _value(series, "grpc_server_calls_in_progress", grpc_method="ExportCustomers") == 2
 
 
-def test_at_once() -> None:
+def test_calls_at_once() -> None:
     """Calls that begin and end at the same time are all counted."""
     counts, each = ServiceMetrics(SERVICE), 5000
 
@@ -145,7 +145,7 @@ def test_at_once() -> None:
     assert _value(series, "grpc_server_calls_in_progress", grpc_method="GetCustomer") == 0
 
 
-def test_counts_on(memory: int) -> None:
+def test_reused_memory(memory: int) -> None:
     """Who comes next to the same memory counts on, without what was in progress."""
     first = ServiceMetrics(SERVICE, memory)
     _call(first, "GetCustomer", "OK", 1)
@@ -163,7 +163,7 @@ def test_counts_on(memory: int) -> None:
     assert _value(series, f"{DURATIONS}_count", **labels) == 2
 
 
-def test_not_shared() -> None:
+def test_no_shared_memory() -> None:
     """ServiceMetrics that are given no memory are their own."""
     counted, other = ServiceMetrics(SERVICE), ServiceMetrics(SERVICE)
     _call(counted, "GetCustomer", "OK", 1)

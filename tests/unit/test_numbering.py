@@ -39,13 +39,13 @@ NOT_PLAIN = {
 
 
 @pytest.mark.parametrize(("number", "region", "expected"), PLAIN.values(), ids=PLAIN)
-def test_plain(number: str, region: str | None, expected: str) -> None:
+def test_plain_numbers(number: str, region: str | None, expected: str) -> None:
     """What most numbers look like is read at once."""
     assert phones.plain_e164(number, region) == expected
 
 
 @pytest.mark.parametrize(("number", "region"), NOT_PLAIN.values(), ids=NOT_PLAIN)
-def test_not_plain(number: str, region: str | None) -> None:
+def test_ambiguous_numbers(number: str, region: str | None) -> None:
     """What may be read in two ways, or not at all, is left to the library."""
     assert phones.plain_e164(number, region) is None
 
@@ -73,7 +73,7 @@ def numbers(draw: st.DrawFn) -> str:
 
 
 @given(number=numbers(), region=st.sampled_from([None, *REGIONS]))
-def test_as_the_library(number: str, region: str | None) -> None:
+def test_numbers_as_in_library(number: str, region: str | None) -> None:
     """What is read at once the library reads the same, with every check of its result."""
     if plain := phones.plain_e164(number, region):
         with pytest.MonkeyPatch.context() as patch:

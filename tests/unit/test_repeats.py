@@ -38,7 +38,7 @@ def test_bad_key(key: str) -> None:
     assert violation.field == "Idempotency-Key"
 
 
-def test_moment() -> None:
+def test_moment_of_request() -> None:
     """A request knows when it came, in milliseconds."""
     request = idempotent_request("key", CREATE, [create()], LATER)
     assert request.now == fields.to_milliseconds(LATER)

@@ -102,7 +102,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("given", "message"), REFUSED.values(), ids=REFUSED)
-def test_refused(given: dict[str, Any], message: str) -> None:
+def test_refused_combinations(given: dict[str, Any], message: str) -> None:
     """Settings that would not be safe together, or not work, are refused with what to do."""
     with pytest.raises(ValidationError) as error:
         Settings(**given)
@@ -110,7 +110,7 @@ def test_refused(given: dict[str, Any], message: str) -> None:
 
 
 @pytest.mark.parametrize("given", OUT_OF_RANGE.values(), ids=OUT_OF_RANGE)
-def test_out_of_range(given: dict[str, Any]) -> None:
+def test_values_out_of_range(given: dict[str, Any]) -> None:
     """A value that a setting cannot have is refused by the setting's name."""
     with pytest.raises(ValidationError) as error:
         Settings(**KNOWN, **given)
@@ -118,7 +118,7 @@ def test_out_of_range(given: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("given", ACCEPTED.values(), ids=ACCEPTED)
-def test_accepted(given: dict[str, Any]) -> None:
+def test_accepted_combinations(given: dict[str, Any]) -> None:
     """Settings that are safe together are taken as they are given."""
     settings = Settings(**given)
     assert {name: getattr(settings, name) for name in given} == {
@@ -147,7 +147,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]) -> 
     assert Settings() == settings
 
 
-def test_environment_names_nothing_unset() -> None:
+def test_unset_settings_in_environment() -> None:
     """What is not set is not in the environment that is handed on."""
     environment = Settings(**KNOWN).environment()
     assert environment["ISSUER"] == "https://id.example"
@@ -161,7 +161,7 @@ def test_nothing_set() -> None:
 
 
 @pytest.mark.parametrize(("given", "has"), [(KNOWN, False), (REALMS, True)], ids=["one", "realms"])
-def test_has_realms(given: dict[str, Any], *, has: bool) -> None:
+def test_realms(given: dict[str, Any], *, has: bool) -> None:
     """There are realms if the issuer names the tenant."""
     assert Settings(**given).has_realms is has
 

@@ -115,7 +115,7 @@ VALID_CUSTOMER = st.builds(
 
 @EXAMPLES
 @given(ANY_CUSTOMER)
-def test_any_text_is_settled_or_refused(customer: Customer) -> None:
+def test_any_customer(customer: Customer) -> None:
     """Whatever its texts and numbers, a customer is settled or refused as invalid input."""
     with suppress(InvalidInput):
         assert fields.is_email(settled(customer, "DE").email)
@@ -123,7 +123,7 @@ def test_any_text_is_settled_or_refused(customer: Customer) -> None:
 
 @EXAMPLES
 @given(ANY_CUSTOMER, st.lists(st.sampled_from([*FIELDS, "*"]) | ANY_TEXT, max_size=3))
-def test_any_update_is_made_or_refused(request: Customer, mask: list[str]) -> None:
+def test_any_update(request: Customer, mask: list[str]) -> None:
     """Whatever an update says, it is made or refused as invalid input."""
     customer = stored(addresses=[builders.address()])
 
@@ -134,7 +134,7 @@ def test_any_update_is_made_or_refused(request: Customer, mask: list[str]) -> No
 
 @EXAMPLES
 @given(ANY_ADDRESS)
-def test_any_address_is_added_or_refused(address: Address) -> None:
+def test_any_added_address(address: Address) -> None:
     """Whatever an address says, it is added or refused as invalid input."""
     customer = stored(addresses=[builders.address()])
 
@@ -145,7 +145,7 @@ def test_any_address_is_added_or_refused(address: Address) -> None:
 
 @EXAMPLES
 @given(VALID_CUSTOMER)
-def test_settling_is_done_once(customer: Customer) -> None:
+def test_customer_settled_twice(customer: Customer) -> None:
     """A customer that is settled stays as it is when it is settled again."""
     once = copy(settled(customer, "DE"))
 
@@ -154,7 +154,7 @@ def test_settling_is_done_once(customer: Customer) -> None:
 
 @EXAMPLES
 @given(VALID_CUSTOMER)
-def test_settled_customer_has_one_default(customer: Customer) -> None:
+def test_default_of_settled_customer(customer: Customer) -> None:
     """One of the addresses, if there are any, is marked, and the default address repeats it."""
     settled(customer, "DE")
 
@@ -164,7 +164,7 @@ def test_settled_customer_has_one_default(customer: Customer) -> None:
 
 @EXAMPLES
 @given(VALID_CUSTOMER)
-def test_writing_back_what_was_read_changes_nothing(customer: Customer) -> None:
+def test_update_with_unchanged_customer(customer: Customer) -> None:
     """An update with the whole of a stored customer leaves it as it is."""
     settled(customer, "DE")
     set_server_fields(customer, NOW)
@@ -176,21 +176,21 @@ def test_writing_back_what_was_read_changes_nothing(customer: Customer) -> None:
     assert customer == before
 
 
-def test_256_kib_are_accepted() -> None:
+def test_customer_of_256_kib() -> None:
     """A customer may take 256 KiB in its Protobuf encoding."""
     customer = settled(_customer_of(MAX_BYTES))
 
     assert customer.ByteSize() == MAX_BYTES
 
 
-def test_more_than_256_kib_are_refused() -> None:
+def test_too_large_customer() -> None:
     """A customer is refused from the first byte beyond 256 KiB."""
     assert refused(_customer_of(MAX_BYTES + 1)) == [
         Violation("customer", "must be at most 256 KiB")
     ]
 
 
-def test_what_was_created_can_be_changed() -> None:
+def test_change_of_largest_customer() -> None:
     """A customer is not too large for the least change once it could be created."""
     created = []
     for size in range(MAX_BYTES - 8_000, MAX_BYTES + 1, 1_000):
@@ -204,7 +204,7 @@ def test_what_was_created_can_be_changed() -> None:
     assert [customer.active for customer in created] == [False] * len(created) != []
 
 
-def test_stamp_gives_id_and_dates() -> None:
+def test_stamp_of_new_customer() -> None:
     """A new customer gets an id of its own, and one moment as both of its dates."""
     first, second = stored(), stored()
 
@@ -214,7 +214,7 @@ def test_stamp_gives_id_and_dates() -> None:
     assert first.last_modified_date == first.created_date
 
 
-def test_stamp_keeps_what_was_stored() -> None:
+def test_stamp_of_stored_customer() -> None:
     """A stored customer keeps its ids and the date of its creation."""
     customer = stored(addresses=[builders.address()])
     before = copy(customer)
@@ -225,7 +225,7 @@ def test_stamp_keeps_what_was_stored() -> None:
     assert customer == before
 
 
-def test_stamp_gives_addresses_ids() -> None:
+def test_stamp_of_addresses() -> None:
     """Each address gets an id of its own; the default address has that of its twin."""
     customer = stored(addresses=[builders.address(city="Rom"), builders.address(city="Bern")])
 

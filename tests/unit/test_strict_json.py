@@ -40,7 +40,7 @@ MEMBERS = {
 }
 
 
-def test_contract_has_every_body() -> None:
+def test_bodies_in_contract() -> None:
     """The contract has an entry for each RPC with a body, and for no other."""
     entries = [line for line in LINES if line.startswith("CONTRACT[")]
 
@@ -48,7 +48,7 @@ def test_contract_has_every_body() -> None:
 
 
 @pytest.mark.parametrize(("name", "member"), MEMBERS.items(), ids=MEMBERS)
-def test_contract_has_every_spelling(name: str, member: str) -> None:
+def test_spellings_in_contract(name: str, member: str) -> None:
     """A member of a customer is known by each of its spellings, and by what it is."""
     at = LINES.index(f'  {CUSTOMER}["{name}"] = member')
     start = max(i for i in range(at) if LINES[i].startswith("do local member"))
@@ -57,6 +57,6 @@ def test_contract_has_every_spelling(name: str, member: str) -> None:
     assert "end" not in LINES[start:at]
 
 
-def test_contract_stands_before_the_script() -> None:
+def test_contract_before_script() -> None:
     """The script that reads the contract comes after it."""
     assert SCRIPT.index("CONTRACT = {}") < SCRIPT.index("function envoy_on_request(handle)")

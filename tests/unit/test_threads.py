@@ -9,7 +9,7 @@ from twc_customer_server.transport.executor import Executor
 SECONDS = 10
 
 
-def test_order() -> None:
+def test_order_of_work() -> None:
     """What is given is run in its order, with its arguments."""
     threads = Executor(1)
     done: list[int] = []
@@ -22,7 +22,7 @@ def test_order() -> None:
     threads.stop()
 
 
-def test_number() -> None:
+def test_number_of_threads() -> None:
     """As many are run at the same time as there are threads."""
     threads, met = Executor(4), threading.Barrier(5)
     for _ in range(4):
@@ -48,7 +48,7 @@ def test_callbacks() -> None:
     threads.stop()
 
 
-def test_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_work(caplog: pytest.LogCaptureFixture) -> None:
     """Work that fails is over like any other, its kind is logged, and its thread goes on."""
     threads, over = Executor(1), threading.Event()
     threads.submit(int, "Ada").add_done_callback(lambda _: over.set())
@@ -60,7 +60,7 @@ def test_error(caplog: pytest.LogCaptureFixture) -> None:
     threads.stop()
 
 
-def test_stop() -> None:
+def test_work_before_stop() -> None:
     """What was given before a stop is still run."""
     threads, done = Executor(1), threading.Event()
     may_end = threading.Event()

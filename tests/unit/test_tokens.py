@@ -111,12 +111,12 @@ def of_realms(*issuers: Issuer) -> TokenVerifier:
     )
 
 
-def test_genuine() -> None:
+def test_genuine_token() -> None:
     """The token that the forged ones are made of is believed: each has one fault alone."""
     assert VERIFIER.tenants(GENUINE) == {TENANT}
 
 
-def test_forged_tokens_stay_the_same() -> None:
+def test_set_of_forged_tokens() -> None:
     """The forged authenticator are many, no two are alike, and none changes from call to call."""
     assert len(FORGED) == len({*FORGED.values(), GENUINE}) - 1 >= 45
     assert forged_tokens(ISSUED) == FORGED
@@ -165,7 +165,7 @@ def test_forged(knowing: TokenVerifier, name: str) -> None:
         "emoji",
     ],
 )
-def test_not_printable(token: str) -> None:
+def test_unprintable_characters(token: str) -> None:
     """Characters that no token holds make none of a genuine one."""
     assert refusal(VERIFIER, token) == NOT_VERIFIABLE
 
@@ -220,7 +220,7 @@ def test_tenant_claim_of_another_name() -> None:
         "other claims",
     ],
 )
-def test_believed(header: dict[str, Any], claims: dict[str, Any]) -> None:
+def test_permitted_variations(header: dict[str, Any], claims: dict[str, Any]) -> None:
     """What the standard lets issuers vary is believed."""
     assert VERIFIER.tenants(signed(ISSUED, header, claims)) == {TENANT}
 
@@ -256,7 +256,7 @@ def test_algorithms(algorithm: str) -> None:
 
 
 @pytest.mark.parametrize("algorithm", PUBLIC)
-def test_algorithm_that_is_not_allowed(algorithm: str) -> None:
+def test_disallowed_algorithm(algorithm: str) -> None:
     """A genuine token is refused if its algorithm is not in the settings."""
     others = [it for it in PUBLIC if it != algorithm]
     refusing = verifier(lambda: keys_of(algorithm), TRUST._replace(algorithms=others))
@@ -297,7 +297,7 @@ def test_algorithm_of_a_symmetric_key() -> None:
 @pytest.mark.parametrize(
     "signature", [bytes(64), bytes(32) + b"\1" * 32, b"\xff" * 64, b"0\6\2\1\0\2\1\0", b""]
 )
-def test_made_up_numbers_for_an_elliptic_curve(signature: bytes) -> None:
+def test_made_up_es256_signature(signature: bytes) -> None:
     """Numbers that fit a careless check of ES256 are no signature."""
     refusing = verifier(lambda: keys_of("ES256"))
     text = signed_by(EC_KEY, "ES256", "ES256").rpartition(".")[0]
@@ -357,7 +357,7 @@ def counting(source: Source) -> tuple[TokenVerifier, Counted]:
     return TokenVerifier(TRUST, lambda _: counted), counted
 
 
-def test_remembered() -> None:
+def test_remembered_token() -> None:
     """A token that was verified is not verified again; another is."""
     remembering, counted = counting(Source(ISSUED))
     assert [remembering.tenants(GENUINE) for _ in range(100)] == [{TENANT}] * 100
@@ -366,7 +366,7 @@ def test_remembered() -> None:
     assert counted.finds == 2
 
 
-def test_refused_is_not_remembered() -> None:
+def test_refused_token_again() -> None:
     """A token that is refused takes no room among those remembered, and is verified each time."""
     remembering, counted = counting(Source(ISSUED))
     bad = FORGED["tenant missing"]
@@ -374,7 +374,7 @@ def test_refused_is_not_remembered() -> None:
     assert counted.finds == 3
 
 
-def test_remembered_until_it_expires(clock: Clock) -> None:
+def test_remembered_token_after_expiry(clock: Clock) -> None:
     """A remembered token is refused as soon as it would be if it were not."""
     remembering, counted = counting(Source(ISSUED))
     token = ISSUED.token(tenant="acme", iat=None, exp=START + 100)
@@ -386,7 +386,7 @@ def test_remembered_until_it_expires(clock: Clock) -> None:
     assert refusal(remembering, token) == EXPIRED
 
 
-def test_remembered_until_its_key_expires(clock: Clock) -> None:
+def test_remembered_token_of_removed_key(clock: Clock) -> None:
     """A remembered token is refused once its key is gone and its lifetime over."""
     successor = Issuer(key_id="key-2")
     source = Source(ISSUED)
@@ -401,7 +401,7 @@ def test_remembered_until_its_key_expires(clock: Clock) -> None:
     assert remembering.tenants(successor.token(tenant="acme", iat=None, exp=FUTURE)) == {"acme"}
 
 
-def test_remembered_with_the_keys_that_proved_it(clock: Clock) -> None:
+def test_remembered_token_after_key_renewal(clock: Clock) -> None:
     """A token is remembered no longer than the keys that proved it, though others came meanwhile.
 
     Between the finding of the key and the remembering, another thread may renew the keys.
@@ -424,7 +424,7 @@ def test_remembered_with_the_keys_that_proved_it(clock: Clock) -> None:
     assert refusal(remembering, GENUINE) == NOT_VERIFIABLE
 
 
-def test_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_remembered_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more authenticator than a set number are remembered; the oldest is forgotten."""
     monkeypatch.setattr(authenticator, "MAX_CACHED", 3)
     remembering, counted = counting(Source(ISSUED))
@@ -499,7 +499,7 @@ def test_realm_of_another_key() -> None:
     assert refusal(believing, other.token(tenant="acme")) == NOT_VERIFIABLE
 
 
-def test_realm_that_is_not_there(tmp_path: Path) -> None:
+def test_made_up_realm(tmp_path: Path) -> None:
     """A token of a made up realm is not genuine, however sound the service is."""
     (tmp_path / "acme.json").write_bytes(jwks(realm("acme")))
     believing = TokenVerifier(
@@ -511,7 +511,7 @@ def test_realm_that_is_not_there(tmp_path: Path) -> None:
     assert refusal(believing, realm("ghost").token()) in MESSAGES
 
 
-def test_realms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_realms(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key sets of no more realms than a set number are kept."""
     monkeypatch.setattr(authenticator, "MAX_CACHED", 2)
     made: list[str] = []
@@ -526,7 +526,7 @@ def test_realms_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made == ["a", "b", "c", "a"]
 
 
-def test_invented_realms_do_not_push_out_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invented_realms_beside_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many realms are made up, those that a genuine token came from stay."""
     monkeypatch.setattr(authenticator, "MAX_CACHED", 2)
     acme = realm("acme")
@@ -606,7 +606,7 @@ def test_mutations(place: int, kind: str, character: str) -> None:
         assert mutated.rpartition(".")[0] == GENUINE.rpartition(".")[0]
 
 
-def test_issuer_is_taken_literally() -> None:
+def test_pattern_in_issuer_name() -> None:
     """What an issuer's name means in a pattern it does not mean here."""
     odd = Issuer("https://issuer.example/(a|b)+?x=[1]*")
     trust = TRUST._replace(issuer=odd.name)

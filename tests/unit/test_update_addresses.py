@@ -29,21 +29,21 @@ def _with_id(address: Address, **fields: Any) -> Address:
     return builders.address(**({"id": address.id} | fields))
 
 
-def test_list_is_replaced_whole(customer: Customer) -> None:
+def test_given_list(customer: Customer) -> None:
     """Addresses that are given take the place of all stored ones; the first is the default."""
     _update(customer, addresses=[builders.address(city="Wien"), builders.address(city="Prag")])
 
     assert cities(customer) == ["Wien*", "Prag"]
 
 
-def test_empty_list_is_no_list(customer: Customer) -> None:
+def test_empty_list(customer: Customer) -> None:
     """Without a mask an empty list leaves the stored one."""
     _update(customer, first_name="Ada", addresses=[])
 
     assert cities(customer) == ["Rom*", "Bern"]
 
 
-def test_known_ids_are_kept_and_others_given(customer: Customer) -> None:
+def test_known_and_unknown_ids(customer: Customer) -> None:
     """An address with a stored one's id is that one; any other is new and gets its own id."""
     rome, bern = (copy_of.id for copy_of in customer.addresses)
     _update(
@@ -62,7 +62,7 @@ def test_known_ids_are_kept_and_others_given(customer: Customer) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1], ids=["the default's", "another's"])
-def test_one_id_twice_is_refused(customer: Customer, place: int) -> None:
+def test_one_id_twice(customer: Customer, place: int) -> None:
     """Two addresses cannot both be a stored one."""
     one = customer.addresses[place]
     twice = [_with_id(one, city="Wien"), _with_id(one, city="Prag")]
@@ -72,7 +72,7 @@ def test_one_id_twice_is_refused(customer: Customer, place: int) -> None:
     ]
 
 
-def test_stored_default_stays_where_none_is_marked(customer: Customer) -> None:
+def test_list_without_mark(customer: Customer) -> None:
     """A list that marks none keeps the stored default, wherever it stands in it."""
     rome, bern = copy(customer).addresses
     _update(customer, addresses=[_with_id(bern, city="Bern"), _with_id(rome, city="Rom 2")])
@@ -80,7 +80,7 @@ def test_stored_default_stays_where_none_is_marked(customer: Customer) -> None:
     assert cities(customer) == ["Bern", "Rom 2*"]
 
 
-def test_marked_address_becomes_the_default(customer: Customer) -> None:
+def test_marked_address(customer: Customer) -> None:
     """A list that marks another address makes that one the default."""
     rome, bern = copy(customer).addresses
     _update(
@@ -91,7 +91,7 @@ def test_marked_address_becomes_the_default(customer: Customer) -> None:
     assert cities(customer) == ["Rom", "Bern*"]
 
 
-def test_two_marks_are_refused(customer: Customer) -> None:
+def test_two_marked_addresses(customer: Customer) -> None:
     """A list that marks two addresses is refused."""
     marked = [builders.address(default_address=True), builders.address(default_address=True)]
 
@@ -102,7 +102,7 @@ def test_two_marks_are_refused(customer: Customer) -> None:
     ]
 
 
-def test_mark_moved_in_what_was_read(customer: Customer) -> None:
+def test_mark_moved_in_whole_customer(customer: Customer) -> None:
     """Where the mark moved, the default address as it was read is no wish to keep it."""
     request = copy(customer)
     request.addresses[0].default_address = False
@@ -111,7 +111,7 @@ def test_mark_moved_in_what_was_read(customer: Customer) -> None:
     assert cities(_put(customer, request)) == ["Rom", "Bern*"]
 
 
-def test_default_changed_in_what_was_read(customer: Customer) -> None:
+def test_default_changed_in_whole_customer(customer: Customer) -> None:
     """Where the default address is another, the marks as they were read are no wish to keep it."""
     request = copy(customer)
     request.default_address.CopyFrom(request.addresses[1])
@@ -119,7 +119,7 @@ def test_default_changed_in_what_was_read(customer: Customer) -> None:
     assert cities(_put(customer, request)) == ["Rom", "Bern*"]
 
 
-def test_default_edited_in_what_was_read(customer: Customer) -> None:
+def test_default_edited_in_whole_customer(customer: Customer) -> None:
     """An edit of the default address holds beside a list that repeats it as it is stored."""
     request = copy(customer)
     request.default_address.city = "Ostia"
@@ -127,7 +127,7 @@ def test_default_edited_in_what_was_read(customer: Customer) -> None:
     assert cities(_put(customer, request)) == ["Ostia*", "Bern"]
 
 
-def test_list_edited_in_what_was_read(customer: Customer) -> None:
+def test_list_edited_in_whole_customer(customer: Customer) -> None:
     """An edit in the list holds beside a default address that is as it is stored."""
     request = copy(customer)
     request.addresses[0].city = "Ostia"
@@ -135,7 +135,7 @@ def test_list_edited_in_what_was_read(customer: Customer) -> None:
     assert cities(_put(customer, request)) == ["Ostia*", "Bern"]
 
 
-def test_mark_moved_beside_the_default_without_its_mark(customer: Customer) -> None:
+def test_mark_moved_beside_unmarked_default(customer: Customer) -> None:
     """A default address that repeats the stored one counts less than a mark that moved."""
     rome, bern = copy(customer).addresses
     _update(
@@ -147,7 +147,7 @@ def test_mark_moved_beside_the_default_without_its_mark(customer: Customer) -> N
     assert cities(customer) == ["Rom", "Bern*"]
 
 
-def test_default_address_edits_by_id(customer: Customer) -> None:
+def test_default_address_by_id(customer: Customer) -> None:
     """A default address with a stored one's id edits that one and makes it the default."""
     bern = customer.addresses[1].id
     _update(customer, default_address=builders.address(id=bern, city="Thun"))
@@ -156,7 +156,7 @@ def test_default_address_edits_by_id(customer: Customer) -> None:
     assert customer.addresses[1].id == bern
 
 
-def test_default_address_matches_by_content(customer: Customer) -> None:
+def test_default_address_by_content(customer: Customer) -> None:
     """A default address with a stored one's content is that one."""
     bern = customer.addresses[1].id
     _update(customer, default_address=Address(city="Bern"))
@@ -166,7 +166,7 @@ def test_default_address_matches_by_content(customer: Customer) -> None:
 
 
 @pytest.mark.parametrize("address_id", ["", "unknown"], ids=["without an id", "unknown id"])
-def test_default_address_joins(customer: Customer, address_id: str) -> None:
+def test_new_default_address(customer: Customer, address_id: str) -> None:
     """A default address that is not stored joins the others under a new id."""
     _update(customer, default_address=Address(id=address_id, city="Wien"))
 
@@ -174,7 +174,7 @@ def test_default_address_joins(customer: Customer, address_id: str) -> None:
     assert customer.default_address.id not in ("", "unknown")
 
 
-def test_default_address_joins_a_new_list(customer: Customer) -> None:
+def test_default_address_with_new_list(customer: Customer) -> None:
     """A default address that is not in the new list joins it."""
     _update(
         customer,
@@ -185,7 +185,7 @@ def test_default_address_joins_a_new_list(customer: Customer) -> None:
     assert cities(customer) == ["Prag", "Wien*"]
 
 
-def test_cleared_default_address_is_the_first(customer: Customer) -> None:
+def test_cleared_default_address(customer: Customer) -> None:
     """A mask that clears the default address leaves the choice to the list."""
     _update(customer, default_address=builders.address(city="Bern"))
     _update(customer, "default_address")
@@ -193,7 +193,7 @@ def test_cleared_default_address_is_the_first(customer: Customer) -> None:
     assert cities(customer) == ["Rom*", "Bern"]
 
 
-def test_mask_leaves_the_list_as_it_is(customer: Customer) -> None:
+def test_list_outside_the_mask(customer: Customer) -> None:
     """Addresses that the mask does not name are ignored, whatever they are."""
     _update(
         customer,
@@ -205,7 +205,7 @@ def test_mask_leaves_the_list_as_it_is(customer: Customer) -> None:
     assert cities(customer) == ["Rom", "Bern*"]
 
 
-def test_mask_leaves_the_default_as_it_is(customer: Customer) -> None:
+def test_default_outside_the_mask(customer: Customer) -> None:
     """A default address that the mask does not name is ignored, whatever it is."""
     rome, bern = copy(customer).addresses
     _update(
@@ -218,7 +218,7 @@ def test_mask_leaves_the_default_as_it_is(customer: Customer) -> None:
     assert cities(customer) == ["Bern", "Rom*"]
 
 
-def test_101_addresses_are_refused(customer: Customer) -> None:
+def test_too_many_addresses(customer: Customer) -> None:
     """A default address that joins cannot be the 101st address."""
     full = [builders.address(city=str(number)) for number in range(100)]
     _update(customer, addresses=full)
@@ -236,7 +236,7 @@ def test_default_named_by_id_alone(customer: Customer) -> None:
     assert cities(_put(customer, request)) == ["Rom", "Bern*"]
 
 
-def test_default_taken_from_the_list_in_what_was_read(customer: Customer) -> None:
+def test_default_removed_from_the_list(customer: Customer) -> None:
     """Where the default was taken from the list, the default address as it was read stays out."""
     request = copy(customer)
     del request.addresses[0]

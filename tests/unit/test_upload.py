@@ -37,7 +37,7 @@ def _request_of(size: int) -> UploadCustomersRequest:
     return UploadCustomersRequest(customer=Customer(first_name=padding[rest:]))
 
 
-def test_collect_keeps_the_order() -> None:
+def test_order_of_collected_customers() -> None:
     """An upload is read to its end, and its customers stay in their order."""
     customers = [builders.customer() for _ in range(3)]
 
@@ -52,7 +52,7 @@ def test_collect_of_nothing() -> None:
     assert bulk.collect([]) == ([], False)
 
 
-def test_item_without_a_customer_is_an_empty_customer() -> None:
+def test_item_without_customer() -> None:
     """An item that holds no customer keeps its place, to be refused there."""
     given = builders.customer()
 
@@ -61,12 +61,12 @@ def test_item_without_a_customer_is_an_empty_customer() -> None:
     assert bulk.collect(requests).items == requests
 
 
-def test_10000_customers_are_accepted() -> None:
+def test_10000_customers() -> None:
     """An upload may hold 10,000 customers."""
     assert len(bulk.collect([UploadCustomersRequest()] * 10_000).items) == 10_000
 
 
-def test_10001_customers_are_refused() -> None:
+def test_too_many_customers() -> None:
     """An upload of more than 10,000 customers is refused, and not read any further."""
     endless = itertools.repeat(UploadCustomersRequest())
 
@@ -74,7 +74,7 @@ def test_10001_customers_are_refused() -> None:
         bulk.collect(endless)
 
 
-def test_16_mebibytes_are_accepted() -> None:
+def test_upload_of_16_mebibytes() -> None:
     """An upload may hold 16 MiB."""
     request = _request_of(1 << 20)
 
@@ -82,7 +82,7 @@ def test_16_mebibytes_are_accepted() -> None:
     assert len(bulk.collect([request] * 16).items) == 16
 
 
-def test_more_than_16_mebibytes_are_refused() -> None:
+def test_too_large_upload() -> None:
     """An upload is refused from the first byte beyond 16 MiB."""
     requests = [*[_request_of(1 << 20)] * 15, _request_of((1 << 20) + 1)]
 
@@ -90,7 +90,7 @@ def test_more_than_16_mebibytes_are_refused() -> None:
         bulk.collect(requests)
 
 
-def test_prepare_puts_an_error_in_the_place_of_its_customer() -> None:
+def test_place_of_invalid_customer() -> None:
     """What keeps one customer from being stored does not keep the others."""
     customers = [builders.customer(first_name=name) for name in ("Ada", "", "Eve")]
     error = InvalidInput([Violation("firstName", "must not be empty")])
@@ -106,7 +106,7 @@ def test_prepare_puts_an_error_in_the_place_of_its_customer() -> None:
     assert [customer.active for customer in customers] == [True, False, True]
 
 
-def test_results_say_the_outcomes_in_order() -> None:
+def test_results_of_all_outcomes() -> None:
     """Each outcome is a result at its index: the customer as stored, or its error."""
     stored = builders.customer(id="1")
     invalid = InvalidInput([Violation("email", "is required")])
@@ -120,7 +120,7 @@ def test_results_say_the_outcomes_in_order() -> None:
     assert [results[1].error, results[2].error] == [to_status(invalid), to_status(CLASH)]
 
 
-def test_result_names_fields_relative_to_its_item() -> None:
+def test_paths_in_item_error() -> None:
     """An item's error is the one that creating the customer alone would have given."""
     invalid = InvalidInput([Violation("email", "is required")])
 
@@ -141,13 +141,13 @@ def _refusal(*outcomes: Customer | InvalidInput | AlreadyExists) -> ServiceError
     return bulk.combined_error(customers, outcomes)
 
 
-def test_nothing_wrong_is_no_refusal() -> None:
+def test_refusal_without_faults() -> None:
     """An upload that is stored as a whole is not refused."""
     assert _refusal() is None
     assert _refusal(Customer(), Customer()) is None
 
 
-def test_refusal_has_every_violation() -> None:
+def test_refusal_of_violations() -> None:
     """Every violation of every customer is told, each behind the place of its customer."""
     refusal = _refusal(InvalidInput([EMAIL, CITY]), Customer(), InvalidInput([EMAIL]))
 
@@ -182,7 +182,7 @@ def test_refusal_of_violations_and_clashes() -> None:
     }
 
 
-def test_refusal_takes_no_word_of_a_client_for_an_id() -> None:
+def test_client_id_in_refusal() -> None:
     """The id that a client gave a customer that is not valid stands for no place."""
     customers = [Customer(id=OWNER), Customer(id="1")]
     outcomes = [InvalidInput([EMAIL]), AlreadyExists([Clash("email", OWNER)])]
@@ -193,7 +193,7 @@ def test_refusal_takes_no_word_of_a_client_for_an_id() -> None:
 
 
 @pytest.mark.parametrize("fields", [["email"], ["customerRef"], ["email", "mobile", "phone"]])
-def test_refusal_of_10000_fits_into_metadata(fields: list[str]) -> None:
+def test_refusal_of_10000_clashes(fields: list[str]) -> None:
     """However many customers clash, the error takes less than the 8 KiB that clients accept."""
     clashes = [Clash(field, OWNER) for field in fields]
     refusal = _refusal(*[AlreadyExists(clashes)] * 10_000)
@@ -204,7 +204,7 @@ def test_refusal_of_10000_fits_into_metadata(fields: list[str]) -> None:
     assert len(status.details) > 10
 
 
-def test_kept_results_are_the_same() -> None:
+def test_kept_results() -> None:
     """Results that are kept as bytes come back as they were."""
     results = bulk.upload_results([builders.customer(id="1"), CLASH, Customer()])
 
