@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.support import backends, processes, run_cleanup
 from tests.support import postgres as postgres_server
-from tests.support import processes, run_cleanup
-from tests.support.backends import Backend, PostgresBackend, SqliteBackend
+from tests.support.backends import Backend
 from tests.support.postgres import Server
 
 _END_SECONDS = 20
@@ -70,12 +70,10 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session", params=backends.NAMES)
 def backend(request: pytest.FixtureRequest) -> Backend:
     """Each kind of database that the service runs on."""
-    if request.param == "sqlite":
-        return SqliteBackend()
-    return PostgresBackend(request.getfixturevalue("postgres"))
+    return backends.named(request.param, request)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
+from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import Client, Failure, failure
 
@@ -135,6 +136,7 @@ def test_atomic_in_first_item(client: Client) -> None:
     assert len(client.lookup(BY_NAME)) == 1
 
 
+@any_backend
 def test_too_many_customers(client: Client) -> None:
     """A list that is too long names the RPC that takes any number."""
     refused = refuse(client, *[customer()] * 10_001)
@@ -142,7 +144,11 @@ def test_too_many_customers(client: Client) -> None:
     assert "ImportCustomers" in refused.message
 
 
-@pytest.mark.parametrize("fault", ["violations", "clashes"])
+@pytest.mark.parametrize(
+    ("backend", "fault"),
+    [("sqlite", "violations"), ("postgresql", "clashes")],
+    indirect=["backend"],
+)
 def test_10000_faults(client: Client, fault: str) -> None:
     """The error of 10,000 customers of which none can be stored reaches the client."""
     if fault == "clashes":

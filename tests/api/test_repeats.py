@@ -12,7 +12,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.api.samples import UNKNOWN_ID
-from tests.support.backends import Backend, only
+from tests.support.backends import Backend, any_backend, only
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
 from tests.support.concurrency import at_once
@@ -232,6 +232,7 @@ def test_uploads_at_once(client: Client) -> None:
     assert others == [first] * 5
 
 
+@any_backend
 def test_10000_customers(client: Client) -> None:
     """The outcome of the largest upload is kept as well."""
     keyed = client.given(idempotency_key="key")

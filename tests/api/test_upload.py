@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.api.samples import UNKNOWN_ID
+from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.in_process import InProcessServer
@@ -108,8 +110,8 @@ def test_upload_broken_off(server: InProcessServer, client: Client, tenant: str,
     """A list that breaks off before its end stores nothing, however it breaks off."""
     # What the server is told first of a broken call is a matter of luck: hence many.
     given = [customer(last_name="Upload") for _ in range(40)]
-    for it in given:
-        break_off(server.address, tenant, it, how)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda it: break_off(server.address, tenant, it, how), given))
     # One that had been stored would clash with itself.
     results = client.upload(given)
     assert [it.WhichOneof("outcome") for it in results] == ["customer"] * 40
@@ -132,12 +134,14 @@ def test_upload_malformed(
     assert client.lookup(BY_NAME) == []
 
 
+@any_backend
 def test_upload_most(client: Client) -> None:
     """An upload of 10,000 items is taken."""
     results = client.upload([None] * 10_000)
     assert len(results) == 10_000
 
 
+@any_backend
 def test_upload_too_many(client: Client) -> None:
     """An upload of more than 10,000 items is refused, and stores nothing."""
     first = customer(last_name="Upload")

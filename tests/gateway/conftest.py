@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.gateway.stacks import StackFactory, http_headers, running
+from tests.support import backends
 from tests.support.backends import Backend
 from tests.support.http_client import http_client
 from twc_customer_gateway.supervisor.stack import Stack
@@ -26,6 +27,12 @@ def _without_coverage() -> Iterator[None]:
         for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
             environment.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """SQLite, unless a test asks for each kind of database: other suites run on both."""
+    return backends.named(getattr(request, "param", "sqlite"), request)
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
 class Service:
-    """A service with three workers, on ports of its own, unless settings say otherwise.
+    """A service with two workers, on ports of its own, unless settings say otherwise.
 
     In a `with` block it is ready.
     """
@@ -38,7 +38,7 @@ class Service:
         """Starts the process, and does not wait until it serves."""
         folder.mkdir(parents=True, exist_ok=True)
         own: dict[str, Any] = {"data_dir": folder / "data", "gateway_port": 0, "grpc_port": 0}
-        own |= {"workers": 3} | ({} if "development" in settings else trust())
+        own |= {"workers": 2} | ({} if "development" in settings else trust())
         self.settings = GatewaySettings(**own | settings)
         self._output = folder / f"{uuid.uuid4()}.log"
         self._read = 0

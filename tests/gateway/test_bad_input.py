@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
-from tests.support.backends import any_backend
 from tests.support.client import SECONDS
 from tests.support.http_client import http_request
 from twc_customer_gateway.supervisor.stack import Stack
@@ -112,7 +111,6 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
 }
 
 
-@any_backend
 @pytest.mark.parametrize("path", ["/customers", "/customers/validate", "/upload-customers"])
 @pytest.mark.parametrize("case", BODIES)
 def test_invalid_body(case: str, path: str, http: httpx.Client) -> None:

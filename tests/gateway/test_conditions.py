@@ -7,7 +7,6 @@ import httpx
 import pytest
 
 from tests.gateway.errors import Error, error_of
-from tests.support.backends import any_backend
 
 ORIGIN = "https://shop.example"
 ADA: dict[str, Any] = {"email": "ada@example.com", "customerRef": "A-1"}
@@ -179,7 +178,6 @@ def test_bad_query(http: httpx.Client, query: str) -> None:
     assert http.get("/customers/A-1/ref").status_code == 404
 
 
-@any_backend
 @pytest.mark.parametrize("header", ["idempotency-key", "if-match", "if-none-match"])
 def test_cors_of_conditions_and_keys(http: httpx.Client, origin: str, header: str) -> None:
     """A page of a known origin may send conditions and keys, and read tags."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
-from tests.support.backends import Backend, any_backend
+from tests.support.backends import Backend, each_backend
 from tests.support.http_client import http_client
 from tests.support.server_process import wait_until
 from twc_customer_gateway.supervisor.stack import Stack
@@ -20,7 +20,6 @@ from twc_customer_gateway.supervisor.stack import Stack
 UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
 
 
-@any_backend
 def test_frozen_server(start_stack: StackFactory) -> None:
     """A server that hangs is 504 for who waits and 503 for who comes; it recovers by itself."""
     with start_stack() as stack, _client(stack) as http:
@@ -37,6 +36,7 @@ def test_frozen_server(start_stack: StackFactory) -> None:
         wait_until(lambda: http.get("/customers/x").status_code == 204)
 
 
+@each_backend
 def test_locked_database(
     start_stack: StackFactory, backend: Backend, own_database: dict[str, Any]
 ) -> None:
@@ -52,7 +52,6 @@ def test_locked_database(
         assert http.post("/customers", json={"email": "bob@example.com"}).status_code == 201
 
 
-@any_backend
 def test_killed_server(start_stack: StackFactory) -> None:
     """With the server gone, callers get 503 and nothing of the inside, until it is back."""
     with start_stack() as stack, _client(stack) as http:
@@ -70,7 +69,6 @@ def test_killed_server(start_stack: StackFactory) -> None:
         wait_until(is_back)
 
 
-@any_backend
 def test_rate_limit(start_stack: StackFactory) -> None:
     """Beyond the rate limit the answer is 429, and says when to try again."""
     with start_stack(rate_limit=1) as stack, _client(stack) as http:

@@ -10,7 +10,6 @@ import pytest
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
-from tests.support.backends import any_backend
 from tests.support.forged import forged_tokens
 from tests.support.http_client import http_client, http_request
 from tests.support.tokens import Issuer, jwks, trusted_issuer
@@ -25,7 +24,6 @@ UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])
 FORBIDDEN = Error(403, 7, "TENANT_FORBIDDEN", [])
 
 
-@any_backend
 @each_route
 def test_no_token(route: HttpRoute, origin: str, tenant: str) -> None:
     """Without a token every route is 401 and says what to send, whatever else is wrong."""
@@ -35,7 +33,6 @@ def test_no_token(route: HttpRoute, origin: str, tenant: str) -> None:
     assert response.headers["www-authenticate"].startswith('Bearer realm="customer.twc"')
 
 
-@any_backend
 @each_route
 def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> None:
     """With another tenant's token every route is 403, whatever else is wrong."""
@@ -44,7 +41,6 @@ def test_token_of_another_tenant(route: HttpRoute, origin: str, tenant: str) -> 
     assert error_of(response) == FORBIDDEN
 
 
-@any_backend
 @pytest.mark.parametrize("authorization", [None, "", "Basic eDp5", "Bearer"])
 def test_identity_before_validation(authorization: str | None, origin: str, tenant: str) -> None:
     """Without a token nothing is said of a body's type or form, nor of a query."""
@@ -58,7 +54,6 @@ def test_identity_before_validation(authorization: str | None, origin: str, tena
     assert [error_of(posted), error_of(read)] == [UNAUTHENTICATED] * 2
 
 
-@any_backend
 @pytest.mark.parametrize("name", forged_tokens(Issuer()))
 def test_forged_token(name: str, http: httpx.Client) -> None:
     """A token that is not genuine is 401, says why in general terms, and is nowhere repeated."""
@@ -70,7 +65,6 @@ def test_forged_token(name: str, http: httpx.Client) -> None:
     assert len(token) < 8 or token not in response.text
 
 
-@any_backend
 def test_two_tokens(origin: str, tenant: str) -> None:
     """Two Authorization headers are refused, be one of them good."""
     good = http_headers(tenant)["authorization"]
@@ -82,7 +76,6 @@ def test_two_tokens(origin: str, tenant: str) -> None:
     )
 
 
-@any_backend
 def test_oversized_token(origin: str, tenant: str) -> None:
     """A token of 64 KiB is refused as any other that is not genuine."""
     headers = {"authorization": "Bearer " + "x" * (64 << 10), "x-twc-tenant": tenant}
@@ -93,7 +86,6 @@ def test_oversized_token(origin: str, tenant: str) -> None:
     )
 
 
-@any_backend
 def test_realm_for_each_tenant(start_stack: StackFactory, tmp_path: Any) -> None:
     """With a realm for each tenant, a realm's tokens are good for its own tenant alone."""
     realms = {name: Issuer(f"https://login.example/realms/{name}") for name in ("acme", "other")}

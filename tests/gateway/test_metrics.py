@@ -26,10 +26,17 @@ from twc_customer_gateway.supervisor import envoy_admin
 
 
 @contextmanager
-def _serving(folder: Path, workers: int = 2) -> Iterator[tuple[Service, int]]:
+def _serving(folder: Path) -> Iterator[tuple[Service, int]]:
     """A service with metrics, and the port of these."""
-    with held_port() as port, Service(folder, workers=workers, metrics_port=port) as service:
+    with held_port() as port, Service(folder, metrics_port=port) as service:
         yield service, port
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, int]]:
+    """A service, and the port of its metrics, for the tests that leave its processes alone."""
+    with _serving(tmp_path_factory.mktemp("metrics")) as serving:
+        yield serving
 
 
 def _read_everywhere(service: Service, label: str) -> int:
@@ -53,13 +60,14 @@ def _exporter(service: Service) -> psutil.Process:
     return found
 
 
-def test_sum_of_all_workers(tmp_path: Path) -> None:
+def test_sum_of_all_workers(serving: tuple[Service, int]) -> None:
     """The calls of all workers are counted together, exactly."""
-    with _serving(tmp_path) as (service, port):
-        sent = _read_everywhere(service, "spread")
+    service, port = serving
+    before = Scrape(port).calls("GetCustomer", "OK")
+    sent = _read_everywhere(service, "spread")
 
-        assert sent >= 2
-        assert Scrape(port).calls("GetCustomer", "OK") == sent
+    assert sent >= 2
+    assert Scrape(port).calls("GetCustomer", "OK") == before + sent
 
 
 def test_restarted_worker(tmp_path: Path) -> None:
@@ -163,33 +171,33 @@ def test_restarted_exporter(tmp_path: Path) -> None:
         ]
 
 
-def test_personal_data(tmp_path: Path) -> None:
+def test_personal_data(serving: tuple[Service, int]) -> None:
     """No value of a request, nor who made it, is in the metrics of workers or Envoy."""
-    with _serving(tmp_path) as (service, port):
-        with service.http("tenant-canary", "request-canary") as http:
-            created = http.post("/customers", json={"email": "canary@example.com"}).json()
-            found = http.get("/customers/search", params={"email": "canary@example.com"}).json()
-            assert found == [created]
-            http.get("/customers/canary/ref")
-            http.get("/canary?canary=canary")
-            http.get("/customers/x", headers={"authorization": "Bearer canary"})
-            http.get("/customers/x", headers={"user-agent": "canary", "x-twc-tenant": "canary"})
-        said = Scrape(port).text
+    service, port = serving
+    with service.http("tenant-canary", "request-canary") as http:
+        created = http.post("/customers", json={"email": "canary@example.com"}).json()
+        found = http.get("/customers/search", params={"email": "canary@example.com"}).json()
+        assert found == [created]
+        http.get("/customers/canary/ref")
+        http.get("/canary?canary=canary")
+        http.get("/customers/x", headers={"authorization": "Bearer canary"})
+        http.get("/customers/x", headers={"user-agent": "canary", "x-twc-tenant": "canary"})
+    said = Scrape(port).text
 
-        assert 'grpc_method="CreateCustomer"' in said
-        assert "canary" not in said
-        assert created["id"] not in said
-        assert token_for("tenant-canary") not in said
+    assert 'grpc_method="CreateCustomer"' in said
+    assert "canary" not in said
+    assert created["id"] not in said
+    assert token_for("tenant-canary") not in said
 
 
-def test_other_ports(tmp_path: Path) -> None:
+def test_other_ports(serving: tuple[Service, int]) -> None:
     """Neither the gateway's port nor the native one has the metrics."""
-    with _serving(tmp_path, workers=1) as (service, port):
-        public = f"http://127.0.0.1:{service.settings.gateway_port}/metrics"
-        assert httpx.get(public).status_code == 404
-        with pytest.raises(httpx.HTTPError):
-            httpx.get(f"http://{service.settings.native_address}/metrics")
-        Scrape(port)
+    service, port = serving
+    public = f"http://127.0.0.1:{service.settings.gateway_port}/metrics"
+    assert httpx.get(public).status_code == 404
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"http://{service.settings.native_address}/metrics")
+    Scrape(port)
 
 
 def test_exporter_of_stopped_service(tmp_path: Path) -> None:
@@ -220,7 +228,7 @@ def test_taken_port(tmp_path: Path) -> None:
     """A port of metrics that is taken is said in a sentence, and nothing stays running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        service = Service(tmp_path, workers=2, metrics_port=port)
+        service = Service(tmp_path, metrics_port=port)
 
         assert service.status() == 1
     said = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
@@ -230,7 +238,7 @@ def test_taken_port(tmp_path: Path) -> None:
 
 def test_off_by_default(tmp_path: Path) -> None:
     """A service that is not told to serves no metrics: it listens on its two ports alone."""
-    with Service(tmp_path, workers=2) as service:
+    with Service(tmp_path) as service:
         listening = {
             each.laddr.port
             for process in [psutil.Process(service.process.pid), *service.children()]

@@ -11,6 +11,7 @@ import pytest
 
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.stacks import StackFactory, http_headers
+from tests.support.backends import each_backend
 from tests.support.http_client import http_client
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -89,6 +90,7 @@ def _accepted(http: httpx.Client) -> Iterator[httpx.Response]:
     yield http.delete(f"/customers/{customer['customerRef']}/ref")
 
 
+@each_backend
 def test_canaries(start_stack: StackFactory, capfd: pytest.CaptureFixture[str]) -> None:
     """Of ten thousand values sent through every field none is in a log or in an error's text."""
     enough = next(_numbers) + CANARIES

@@ -6,7 +6,6 @@ import httpx
 import pytest
 
 from tests.gateway.errors import Error, error_of
-from tests.support.backends import any_backend
 from twc_customer_gateway.routes import HttpRoute, http_routes
 from twc_customer_server.contract import SERVICE
 
@@ -104,7 +103,6 @@ def test_route(row: Row, slash: str, http: httpx.Client, ada: dict[str, Any]) ->
         assert _holds(response.json(), row.answer)
 
 
-@any_backend
 @pytest.mark.parametrize("route", http_routes(SERVICE), ids=lambda route: route.rpc.name)
 def test_wrong_method(route: HttpRoute, http: httpx.Client) -> None:
     """A path of the contract refuses every method it does not have, and lists those it has."""
@@ -117,7 +115,6 @@ def test_wrong_method(route: HttpRoute, http: httpx.Client) -> None:
         assert set(response.headers["allow"].split(", ")) == taken
 
 
-@any_backend
 @pytest.mark.parametrize(
     "body", [b'{"email": "bob@example.com"}', b"[]", b""], ids=["customer", "list", "empty"]
 )

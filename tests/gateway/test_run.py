@@ -18,7 +18,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.backends import any_backend
+from tests.support.backends import each_backend
+from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -38,11 +39,12 @@ STOPS = {
 
 
 @pytest.fixture
-def environment(own_database: dict[str, Any], tmp_path: Path) -> dict[str, str]:
+def environment(own_database: dict[str, Any], tmp_path: Path) -> Iterator[dict[str, str]]:
     """Development mode, with ports and data of the test's own."""
-    chosen = own_database | {"data_dir": tmp_path / "data", "development": "true"}
-    ports = {"GATEWAY_PORT": "0", "GRPC_PORT": "0"}
-    return os.environ | ports | {name.upper(): str(value) for name, value in chosen.items()}
+    with held_port() as gateway, held_port() as native:
+        chosen = own_database | {"data_dir": tmp_path / "data", "development": "true"}
+        chosen |= {"gateway_port": gateway, "grpc_port": native}
+        yield os.environ | {name.upper(): str(value) for name, value in chosen.items()}
 
 
 @pytest.fixture
@@ -113,6 +115,7 @@ def _ready(service: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the service ended with status {service.wait()}")
 
 
+@each_backend
 def test_pasted_examples(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
     """The lines that a ready service prints, to try it, work when pasted into a shell."""
     printed = _ready(service)
@@ -149,7 +152,6 @@ def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) 
             pass
 
 
-@any_backend
 @pytest.mark.parametrize(("number", "to_all"), STOPS.values(), ids=STOPS)
 def test_signal_to_make(
     make_run: subprocess.Popen[str],
@@ -171,7 +173,6 @@ def test_signal_to_make(
     assert [line for line in printed.splitlines(keepends=True) if line != "\n"] == [STOPPING]
 
 
-@any_backend
 def test_stop_while_configuring(environment: dict[str, str]) -> None:
     """A signal at the very beginning ends the service as well."""
     with _running([sys.executable, "-m", "twc_customer_gateway"], environment) as process:
@@ -196,7 +197,6 @@ def test_modules_of_supervisor() -> None:
     assert HEAVY.isdisjoint(name.partition(".")[0] for name in loaded)
 
 
-@any_backend
 def test_written_configuration(environment: dict[str, str], tmp_path: Path) -> None:
     """The configuration can be written without serving, and has no password in it."""
     secret = {"DATABASE_URL": "postgresql://ada:secret@db.example/customers"}
@@ -229,7 +229,6 @@ def test_token_without_tenant(tmp_path: Path) -> None:
     assert not (tmp_path / ".venv").exists()
 
 
-@any_backend
 def test_taken_port(environment: dict[str, str]) -> None:
     """A port that is taken is reported in a sentence, and nothing stays running."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -248,7 +247,6 @@ def test_taken_port(environment: dict[str, str]) -> None:
     assert "Traceback" not in ended.stderr
 
 
-@any_backend
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

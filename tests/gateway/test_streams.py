@@ -9,7 +9,6 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from tests.gateway.stacks import StackFactory
-from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import Client, failure
 from tests.support.import_stream import ImportStream, batch, outcomes
@@ -63,7 +62,6 @@ def test_too_large_upload(client: Client) -> None:
     assert "ImportCustomers" in refused.message
 
 
-@any_backend
 def test_import_beyond_request_time(
     start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,13 +12,11 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.stacks import http_headers, running
-from tests.support.backends import Backend, any_backend
+from tests.support.backends import Backend
 from tests.support.certificates import Authority, Pair
 from tests.support.client import SECONDS
 from tests.support.http_client import http_request
 from twc_customer_gateway.supervisor.stack import Stack
-
-pytestmark = any_backend
 
 PORTS = ["gateway_port", "grpc_port"]
 

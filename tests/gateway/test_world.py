@@ -24,7 +24,7 @@ COUNTRIES = {
     "hi_IN": "IN",
     "pt_BR": "BR",
 }
-CUSTOMERS_EACH = 20
+CUSTOMERS_EACH = 8
 
 Customer = dict[str, Any]
 
@@ -68,7 +68,7 @@ def _customer(faker: Faker, locale: str, number: int) -> tuple[Customer, Custome
 
 @pytest.fixture(scope="module")
 def world() -> list[tuple[Customer, Customer]]:
-    """Three hundred customers of fifteen countries, the same in every run."""
+    """Customers of fifteen countries, the same in every run."""
     customers = []
     for locale in COUNTRIES:
         faker = Faker(locale)

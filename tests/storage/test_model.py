@@ -295,5 +295,5 @@ def test_store_against_model(store: CustomerStore) -> None:
             super().__init__(store)
 
     run_state_machine_as_test(
-        OnThisStore, settings=settings(max_examples=60, stateful_step_count=30, deadline=None)
+        OnThisStore, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)
     )

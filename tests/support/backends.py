@@ -25,6 +25,9 @@ def only(name: str) -> pytest.MarkDecorator:
 # For tests of what comes before the database: on which of them they run says nothing.
 any_backend = only("sqlite")
 
+NAMES = ["sqlite", "postgresql"]
+each_backend = pytest.mark.parametrize("backend", NAMES, indirect=True)
+
 
 class Backend(ABC):
     """A kind of database."""
@@ -70,3 +73,10 @@ class PostgresBackend(Backend):
         with psycopg.connect(settings["database_url"]) as other:
             other.execute("LOCK TABLE customer IN EXCLUSIVE MODE")
             yield
+
+
+def named(name: str, request: pytest.FixtureRequest) -> Backend:
+    """Returns the kind of database with a name."""
+    if name == "sqlite":
+        return SqliteBackend()
+    return PostgresBackend(request.getfixturevalue("postgres"))

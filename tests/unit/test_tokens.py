@@ -131,7 +131,7 @@ def knowing() -> TokenVerifier:
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_forged(knowing: TokenVerifier, name: str) -> None:
+def test_forged_token(knowing: TokenVerifier, name: str) -> None:
     """A forged token is refused each time, with a fixed message that holds nothing of it."""
     said = refusal(VERIFIER, FORGED[name])
     assert said == SAID.get(name, said)
