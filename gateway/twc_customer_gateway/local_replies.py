@@ -57,6 +57,12 @@ LOCAL_REPLIES = (
         "the header Transfer-Encoding must be chunked or absent",
         becomes=400,
     ),
+    LocalReply(
+        403,
+        code_pb2.PERMISSION_DENIED,
+        reasons.ORIGIN_FORBIDDEN,
+        "pages of this origin may not call the service: CORS_ORIGINS lists those that may",
+    ),
     LocalReply(404, code_pb2.NOT_FOUND, reasons.ROUTE_NOT_FOUND, "the API has no such path"),
     LocalReply(
         405,
@@ -82,6 +88,16 @@ LOCAL_REPLIES = (
         code_pb2.RESOURCE_EXHAUSTED,
         reasons.RATE_LIMITED,
         "too many requests; try again after the seconds in the Retry-After header",
+    ),
+    # Its limit of large bodies, or of streams of health, is reached.
+    LocalReply(
+        503,
+        code_pb2.RESOURCE_EXHAUSTED,
+        reasons.RATE_LIMITED,
+        "too many requests of this kind at a time; try again after the seconds in the "
+        "Retry-After header",
+        becomes=429,
+        flags=("UO",),
     ),
     LocalReply(
         504,
@@ -111,7 +127,26 @@ LOCAL_REPLIES = (
 
 def mappers() -> list[dict[str, Any]]:
     """Returns Envoy's `ResponseMapper`s, in the order in which they are tried."""
-    return [_violations_mapper(), *(_mapper(reply) for reply in LOCAL_REPLIES)]
+    return [
+        _authorization_mapper(),
+        _violations_mapper(),
+        *(_mapper(reply) for reply in LOCAL_REPLIES),
+    ]
+
+
+def _authorization_mapper() -> dict[str, Any]:
+    """Leaves what the server said of a caller who is refused (UAEX) as it is."""
+    client_error = {"default_value": 499, "runtime_key": "none"}
+    return {
+        "filter": {
+            "and_filter": {
+                "filters": [
+                    {"response_flag_filter": {"flags": ["UAEX"]}},
+                    {"status_code_filter": {"comparison": {"op": "LE", "value": client_error}}},
+                ]
+            }
+        },
+    }
 
 
 def _violations_mapper() -> dict[str, Any]:

@@ -5,31 +5,41 @@ method; requests without a token, or with a wrong method, media type or query
 parameter get a direct response there. Then the transcoder turns it into an RPC
 and clears the route cache, and it matches the RPC's route, which sets timeout
 and retries. Native gRPC matches the RPC's route at once.
+
+What a small body costs is bounded, so that it is read before the server has
+verified the token. For a body that is large, or does not say its length, Envoy
+asks the server first, and another Envoy reads it (`large_body_table`).
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
+from twc_customer_gateway import filters
+from twc_customer_gateway.cors import Cors
 from twc_customer_server import contract
 from twc_customer_server.contract import BEARER_CHALLENGE
 
 Route = dict[str, Any]
 RetryPolicy = dict[str, Any]
 
+# Seconds after which a stream of health or reflection ends.
+WATCH_SECONDS = 3600
+REFLECTION_SECONDS = 10
+
 # Idle timeout of long-lived streams: longer than the server's own, so that the server
 # ends the stream and reports why.
 IDLE_SECONDS = contract.STREAM_IDLE_SECONDS + 30
 
+# Seconds after which the one Envoy gives up on the other: it has answered long before,
+# unless it hangs.
+LARGE_BODY_SECONDS = 2 * contract.UPLOAD_SECONDS + 10
+
 _TYPE = "type.googleapis.com/envoy."
-_BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
-_LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
-_HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
-_FILTER = _TYPE + "config.route.v3.FilterConfig"
 
 _PREVIOUS_HOSTS = {
     "name": "previous_hosts",
@@ -56,15 +66,6 @@ RETRY_POLICY = _retry(*_NOT_SENT)
 # Reads are also retried when the worker ended while it ran them.
 _READ_RETRY_POLICY = _retry(*_NOT_SENT, "reset")
 
-# The transcoder rejects requests that are no RPC, even those with a direct response.
-_NOT_TRANSCODED = {"envoy.filters.http.grpc_json_transcoder": {"@type": _FILTER, "disabled": True}}
-# gRPC-Web is for the paths of RPCs: on REST paths its filter would move JSON into headers.
-_REST = {"envoy.filters.http.grpc_web": {"@type": _FILTER, "disabled": True}}
-# Turns on a Lua filter that is disabled by default.
-_LUA_ON = {"@type": _FILTER, "config": {"@type": _LUA}}
-# The server limits the size of streams; buffering would only delay them.
-_UNBUFFERED = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
-
 
 def _header(name: str, regex: str) -> dict[str, Any]:
     """Returns a matcher of a header; a missing header matches as an empty one."""
@@ -78,6 +79,10 @@ def _header(name: str, regex: str) -> dict[str, Any]:
 _JSON = _header("content-type", r"(?i)application/json\s*(;.*)?")
 _NO_TOKEN = _header("authorization", "(?i)bearer .+") | {"invert_match": True}
 _NOT_JSON = _JSON | {"invert_match": True}
+_SMALL_BODY = {
+    "name": "content-length",
+    "range_match": {"start": 0, "end": filters.SMALL_BODY_BYTES + 1},
+}
 
 
 class HttpRoute(NamedTuple):
@@ -107,49 +112,69 @@ def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
     return routes
 
 
-def table(service: ServiceDescriptor, origins: Sequence[str]) -> list[Route]:
-    """Returns all routes, in the order in which Envoy tries them.
-
-    `origins` are those whose pages may call (CORS).
-    """
+def table(service: ServiceDescriptor, cors: Cors) -> list[Route]:
+    """Returns all routes of the gateway, in the order in which Envoy tries them."""
     rest = [*_rest_routes(service), _direct_response(404, {"prefix": "/"})]
-    return [*_rpc_routes(service), *_health_and_reflection(), *_preflight(origins), *rest]
+    preflight = [
+        _direct_response(status, match) | {"response_headers_to_add": headers}
+        for status, match, headers in cors.preflights()
+    ]
+    return [*_rpc_routes(service), *_health_and_reflection(), *preflight, *rest]
+
+
+def large_body_table(service: ServiceDescriptor) -> list[Route]:
+    """Returns the routes of the Envoy that reads large bodies, of requests that were checked."""
+    rest = [
+        _transcode(_regex(route.path), route, []) for route in http_routes(service) if route.body
+    ]
+    return [*_rpc_routes(service), *rest]
 
 
 def _rpc_routes(service: ServiceDescriptor) -> list[Route]:
-    """Returns a route for each RPC, by its gRPC path."""
+    """Returns the routes of each RPC, by its gRPC path."""
     methods = {route.rpc.name: route.method for route in http_routes(service)}
-    return [_rpc_route(rpc, methods.get(rpc.name)) for rpc in service.methods]
+    routes = []
+    for rpc in service.methods:
+        route = _rpc_route(rpc, methods.get(rpc.name))
+        if not rpc.client_streaming:
+            routes.append(_of_small_body(route))
+        routes.append(route)
+    return routes
+
+
+def _of_small_body(route: Route) -> Route:
+    """Returns the route of an RPC for requests whose small body is read at once."""
+    match = route["match"] | {"headers": [_SMALL_BODY]}
+    return route | {"match": match, "typed_per_filter_config": filters.READ_AT_ONCE}
 
 
 def _health_and_reflection() -> list[Route]:
-    """Returns routes of the standard gRPC services for health and reflection."""
+    """Returns routes of the standard gRPC services for health and reflection.
+
+    Those of streams end after some seconds, and their number has a limit of its
+    own (priority HIGH).
+    """
+    health, reflection = "/grpc.health.v1.Health/", "/grpc.reflection."
     return [
-        {
-            "name": prefix.strip("/"),
-            "match": {"prefix": prefix},
-            # Each stream occupies a thread of the server, so that its duration is limited.
-            "route": {
-                "cluster": "server",
-                "timeout": "0s",
-                "max_stream_duration": {"max_stream_duration": f"{seconds}s"},
-            },
-            "typed_per_filter_config": _UNBUFFERED,
-        }
-        for prefix, seconds in (("/grpc.health.v1.", 3600), ("/grpc.reflection.", 10))
+        _control_route({"path": health + "Check"}, contract.READ_SECONDS, {}),
+        _control_route({"prefix": health}, WATCH_SECONDS, filters.UNBUFFERED),
+        _control_route({"prefix": reflection}, REFLECTION_SECONDS, filters.UNBUFFERED),
     ]
 
 
-def _preflight(origins: Sequence[str]) -> list[Route]:
-    """Returns a route of CORS preflight requests, if there are origins.
-
-    The CORS filter ignores routes with a direct response, so that this one must
-    name a cluster, though no request reaches it.
-    """
-    match = _match(".*", "OPTIONS", [_header("origin", "|".join(map(re.escape, origins)))])
-    return (
-        [{"name": "preflight", "match": match, "route": {"cluster": "server"}}] if origins else []
-    )
+def _control_route(match: dict[str, str], seconds: int, of_filters: filters.Filters) -> Route:
+    [path] = match.values()
+    return {
+        "name": path.strip("/"),
+        "match": match,
+        "route": {
+            "cluster": "server",
+            "priority": "HIGH",
+            "timeout": "0s",
+            "max_stream_duration": {"max_stream_duration": f"{seconds}s"},
+        },
+        "typed_per_filter_config": filters.NOT_AUTHORIZED | of_filters,
+    }
 
 
 def _rest_routes(service: ServiceDescriptor) -> list[Route]:
@@ -188,7 +213,7 @@ def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
         # Passes the deadline on, so that the server stops when the client has given up.
         route["request_headers_to_add"] = [deadline | {"append_action": "ADD_IF_ABSENT"}]
     if rpc.client_streaming:
-        route["typed_per_filter_config"] = _UNBUFFERED
+        route["typed_per_filter_config"] = filters.UNBUFFERED
     return route
 
 
@@ -196,7 +221,10 @@ def _path_routes(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
     """Yields the routes of one path, whose methods `routes` has."""
     for route in routes:
         yield _challenge(regex, route)
-        yield _transcode(regex, route)
+        if not route.rpc.client_streaming:
+            yield _transcode_at_once(regex, route)
+        if route.body:
+            yield _pass_on(regex, route)
     for route in routes:
         if route.body:
             yield _direct_response(415, _match(regex, route.method, [_NOT_JSON]))
@@ -215,34 +243,39 @@ def _challenge(regex: str, route: HttpRoute) -> Route:
     return response | {"response_headers_to_add": [header]}
 
 
-def _transcode(regex: str, route: HttpRoute) -> Route:
-    """Returns the route of well-formed requests, which the transcoder turns into RPCs."""
-    # The server would take these headers for gRPC's own.
-    mutations: list[dict[str, Any]] = [
-        {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
-        {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
-    ]
-    filters: dict[str, Any] = {**_REST}
-    if not route.rpc.server_streaming:
-        filters["trailers"] = _LUA_ON
-    if route.body:
-        filters["strict_json"] = _LUA_ON
-    else:
-        mutations.append({"remove": "content-type"})
-    if route.rpc.client_streaming:
-        buffer = {"@type": _BUFFER, "buffer": {"max_request_bytes": contract.MAX_UPLOAD_BYTES}}
-        filters["envoy.filters.http.buffer"] = buffer
-    filters["envoy.filters.http.header_mutation"] = {
-        "@type": _HEADERS,
-        "mutations": {"request_mutations": mutations},
-    }
-    headers = [_query(route), *([_JSON] if route.body else [])]
+def _transcode_at_once(regex: str, route: HttpRoute) -> Route:
+    """Returns the route of requests with a small body or none, which become RPCs here."""
+    transcoding = _transcode(regex, route, [_SMALL_BODY] if route.body else [])
+    of_filters = filters.READ_AT_ONCE | transcoding["typed_per_filter_config"]
+    return transcoding | {"typed_per_filter_config": of_filters}
+
+
+def _pass_on(regex: str, route: HttpRoute) -> Route:
+    """Returns the route of other requests with a body, which another Envoy reads."""
     return {
         "name": f"rest-{route.rpc.name}",
-        "match": _match(regex, route.method, headers),
+        "match": _match(regex, route.method, [_query(route), _JSON]),
+        "route": {"cluster": "large_bodies", "timeout": f"{LARGE_BODY_SECONDS}s"},
+        "typed_per_filter_config": filters.PASSED_ON | filters.own_headers(has_body=True),
+    }
+
+
+def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> Route:
+    """Returns the route of well-formed requests, which the transcoder turns into RPCs."""
+    of_filters: filters.Filters = filters.REST | filters.own_headers(has_body=bool(route.body))
+    if not route.rpc.server_streaming:
+        of_filters["trailers"] = filters.LUA_ON
+    if route.body:
+        of_filters["strict_json"] = filters.LUA_ON
+        headers = [_JSON, *headers]
+    if route.rpc.client_streaming:
+        of_filters["envoy.filters.http.buffer"] = filters.buffer_up_to(contract.MAX_UPLOAD_BYTES)
+    return {
+        "name": f"rest-{route.rpc.name}",
+        "match": _match(regex, route.method, [_query(route), *headers]),
         "route": {"cluster": "server"},
         "metadata": {"filter_metadata": {"strict_json": {"body": route.rpc.name}}},
-        "typed_per_filter_config": filters,
+        "typed_per_filter_config": of_filters,
     }
 
 
@@ -266,7 +299,7 @@ def _direct_response(status: int, match: dict[str, Any], body: str = "") -> Rout
         "name": f"rest-{status}",
         "match": match,
         "direct_response": {"status": status, "body": {"inline_string": body}},
-        "typed_per_filter_config": _NOT_TRANSCODED | _REST,
+        "typed_per_filter_config": filters.ANSWERED_AT_ONCE,
     }
 
 

@@ -23,6 +23,41 @@ class GatewaySettings(Settings):
     cors_origins: list[str] = Field(
         [], description='Origins whose pages may call: `["https://shop.example"]`.'
     )
+    cors_allowed_headers: list[str] = Field(
+        [
+            "authorization",
+            "content-type",
+            "x-twc-tenant",
+            "x-request-id",
+            "x-requested-with",
+            "idempotency-key",
+            "if-match",
+            "if-none-match",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "x-grpc-web",
+            "x-user-agent",
+            "grpc-timeout",
+        ],
+        description="Headers that such pages may send.",
+    )
+    cors_exposed_headers: list[str] = Field(
+        [
+            "grpc-status",
+            "grpc-message",
+            "grpc-status-details-bin",
+            "x-request-id",
+            "x-next-page-token",
+            "link",
+            "location",
+            "allow",
+            "retry-after",
+            "etag",
+            "www-authenticate",
+        ],
+        description="Headers of responses that such pages may read.",
+    )
     rate_limit: int = Field(
         0, ge=0, description="Requests per second that the gateway lets in; 0 is no limit."
     )

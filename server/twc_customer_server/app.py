@@ -24,6 +24,7 @@ from twc_customer_server.telemetry import metrics_server
 from twc_customer_server.telemetry.access_log import AccessLog
 from twc_customer_server.telemetry.metrics import ServiceMetrics
 from twc_customer_server.telemetry.metrics_server import MetricsServer
+from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.grpc_server import GrpcServer, address_taken
 
 _log = logging.getLogger(__name__)
@@ -45,14 +46,15 @@ class App:
         self._purger = ExpiredKeyPurger(lambda: idempotency.purge(round(time.time() * 1000)))
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._access_log = AccessLog()
+        identity = authenticator(settings)
         rpcs = wrap(
             CustomerServicer(CustomerStore(self._database), idempotency, settings.region),
-            authenticator(settings),
+            identity,
             metrics,
             max_streams=max(1, settings.threads // 2),
             on_call_end=self._access_log.add,
         )
-        self._grpc = GrpcServer(rpcs, settings, addresses)
+        self._grpc = GrpcServer(rpcs, Authorization(identity.authenticate), settings, addresses)
         self.ports = self._grpc.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:

@@ -108,6 +108,11 @@ class Service:
         """The workers that run, by their process ids."""
         return {child.pid: child for child in self.children() if _is_worker(child)}
 
+    def envoy(self, name: str) -> psutil.Process:
+        """The Envoy with a name."""
+        [found] = [child for child in self.children() if _is_envoy(child, name)]
+        return found
+
     def served(self, label: str) -> set[int]:
         """The ids of the processes that served calls with a label."""
         return {
@@ -138,6 +143,13 @@ class Service:
     def output(self) -> str:
         """All that the service has written."""
         return self._output.read_text()
+
+
+def _is_envoy(process: psutil.Process, name: str) -> bool:
+    try:
+        return any(argument.endswith(f"/{name}.yaml") for argument in process.cmdline())
+    except psutil.Error:
+        return False  # It has ended.
 
 
 def _is_worker(process: psutil.Process) -> bool:

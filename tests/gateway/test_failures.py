@@ -15,6 +15,7 @@ from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import Backend, each_backend
 from tests.support.http_client import http_client
 from tests.support.server_process import wait_until
+from twc_customer_gateway.supervisor import envoy_process
 from twc_customer_gateway.supervisor.stack import Stack
 
 UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
@@ -34,6 +35,21 @@ def test_frozen_server(start_stack: StackFactory) -> None:
         assert error_of(waiting) == Error(504, 4, "DEADLINE_EXCEEDED", [])
         assert error_of(coming) == UNAVAILABLE
         wait_until(lambda: http.get("/customers/x").status_code == 204)
+
+
+def test_hung_envoy(start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Envoy that hangs is killed after a time, and another serves in its place."""
+    monkeypatch.setattr(envoy_process, "HUNG_SECONDS", 1)
+    with start_stack() as stack, _client(stack) as http:
+        hung = _envoy_of(stack)
+        os.kill(hung, signal.SIGSTOP)
+
+        def is_replaced() -> bool:
+            stack.restart_ended()
+            return _envoy_of(stack) not in (hung, 0)
+
+        wait_until(is_replaced)
+        wait_until(lambda: _serves(http))
 
 
 @each_backend
@@ -98,6 +114,27 @@ def test_personal_data_in_access_log(
     assert "secret" not in log
 
 
+def test_forged_log(start_stack: StackFactory, capfd: pytest.CaptureFixture[str]) -> None:
+    """No header of a client takes the place of what the log tells of its request."""
+    forged = {
+        "x-envoy-original-method": "canary",
+        "x-envoy-original-path": "/canary",
+        "x-envoy-decorator-operation": "canary",
+        "x-forwarded-for": "canary",
+        "x-request-id": "canary canary",
+        "x-twc-tenant": "canary canary",
+    }
+    with start_stack() as stack, _client(stack) as http:
+        assert http.get("/customers/x", headers=forged).status_code == 400
+        assert http.get("/customers/x", headers={"x-envoy-internal": "true"}).status_code == 204
+    log = capfd.readouterr().out
+
+    assert log.count('"method":"GET"') == 2
+    assert '"route":"GetCustomer"' in log
+    # The request id is the client's, and printed as what it is.
+    assert "canary" not in log.replace('"request_id":"canary canary"', "")
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_calls_during_stop(start_stack: StackFactory, workers: int) -> None:
     """Requests that have begun when the service stops are answered, and what they said is true."""
@@ -132,3 +169,17 @@ def _server_of(stack: Stack) -> int:
     native = f"{stack.settings.bind}:{stack.settings.grpc_port}"
     [server] = [child for child in psutil.Process().children() if native in child.cmdline()]
     return server.pid
+
+
+def _envoy_of(stack: Stack) -> int:
+    """The process that clients connect to; 0 while there is none."""
+    [command, _] = stack.settings.envoy_commands
+    children = [it for it in psutil.Process().children() if it.status() != psutil.STATUS_ZOMBIE]
+    return next((it.pid for it in children if it.cmdline() == command), 0)
+
+
+def _serves(http: httpx.Client) -> bool:
+    try:
+        return http.get("/customers/x").status_code == 204
+    except httpx.TransportError:
+        return False

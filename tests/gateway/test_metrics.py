@@ -208,7 +208,7 @@ def test_exporter_of_stopped_service(tmp_path: Path) -> None:
         service.process.terminate()
 
         assert service.status() == 0
-    assert len(children) == 4
+    assert len(children) == 5
     assert not [child for child in children if child.is_running()]
     with socket.create_server(("127.0.0.1", port), reuse_port=False):
         pass
@@ -246,4 +246,4 @@ def test_off_by_default(tmp_path: Path) -> None:
             if each.status == psutil.CONN_LISTEN
         }
         assert listening == {service.settings.gateway_port, service.settings.grpc_port}
-        assert len(service.children()) == 3
+        assert len(service.children()) == 4

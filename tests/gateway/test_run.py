@@ -145,7 +145,7 @@ def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) 
     service.send_signal(number)
 
     assert service.wait(timeout=20) == 0
-    assert len(children) == 2
+    assert len(children) == 3
     assert not [child for child in children if child.is_running()]
     for port in ports:
         with socket.create_server(("127.0.0.1", port), reuse_port=False):
@@ -166,7 +166,7 @@ def test_signal_to_make(
 
     printed, _ = make_run.communicate(timeout=20)
     _, alive = psutil.wait_procs(descendants, timeout=0)
-    assert len(descendants) == 3
+    assert len(descendants) == 4
     assert not alive
     # By its own signal, which make passes on to whoever waits for it.
     assert make_run.returncode == -number
@@ -207,7 +207,7 @@ def test_written_configuration(environment: dict[str, str], tmp_path: Path) -> N
     )
 
     written = {path.name: path.read_bytes() for path in (tmp_path / "written").iterdir()}
-    assert {*written} == {"contract.binpb", "envoy.yaml", "stack.json"}
+    assert {*written} == {"contract.binpb", "large_bodies.yaml", "public.yaml", "stack.json"}
     assert not [name for name, content in written.items() if b"secret" in content]
 
 

@@ -14,6 +14,7 @@ from tests.support.client import Client, failure
 from tests.support.import_stream import ImportStream, batch, outcomes
 from tests.support.server_process import wait_until
 from twc_customer_gateway import config, routes
+from twc_customer_gateway.cors import Cors
 from twc_customer_server import contract
 
 # What the gateway gives a request to arrive, in the place of a minute.
@@ -98,7 +99,7 @@ class _Pause:
 
 def test_deadlines_of_routes() -> None:
     """Only what has a place in REST has a deadline; the rest ends when nothing comes, or goes."""
-    by_name = {it["name"]: it for it in routes.table(contract.SERVICE, [])}
+    by_name = {it["name"]: it for it in routes.table(contract.SERVICE, Cors((), (), ()))}
     waiting = contract.STREAM_IDLE_SECONDS
     for rpc in contract.SERVICE.methods:
         route = by_name[rpc.name]["route"]

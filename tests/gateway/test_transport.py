@@ -5,6 +5,7 @@ import json
 import re
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import httpx
@@ -98,6 +99,30 @@ def test_health(native: grpc.Channel, origin: str) -> None:
     assert http_request("GET", f"{origin}/healthz").status_code == 200
 
 
+def test_many_health_streams(native: grpc.Channel, http: httpx.Client) -> None:
+    """Streams of health have a limit of their own, beyond which they are refused; calls go on."""
+    watch = native.unary_stream(
+        "/grpc.health.v1.Health/Watch",
+        request_serializer=bytes,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    streams: list[Any] = []
+    codes = set()
+    try:
+        for _ in range(80):
+            streams.append(watch(b""))
+            try:
+                next(streams[-1])
+            except grpc.RpcError as refused:
+                codes.add(refused.code())
+
+        assert http.get("/customers/x").status_code == 204
+    finally:
+        for stream in streams:
+            stream.cancel()
+    assert codes == {grpc.StatusCode.UNAVAILABLE}
+
+
 @pytest.mark.parametrize("text", [False, True], ids=["binary", "text"])
 def test_grpc_web(text: bool, origin: str, tenant: str) -> None:  # noqa: FBT001
     """A browser's gRPC-Web client is served, in both of its encodings."""
@@ -135,12 +160,69 @@ def test_cors_of_a_known_origin(origin: str, tenant: str) -> None:
     assert "x-next-page-token" in answer.headers["access-control-expose-headers"]
 
 
-def test_cors_of_another_origin(origin: str) -> None:
-    """A page of any other origin gets no leave to call."""
-    asked = {"origin": "https://evil.example", "access-control-request-method": "GET"}
+ANSWERS: dict[str, tuple[str, str, dict[str, str], int]] = {
+    "no token": ("GET", "/api/v2/customers/x", {"authorization": ""}, 401),
+    "forged token": ("GET", "/api/v2/customers/x", {"authorization": "Bearer x"}, 401),
+    "forged token of an upload": (
+        "POST",
+        "/api/v2/upload-customers",
+        {"authorization": "Bearer x", "content-type": "application/json"},
+        401,
+    ),
+    "other tenant": ("GET", "/api/v2/customers/x", {"x-twc-tenant": "other"}, 403),
+    "no tenant": ("GET", "/api/v2/customers/x", {"x-twc-tenant": ""}, 400),
+    "unknown path": ("GET", "/nowhere", {}, 404),
+    "wrong method": ("DELETE", "/api/v2/customers/search", {}, 405),
+    "wrong media type": ("POST", "/api/v2/customers", {"content-type": "text/plain"}, 415),
+    "no JSON": ("POST", "/api/v2/customers", {"content-type": "application/json"}, 400),
+    "wrong query": ("GET", "/api/v2/customers/x?y=1", {}, 400),
+    "blank": ("GET", "/api/v2/customers/x", {}, 204),
+    "health": ("GET", "/healthz", {}, 200),
+}
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "status"), ANSWERS.values(), ids=ANSWERS)
+def test_cors_of_every_answer(  # noqa: PLR0913, PLR0917 - one for each part of a case
+    origin: str, tenant: str, method: str, path: str, headers: dict[str, str], status: int
+) -> None:
+    """A page can read every answer, whoever makes it, and nothing stores one."""
+    sent = http_headers(tenant) | {"origin": ORIGIN} | headers
+    answer = http_request(method, f"{origin}{path}", headers=sent)
+
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
+    assert "retry-after" in answer.headers["access-control-expose-headers"]
+    assert "Origin" in answer.headers["vary"]
+    assert answer.headers["cache-control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("name", ["traceparent", "tracestate", "baggage", "x-requested-with"])
+def test_cors_of_headers(origin: str, name: str) -> None:
+    """A page may send the headers that tracing and frameworks add."""
+    asked = {
+        "origin": ORIGIN,
+        "access-control-request-method": "GET",
+        "access-control-request-headers": name,
+    }
     preflight = httpx.options(f"{origin}/api/v2/customers/x", headers=asked)
 
-    assert "access-control-allow-origin" not in preflight.headers
+    assert name in preflight.headers["access-control-allow-headers"]
+
+
+@pytest.mark.parametrize("other", ["https://evil.example", "https://shop.example.evil", "null"])
+def test_cors_of_another_origin(origin: str, tenant: str, other: str) -> None:
+    """A page of any other origin gets no leave to call, and is told why."""
+    asked = {"origin": other, "access-control-request-method": "GET"}
+    preflight = httpx.options(f"{origin}/api/v2/customers/x", headers=asked)
+    answer = http_request(
+        "GET", f"{origin}/api/v2/customers/x", headers=http_headers(tenant) | {"origin": other}
+    )
+
+    assert error_of(preflight) == Error(403, 7, "ORIGIN_FORBIDDEN", [])
+    assert "CORS_ORIGINS" in preflight.json()["message"]
+    for each in (preflight, answer):
+        assert "access-control-allow-origin" not in each.headers
+        assert "Origin" in each.headers["vary"]
 
 
 @pytest.mark.parametrize("path", ["/customers/none", "/customers/none/ref", "/nothing"])

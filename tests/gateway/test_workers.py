@@ -154,16 +154,32 @@ def test_failed_start_of_worker(tmp_path: Path) -> None:
     assert "Traceback" not in service.output()
 
 
-def test_killed_envoy(tmp_path: Path) -> None:
-    """Without Envoy there is no service: it stops, and says why."""
-    with Service(tmp_path) as service:
-        children = service.children()
-        [envoy] = {*children} - {*service.workers().values()}
-        envoy.kill()
+@pytest.mark.parametrize("name", ["public", "large_bodies"])
+def test_killed_envoy(tmp_path: Path, name: str) -> None:
+    """An Envoy that ends is started again, and serves on the same port."""
+    with Service(tmp_path) as service, service.http("acme", "back") as http:
+        service.envoy(name).kill()
+        wait_until(lambda: bool(service.restarts()))
 
-        assert service.status() == 1
-    assert "The Customer API stopped: envoy was killed by SIGKILL" in service.output()
-    assert not [child for child in children if child.is_running()]
+        def is_back() -> bool:
+            try:
+                return http.post("/upload-customers", json=[]).status_code == 201
+            except httpx.TransportError:
+                return False
+
+        wait_until(is_back)
+        assert service.restarts() == [f"envoy-{name} was killed by SIGKILL; restarting it in 0.5 s"]
+
+
+def test_envoy_of_killed_supervisor(tmp_path: Path) -> None:
+    """When the supervisor is killed an Envoy that hangs ends as well."""
+    with Service(tmp_path) as service:
+        envoy = service.envoy("public")
+        envoy.suspend()
+        service.process.kill()
+
+        _, alive = psutil.wait_procs([envoy], timeout=SECONDS)
+        assert not alive
 
 
 def test_stop_of_all_workers(tmp_path: Path) -> None:
@@ -177,7 +193,7 @@ def test_stop_of_all_workers(tmp_path: Path) -> None:
 
             assert service.status() == 0
         assert drain <= time.monotonic() - began < 3 * drain
-        assert len(children) == 3
+        assert len(children) == 4
         assert not [child for child in children if child.is_running()]
         with socket.create_server(("127.0.0.1", port), reuse_port=False):
             pass
@@ -194,7 +210,7 @@ def test_workers_of_killed_supervisor(tmp_path: Path) -> None:
         service.process.kill()
         service.process.wait()
 
-        assert len(children) == 3
+        assert len(children) == 4
         _, alive = psutil.wait_procs(children, timeout=SECONDS)
         assert not alive
 

@@ -145,6 +145,7 @@ ENUMS = {
             "TENANT_FORBIDDEN": 16,
             "ETAG_MISMATCH": 17,
             "IDEMPOTENCY_KEY_REUSED": 18,
+            "ORIGIN_FORBIDDEN": 19,
         },
     ),
 }

@@ -36,13 +36,6 @@ def stat(admin_socket: str, name: str) -> int | None:
     return next((int(each["value"]) for each in stats), None)
 
 
-def listener_port(admin_socket: str, name: str) -> int:
-    """Returns the port that a listener is bound to. Raises OSError if Envoy does not respond."""
-    listeners = _get_json(admin_socket, "/listeners?format=json")["listener_statuses"]
-    [address] = [each["local_address"] for each in listeners if each["name"] == name]
-    return int(address["socket_address"]["port_value"])
-
-
 def _get_json(admin_socket: str, path: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(request(admin_socket, "GET", path))
     return content

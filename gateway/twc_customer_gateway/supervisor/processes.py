@@ -28,6 +28,9 @@ class Process:
     It runs on one core alone if `core` is given.
     """
 
+    # The signal that it gets when its parent is gone.
+    death_signal = signal.SIGTERM
+
     def __init__(
         self,
         name: str,
@@ -73,7 +76,7 @@ class Process:
                 # Ctrl-C in the terminal reaches only the supervisor, which stops the
                 # others in order.
                 start_new_session=True,
-                preexec_fn=partial(_prepare, self._core),
+                preexec_fn=partial(_prepare, self._core, self.death_signal),
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -82,6 +85,11 @@ class Process:
         """Sends SIGTERM if it runs."""
         if self._process:
             self._process.terminate()
+
+    def kill(self) -> None:
+        """Sends SIGKILL if it runs."""
+        if self._process:
+            self._process.kill()
 
     def wait(self, seconds: float) -> None:
         """Waits for it to end, and kills it after a time."""
@@ -142,11 +150,11 @@ def stop(processes: Sequence[Process], seconds: float) -> None:
         process.wait(deadline - time.monotonic())
 
 
-def _prepare(core: int | None) -> None:
+def _prepare(core: int | None, death_signal: signal.Signals) -> None:
     """Sets affinity, parent-death signal and signal mask of a child before it runs its program."""
     if core is not None:
         os.sched_setaffinity(0, {core})
     if sys.platform == "linux":
         # The kernel ends the child when its parent is gone, however that came about.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

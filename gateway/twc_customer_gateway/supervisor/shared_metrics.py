@@ -29,7 +29,11 @@ class SharedMetrics:
     def serve(self, listener: socket.socket) -> None:
         """Starts the exporter, which answers on a socket that listens."""
         inherited = [listener.fileno(), *self.memories]
-        arguments = [self._settings.log_level, self._settings.admin_socket, *map(str, inherited)]
+        arguments = [
+            self._settings.log_level,
+            self._settings.admin_sockets[0],
+            *map(str, inherited),
+        ]
         command = [sys.executable, "-m", "twc_customer_gateway.metrics_exporter", *arguments]
         self._exporter = RestartedProcess("metrics-exporter", command, {}, inherited)
         self._exporter.start()

@@ -1,7 +1,7 @@
-"""Runs the service as processes: workers, which are gRPC servers, and Envoy in front of them.
+"""Runs the service as processes: workers, which are gRPC servers, and Envoys in front of them.
 
 Started and stopped as one, so that no call is lost: the workers serve before
-Envoy sends them any, and Envoy accepts no more before they stop.
+an Envoy sends them any, and clients' Envoy accepts no more before they stop.
 """
 
 import math
@@ -11,17 +11,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Self
 
-from twc_customer_gateway.supervisor import envoy_admin, ports
+from twc_customer_gateway.supervisor import ports
+from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
-
-# Envoy's listener of the gateway's port, by the name that it has in `envoy.yaml`.
-_LISTENER = "public"
 
 # Time for a service to become ready; workers share the cores, so that each adds to it.
 _READY_SECONDS = 30
@@ -51,22 +50,31 @@ class Stack:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = StackSettings.read(folder)
+        self._folder = folder
         self._environment = environment or {}
         self._pause = pause
         self._held = ExitStack()
         self._metrics = SharedMetrics(self.settings)
         self._workers: list[RestartedProcess] = []
-        self._envoy = Process("envoy", self.settings.envoy_command, {})
+        self._envoys = [
+            EnvoyProcess(name, command, socket)
+            for name, command, socket in zip(
+                self.settings.envoys,
+                self.settings.envoy_commands,
+                self.settings.admin_sockets,
+                strict=True,
+            )
+        ]
 
     def __enter__(self) -> Self:
         """Starts everything. Raises StackError if the service does not become ready."""
         try:
-            self._reserve_native_port()
+            self._reserve_ports()
             self._serve_metrics()
             self._start_workers()
-            self._envoy.start()
+            for envoy in self._envoys:
+                envoy.start()
             self._wait_until_ready()
-            self.settings = self.settings._replace(gateway_port=self._gateway_port())
         except BaseException:
             self.__exit__()
             raise
@@ -75,30 +83,40 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         """Lets calls in progress end, then stops everything."""
         seconds = self.settings.drain_seconds + self.settings.grace_seconds + _SLACK_SECONDS
-        # Envoy first: late clients find no port, rather than no server behind it.
-        self._stop_envoy(seconds)
+        # Clients' Envoy first: late clients find no port, rather than no server behind it.
+        for envoy in self._envoys:
+            self._stop_envoy(envoy, seconds)
         stop(self._workers, seconds)
         self._metrics.stop()
         self._held.close()
 
     def wait(self) -> None:
-        """Keeps the service running until `pause` raises. Raises StackError if Envoy ends."""
+        """Keeps the service running until `pause` raises."""
         while True:
             self._pause(_POLL_SECONDS)
             self.restart_ended()
 
     def restart_ended(self) -> None:
-        """Restarts processes that have ended. Raises StackError if Envoy has."""
-        _require_running([self._envoy])
+        """Restarts processes that have ended, and Envoys that hang."""
         self._metrics.clear_ended(self._workers)
         self._metrics.restart_ended()
-        for worker in self._workers:
-            worker.restart_if_ended()
+        for envoy in self._envoys:
+            envoy.kill_if_hung()
+        for process in (*self._workers, *self._envoys):
+            process.restart_if_ended()
 
-    def _reserve_native_port(self) -> None:
-        """Keeps other services from the native port, even while no worker listens on it."""
-        reserving = self._bind(ports.reserve, self.settings.grpc_port)
-        self.settings = self.settings._replace(grpc_port=reserving.getsockname()[1])
+    def _reserve_ports(self) -> None:
+        """Keeps other services from both ports, even while no process listens on them."""
+        native, gateway = (
+            self._bind(ports.reserve, port).getsockname()[1]
+            for port in (self.settings.grpc_port, self.settings.gateway_port)
+        )
+        if not self.settings.gateway_port:
+            # So that an Envoy that is restarted has the same one.
+            configuration = self._folder / f"{self.settings.envoys[0]}.yaml"
+            chosen = configuration.read_text().replace("port_value: 0", f"port_value: {gateway}")
+            configuration.write_text(chosen)
+        self.settings = self.settings._replace(grpc_port=native, gateway_port=gateway)
 
     def _serve_metrics(self) -> None:
         if self.settings.metrics_port:
@@ -139,56 +157,43 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         def is_ready() -> bool:
-            _require_running([*self._workers, self._envoy])
-            return self._stat("cluster.server.membership_healthy") == len(self._workers)
+            _require_running([*self._workers, *self._envoys])
+            return all(
+                envoy.stat("cluster.server.membership_healthy") == len(self._workers)
+                for envoy in self._envoys
+            )
 
         seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._workers)
         seconds += math.ceil(self.settings.database_wait_seconds)
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
 
-    def _gateway_port(self) -> int:
-        try:
-            return envoy_admin.listener_port(self.settings.admin_socket, _LISTENER)
-        except OSError as error:
-            raise StackError("Envoy does not report the port of the gateway") from error
-
-    def _stop_envoy(self, seconds: float) -> None:
-        """Stops Envoy when the requests in progress have ended."""
-        if not self._envoy.is_running:
+    def _stop_envoy(self, envoy: EnvoyProcess, seconds: float) -> None:
+        """Stops an Envoy when the requests in progress have ended."""
+        if not envoy.is_running:
             return
         try:
             # Every response from here on closes its connection.
-            self._post_to_envoy("/healthcheck/fail")
-            self._post_to_envoy("/drain_listeners")
-            _poll(self._is_quiet, self.settings.grace_seconds, time.sleep)
+            envoy.post("/healthcheck/fail")
+            envoy.post("/drain_listeners")
+            _poll(partial(self._is_quiet, envoy), self.settings.grace_seconds, time.sleep)
             # Unlike a signal, this is no warning in Envoy's log.
-            self._post_to_envoy("/quitquitquit")
+            envoy.post("/quitquitquit")
         except OSError:
-            self._envoy.terminate()
-        self._envoy.wait(seconds)
+            envoy.terminate()
+        envoy.wait(seconds)
 
-    def _is_quiet(self) -> bool:
+    def _is_quiet(self, envoy: EnvoyProcess) -> bool:
         """Returns whether no request is in progress for several polls.
 
         Between two requests of a connection that does not know yet that it must
         close, there may be none for a moment.
         """
         for _ in range(_QUIET_POLLS):
-            if self._stat("http.public.downstream_rq_active"):
+            if envoy.requests_in_progress():
                 return False
             time.sleep(_POLL_SECONDS)
         return True
-
-    def _stat(self, name: str) -> int | None:
-        """Returns a number of Envoy's statistics, or None while Envoy does not respond."""
-        try:
-            return envoy_admin.stat(self.settings.admin_socket, name)
-        except OSError:
-            return None
-
-    def _post_to_envoy(self, path: str) -> None:
-        envoy_admin.request(self.settings.admin_socket, "POST", path)
 
 
 def _require_running(processes: Iterable[Process]) -> None:

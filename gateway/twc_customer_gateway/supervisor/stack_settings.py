@@ -14,8 +14,11 @@ _FILE = "stack.json"
 class StackSettings(NamedTuple):
     """The processes to start, their ports, and the time that they have to start and stop."""
 
-    envoy_command: list[str]
-    admin_socket: str
+    # The Envoys, of which clients connect to the first: names, commands, and the sockets
+    # of their administration.
+    envoys: list[str]
+    envoy_commands: list[list[str]]
+    admin_sockets: list[str]
     # Unix sockets of the workers, one each.
     worker_sockets: list[str]
     pin_workers: bool

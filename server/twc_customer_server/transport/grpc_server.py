@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from twc_customer_server.contract import MAX_UPLOAD_BYTES, SERVICE
 from twc_customer_server.settings import Settings
 from twc_customer_server.transport.executor import Executor
+from twc_customer_server.transport.ext_authz import Authorization
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +39,13 @@ _HANDLERS: dict[tuple[bool, bool], Callable[..., "grpc.RpcMethodHandler[Any, Any
 class GrpcServer:
     """A grpcio server that listens from its construction, and serves from `start` to `stop`."""
 
-    def __init__(self, rpcs: SimpleNamespace, settings: Settings, addresses: Sequence[str]) -> None:
+    def __init__(
+        self,
+        rpcs: SimpleNamespace,
+        authorization: Authorization,
+        settings: Settings,
+        addresses: Sequence[str],
+    ) -> None:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken.
 
         `rpcs` are the handlers of encoded messages that `middleware.rpc.wrap`
@@ -53,6 +60,7 @@ class GrpcServer:
             maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
         )
         register(self._server, rpcs)
+        self._server.add_generic_rpc_handlers((authorization.handler(),))
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.serves_reflection:

@@ -1,0 +1,52 @@
+"""Settings of Envoy's filters that differ by route (`typed_per_filter_config`)."""
+
+from typing import Any
+
+_TYPE = "type.googleapis.com/envoy."
+_BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
+_LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
+_HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
+_FILTER = _TYPE + "config.route.v3.FilterConfig"
+
+# Bodies up to this size, which the header Content-Length must tell, are read before the
+# token is verified.
+SMALL_BODY_BYTES = 16 * 1024
+
+Filters = dict[str, Any]
+
+_OFF = {"@type": _FILTER, "disabled": True}
+# The transcoder rejects requests that are no RPC, even those with a direct response.
+NOT_TRANSCODED: Filters = {"envoy.filters.http.grpc_json_transcoder": _OFF}
+# gRPC-Web is for the paths of RPCs: on REST paths its filter would move JSON into headers.
+REST: Filters = {"envoy.filters.http.grpc_web": _OFF}
+# The server verifies the token when it gets the call.
+NOT_AUTHORIZED: Filters = {"envoy.filters.http.ext_authz": _OFF}
+# Turns on a Lua filter that is disabled by default.
+LUA_ON: Filters = {"@type": _FILTER, "config": {"@type": _LUA}}
+# The server limits the size of streams; buffering would only delay them.
+UNBUFFERED: Filters = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
+
+# Another Envoy reads the body.
+PASSED_ON = NOT_TRANSCODED | REST | UNBUFFERED
+# A direct response does not wait for the request's body.
+ANSWERED_AT_ONCE = PASSED_ON | NOT_AUTHORIZED
+
+
+def buffer_up_to(most: int) -> Filters:
+    """Returns a limit of a body's size, up to which it is buffered."""
+    return {"@type": _BUFFER, "buffer": {"max_request_bytes": most}}
+
+
+READ_AT_ONCE = NOT_AUTHORIZED | {"envoy.filters.http.buffer": buffer_up_to(SMALL_BODY_BYTES)}
+
+
+def own_headers(*, has_body: bool) -> Filters:
+    """Removes headers that the server would take for gRPC's own."""
+    mutations: list[dict[str, Any]] = [
+        {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
+        {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
+    ]
+    if not has_body:
+        mutations.append({"remove": "content-type"})
+    mutation = {"@type": _HEADERS, "mutations": {"request_mutations": mutations}}
+    return {"envoy.filters.http.header_mutation": mutation}

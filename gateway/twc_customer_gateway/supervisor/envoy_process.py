@@ -1,0 +1,99 @@
+"""An Envoy as a child process: restarted when it ends, and killed when it hangs."""
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Sequence
+
+from twc_customer_gateway.supervisor import envoy_admin
+from twc_customer_gateway.supervisor.processes import RestartedProcess
+
+# Seconds between two questions whether Envoy responds, and that it has to do so.
+_PROBE_SECONDS = 1
+HUNG_SECONDS = 10
+
+_PROBE = b"GET /ready HTTP/1.0\r\n\r\n"
+
+_log = logging.getLogger(__name__)
+
+
+class EnvoyProcess(RestartedProcess):
+    """An Envoy, with its administration socket.
+
+    Its own watchdog ends it when one of its threads hangs, but not when the whole
+    process does; `kill_if_hung` does.
+    """
+
+    # One that hangs would not act on SIGTERM.
+    death_signal = signal.SIGKILL
+
+    def __init__(self, name: str, command: Sequence[str], admin_socket: str) -> None:
+        super().__init__(f"envoy-{name}", command, {})
+        self._stat_prefix = name
+        self._admin_socket = admin_socket
+        self._probe: socket.socket | None = None
+        self._asked = 0.0
+
+    def start(self) -> None:
+        """Starts the process. Raises OSError if the system cannot."""
+        self._end_probe()
+        super().start()
+
+    def stat(self, name: str) -> int | None:
+        """Returns one of its statistics, or None while it does not respond."""
+        try:
+            return envoy_admin.stat(self._admin_socket, name)
+        except OSError:
+            return None
+
+    def requests_in_progress(self) -> int | None:
+        """Returns the number of requests that it has not answered yet."""
+        return self.stat(f"http.{self._stat_prefix}.downstream_rq_active")
+
+    def post(self, path: str) -> None:
+        """Sends a command to its administration. Raises OSError if it does not respond."""
+        envoy_admin.request(self._admin_socket, "POST", path)
+
+    def kill_if_hung(self) -> None:
+        """Kills the process if it has not responded for a time.
+
+        Returns at once; it is meant to be called again and again.
+        """
+        if not self.is_running:
+            return
+        since = time.monotonic() - self._asked
+        if self._probe is None:
+            if since > _PROBE_SECONDS:
+                self._ask()
+        elif self._has_responded(self._probe):
+            self._end_probe()
+        elif since > HUNG_SECONDS:
+            _log.error("%s has not responded for %d s and is killed", self.name, HUNG_SECONDS)
+            self._end_probe()
+            self.kill()
+
+    def _ask(self) -> None:
+        self._asked = time.monotonic()
+        self._probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._probe.settimeout(0)
+        try:
+            self._probe.connect(self._admin_socket)
+            self._probe.send(_PROBE)
+        except OSError:
+            # It does not listen yet, or has too many connections waiting: asks again.
+            self._end_probe()
+
+    def _has_responded(self, probe: socket.socket) -> bool:
+        try:
+            probe.recv(1)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # It has ended meanwhile.
+        return True
+
+    def _end_probe(self) -> None:
+        if self._probe:
+            self._probe.close()
+            self._probe = None
