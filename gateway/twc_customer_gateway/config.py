@@ -42,9 +42,8 @@ _WORKER_CALLS = 512
 # The limit for streams of health and reflection.
 _CONTROL_CALLS = 64
 
-# Large bodies that are read at a time, and requests with one that are read or wait.
-MAX_LARGE_BODIES = 16
-MAX_LARGE_REQUESTS = 64
+# Large bodies that are read at a time, and wait, for the tenants of one cluster.
+_LARGE_BODIES = 8
 
 # Memory of each Envoy at which it refuses all requests, in bytes: large bodies are held
 # whole, as JSON, as messages, and as JSON of the response.
@@ -131,6 +130,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     """
     descriptor = folder / "contract.binpb"
     descriptor.write_bytes(_descriptor_set().SerializeToString())
+    large_bodies = folder / "large-bodies.sock"
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
     values: dict[str, Any] = {
         "BIND": settings.bind,
@@ -149,9 +149,11 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "CORS": cors.filter(),
         "ROUTES": routes.table(SERVICE, cors),
         "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE),
-        "LARGE_BODIES_SOCKET": str(folder / "large-bodies.sock"),
-        "MAX_LARGE_BODIES": MAX_LARGE_BODIES,
-        "MAX_LARGE_REQUESTS": MAX_LARGE_REQUESTS,
+        "LARGE_BODIES_SOCKET": str(large_bodies),
+        **{
+            f"LARGE_BODIES_{number}": _large_bodies_cluster(number, large_bodies)
+            for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1)
+        },
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
         "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
@@ -183,6 +185,20 @@ def _template(name: str) -> str:
 
     including = re.compile(r"^(?P<indent> *)# include (?P<file>\S+)\n", re.MULTILINE)
     return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())
+
+
+def _large_bodies_cluster(number: int, socket: Path) -> dict[str, Any]:
+    """Returns a cluster of the Envoy that reads large bodies, which listens on a socket."""
+    name = contract.large_bodies_cluster(number)
+    limits = dict.fromkeys(("max_connections", "max_pending_requests"), _LARGE_BODIES)
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "circuit_breakers": {"thresholds": [limits]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
 
 
 def _admin_socket(folder: Path, name: str) -> Path:

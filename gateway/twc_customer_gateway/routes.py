@@ -255,7 +255,10 @@ def _pass_on(regex: str, route: HttpRoute) -> Route:
     return {
         "name": f"rest-{route.rpc.name}",
         "match": _match(regex, route.method, [_query(route), _JSON]),
-        "route": {"cluster": "large_bodies", "timeout": f"{LARGE_BODY_SECONDS}s"},
+        "route": {
+            "cluster_header": contract.LARGE_BODIES_HEADER,
+            "timeout": f"{LARGE_BODY_SECONDS}s",
+        },
         "typed_per_filter_config": filters.PASSED_ON | filters.own_headers(has_body=True),
     }
 

@@ -26,6 +26,17 @@ UPLOAD_SECONDS = 60
 # Seconds in which a stream's client must send, or take, the next message.
 STREAM_IDLE_SECONDS = 60
 
+# Envoy's clusters for large bodies, by number, and the header with which the server
+# names the one that a tenant uses.
+LARGE_BODIES_HEADER = "x-twc-large-bodies"
+LARGE_BODIES_CLUSTERS = 8
+
+
+def large_bodies_cluster(number: int) -> str:
+    """Returns the name of a cluster, numbered from 1."""
+    return f"large_bodies_{number}"
+
+
 # Errors that both the server and the gateway send.
 ERROR_DOMAIN = "customer.twc"
 BEARER_CHALLENGE = f'Bearer realm="{ERROR_DOMAIN}"'  # RFC 6750, section 3

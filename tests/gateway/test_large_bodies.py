@@ -4,7 +4,9 @@ import http.client
 import json
 import socket
 import threading
+import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -17,8 +19,10 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS, failure
+from tests.support.server_process import wait_until
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.stack import Stack
+from twc_customer_server import contract
 
 JSON = {"content-type": "application/json"}
 UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])
@@ -168,6 +172,34 @@ def test_cost_of_small_body(stack: Stack, http: httpx.Client) -> None:
     assert asked() == before
     http.post("/customers", json=_customer(2 * SMALL))
     assert asked() == before + 1
+
+
+def test_unfinished_bodies(stack: Stack, tenant: str) -> None:
+    """A tenant whose large bodies do not end is refused more of them; others are served."""
+
+    def cluster(tenant: str) -> int:
+        return zlib.crc32(tenant.encode()) % contract.LARGE_BODIES_CLUSTERS
+
+    other = next(
+        name for name in (f"{tenant}-{n}" for n in range(100)) if cluster(name) != cluster(tenant)
+    )
+    head = f"POST {UPLOAD} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n"
+    head += "".join(f"{k}: {v}\r\n" for k, v in (JSON | http_headers(tenant)).items())
+    url = f"http://{stack.settings.gateway_address}{UPLOAD}"
+    with ExitStack() as held:
+        for _ in range(16):
+            address = (stack.settings.bind, stack.settings.gateway_port)
+            connection = held.enter_context(socket.create_connection(address, SECONDS))
+            connection.sendall(f"{head}\r\n[".encode())
+
+        def is_refused() -> bool:
+            answer = httpx.post(url, json=[], headers=http_headers(tenant))
+            return answer.status_code == 429 and error_of(answer)[1:3] == (8, "RATE_LIMITED")
+
+        wait_until(is_refused)
+        assert httpx.post(url, json=[], headers=http_headers(other)).status_code == 201
+        small = url.replace(UPLOAD, f"{ONE}/x")
+        assert httpx.get(small, headers=http_headers(tenant)).status_code == 204
 
 
 def test_native_stream(native: grpc.Channel, tenant: str) -> None:

@@ -8,6 +8,7 @@ refused gets what the RPC itself would have answered, as REST or as gRPC.
 import base64
 import json
 import logging
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, status_pb2
 
+from twc_customer_server import contract
 from twc_customer_server.api import status
 from twc_customer_server.errors import Internal, ServiceError
 
@@ -58,9 +60,11 @@ _MESSAGES: dict[str, tuple[_Field, ...]] = {
         ("body", 3, "string", False),
     ),
     "Status": (("code", 1, "int32", False),),
+    "OkHttpResponse": (("headers", 2, "HeaderValueOption", True),),
     "CheckResponse": (
         ("status", 1, "Status", False),
         ("denied_response", 2, "DeniedHttpResponse", False),
+        ("ok_response", 3, "OkHttpResponse", False),
     ),
 }
 _SCALARS = {"string": FieldDescriptorProto.TYPE_STRING, "int32": FieldDescriptorProto.TYPE_INT32}
@@ -109,7 +113,7 @@ class Authorization:
         return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": check})
 
     def check(self, request: Any, _context: object = None) -> Any:
-        """Returns OK, or the response that the caller is to get instead."""
+        """Returns OK, with the cluster for large bodies, or the response to give instead."""
         headers = {it.key: it.value for it in request.attributes.request.http.headers}
         try:
             self._authenticate([*headers.items()])
@@ -118,7 +122,18 @@ class Authorization:
         except Exception as error:  # noqa: BLE001 - its message may hold a token
             _log.error("a token could not be verified: %s", type(error).__name__)
             return _denied(Internal(), headers)
-        return CheckResponse(status={"code": code_pb2.OK})
+        return _allowed(headers["x-twc-tenant"])
+
+
+def _allowed(tenant: str) -> Any:
+    number = zlib.crc32(tenant.encode()) % contract.LARGE_BODIES_CLUSTERS + 1
+    cluster = {
+        "key": contract.LARGE_BODIES_HEADER,
+        "value": contract.large_bodies_cluster(number),
+    }
+    return CheckResponse(
+        status={"code": code_pb2.OK}, ok_response={"headers": [{"header": cluster}]}
+    )
 
 
 def _denied(error: ServiceError, headers: Mapping[str, str]) -> Any:
