@@ -37,11 +37,12 @@ class Authentication:
 
     def tenant(self, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """Returns the tenant of a request by its ASGI headers. Raises the errors of the service."""
-        return self._authenticator.authenticate(
+        metadata = [
             (_CREDENTIALS[name], value.decode("latin-1"))
             for name, value in headers
             if name in _CREDENTIALS
-        )
+        ]
+        return self._authenticator.authenticate(metadata).tenant
 
     def region(self, tenant: str) -> str | None:
         """Returns the region in which a tenant's national phone numbers are read."""

@@ -4,15 +4,17 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from twc_customer_server.api.servicer import CustomerServicer
-from twc_customer_server.auth import development, key_sets
-from twc_customer_server.auth.authenticator import Authenticator, TokenVerifier, TrustPolicy
-from twc_customer_server.auth.key_sets import KeySet, RefreshPolicy
+from twc_customer_server.auth import development, jwks
+from twc_customer_server.auth.authenticator import Authenticator, TrustPolicy
+from twc_customer_server.auth.jwks import Keys
+from twc_customer_server.auth.key_sets import RefreshPolicy
+from twc_customer_server.auth.realms import KeySets
 from twc_customer_server.auth.tenants import PLACEHOLDER
 from twc_customer_server.contract import SERVICE
+from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
@@ -46,12 +48,14 @@ class App:
         self._purger = ExpiredKeyPurger(lambda: idempotency.purge(round(time.time() * 1000)))
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._access_log = AccessLog()
-        identity = authenticator(settings)
+        self._authenticator = authenticator(settings)
+        max_streams = max(1, settings.threads // 2)
+        identity = AwaitingAuthenticator(self._authenticator, max(1, max_streams // 2))
         rpcs = wrap(
             CustomerServicer(CustomerStore(self._database), idempotency, settings.region),
             identity,
             metrics,
-            max_streams=max(1, settings.threads // 2),
+            max_streams=max_streams,
             on_call_end=self._access_log.add,
         )
         self._grpc = GrpcServer(rpcs, Authorization(identity.authenticate), settings, addresses)
@@ -75,6 +79,7 @@ class App:
         """Serves, with a database that is open."""
         self._access_log.start()
         self._purger.start()
+        self._authenticator.start()
         self._grpc.start()
         if self._metrics_server:
             self._metrics_server.start()
@@ -82,6 +87,7 @@ class App:
     def stop(self) -> None:
         """Shuts down gracefully: drains, lets running calls end, closes the database."""
         self._grpc.stop()
+        self._authenticator.stop()
         self._access_log.stop()
         if self._metrics_server:
             self._metrics_server.stop()
@@ -118,28 +124,39 @@ def authenticator(settings: Settings) -> Authenticator:
 
     Raises OSError if the issuer's keys are a file that cannot be read.
     """
-    refresh = RefreshPolicy(settings.jwks_lifetime_seconds, settings.jwks_cooldown_seconds)
-    background = ThreadPoolExecutor(1, thread_name_prefix="jwks")
     issuer, location = settings.issuer or "", settings.jwks or ""
     if settings.development:
         own = development.DevelopmentIssuer(settings.development_folder)
         issuer, location = development.ISSUER, str(own.jwks)
         _log.warning("DEVELOPMENT MODE: anyone who can read %s can be any tenant", own.jwks.parent)
-    policy = TrustPolicy(
+    trust = TrustPolicy(
         issuer,
         settings.audience,
         settings.algorithms,
         settings.tenant_claim,
         settings.clock_skew_seconds,
     )
-    fetch = key_sets.fetch_realm if settings.has_realms else key_sets.fetch
+    return Authenticator(trust, key_sets(settings, location))
 
-    def key_set(realm: str) -> KeySet:
-        return KeySet(partial(fetch, location.replace(PLACEHOLDER, realm)), refresh, background)
 
-    if not settings.has_realms and "://" not in location:
-        key_sets.fetch(location)
-    return Authenticator(TokenVerifier(policy, key_set))
+def key_sets(settings: Settings, location: str) -> KeySets:
+    """Returns the key sets at a location. Raises OSError if it is a file that cannot be read."""
+    refresh = RefreshPolicy(
+        settings.jwks_lifetime_seconds,
+        settings.jwks_cooldown_seconds,
+        settings.jwks_stale_seconds,
+    )
+    if settings.has_realms:
+
+        def fetch(realm: str) -> Keys:
+            return jwks.fetch_realm(location.replace(PLACEHOLDER, realm))
+
+        return KeySets(fetch, refresh)
+    sets = KeySets(lambda _: jwks.fetch(location), refresh)
+    keys = sets.add_one_issuer()
+    if "://" not in location:
+        keys.put(jwks.fetch(location))
+    return sets
 
 
 def bind_metrics_port(settings: Settings) -> socket.socket:

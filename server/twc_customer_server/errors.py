@@ -1,7 +1,10 @@
 """The errors of the service, each with a message for the client; `api.status` maps them to gRPC."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from typing import NamedTuple
+
+EXPIRED = "the token has expired"
 
 # A customer has four unique values; only an atomic upload clashes in more.
 _SHOWN_CLASHES = 4
@@ -117,6 +120,20 @@ class Overloaded(ServiceError):
 
 class Unavailable(ServiceError):
     """The database, or the issuer of tokens, cannot be reached or is too busy."""
+
+
+class KeysAwaited(Unavailable):
+    """The key that the call's token needs may come with a fetch that is under way.
+
+    `fetched` is done when that has ended, well or not: the call can then be
+    authenticated again. `is_proven` tells whether the issuer is known to
+    exist, and is not perhaps an invention of the caller.
+    """
+
+    def __init__(self, fetched: Future[None], *, is_proven: bool) -> None:
+        super().__init__("tokens cannot be verified yet: the issuer's keys are being fetched")
+        self.fetched = fetched
+        self.is_proven = is_proven
 
 
 class Internal(ServiceError):

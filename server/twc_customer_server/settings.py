@@ -110,6 +110,12 @@ class Settings(BaseSettings):
     jwks_cooldown_seconds: float = Field(
         10, gt=0, description="Time between fetches that unknown key ids trigger."
     )
+    jwks_stale_seconds: float = Field(
+        3600,
+        gt=0,
+        description="Time for which keys count that cannot be fetched again; "
+        "at least JWKS_LIFETIME_SECONDS, which is the default if it is longer.",
+    )
     development: bool = Field(
         default=False, description="Accept tokens of `make token`, on this machine only."
     )
@@ -196,6 +202,14 @@ class Settings(BaseSettings):
             raise ValueError(
                 "JWKS must be an https URL: over http anyone on the way can forge keys"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_lifetime_of_keys(self) -> Self:
+        if self.jwks_stale_seconds < self.jwks_lifetime_seconds:
+            if "jwks_stale_seconds" in self.model_fields_set:
+                raise ValueError("JWKS_STALE_SECONDS must be at least JWKS_LIFETIME_SECONDS")
+            self.jwks_stale_seconds = self.jwks_lifetime_seconds
         return self
 
     @model_validator(mode="after")

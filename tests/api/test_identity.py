@@ -5,24 +5,20 @@ import json
 import operator
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from twc.customer.v2 import customer_service_pb2 as pb
 
-from tests.api.samples import UNKNOWN_ID
+from tests.api.issued import COOLDOWN, GET, LIFETIME, code, eventually, metadata, serving
 from tests.support.backends import Backend, any_backend
 from tests.support.client import SECONDS, SERVICE, Metadata, as_tenant, failure, send, tenant_header
 from tests.support.forged import TENANT, forged_tokens, genuine_token
 from tests.support.tokens import Issuer, jwks
-from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
 
 pytestmark = any_backend
 
@@ -31,7 +27,6 @@ each_rpc = pytest.mark.parametrize("rpc", RPCS)
 
 # No request has this encoding.
 MALFORMED = b"\x0a\x04\x1a\x02\xff\xfe\x0f"
-GET = pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString()
 
 ISSUED = Issuer()
 FORGED = forged_tokens(ISSUED)
@@ -49,28 +44,7 @@ NO_TOKEN: dict[str, Metadata] = {
     "cookie": (("cookie", f"authorization=Bearer {genuine_token(ISSUED)}"),),
 }
 
-LIFETIME = 0.5
-COOLDOWN = 0.02
 THREADS = 8
-
-
-@contextmanager
-def serving(database: dict[str, Any], issuer: str, location: Path) -> Iterator[grpc.Channel]:
-    """A channel to a server that believes an issuer's tokens, and keeps its keys for short."""
-    settings = Settings(
-        **database,
-        issuer=issuer,
-        jwks=str(location),
-        jwks_lifetime_seconds=LIFETIME,
-        jwks_cooldown_seconds=COOLDOWN,
-    )
-    app = App(settings, ["127.0.0.1:0"])
-    app.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            yield channel
-    finally:
-        app.stop()
 
 
 @pytest.fixture(scope="module")
@@ -81,20 +55,6 @@ def own(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     location.write_bytes(jwks(ISSUED))
     with serving(backend.settings(folder), ISSUED.name, location) as channel:
         yield channel
-
-
-def metadata(token: str, tenant: str = TENANT) -> Metadata:
-    """The metadata of a call with any token."""
-    return (("authorization", f"Bearer {token}"), tenant_header(tenant))
-
-
-def code(channel: grpc.Channel, token: str) -> grpc.StatusCode:
-    """The status of a call with a token."""
-    try:
-        send(channel, "GetCustomer", GET, metadata(token))
-    except grpc.RpcError as error:
-        return cast("grpc.Call", error).code()
-    return grpc.StatusCode.OK
 
 
 def parts_of(token: str) -> set[str]:
@@ -228,14 +188,6 @@ class Load:
     def end(self) -> None:
         """Ends the calls."""
         self._end.set()
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    """Waits until something is so, which it must be soon."""
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def cool_down() -> None:

@@ -1,7 +1,10 @@
 """Nobody is let in where they do not belong, by REST as by native gRPC."""
 
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -10,11 +13,17 @@ import pytest
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
+from tests.support.client import SECONDS
 from tests.support.forged import forged_tokens
 from tests.support.http_client import http_client, http_request
+from tests.support.issuers import IssuerSite, response
+from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks, trusted_issuer
 from twc_customer_gateway.routes import HttpRoute, http_routes
 from twc_customer_server.contract import SERVICE
+
+# Keys of unproven realms that are fetched at the same time.
+FETCHES = 4
 
 JSON = {"content-type": "application/json"}
 ROUTES = http_routes(SERVICE)
@@ -108,6 +117,45 @@ def test_realm_for_each_tenant(start_stack: StackFactory, tmp_path: Any) -> None
         assert (status(acme, "acme"), status(other, "other")) == (204, 204)
         assert (status(acme, "other"), status(other, "acme")) == (403, 403)
         assert status(forged, "acme") == 401
+
+
+def test_new_realm_during_flood(start_stack: StackFactory) -> None:
+    """While one address names many realms that hang, a new realm that another names is next."""
+    new = Issuer("https://login.example/new")
+    end = threading.Event()
+
+    def answer(connection: socket.socket, path: str) -> None:
+        if path == "/new":
+            connection.sendall(response(jwks(new)))
+        else:
+            end.wait(SECONDS)
+
+    with IssuerSite(answer) as site:
+        trust = {"issuer": "https://login.example/{tenant}", "jwks": f"{site.url}/{{tenant}}"}
+        with start_stack(**trust) as stack, ThreadPoolExecutor(40) as pool:
+            url = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/x"
+
+            def ask(issuer: Issuer, address: str) -> httpx.Response:
+                tenant = issuer.name.rpartition("/")[2]
+                headers = {"authorization": f"Bearer {issuer.token()}", "x-twc-tenant": tenant}
+                with http_client(address) as client:
+                    return client.get(url, headers=headers)
+
+            forged = [Issuer(f"https://login.example/forged-{number}") for number in range(40)]
+            flood = [pool.submit(ask, issuer, "127.0.0.1") for issuer in forged]
+            wait_until(
+                lambda: any("too many issuers" in it.result().text for it in flood if it.done())
+            )
+            try:
+                answers = [ask(new, "127.0.0.2")]
+                while answers[-1].status_code != 204:
+                    answers.append(ask(new, "127.0.0.2"))
+            finally:
+                end.set()
+            assert {it.result().status_code for it in flood} == {503}
+    assert not any("too many issuers" in it.text for it in answers)
+    # Of those that follow the first, all begin at the same time.
+    assert site.paths.index("/new") < 2 * FETCHES
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from tests.support.client import SECONDS
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def http_client(**options: Any) -> httpx.Client:
-    """Makes a client, with options of httpx."""
-    return httpx.Client(verify=_NO_CERTIFICATES, timeout=SECONDS, **options)
+def http_client(local_address: str | None = None, **options: Any) -> httpx.Client:
+    """Makes a client that calls from an address, if one is given, with options of httpx."""
+    transport = httpx.HTTPTransport(verify=_NO_CERTIFICATES, local_address=local_address)
+    return httpx.Client(transport=transport, timeout=SECONDS, **options)
 
 
 def http_request(method: str, url: str, **options: Any) -> httpx.Response:

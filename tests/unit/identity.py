@@ -2,23 +2,22 @@
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, tzinfo
 from types import SimpleNamespace
 
 import pytest
 
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer, jwks
-from twc_customer_server.auth import authenticator, key_sets
-from twc_customer_server.auth.authenticator import TokenVerifier, TrustPolicy
-from twc_customer_server.auth.key_sets import Keys, KeySet, RefreshPolicy, parse
+from twc_customer_server.auth import authenticator, key_sets, realms
+from twc_customer_server.auth.authenticator import Authenticator, TokenVerifier, TrustPolicy
+from twc_customer_server.auth.fetchers import Fetch, Fetchers
+from twc_customer_server.auth.jwks import Keys, parse
+from twc_customer_server.auth.key_sets import RefreshPolicy
+from twc_customer_server.auth.realms import KeySets
 
 SKEW = 30.0
 TRUST = TrustPolicy(ISSUER, AUDIENCE, ["RS256", "PS256", "ES256", "EdDSA"], "tenant", SKEW)
-POLICY = RefreshPolicy(lifetime=300, cooldown=10)
-
-# Only key sets whose lifetime passes use it.
-BACKGROUND = ThreadPoolExecutor(1, thread_name_prefix="jwks")
+POLICY = RefreshPolicy(lifetime=300, cooldown=10, stale=3600)
 
 # What the wall clock shows when a test's clock shows nothing.
 START = 1_700_000_000
@@ -52,7 +51,8 @@ def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Clock:
         def now(cls, tz: tzinfo | None = UTC) -> "Moment":
             return cls.fromtimestamp(clock.wall(), tz)
 
-    monkeypatch.setattr(key_sets, "time", SimpleNamespace(monotonic=clock))
+    for module in (key_sets, realms):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock))
     monkeypatch.setattr(authenticator, "time", SimpleNamespace(monotonic=clock, time=clock.wall))
     monkeypatch.setattr("jwt.api_jwt.datetime", Moment)
     return clock
@@ -78,6 +78,34 @@ class Source:
         return parse(self.document)
 
 
+class AtOnce(Fetchers):
+    """Fetchers that run what is submitted before they return."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def submit(self, fetch: Fetch, name: str, source: str) -> None:  # noqa: ARG002 - there is no queue
+        """Runs a fetch."""
+        fetch()
+
+
+def key_sets_of(read: Callable[[], Keys]) -> KeySets:
+    """The key set of one issuer, whose keys `read` gives."""
+    sets = KeySets(lambda _: read(), POLICY, proven=AtOnce())
+    sets.add_one_issuer()
+    return sets
+
+
+def realm_key_sets(read: Callable[[str], Keys]) -> KeySets:
+    """The key sets of realms, whose keys `read` gives."""
+    return KeySets(read, POLICY, proven=AtOnce(), unproven=AtOnce())
+
+
 def verifier(read: Callable[[], Keys], trust: TrustPolicy = TRUST) -> TokenVerifier:
     """A verifier with keys that `read` gives."""
-    return TokenVerifier(trust, lambda _: KeySet(read, POLICY, BACKGROUND))
+    return TokenVerifier(trust, key_sets_of(read))
+
+
+def callers(read: Callable[[], Keys]) -> Authenticator:
+    """An authenticator with keys that `read` gives."""
+    return Authenticator(TRUST, key_sets_of(read))

@@ -2,12 +2,13 @@
 
 from unittest.mock import ANY
 
+import jwt
 import pytest
 
 from tests.support.tokens import Issuer, jwks
-from tests.unit.identity import Source, verifier
+from tests.unit.identity import SKEW, Source, callers
 from twc_customer_server.auth.authenticator import NOT_VERIFIABLE, Authenticator
-from twc_customer_server.auth.key_sets import parse
+from twc_customer_server.auth.jwks import parse
 from twc_customer_server.errors import (
     InvalidTenant,
     ServiceError,
@@ -20,11 +21,12 @@ Metadata = list[tuple[str, str | bytes]]
 
 ISSUED = Issuer()
 STRANGER = Issuer()
-CALLERS = Authenticator(verifier(lambda: parse(jwks(ISSUED))))
+CALLERS = callers(lambda: parse(jwks(ISSUED)))
 
 TENANT = ("x-twc-tenant", "acme")
 GOOD = ISSUED.token(tenant="acme")
 FORGED = STRANGER.token(tenant="acme")
+EVERYONE = ISSUED.token(tenant=["acme", "*"])
 FOREIGN = ISSUED.token(tenant="other")
 
 REQUIRED = "the header Authorization is required: Bearer and a token"
@@ -101,7 +103,8 @@ BAD_NAMES = [
 @pytest.mark.parametrize("name", GOOD_NAMES)
 def test_tenant_of_call(name: str) -> None:
     """A call acts for the tenant that it names, if its token is for that."""
-    assert CALLERS.authenticate([bearer(ISSUED.token(tenant=name)), ("x-twc-tenant", name)]) == name
+    metadata: Metadata = [bearer(ISSUED.token(tenant=name)), ("x-twc-tenant", name)]
+    assert CALLERS.authenticate(metadata).tenant == name
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
@@ -136,7 +139,7 @@ def test_names_of_no_tenant(name: str) -> None:
 )
 def test_admitted_call(metadata: Metadata) -> None:
     """A call with a token for its tenant is admitted, however it spells the scheme."""
-    assert CALLERS.authenticate(metadata) == "acme"
+    assert CALLERS.authenticate(metadata).tenant == "acme"
 
 
 @pytest.mark.parametrize(("metadata", "message"), UNAUTHENTICATED.values(), ids=UNAUTHENTICATED)
@@ -193,7 +196,7 @@ def test_keys_out_of_reach() -> None:
     """While the issuer's keys were never read nobody is refused for good."""
     source = Source()
     source.error = OSError("no route")
-    kind, _ = refusal([bearer(GOOD), TENANT], Authenticator(verifier(source.read)))
+    kind, _ = refusal([bearer(GOOD), TENANT], callers(source.read))
     assert kind is Unavailable
 
 
@@ -205,6 +208,51 @@ def test_keys_out_of_reach() -> None:
 def test_missing_token_before_keys(metadata: Metadata) -> None:
     """What carries no token is refused without a look at the keys."""
     source = Source(ISSUED)
-    kind, _ = refusal(metadata, Authenticator(verifier(source.read)))
+    kind, _ = refusal(metadata, callers(source.read))
     assert issubclass(kind, Unauthenticated)
     assert source.reads == 0
+
+
+UNUSUAL: dict[str, Metadata] = {
+    "nothing": [],
+    "no token": [TENANT],
+    "no tenant": [bearer(GOOD)],
+    "two tokens": [bearer(GOOD), bearer(GOOD), TENANT],
+    "two tenants": [bearer(GOOD), TENANT, TENANT],
+    "another scheme": [("authorization", f"Basic {GOOD}"), TENANT],
+    "another tenant": [bearer(GOOD), ("x-twc-tenant", "other")],
+    "name of no tenant": [bearer(EVERYONE), ("x-twc-tenant", "*")],
+    "bytes": [("authorization", f"Bearer {GOOD}".encode()), TENANT],
+    "tenant in bytes": [bearer(GOOD), ("x-twc-tenant", b"acme")],
+    "another token": [bearer(ISSUED.token(tenant="acme", jti="2")), TENANT],
+    "forged": [bearer(FORGED), TENANT],
+}
+
+
+@pytest.fixture(scope="module")
+def knowing() -> Authenticator:
+    """An authenticator that has verified two tokens."""
+    knowing = callers(lambda: parse(jwks(ISSUED)))
+    knowing.authenticate([bearer(GOOD), TENANT])
+    knowing.authenticate([bearer(EVERYONE), TENANT])
+    return knowing
+
+
+def test_cached_caller() -> None:
+    """Who was authenticated before is known without a look at the token, and until when."""
+    source = Source(ISSUED)
+    knowing = callers(source.read)
+    metadata: Metadata = [("user-agent", "test"), bearer(GOOD), TENANT]
+    assert knowing.cached(metadata) is None
+    assert source.reads == 0
+    caller = knowing.authenticate(metadata)
+    assert knowing.cached(metadata) == caller == knowing.authenticate(metadata)
+    assert caller.tenant == "acme"
+    claims = jwt.decode(GOOD, options={"verify_signature": False})
+    assert caller.valid_until == claims["exp"] + SKEW
+
+
+@pytest.mark.parametrize("metadata", UNUSUAL.values(), ids=UNUSUAL)
+def test_uncached_caller(knowing: Authenticator, metadata: Metadata) -> None:
+    """Of a call with anything unusual nothing is said from memory."""
+    assert knowing.cached(metadata) is None

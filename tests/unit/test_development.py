@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.identity import TRUST, verifier
 from twc_customer_server.app import authenticator
-from twc_customer_server.auth import development, key_sets
+from twc_customer_server.auth import development, jwks
 from twc_customer_server.auth.authenticator import TokenVerifier
 from twc_customer_server.auth.development import DevelopmentIssuer
 from twc_customer_server.errors import TenantForbidden, Unauthenticated
@@ -42,7 +42,7 @@ def token(folder: Path, tenant: str = "acme") -> str:
 
 def believing(folder: Path) -> TokenVerifier:
     """A verifier of the tokens of a folder."""
-    read = partial(key_sets.fetch, str(DevelopmentIssuer(folder).jwks))
+    read = partial(jwks.fetch, str(DevelopmentIssuer(folder).jwks))
     return verifier(read, TRUST._replace(issuer=development.ISSUER))
 
 
@@ -54,7 +54,7 @@ def test_permissions_of_key_file(folder: Path) -> None:
 
 def test_published_key(folder: Path) -> None:
     """What is published of the key pair is one public key of 2,048 bits, for RS256."""
-    [key] = key_sets.fetch(str(folder / "jwks.json")).values()
+    [key] = jwks.fetch(str(folder / "jwks.json")).values()
     assert (key.key_id, key.algorithm_name, key.public_key_use) == ("development", "RS256", "sig")
     assert key.key.key_size == 2048
     assert not hasattr(key.key, "private_numbers")
@@ -67,13 +67,13 @@ def test_existing_key_pair(folder: Path) -> None:
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == (
         files
     )
-    assert believing(folder).tenants(before) == {"acme"}
+    assert believing(folder).verify(before).tenants == {"acme"}
 
 
 @pytest.mark.parametrize("tenant", ["acme", "...", "a" * 64])
 def test_token(folder: Path, tenant: str) -> None:
     """A token is believed by who trusts its folder, for the tenant it was made for."""
-    assert believing(folder).tenants(token(folder, tenant)) == {tenant}
+    assert believing(folder).verify(token(folder, tenant)).tenants == {tenant}
 
 
 def test_lifetime_of_token(folder: Path) -> None:
@@ -94,14 +94,14 @@ def test_lifetime_of_token(folder: Path) -> None:
 def test_token_of_another_folder(folder: Path, other_folder: Path) -> None:
     """A token is not believed by who trusts another folder."""
     with pytest.raises(Unauthenticated, match="cannot be verified"):
-        believing(folder).tenants(token(other_folder))
+        believing(folder).verify(token(other_folder))
 
 
 def test_half_made_pair(tmp_path: Path) -> None:
     """A pair whose making was broken off is made anew, and its halves fit."""
     tmp_path.joinpath("jwks.json").write_text("{}")
     tmp_path.joinpath("key.draft").write_text("half")
-    assert believing(tmp_path).tenants(token(tmp_path)) == {"acme"}
+    assert believing(tmp_path).verify(token(tmp_path)).tenants == {"acme"}
     assert {path.name for path in tmp_path.iterdir()} == {"key.pem", "jwks.json"}
 
 
@@ -117,7 +117,7 @@ def test_key_pair_made_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as threads:
         tokens = list(threads.map(start, range(8)))
     believer = believing(folder)
-    assert [believer.tenants(each) for each in tokens] == [{"acme"}] * 8
+    assert [believer.verify(each).tenants for each in tokens] == [{"acme"}] * 8
 
 
 def test_open_draft(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_callers(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
         ("WARNING", f"DEVELOPMENT MODE: anyone who can read {folder} can be any tenant")
     ]
     own = ("authorization", f"Bearer {token(folder)}")
-    assert callers.authenticate([own, ("x-twc-tenant", "acme")]) == "acme"
+    assert callers.authenticate([own, ("x-twc-tenant", "acme")]).tenant == "acme"
     with pytest.raises(TenantForbidden):
         callers.authenticate([own, ("x-twc-tenant", "other")])
 

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import create_autospec
@@ -105,13 +106,29 @@ def test_to_status(error: ServiceError, code: int, reason: str) -> None:
     assert reason in reasons.ErrorReason.keys()  # noqa: SIM118 - no dictionary
 
 
-@pytest.mark.parametrize("error", [errors.Overloaded("full"), errors.Unavailable("away")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.Overloaded("full"),
+        errors.Unavailable("away"),
+        errors.KeysAwaited(Future(), is_proven=True),
+    ],
+)
 def test_retry(error: ServiceError) -> None:
     """What the service could not take for now says when it may be tried again."""
     [_, retry] = _details(error)
 
     assert isinstance(retry, RetryInfo)
     assert retry.retry_delay.ToTimedelta() == timedelta(seconds=1)
+
+
+def test_keys_awaited() -> None:
+    """A client that cannot be authenticated yet sees an unavailable service like any other."""
+    status = to_status(errors.KeysAwaited(Future(), is_proven=False))
+    info, _ = _details(errors.KeysAwaited(Future(), is_proven=False))
+    assert status.code == code_pb2.UNAVAILABLE
+    assert isinstance(info, ErrorInfo)
+    assert info.reason == "SERVICE_UNAVAILABLE"
 
 
 def test_message_of_internal_error() -> None:

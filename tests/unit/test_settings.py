@@ -19,6 +19,7 @@ NO_ADDRESS = "must be an IP address, such as 127.0.0.1 or ::1"
 LOOPBACK = "DEVELOPMENT=true is for this machine only: set BIND=127.0.0.1"
 BOTH = "ISSUER and JWKS must both contain {tenant}, or neither"
 HTTPS = "JWKS must be an https URL: over http anyone on the way can forge keys"
+STALE = "JWKS_STALE_SECONDS must be at least JWKS_LIFETIME_SECONDS"
 PAIR = "TLS_CERTIFICATE and TLS_KEY must be set together"
 CLIENT_CA = "TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY"
 
@@ -46,6 +47,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "http with this host as user": (KNOWN | {"jwks": "http://127.0.0.1@id.example/jwks"}, HTTPS),
     "http to no host": (KNOWN | {"jwks": "http:///jwks"}, HTTPS),
     "http to a host per realm": (REALMS | {"jwks": "http://{tenant}.example/jwks"}, HTTPS),
+    "stale before the end of a lifetime": (
+        KNOWN | {"jwks_stale_seconds": 299, "jwks_lifetime_seconds": 300},
+        STALE,
+    ),
     "certificate alone": (KNOWN | {"tls_certificate": "c.pem"}, PAIR),
     "private key alone": (KNOWN | {"tls_key": "k.pem"}, PAIR),
     "client CA alone": (KNOWN | {"tls_client_ca": "a.pem"}, CLIENT_CA),
@@ -67,6 +72,8 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "all addresses": KNOWN | {"bind": "0.0.0.0"},  # noqa: S104
     "greatest skew": KNOWN | {"clock_skew_seconds": 60},
     "no skew": KNOWN | {"clock_skew_seconds": 0},
+    "stale at the end of a lifetime": KNOWN
+    | {"jwks_stale_seconds": 10, "jwks_lifetime_seconds": 10},
     "TLS": KNOWN | {"tls_certificate": "c.pem", "tls_key": "k.pem"},
     "mutual TLS": KNOWN | {"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"},
 }
@@ -78,6 +85,7 @@ OUT_OF_RANGE: dict[str, dict[str, Any]] = {
     "skew that is no number": {"clock_skew_seconds": float("nan")},
     "keys for no time": {"jwks_lifetime_seconds": 0},
     "no cool-down": {"jwks_cooldown_seconds": 0},
+    "stale keys for no time": {"jwks_stale_seconds": 0},
     "no algorithm": {"algorithms": []},
     "algorithm none": {"algorithms": ["none"]},
     "symmetric algorithm": {"algorithms": ["HS256"]},
@@ -124,6 +132,12 @@ def test_accepted_combinations(given: dict[str, Any]) -> None:
     assert {name: getattr(settings, name) for name in given} == {
         name: Path(value) if name.startswith("tls_") else value for name, value in given.items()
     }
+
+
+def test_stale_with_long_lifetime() -> None:
+    """Keys whose lifetime is longer than they are used when stale count for their lifetime."""
+    assert Settings(**KNOWN, jwks_lifetime_seconds=7200).jwks_stale_seconds == 7200
+    assert Settings(**KNOWN).jwks_stale_seconds == 3600
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Which authenticator are believed, for which tenants, and for how long."""
 
-from collections.abc import Collection
-from functools import partial
+import json
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +16,30 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from tests.support.forged import FUTURE, PAST, TENANT, forged_tokens, genuine_token, signed
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer, jwks
 from tests.unit.identity import (
-    BACKGROUND,
     POLICY,
     SKEW,
     START,
     TRUST,
+    AtOnce,
     Clock,
     Source,
+    key_sets_of,
+    realm_key_sets,
     stop_clocks,
     verifier,
 )
 from tests.unit.steps import ANY_TEXT, EXAMPLES
-from twc_customer_server.auth import authenticator, key_sets
+from twc_customer_server.auth import authenticator, realms
 from twc_customer_server.auth.authenticator import MAX_TOKEN_LENGTH, NOT_VERIFIABLE, TokenVerifier
-from twc_customer_server.auth.key_sets import Keys, KeySet
+from twc_customer_server.auth.jwks import Keys, fetch_realm, parse
+from twc_customer_server.auth.key_sets import KeySet
+from twc_customer_server.auth.realms import KeySets
 from twc_customer_server.errors import Unauthenticated, Unavailable
 
 ISSUED = Issuer()
 GENUINE = genuine_token(ISSUED)
 FORGED = forged_tokens(ISSUED)
-VERIFIER = verifier(lambda: key_sets.parse(jwks(ISSUED)))
+VERIFIER = verifier(lambda: parse(jwks(ISSUED)))
 
 TOO_LONG = "the token is too long"
 EXPIRED = "the token has expired"
@@ -82,7 +86,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def refusal(verifier: TokenVerifier, token: str) -> str:
     """The message that a token is refused with."""
     with pytest.raises(Unauthenticated) as error:
-        verifier.tenants(token)
+        verifier.verify(token)
     return str(error.value)
 
 
@@ -105,15 +109,12 @@ def realm(tenant: str) -> Issuer:
 def of_realms(*issuers: Issuer) -> TokenVerifier:
     """A verifier of the realms of some issuers."""
     documents = {issuer.name.rpartition("/")[2]: jwks(issuer) for issuer in issuers}
-    return TokenVerifier(
-        REALMS,
-        lambda tenant: KeySet(lambda: key_sets.parse(documents[tenant]), POLICY, BACKGROUND),
-    )
+    return TokenVerifier(REALMS, realm_key_sets(lambda tenant: parse(documents[tenant])))
 
 
 def test_genuine_token() -> None:
     """The token that the forged ones are made of is believed: each has one fault alone."""
-    assert VERIFIER.tenants(GENUINE) == {TENANT}
+    assert VERIFIER.verify(GENUINE).tenants == {TENANT}
 
 
 def test_set_of_forged_tokens() -> None:
@@ -125,8 +126,8 @@ def test_set_of_forged_tokens() -> None:
 @pytest.fixture(scope="module")
 def knowing() -> TokenVerifier:
     """A verifier that has believed the genuine token."""
-    knowing = verifier(lambda: key_sets.parse(jwks(ISSUED)))
-    knowing.tenants(GENUINE)
+    knowing = verifier(lambda: parse(jwks(ISSUED)))
+    knowing.verify(GENUINE)
     return knowing
 
 
@@ -137,7 +138,7 @@ def test_forged_token(knowing: TokenVerifier, name: str) -> None:
     assert said == SAID.get(name, said)
     assert said in MESSAGES
     assert [refusal(knowing, FORGED[name]) for _ in range(2)] == [said] * 2
-    assert knowing.tenants(GENUINE) == {TENANT}
+    assert knowing.verify(GENUINE).tenants == {TENANT}
 
 
 @pytest.mark.parametrize(
@@ -183,15 +184,15 @@ def test_unprintable_characters(token: str) -> None:
 )
 def test_tenant_claim(named: Any, tenants: Collection[str]) -> None:
     """A claim names the token's tenant, or lists its tenants."""
-    assert VERIFIER.tenants(ISSUED.token(tenant=named)) == tenants
+    assert VERIFIER.verify(ISSUED.token(tenant=named)).tenants == tenants
 
 
 def test_tenant_claim_of_another_name() -> None:
     """Which claim names the tenants is a setting, and no other claim does."""
     trust = TRUST._replace(tenant_claim="https://example.com/tenants")
-    other = verifier(lambda: key_sets.parse(jwks(ISSUED)), trust)
+    other = verifier(lambda: parse(jwks(ISSUED)), trust)
     token = ISSUED.token(**{"https://example.com/tenants": ["acme"], "tenant": "other"})
-    assert other.tenants(token) == {"acme"}
+    assert other.verify(token).tenants == {"acme"}
     assert refusal(other, ISSUED.token(tenant="acme")) == NOT_VERIFIABLE
 
 
@@ -222,13 +223,13 @@ def test_tenant_claim_of_another_name() -> None:
 )
 def test_permitted_variations(header: dict[str, Any], claims: dict[str, Any]) -> None:
     """What the standard lets issuers vary is believed."""
-    assert VERIFIER.tenants(signed(ISSUED, header, claims)) == {TENANT}
+    assert VERIFIER.verify(signed(ISSUED, header, claims)).tenants == {TENANT}
 
 
 @pytest.mark.parametrize("absent", ["iat", "sub"])
 def test_optional_claims(absent: str) -> None:
     """What a token need not say may be left out."""
-    assert VERIFIER.tenants(ISSUED.token(tenant="acme", **{absent: None})) == {"acme"}
+    assert VERIFIER.verify(ISSUED.token(tenant="acme", **{absent: None})).tenants == {"acme"}
 
 
 def test_longest_token() -> None:
@@ -243,7 +244,7 @@ def test_longest_token() -> None:
     longest = max(length for length in by_length if length <= MAX_TOKEN_LENGTH)
     longer = min(length for length in by_length if length > MAX_TOKEN_LENGTH)
     assert longer - longest <= 2
-    assert VERIFIER.tenants(by_length[longest]) == {TENANT}
+    assert VERIFIER.verify(by_length[longest]).tenants == {TENANT}
     assert refusal(VERIFIER, by_length[longer]) == TOO_LONG
 
 
@@ -252,7 +253,7 @@ def test_algorithms(algorithm: str) -> None:
     """Each allowed algorithm proves authenticator with a key of its kind."""
     believing = verifier(lambda: keys_of(algorithm))
     token = signed_by(PRIVATE[algorithm], algorithm, algorithm)
-    assert believing.tenants(token) == {TENANT}
+    assert believing.verify(token).tenants == {TENANT}
 
 
 @pytest.mark.parametrize("algorithm", PUBLIC)
@@ -279,6 +280,15 @@ def test_algorithm_of_another_key(algorithm: str, published: str, allowed: list[
     """The right key proves nothing with an algorithm that it is not for, allowed or not."""
     refusing = verifier(lambda: keys_of(published), TRUST._replace(algorithms=allowed))
     assert refusal(refusing, signed_by(RSA_KEY, algorithm, published)) == NOT_VERIFIABLE
+
+
+@pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")
+def test_weak_key() -> None:
+    """An RSA key that is too short to be safe proves nothing, however genuine it is."""
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505
+    entry = RSAAlgorithm.to_jwk(weak.public_key(), as_dict=True) | {"kid": "weak"}
+    refusing = verifier(lambda: parse(json.dumps({"keys": [entry]}).encode()))
+    assert refusal(refusing, signed_by(weak, "RS256", "weak")) == NOT_VERIFIABLE
 
 
 def test_algorithm_of_a_symmetric_key() -> None:
@@ -320,9 +330,9 @@ def test_skew(clock: Clock, claims: dict[str, int], since: float, until: float) 
 
     def said_at(moment: float) -> str:
         clock.now = moment - START
-        fresh = verifier(lambda: key_sets.parse(jwks(ISSUED)))
+        fresh = verifier(lambda: parse(jwks(ISSUED)))
         try:
-            return ",".join(fresh.tenants(token))
+            return ",".join(fresh.verify(token).tenants)
         except Unauthenticated as refused:
             return str(refused)
 
@@ -333,36 +343,41 @@ def test_skew(clock: Clock, claims: dict[str, int], since: float, until: float) 
 def test_no_skew(clock: Clock) -> None:
     """Without a skew a token ends when it says so."""
     token = ISSUED.token(tenant="acme", iat=None, exp=START + 1)
-    exact = verifier(lambda: key_sets.parse(jwks(ISSUED)), TRUST._replace(clock_skew_seconds=0))
+    exact = verifier(lambda: parse(jwks(ISSUED)), TRUST._replace(clock_skew_seconds=0))
     clock.now = 0.99
-    assert exact.tenants(token) == {"acme"}
+    assert exact.verify(token).tenants == {"acme"}
     clock.now = 1
     assert refusal(exact, token) == EXPIRED
 
 
-class Counted(KeySet):
-    """A key set that counts how often it is asked."""
+class Counted(KeySets):
+    """The key set of one issuer, which counts how often it is asked."""
 
-    finds = 0
+    def __init__(self, source: Source) -> None:
+        super().__init__(lambda _: source.read(), POLICY, proven=AtOnce())
+        self.keys = self.add_one_issuer()
+        self.finds = 0
 
-    def find(self, key_id: str) -> jwt.PyJWK | None:
+    def find(
+        self, realm: str, key_id: str, source: Callable[[], str] = str
+    ) -> tuple[KeySet, jwt.PyJWK | None]:
         """Counts, and finds a key."""
         self.finds += 1
-        return super().find(key_id)
+        return super().find(realm, key_id, source)
 
 
 def counting(source: Source) -> tuple[TokenVerifier, Counted]:
     """A verifier, and its key set that counts."""
-    counted = Counted(source.read, POLICY, BACKGROUND)
-    return TokenVerifier(TRUST, lambda _: counted), counted
+    counted = Counted(source)
+    return TokenVerifier(TRUST, counted), counted
 
 
 def test_remembered_token() -> None:
     """A token that was verified is not verified again; another is."""
     remembering, counted = counting(Source(ISSUED))
-    assert [remembering.tenants(GENUINE) for _ in range(100)] == [{TENANT}] * 100
+    assert [remembering.verify(GENUINE).tenants for _ in range(100)] == [{TENANT}] * 100
     assert counted.finds == 1
-    remembering.tenants(ISSUED.token(tenant="other"))
+    remembering.verify(ISSUED.token(tenant="other"))
     assert counted.finds == 2
 
 
@@ -378,9 +393,9 @@ def test_remembered_token_after_expiry(clock: Clock) -> None:
     """A remembered token is refused as soon as it would be if it were not."""
     remembering, counted = counting(Source(ISSUED))
     token = ISSUED.token(tenant="acme", iat=None, exp=START + 100)
-    remembering.tenants(token)
+    remembering.verify(token)
     clock.now = 100 + SKEW - 0.01
-    assert remembering.tenants(token) == {"acme"}
+    assert remembering.verify(token).tenants == {"acme"}
     assert counted.finds == 1
     clock.now = 100 + SKEW
     assert refusal(remembering, token) == EXPIRED
@@ -391,14 +406,16 @@ def test_remembered_token_of_removed_key(clock: Clock) -> None:
     successor = Issuer(key_id="key-2")
     source = Source(ISSUED)
     remembering, counted = counting(source)
-    remembering.tenants(GENUINE)
+    remembering.verify(GENUINE)
     source.publish(successor)
     clock.now = POLICY.lifetime - 0.01
-    assert remembering.tenants(GENUINE) == {TENANT}
+    assert remembering.verify(GENUINE).tenants == {TENANT}
     assert counted.finds == 1
     clock.now = POLICY.lifetime
     assert refusal(remembering, GENUINE) == NOT_VERIFIABLE
-    assert remembering.tenants(successor.token(tenant="acme", iat=None, exp=FUTURE)) == {"acme"}
+    assert remembering.verify(successor.token(tenant="acme", iat=None, exp=FUTURE)).tenants == {
+        "acme"
+    }
 
 
 def test_remembered_token_after_key_renewal(clock: Clock) -> None:
@@ -408,19 +425,20 @@ def test_remembered_token_after_key_renewal(clock: Clock) -> None:
     """
     source = Source(ISSUED)
 
-    class Overtaken(KeySet):
+    class Overtaken(Counted):
         """A key set that another thread renews as soon as the key is found."""
 
-        def find(self, key_id: str) -> jwt.PyJWK | None:
-            found = super().find(key_id)
+        def find(
+            self, realm: str, key_id: str, source_: Callable[[], str] = str
+        ) -> tuple[KeySet, jwt.PyJWK | None]:
+            found = super().find(realm, key_id, source_)
             source.publish(Issuer(key_id="key-2"))
-            clock.now = POLICY.lifetime
-            super().find("key-2")
+            clock.now += POLICY.cooldown
+            super().find(realm, "key-2", source_)
             return found
 
-    overtaken = Overtaken(source.read, POLICY, BACKGROUND)
-    remembering = TokenVerifier(TRUST, lambda _: overtaken)
-    assert remembering.tenants(GENUINE) == {TENANT}
+    remembering = TokenVerifier(TRUST, Overtaken(source))
+    assert remembering.verify(GENUINE).tenants == {TENANT}
     assert refusal(remembering, GENUINE) == NOT_VERIFIABLE
 
 
@@ -430,11 +448,11 @@ def test_too_many_remembered_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     remembering, counted = counting(Source(ISSUED))
     given = [ISSUED.token(tenant=str(number)) for number in range(4)]
     for token in given:
-        remembering.tenants(token)
+        remembering.verify(token)
     assert counted.finds == 4
-    assert [remembering.tenants(token) for token in given[1:]] == [{"1"}, {"2"}, {"3"}]
+    assert [remembering.verify(token).tenants for token in given[1:]] == [{"1"}, {"2"}, {"3"}]
     assert counted.finds == 4
-    assert remembering.tenants(given[0]) == {"0"}
+    assert remembering.verify(given[0]).tenants == {"0"}
     assert counted.finds == 5
 
 
@@ -442,15 +460,15 @@ def test_realms() -> None:
     """With a realm per tenant the issuer names the tenant, and no claim does."""
     acme, other = realm("acme"), realm("other")
     believing = of_realms(acme, other)
-    assert believing.tenants(acme.token()) == {"acme"}
-    assert believing.tenants(other.token(tenant="acme")) == {"other"}
+    assert believing.verify(acme.token()).tenants == {"acme"}
+    assert believing.verify(other.token(tenant="acme")).tenants == {"other"}
 
 
 @pytest.mark.parametrize("name", ["a", "A-Z_0.9", "a" * 64, "...", ".a", "a.", "..a", "-", "_"])
 def test_realm_names(name: str) -> None:
     """The realm of every name that a tenant can have is believed."""
     issuer = realm(name)
-    assert of_realms(issuer).tenants(issuer.token()) == {name}
+    assert of_realms(issuer).verify(issuer.token()).tenants == {name}
 
 
 @pytest.mark.parametrize(
@@ -462,11 +480,12 @@ def test_realms_of_no_tenant(name: str) -> None:
     """No keys are looked for at a place that a name leads to which no tenant can have."""
     asked: list[str] = []
 
-    def key_set(tenant: str) -> KeySet:
+    def read(tenant: str) -> Keys:
         asked.append(tenant)
-        return KeySet(dict, POLICY, BACKGROUND)
+        return {}
 
-    assert refusal(TokenVerifier(REALMS, key_set), realm(name).token()) == OTHER_ISSUER
+    believing = TokenVerifier(REALMS, realm_key_sets(read))
+    assert refusal(believing, realm(name).token()) == OTHER_ISSUER
     assert asked == []
 
 
@@ -494,7 +513,7 @@ def test_realm_of_another_key() -> None:
     acme, other = realm("acme"), realm("other")
     believing = of_realms(acme, other)
     other.name = acme.name
-    assert believing.tenants(acme.token()) == {"acme"}
+    assert believing.verify(acme.token()).tenants == {"acme"}
     assert refusal(believing, other.token()) == NOT_VERIFIABLE
     assert refusal(believing, other.token(tenant="acme")) == NOT_VERIFIABLE
 
@@ -504,44 +523,58 @@ def test_made_up_realm(tmp_path: Path) -> None:
     (tmp_path / "acme.json").write_bytes(jwks(realm("acme")))
     believing = TokenVerifier(
         REALMS,
-        lambda tenant: KeySet(
-            partial(key_sets.fetch_realm, str(tmp_path / f"{tenant}.json")), POLICY, BACKGROUND
-        ),
+        realm_key_sets(lambda tenant: fetch_realm(str(tmp_path / f"{tenant}.json"))),
     )
     assert refusal(believing, realm("ghost").token()) in MESSAGES
 
 
 def test_too_many_realms(monkeypatch: pytest.MonkeyPatch) -> None:
     """The key sets of no more realms than a set number are kept."""
-    monkeypatch.setattr(authenticator, "MAX_CACHED", 2)
-    made: list[str] = []
+    monkeypatch.setattr(realms, "MAX_KEPT", 2)
+    read: list[str] = []
 
-    def key_set(tenant: str) -> KeySet:
-        made.append(tenant)
-        return KeySet(dict, POLICY, BACKGROUND)
+    def read_realm(tenant: str) -> Keys:
+        read.append(tenant)
+        return {}
 
-    believing = TokenVerifier(REALMS, key_set)
+    believing = TokenVerifier(REALMS, realm_key_sets(read_realm))
     for name in ("a", "b", "a", "c", "c", "b", "a"):
         refusal(believing, realm(name).token())
-    assert made == ["a", "b", "c", "a"]
+    assert read == ["a", "b", "c", "a"]
 
 
 def test_invented_realms_beside_real_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many realms are made up, those that a genuine token came from stay."""
-    monkeypatch.setattr(authenticator, "MAX_CACHED", 2)
+    monkeypatch.setattr(realms, "MAX_KEPT", 2)
     acme = realm("acme")
-    made: list[str] = []
+    read: list[str] = []
 
-    def key_set(tenant: str) -> KeySet:
-        made.append(tenant)
-        return KeySet(lambda: key_sets.parse(jwks(acme)), POLICY, BACKGROUND)
+    def read_realm(tenant: str) -> Keys:
+        read.append(tenant)
+        return parse(jwks(acme))
 
-    believing = TokenVerifier(REALMS, key_set)
-    assert believing.tenants(acme.token()) == {"acme"}
+    believing = TokenVerifier(REALMS, realm_key_sets(read_realm))
+    assert believing.verify(acme.token()).tenants == {"acme"}
     for name in ("x", "y", "z"):
         refusal(believing, realm(name).token())
-    assert believing.tenants(acme.token(jti="2")) == {"acme"}
-    assert made == ["acme", "x", "y", "z"]
+    assert believing.verify(acme.token(jti="2")).tenants == {"acme"}
+    assert read == ["acme", "x", "y", "z"]
+
+
+def test_remembered_token_while_issuer_is_away(clock: Clock) -> None:
+    """A remembered token is believed as long as the keys at hand count."""
+    source = Source(ISSUED)
+    sets = key_sets_of(source.read)
+    remembering = TokenVerifier(TRUST, sets)
+    assert remembering.verify(GENUINE).tenants == {TENANT}
+    source.error = OSError("no route")
+    for clock.now in range(0, int(POLICY.stale), 100):
+        sets.refresh_due()
+        assert remembering.cached(GENUINE)
+    clock.now = POLICY.stale
+    assert remembering.cached(GENUINE) is None
+    with pytest.raises(Unavailable):
+        remembering.verify(GENUINE)
 
 
 @pytest.mark.parametrize("token", [GENUINE, FORGED["signature of zeros"]], ids=["good", "forged"])
@@ -551,7 +584,7 @@ def test_keys_out_of_reach(token: str) -> None:
     source.error = OSError("no route")
     without_keys = verifier(source.read)
     with pytest.raises(Unavailable, match="cannot be fetched"):
-        without_keys.tenants(token)
+        without_keys.verify(token)
 
 
 @EXAMPLES
@@ -598,7 +631,7 @@ def test_mutations(place: int, kind: str, character: str) -> None:
     rest = GENUINE[place:] if kind == "insert" else GENUINE[place + 1 :]
     mutated = GENUINE[:place] + inserted + rest
     try:
-        believed = VERIFIER.tenants(mutated)
+        believed = VERIFIER.verify(mutated).tenants
     except Unauthenticated as refused:
         assert str(refused) in MESSAGES  # noqa: PT017 - not to be refused is no failure
     else:
@@ -610,8 +643,8 @@ def test_pattern_in_issuer_name() -> None:
     """What an issuer's name means in a pattern it does not mean here."""
     odd = Issuer("https://issuer.example/(a|b)+?x=[1]*")
     trust = TRUST._replace(issuer=odd.name)
-    believing = verifier(lambda: key_sets.parse(jwks(odd)), trust)
-    assert believing.tenants(odd.token(tenant="acme")) == {"acme"}
+    believing = verifier(lambda: parse(jwks(odd)), trust)
+    assert believing.verify(odd.token(tenant="acme")).tenants == {"acme"}
     odd.name = "https://issuer.example/ax=1"
     assert refusal(believing, odd.token(tenant="acme")) == OTHER_ISSUER
     odd.name = ISSUER

@@ -3,15 +3,19 @@
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import jwt
 
+from twc_customer_server.auth.fetchers import source_of
 from twc_customer_server.auth.key_sets import KeySet
+from twc_customer_server.auth.realms import NO_REALM, KeySets
 from twc_customer_server.auth.tenants import PLACEHOLDER, TENANT_PATTERN, is_tenant
 from twc_customer_server.contract import CREDENTIALS_REQUIRED
 from twc_customer_server.errors import (
+    EXPIRED,
     InvalidTenant,
     NoCredentials,
     TenantForbidden,
@@ -23,7 +27,7 @@ _SCHEME = "bearer "
 # A longer token is refused without parsing it: valid ones are far shorter.
 MAX_TOKEN_LENGTH = 16 * 1024
 
-# Entries of each cache: of verified tokens, and of the key sets of realms.
+# Verified tokens that are cached.
 MAX_CACHED = 10_000
 
 # Must be numbers by RFC 7519; PyJWT accepts all that int() does.
@@ -31,10 +35,10 @@ _TIME_CLAIMS = ("exp", "nbf", "iat")
 
 NOT_VERIFIABLE = "the token cannot be verified"
 
-T = TypeVar("T")
+Metadata = Sequence[tuple[str, str | bytes]]
 
 _REASONS: dict[type[jwt.PyJWTError], str] = {
-    jwt.ExpiredSignatureError: "the token has expired",
+    jwt.ExpiredSignatureError: EXPIRED,
     jwt.ImmatureSignatureError: "the token is not valid yet",
     jwt.InvalidAudienceError: "the token is for another audience",
     jwt.InvalidIssuerError: "the token is of another issuer",
@@ -55,49 +59,93 @@ class TrustPolicy(NamedTuple):
     clock_skew_seconds: float
 
 
+class Caller(NamedTuple):
+    """The tenant that a call may act for, and the end of its token by the wall clock."""
+
+    tenant: str
+    valid_until: float
+
+
+class VerifiedToken(NamedTuple):
+    """The tenants of a token, its end by the wall clock, and the key that verified it."""
+
+    tenants: Collection[str]
+    valid_until: float
+    keys: KeySet
+    key: jwt.PyJWK
+
+
 class Authenticator:
     """Accepts calls whose bearer token is good for the tenant that they name."""
 
-    def __init__(self, verifier: "TokenVerifier") -> None:
-        self._verifier = verifier
+    def __init__(self, policy: TrustPolicy, key_sets: KeySets) -> None:
+        self._verifier = TokenVerifier(policy, key_sets)
+        self._key_sets = key_sets
 
-    def authenticate(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
-        """Returns the tenant that a call may act for.
+    def start(self) -> None:
+        """Keeps the issuers' keys fresh from now on."""
+        self._key_sets.start()
 
-        Raises Unauthenticated, or Unavailable if the issuer's keys cannot be
-        fetched; then InvalidTenant; then TenantForbidden.
+    def stop(self) -> None:
+        """Ends what `start` began."""
+        self._key_sets.stop()
+
+    def authenticate(self, metadata: Metadata, peer: Callable[[], str] = str) -> Caller:
+        """Returns the caller of a call. Waits for nothing.
+
+        `peer` returns where the call comes from, as `grpc.ServicerContext`
+        does. Raises Unauthenticated, or Unavailable if the issuer's keys are
+        not at hand, KeysAwaited if they may soon be; then InvalidTenant; then
+        TenantForbidden.
         """
-        credentials, names = [], []
+        if caller := self.cached(metadata):
+            return caller
+        credentials, names, forwarded_for = [], [], ""
         for key, value in metadata:
             if key == "authorization":
                 credentials.append(str(value))
             elif key == "x-twc-tenant":
                 names.append(str(value))
-        tenants = self._verifier.tenants(_token(credentials))
+            elif key == "x-forwarded-for":
+                forwarded_for = str(value)
+        source = partial(_source, peer, forwarded_for)
+        verified = self._verifier.verify(_token(credentials), source)
         tenant = _tenant(names)
-        if tenant not in tenants:
+        if tenant not in verified.tenants:
             raise TenantForbidden("the token is not for the tenant that X-TWC-Tenant names")
-        return tenant
+        return Caller(tenant, verified.valid_until)
 
+    def cached(self, metadata: Metadata) -> Caller | None:
+        """Returns the caller if its token was verified before, and nothing else is unusual.
 
-class VerifiedToken(NamedTuple):
-    """The tenants of a token, and the time of the wall clock until which they are valid."""
-
-    tenants: Collection[str]
-    valid_until: float
+        It parses nothing and takes no lock.
+        """
+        credential = tenant = None
+        for key, value in metadata:
+            if key == "authorization":
+                if credential is not None:
+                    return None
+                credential = value
+            elif key == "x-twc-tenant":
+                if tenant is not None:
+                    return None
+                tenant = value
+        if not (isinstance(credential, str) and isinstance(tenant, str) and is_tenant(tenant)):
+            return None
+        if credential[: len(_SCHEME)].lower() != _SCHEME:
+            return None
+        verified = self._verifier.cached(credential[len(_SCHEME) :].strip())
+        if verified is None or tenant not in verified.tenants:
+            return None
+        return Caller(tenant, verified.valid_until)
 
 
 class TokenVerifier:
     """Verifies tokens, and caches each result for as long as it is valid."""
 
-    def __init__(self, policy: TrustPolicy, new_key_set: Callable[[str], KeySet]) -> None:
-        """`new_key_set` makes the key set of a tenant's realm, or of `""` for the one issuer."""
+    def __init__(self, policy: TrustPolicy, key_sets: KeySets) -> None:
         self._policy = policy
-        self._new_key_set = new_key_set
-        self._key_sets: dict[str, KeySet] = {}
-        # Realms without a valid token yet are cached apart, so that forged
-        # issuers cannot evict real ones.
-        self._unproven: dict[str, KeySet] = {}
+        self._key_sets = key_sets
         self._verified: dict[str, VerifiedToken] = {}
         self._lock = threading.Lock()
         pattern = re.escape(policy.issuer).replace(
@@ -105,37 +153,47 @@ class TokenVerifier:
         )
         self._match_issuer = re.compile(pattern, re.ASCII).fullmatch
 
-    def tenants(self, token: str) -> Collection[str]:
-        """Returns the tenants that a token is good for.
-
-        Raises Unauthenticated if it is not valid, and Unavailable if the
-        issuer's keys cannot be fetched.
-        """
+    def cached(self, token: str) -> VerifiedToken | None:
+        """Returns the cached result of a token that is still valid, and whose key still counts."""
         verified = self._verified.get(token)
         if verified is None or verified.valid_until <= time.time():
-            verified = self._verify(token)
-            self._cache(self._verified, token, verified)
-        return verified.tenants
+            return None
+        return verified if verified.keys.holds(verified.key) else None
 
-    def _verify(self, token: str) -> VerifiedToken:
+    def verify(self, token: str, source: Callable[[], str] = str) -> VerifiedToken:
+        """Verifies a token that a call from some source has.
+
+        Raises Unauthenticated if it is not valid, and what `KeySet.find`
+        raises if its key is not at hand.
+        """
+        verified = self.cached(token)
+        if verified is None:
+            verified = self._verify(token, source)
+            with self._lock:
+                if len(self._verified) >= MAX_CACHED:
+                    del self._verified[next(iter(self._verified))]
+                self._verified[token] = verified
+        return verified
+
+    def _verify(self, token: str, source: Callable[[], str]) -> VerifiedToken:
         if len(token) > MAX_TOKEN_LENGTH:
             raise Unauthenticated("the token is too long")
         if "=" in token:
             raise Unauthenticated(NOT_VERIFIABLE)  # RFC 7515 forbids padding, PyJWT accepts it.
         try:
-            return self._verify_signature_and_claims(token)
+            return self._verify_signature_and_claims(token, source)
         except jwt.PyJWTError as error:
             raise Unauthenticated(_REASONS.get(type(error), NOT_VERIFIABLE)) from None
         except (ValueError, TypeError, OverflowError, RecursionError):
             # PyJWT does not catch all that the parts of a forged token can raise.
             raise Unauthenticated(NOT_VERIFIABLE) from None
 
-    def _verify_signature_and_claims(self, token: str) -> VerifiedToken:
+    def _verify_signature_and_claims(self, token: str, source: Callable[[], str]) -> VerifiedToken:
         """Verifies a token's signature first, then its claims. Raises PyJWTError and others."""
         header = jwt.get_unverified_header(token)
         claimed = jwt.decode(token, options={"verify_signature": False})
-        realm, keys = self._keys_of(claimed.get("iss"))
-        key = keys.find(str(header.get("kid")))
+        realm = self._realm_of(claimed.get("iss"))
+        keys, key = self._key_sets.find(realm, str(header.get("kid")), source)
         if key is None:
             raise jwt.InvalidKeyError
         claims = jwt.decode(
@@ -148,29 +206,15 @@ class TokenVerifier:
         )
         if not all(type(claims.get(name, 0)) in (int, float) for name in _TIME_CLAIMS):
             raise jwt.InvalidTokenError
-        tenants = frozenset({realm}) if realm else self._tenants_in(claims)
-        if realm in self._unproven:
-            self._cache(self._key_sets, realm, keys)
-            self._unproven.pop(realm, None)
-        # Keys that were fetched meanwhile may lack the one that verified the token.
-        keys_valid_until = (
-            time.time() + keys.good_until - time.monotonic() if keys.holds(key) else 0
-        )
-        return VerifiedToken(
-            tenants, min(claims["exp"] + self._policy.clock_skew_seconds, keys_valid_until)
-        )
+        tenants = self._tenants_in(claims) if realm == NO_REALM else frozenset({realm})
+        self._key_sets.prove(realm, keys)
+        return VerifiedToken(tenants, claims["exp"] + self._policy.clock_skew_seconds, keys, key)
 
-    def _keys_of(self, issuer: object) -> tuple[str, KeySet]:
-        """Returns the realm of an issuer, `""` for the one issuer, and the issuer's keys."""
+    def _realm_of(self, issuer: object) -> str:
         match = self._match_issuer(issuer) if isinstance(issuer, str) else None
         if match is None:
             raise jwt.InvalidIssuerError
-        realm = match.groupdict().get("realm", "")
-        keys = self._key_sets.get(realm) or self._unproven.get(realm)
-        if keys is None:
-            keys = self._new_key_set(realm)
-            self._cache(self._unproven, realm, keys)
-        return realm, keys
+        return match.groupdict().get("realm", NO_REALM)
 
     def _tenants_in(self, claims: Mapping[str, Any]) -> frozenset[str]:
         named = claims.get(self._policy.tenant_claim)
@@ -179,12 +223,9 @@ class TokenVerifier:
             raise jwt.InvalidTokenError
         return frozenset(tenants)
 
-    def _cache(self, cache: dict[str, T], name: str, value: T) -> None:
-        """Adds an entry to a bounded cache; evicts the oldest if it is full."""
-        with self._lock:
-            if len(cache) >= MAX_CACHED:
-                cache.pop(next(iter(cache)), None)
-            cache[name] = value
+
+def _source(peer: Callable[[], str], forwarded_for: str) -> str:
+    return source_of(peer(), forwarded_for)
 
 
 def _token(credentials: list[str]) -> str:

@@ -1,147 +1,181 @@
-"""Fetches and caches the public keys of issuers (JWKS, RFC 7517), from a file or a URL."""
+"""The keys of one issuer: at hand for callers, and fetched in the background."""
 
-import json
-import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
-from pathlib import Path
+from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
-import httpx
 import jwt
 
-from twc_customer_server.errors import Unavailable
+from twc_customer_server.auth.fetchers import Fetchers
+from twc_customer_server.auth.jwks import JwksError, Keys
+from twc_customer_server.errors import KeysAwaited, Unavailable
 
-FETCH_SECONDS = 5
-QUEUE_SECONDS = 1
-
-# The fraction of their lifetime after which keys are refreshed in the background,
-# and the lifetimes for which stale keys serve if they cannot be refreshed.
+# The fraction of their lifetime after which keys are refreshed.
 REFRESH_AFTER = 0.8
-STALE_LIFETIMES = 12
 
-# Forged tokens may name many realms; their fetches must not occupy every thread.
-_fetching = threading.BoundedSemaphore(4)
+# Calls that may await the first keys of a realm that nobody has proven to exist.
+MAX_UNPROVEN_CALLS = 32
 
-Keys = dict[str, jwt.PyJWK]
-
-_log = logging.getLogger(__name__)
+_NEVER = -float("inf")
 
 
 class RefreshPolicy(NamedTuple):
-    """The lifetime of keys, and the time between refetches for unknown key ids, in seconds."""
+    """How long keys count, in seconds.
+
+    `lifetime` is for keys that were fetched, `stale` for those that cannot be
+    fetched again. `cooldown` is the time between fetches that unknown key ids
+    cause, and between attempts that fail.
+    """
 
     lifetime: float
     cooldown: float
+    stale: float
+
+
+class _Held(NamedTuple):
+    """Keys, when they were fetched, and until when they count, by the monotonic clock."""
+
+    keys: Keys
+    fetched_at: float
+    good_until: float
 
 
 class KeySet:
-    """The keys at one location, by key id.
+    """The keys of one issuer, by key id.
 
-    They are refreshed in the background towards the end of their lifetime,
-    and synchronously when it is over. An unknown key id triggers one refetch,
-    and another only after the cool-down, so that forged ids cannot cause a
-    storm.
+    No method waits for a fetch. Keys count for their lifetime, and are to be
+    refreshed before it ends; they count on while a refresh that began in time
+    is under way, and, if it fails, until they are stale.
     """
 
     def __init__(
-        self, fetch_keys: Callable[[], Keys], policy: RefreshPolicy, background: ThreadPoolExecutor
+        self,
+        name: str,
+        fetch_keys: Callable[[], Keys],
+        policy: RefreshPolicy,
+        fetchers: Fetchers,
+        *,
+        is_proven: bool,
     ) -> None:
-        self._fetch = fetch_keys
+        self._name = name
+        self._fetch_keys = fetch_keys
         self._policy = policy
-        self._background = background
+        self._fetchers = fetchers
+        self._is_proven = is_proven
+        # Held for moments only, never during a fetch.
         self._lock = threading.Lock()
-        self._keys: Keys = {}
-        self._fetched_at = self._tried_at = self._refresh_at = self.good_until = -float("inf")
+        self._held = _Held({}, _NEVER, _NEVER)
+        self._fetched: Future[None] | None = None
+        self._has_failed = False
+        self._tried_at = self._refresh_at = _NEVER
+        self._calls = 0
+        # When a key of these last verified a token.
+        self.used_at = time.monotonic()
 
-    def find(self, key_id: str) -> jwt.PyJWK | None:
-        """Returns the key with an id, or None. Raises Unavailable if no usable keys are at hand.
+    def find(self, key_id: str, source: str = "") -> jwt.PyJWK | None:
+        """Returns the key with an id, or None if the issuer has none such.
 
-        `good_until` is then the time of the monotonic clock until which the
-        answer is valid.
+        If the key is not at hand, a fetch begins, but for unknown ids only one
+        each cool-down, so that forged ones cannot cause a storm; `source` is
+        the network that the call comes from. Raises KeysAwaited while a fetch
+        is under way that may bring the key, and Unavailable if the keys could
+        not be fetched, or too much waits.
         """
-        now = time.monotonic()
-        if now >= self.good_until:
-            self._refresh(now)
-        elif now >= self._refresh_at:
-            self._refresh_at = self.good_until
-            self._background.submit(self._refresh, now)
-        if key_id not in self._keys:
-            self._refresh(now, self._policy.cooldown)
-        if now >= self._fetched_at + STALE_LIFETIMES * self._policy.lifetime:
-            raise Unavailable("tokens cannot be verified now: the issuer's keys cannot be fetched")
-        return self._keys.get(key_id)
+        key = self._at_hand(key_id)
+        if key is None:
+            fetched = self._fetched or self._fetch_if_due(source)
+            if fetched and not fetched.done():
+                self._count_call()
+                raise KeysAwaited(fetched, is_proven=self._is_proven)
+            key = self._at_hand(key_id)
+            if key is None and self._has_failed:
+                raise Unavailable("tokens cannot be verified now: the keys cannot be fetched")
+        return key
 
     def holds(self, key: jwt.PyJWK) -> bool:
-        """Tells whether a key is still one of these."""
-        return self._keys.get(str(key.key_id)) is key
+        """Tells whether a key that `find` returned still counts, and notes its use if so."""
+        now = time.monotonic()
+        held = self._held
+        if now >= held.good_until or held.keys.get(str(key.key_id)) is not key:
+            return False
+        self.used_at = now
+        return True
 
-    def _refresh(self, asked_at: float, cooldown: float = 0) -> None:
-        """Fetches the keys, unless they were fetched since the cool-down before `asked_at`.
+    def prove(self, fetchers: Fetchers) -> None:
+        """Makes the keys those of an issuer that is known to exist, with its own fetchers."""
+        self._is_proven, self._fetchers = True, fetchers
 
-        Concurrent callers wait for the one fetch.
-        """
+    def refresh_if_due(self) -> None:
+        """Begins a fetch if the lifetime of the keys nears its end, or if the last one failed."""
+        if self._fetched is None and time.monotonic() >= self._refresh_at:
+            self._fetch("")
+
+    def put(self, keys: Keys) -> None:
+        """Replaces the keys by what was fetched just now."""
+        now = time.monotonic()
         with self._lock:
-            if self._tried_at > asked_at - cooldown:
-                return
-            now = time.monotonic()
-            try:
-                self._keys = self._fetch()
-            except (httpx.HTTPError, OSError, ValueError) as error:
-                _log.warning("the keys of an issuer cannot be fetched: %s", type(error).__name__)
-                self.good_until = self._refresh_at = now + self._policy.cooldown
-            else:
-                self._fetched_at = now
-                self._refresh_at = now + REFRESH_AFTER * self._policy.lifetime
-                self.good_until = now + self._policy.lifetime
-            finally:
-                self._tried_at = time.monotonic()
+            self._held = _Held(keys, now, now + self._policy.lifetime)
+            self._refresh_at = now + REFRESH_AFTER * self._policy.lifetime
+            self._tried_at, self._has_failed = now, False
 
+    def _at_hand(self, key_id: str) -> jwt.PyJWK | None:
+        held = self._held
+        return held.keys.get(key_id) if time.monotonic() < held.good_until else None
 
-def fetch(location: str) -> Keys:
-    """Fetches the signing keys at a path or a URL.
+    def _fetch_if_due(self, source: str) -> Future[None] | None:
+        """Begins a fetch if no keys count any more, or the cool-down is over."""
+        now = time.monotonic()
+        have_ended = not self._has_failed and now >= self._held.good_until
+        if have_ended or now >= self._tried_at + self._policy.cooldown:
+            return self._fetch(source)
+        return None
 
-    Raises FileNotFoundError if there is no document, and httpx.HTTPError,
-    OSError or ValueError if it cannot be read. Redirects are not followed,
-    since the operator chooses the host that is trusted.
-    """
-    if not location.startswith(("https://", "http://")):
-        return parse(Path(location).read_bytes())
-    if not _fetching.acquire(timeout=QUEUE_SECONDS):
-        raise OSError("too many fetches at a time")
-    try:
-        answer = httpx.get(location, timeout=FETCH_SECONDS)
-    finally:
-        _fetching.release()
-    if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-        raise FileNotFoundError(location)
-    return parse(answer.raise_for_status().content)
+    def _fetch(self, source: str) -> Future[None]:
+        """Begins a fetch, unless one is under way; returns what is done when it ends."""
+        with self._lock:
+            if self._fetched is not None:
+                return self._fetched
+            fetched = self._fetched = Future()
+            # Whoever waits for it cannot cancel it.
+            fetched.set_running_or_notify_cancel()
+            self._calls = 0
+            if time.monotonic() < self._held.good_until:
+                self._keep_until_stale()
+        try:
+            self._fetchers.submit(partial(self._run, fetched), self._name, source)
+        except Unavailable:
+            self._end(fetched)
+            raise
+        return fetched
 
+    def _run(self, fetched: Future[None]) -> None:
+        try:
+            self.put(self._fetch_keys())
+        except Exception as error:  # noqa: BLE001 - calls wait for its end, however it comes
+            self._fail(str(error) if isinstance(error, JwksError) else type(error).__name__)
+        self._end(fetched)
 
-def fetch_realm(location: str) -> Keys:
-    """Fetches the keys of a realm as `fetch` does; a realm that does not exist has none."""
-    try:
-        return fetch(location)
-    except FileNotFoundError:
-        return {}
+    def _fail(self, reason: str) -> None:
+        self._fetchers.warn(reason)
+        with self._lock:
+            self._keep_until_stale()
+            self._tried_at, self._has_failed = time.monotonic(), True
+            self._refresh_at = self._tried_at + self._policy.cooldown
 
+    def _end(self, fetched: Future[None]) -> None:
+        self._fetched = None
+        fetched.set_result(None)
 
-def parse(document: bytes) -> Keys:
-    """Parses a JWKS document; skips keys that do not sign or are not supported.
+    def _keep_until_stale(self) -> None:
+        self._held = self._held._replace(good_until=self._held.fetched_at + self._policy.stale)
 
-    Raises ValueError if it is not a JWKS.
-    """
-    listed = json.loads(document)
-    if not isinstance(listed, dict) or not isinstance(listed.get("keys"), list):
-        raise ValueError("not a JWKS document")  # noqa: TRY004 - the document is wrong, not an argument
-    keys: Keys = {}
-    for entry in listed["keys"]:
-        if isinstance(entry, dict) and entry.get("use", "sig") == "sig" and entry.get("kid"):
-            try:
-                keys[str(entry["kid"])] = jwt.PyJWK(entry)
-            except jwt.PyJWTError as error:
-                _log.info("a key of an issuer is skipped: %s", type(error).__name__)
-    return keys
+    def _count_call(self) -> None:
+        """Raises Unavailable if too many calls await the keys of an unproven realm."""
+        with self._lock:
+            self._calls += 1
+            is_too_many = self._calls > MAX_UNPROVEN_CALLS and not self._is_proven
+        if is_too_many:
+            raise Unavailable("too many calls await the keys of this issuer; try again")

@@ -28,6 +28,7 @@ from twc_customer_server.auth.authenticator import Authenticator
 from twc_customer_server.contract import LONG_LIVED_RPCS, SERVICE
 from twc_customer_server.errors import Internal, MalformedRequest, ServiceError
 from twc_customer_server.middleware import streams
+from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.telemetry.access_log import EndedCall, OnCallEnd
 from twc_customer_server.telemetry.metrics import RpcMetrics, ServiceMetrics
 
@@ -70,7 +71,7 @@ class Call:
 
 def wrap(
     servicer: object,
-    authenticator: Authenticator,
+    authenticator: Authenticator | AwaitingAuthenticator,
     metrics: ServiceMetrics,
     *,
     max_streams: int = 1,
@@ -109,7 +110,7 @@ class _Rpc(NamedTuple):
 
     read: Read
     call_servicer: Method
-    authenticator: Authenticator
+    authenticator: Authenticator | AwaitingAuthenticator
     metrics: RpcMetrics
     on_call_end: OnCallEnd
 
@@ -166,8 +167,9 @@ class _InFlightCall:
 
     def authenticate(self, set_metadata: SetMetadata) -> Call:
         """Authenticates the caller. Raises what `Authenticator.authenticate` raises."""
-        self._tenant = self._rpc.authenticator.authenticate(self._metadata)
-        return Call(self._tenant, self._headers, set_metadata)
+        caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
+        self._tenant = caller.tenant
+        return Call(caller.tenant, self._headers, set_metadata)
 
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""

@@ -101,8 +101,10 @@ CheckRequest, CheckResponse = _classes["CheckRequest"], _classes["CheckResponse"
 class Authorization:
     """Answers whether a caller may send a request, as `authenticate` says of its headers."""
 
-    def __init__(self, authenticate: Callable[[list[tuple[str, str]]], object]) -> None:
-        """`authenticate` takes headers, and raises ServiceError unless they are good."""
+    def __init__(
+        self, authenticate: Callable[[list[tuple[str, str]], Callable[[], str]], object]
+    ) -> None:
+        """`authenticate` takes headers and peer, and raises ServiceError unless they are good."""
         self._authenticate = authenticate
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -112,11 +114,11 @@ class Authorization:
         )
         return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": check})
 
-    def check(self, request: Any, _context: object = None) -> Any:
+    def check(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Returns OK, with the cluster for large bodies, or the response to give instead."""
         headers = {it.key: it.value for it in request.attributes.request.http.headers}
         try:
-            self._authenticate([*headers.items()])
+            self._authenticate([*headers.items()], context.peer)
         except ServiceError as error:
             return _denied(error, headers)
         except Exception as error:  # noqa: BLE001 - its message may hold a token
