@@ -8,6 +8,7 @@ decoded. Nor do grpc_testing and other transports run interceptors.
 """
 
 import logging
+import math
 import re
 import threading
 import time
@@ -42,19 +43,30 @@ Metadata = Sequence[tuple[str, str | bytes]]
 SetMetadata = Callable[[tuple[tuple[str, str], ...]], None]
 Method = Callable[[Any, "Call"], Any]
 
-# Turns an encoded request, or an iterator of them, into the argument of a method.
-Read = Callable[[Any, grpc.ServicerContext], Any]
+# Turns an encoded request, or an iterator of them, into the argument of a method,
+# given the end of the caller's token.
+Read = Callable[[Any, grpc.ServicerContext, float], Any]
 
 _log = logging.getLogger(__name__)
 
 
 class Call:
-    """An RPC as the servicer sees it: its tenant, request headers and response metadata."""
+    """An RPC as the servicer sees it: its tenant, request headers and response metadata.
 
-    __slots__ = ("_headers", "_set_metadata", "tenant")
+    `valid_until` is the end of its token by the wall clock.
+    """
 
-    def __init__(self, tenant: str, headers: Mapping[str, str], set_metadata: SetMetadata) -> None:
+    __slots__ = ("_headers", "_set_metadata", "tenant", "valid_until")
+
+    def __init__(
+        self,
+        tenant: str,
+        headers: Mapping[str, str],
+        set_metadata: SetMetadata,
+        valid_until: float = math.inf,
+    ) -> None:
         self.tenant = tenant
+        self.valid_until = valid_until
         self._headers = headers
         self._set_metadata = set_metadata
 
@@ -92,6 +104,8 @@ def wrap(
         long_lived = method.name in LONG_LIVED_RPCS
         if method.client_streaming or long_lived:
             call_servicer = streams.limit_concurrency(call_servicer, slots)
+        if long_lived and not method.client_streaming:
+            call_servicer = streams.while_token_is_valid(call_servicer)
         decode = partial(_decode, GetMessageClass(method.input_type))
         read: Read = decode
         if method.client_streaming:
@@ -120,7 +134,7 @@ def _handle_unary(rpc: _Rpc, encoded: bytes, context: grpc.ServicerContext) -> b
     try:
         # Metadata beside the status costs less than a message of its own.
         call = in_flight.authenticate(context.set_trailing_metadata)
-        request = rpc.read(encoded, context)
+        request = rpc.read(encoded, context, call.valid_until)
         response = _encode(rpc.call_servicer(request, call))
     except Exception as error:  # noqa: BLE001 - every error has a status
         in_flight.fail(error)
@@ -137,7 +151,7 @@ def _handle_streaming(
     in_flight = _InFlightCall(rpc, context)
     try:
         call = in_flight.authenticate(context.send_initial_metadata)
-        request = rpc.read(encoded, context)
+        request = rpc.read(encoded, context, call.valid_until)
         responses: Iterable[Message | bytes] = rpc.call_servicer(request, call)
         for response in responses:
             with sending(context):
@@ -169,7 +183,7 @@ class _InFlightCall:
         """Authenticates the caller. Raises what `Authenticator.authenticate` raises."""
         caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
         self._tenant = caller.tenant
-        return Call(caller.tenant, self._headers, set_metadata)
+        return Call(caller.tenant, self._headers, set_metadata, caller.valid_until)
 
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""
@@ -217,7 +231,7 @@ def _headers(metadata: Metadata) -> Mapping[str, str]:
     return headers
 
 
-def _decode(message: type[Message], encoded: bytes, _context: object = None) -> Message:
+def _decode(message: type[Message], encoded: bytes, *_: object) -> Message:
     try:
         return message.FromString(encoded)
     except DecodeError:
