@@ -44,7 +44,7 @@ class App:
         with another process, of `metrics.memory_bytes`.
         """
         self._database = open_database(settings)
-        idempotency = IdempotencyStore(self._database)
+        idempotency = IdempotencyStore(self._database, settings.idempotency_quota_bytes)
         self._purger = ExpiredKeyPurger(lambda: idempotency.purge(round(time.time() * 1000)))
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._access_log = AccessLog()

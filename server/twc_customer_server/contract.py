@@ -14,8 +14,12 @@ MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 # One batch of an import.
 MAX_BATCH_CUSTOMERS = 1_000
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+BATCH_TOO_LARGE = (
+    f"a batch takes at most {MAX_BATCH_CUSTOMERS:,} customers and "
+    f"{MAX_BATCH_BYTES >> 20} MiB; send the rest in further batches"
+)
 
-# A JSON body that is not an upload.
+# A request that is neither: a JSON body, or a message.
 MAX_BODY_BYTES = 2 * 1024 * 1024
 
 # Deadlines of the RPCs that have one, in seconds.

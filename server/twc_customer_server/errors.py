@@ -29,13 +29,19 @@ class ServiceError(Exception):
 
 
 class InvalidInput(ServiceError):
-    """The request breaks the rules that `violations` name."""
+    """The request breaks the rules that `violations` name.
 
-    def __init__(self, violations: Sequence[Violation]) -> None:
+    It may break more of them if `is_cut`: the rules stop at a number of violations.
+    """
+
+    def __init__(self, violations: Sequence[Violation], *, is_cut: bool = False) -> None:
         first, more = violations[0], len(violations) - 1
-        rest = f" (and {more} more)" if more else ""
-        super().__init__(f"{first.field}: {first.description}{rest}")
+        rest = f"and {more} more" if more else ""
+        if is_cut:
+            rest = f"and at least {more} more" if more else "and perhaps more"
+        super().__init__(f"{first.field}: {first.description}" + (f" ({rest})" if rest else ""))
         self.violations = violations
+        self.is_cut = is_cut
 
 
 class MalformedRequest(ServiceError):
@@ -115,7 +121,11 @@ class RequestTooLarge(ServiceError):
 
 
 class Overloaded(ServiceError):
-    """The server already runs as many calls of this kind as it allows."""
+    """The server already runs, or keeps, as much of this kind as it allows."""
+
+    def __init__(self, message: str, retry_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_seconds = retry_seconds
 
 
 class Unavailable(ServiceError):

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         description="Country by tenant, or `*` for all, in which phone numbers without an "
         'international prefix are read: `{"acme": "DE"}`.',
     )
+    idempotency_quota_bytes: int = Field(
+        1 << 28,
+        ge=0,
+        description="What is kept of a tenant's answers to requests with an `Idempotency-Key`, at "
+        "most; 0 is no limit.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Lowest level of the messages to log."
     )

@@ -241,6 +241,29 @@ def test_10000_customers(client: Client) -> None:
     assert keyed.headers["x-http-code"] == "201"
 
 
+def test_exhausted_quota(own_database: dict[str, Any]) -> None:
+    """When no more may be kept for a tenant, its new keys are refused, and nothing else is."""
+    with InProcessServer(**own_database, idempotency_quota_bytes=1000) as server:
+        client = server.client("acme")
+        keyed = [client.given(idempotency_key=f"key-{number}") for number in range(4)]
+        created = [
+            it.create(customer(email=f"{number}@example.com"))
+            for number, it in enumerate(keyed[:3])
+        ]
+        refused = failure(lambda: keyed[3].upload([EVE], atomic=True))
+        assert (refused.code, refused.reason) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "RATE_LIMITED",
+        )
+        assert "the 1,000 bytes they may (IDEMPOTENCY_QUOTA_BYTES)" in refused.message
+        assert refused.retry == pytest.approx(24 * 60 * 60, abs=600)
+        assert client.lookup(BY_NAME) == []
+        assert keyed[0].create(customer(email="0@example.com")) == created[0]
+        assert failure(lambda: keyed[0].create(EVE)).reason == "IDEMPOTENCY_KEY_REUSED"
+        assert client.create(EVE).email == EVE.email
+        assert server.client("globex").given(idempotency_key="key-3").create(EVE).email == EVE.email
+
+
 def test_two_processes(start: Start) -> None:
     """A repeat may come to another server of the database, at once or after a restart."""
     clients = [start().client("acme").given(idempotency_key="key") for _ in range(2)]

@@ -19,9 +19,11 @@ from tests.support.tokens import trust
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage import migrate
 from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
 from twc_customer_server.storage.migrate import MIGRATIONS, SchemaMismatchError
 from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.schema import TABLES
+from twc_customer_server.storage.schema import TABLES, IdempotencyRow
+from twc_customer_server.storage.statements import parameter
 from twc_customer_server.storage.store import CustomerStore
 
 NEXT = "9999_next.py"
@@ -99,6 +101,29 @@ def test_data_of_migrated_database(
     assert taken == ALL[1:]
     assert kept == customer.SerializeToString()
     assert times == [(5,)]
+
+
+def test_outcomes_of_migrated_database(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept of a request before outcomes had a size is its answer after an upgrade."""
+    with monkeypatch.context() as third_version:
+        third_version.setattr(migrate, "MIGRATIONS", only(ALL[:3], tmp_path / "third"))
+        with prepared(opener) as third:
+            columns = ("tenant", "key", "digest", "outcome", "created_at")
+            insert = IdempotencyRow.insert({name: parameter(name) for name in columns})
+            kept = ("acme", "key", b"digest", b"done", 5)
+            third.write_one(third.compile(insert), dict(zip(columns, kept, strict=True)))
+
+    migrating = opener()
+    taken = migrating.migrate()
+    migrating.shut_down()
+    request = IdempotentRequest("key", b"digest", 6)
+    with prepared(opener) as database:
+        answer = IdempotencyStore(database, 1).run_idempotent("acme", request, lambda: b"again")
+
+    assert taken == ALL[3:]
+    assert answer == b"done"
 
 
 def test_older_database(opener: Opener, request: pytest.FixtureRequest) -> None:

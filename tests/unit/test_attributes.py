@@ -72,6 +72,10 @@ def _with_attributes(*names: str) -> Customer:
     return customer
 
 
+def _check(customer: Customer) -> list[Violation]:
+    return [*attributes.check(customer)]
+
+
 @pytest.mark.parametrize(("value_type", "value"), VALUES, ids=_name)
 def test_valid_value(value_type: Attribute.ValueType, value: str) -> None:
     """A value that reads as its type is kept as given."""
@@ -83,7 +87,7 @@ def test_valid_value(value_type: Attribute.ValueType, value: str) -> None:
 @pytest.mark.parametrize(("value_type", "value"), NOT_VALUES, ids=_name)
 def test_invalid_value(value_type: Attribute.ValueType, value: str) -> None:
     """A value that does not read as its type is refused with what would."""
-    violations = attributes.check(_with_value(value, value_type=value_type))
+    violations = _check(_with_value(value, value_type=value_type))
 
     assert violations == [Violation(f"{PATH}.attribute_value", WANTED[value_type])]
 
@@ -101,7 +105,7 @@ def test_value_without_type(fields: dict[str, Any]) -> None:
 @pytest.mark.parametrize("number", [6, 99, -1])
 def test_undefined_type(number: int) -> None:
     """A type that the contract does not define is refused by the name of its field."""
-    violations = attributes.check(_with_value("any text", value_type=number))
+    violations = _check(_with_value("any text", value_type=number))
 
     assert violations == [
         Violation(f"{PATH}.value_type", "must be INTEGER, NUMBER, STRING, BLOB or DATE")
@@ -114,29 +118,29 @@ def test_type_without_value(value_type: Attribute.ValueType) -> None:
     customer = builders.customer()
     customer.attribute_groups["g"].attributes["a"].value_type = value_type
 
-    assert attributes.check(customer) == []
+    assert _check(customer) == []
 
 
 def test_100_groups() -> None:
     """A customer may have 100 attribute groups."""
-    assert attributes.check(_with_groups(*map(str, range(100)))) == []
+    assert _check(_with_groups(*map(str, range(100)))) == []
 
 
 def test_too_many_groups() -> None:
     """More than 100 groups are refused as one violation."""
-    assert attributes.check(_with_groups(*map(str, range(101)))) == [
+    assert _check(_with_groups(*map(str, range(101)))) == [
         Violation("attributeGroups", "must hold at most 100 groups")
     ]
 
 
 def test_200_attributes() -> None:
     """A group may have 200 attributes."""
-    assert attributes.check(_with_attributes(*map(str, range(200)))) == []
+    assert _check(_with_attributes(*map(str, range(200)))) == []
 
 
 def test_too_many_attributes() -> None:
     """More than 200 attributes of a group are refused as one violation."""
-    assert attributes.check(_with_attributes(*map(str, range(201)))) == [
+    assert _check(_with_attributes(*map(str, range(201)))) == [
         Violation('attributeGroups["g"].attributes', "must hold at most 200 attributes")
     ]
 
@@ -155,7 +159,7 @@ NAMES = {
 @pytest.mark.parametrize(("name", "shown", "wrong"), NAMES.values(), ids=NAMES)
 def test_invalid_group_name(name: str, shown: str, wrong: str) -> None:
     """A group's name is a text that is not empty; what is shown of it is short."""
-    assert attributes.check(_with_groups(name)) == [
+    assert _check(_with_groups(name)) == [
         Violation(f'attributeGroups["{shown}"]', wrong),
     ]
 
@@ -163,7 +167,7 @@ def test_invalid_group_name(name: str, shown: str, wrong: str) -> None:
 @pytest.mark.parametrize(("name", "shown", "wrong"), NAMES.values(), ids=NAMES)
 def test_invalid_attribute_name(name: str, shown: str, wrong: str) -> None:
     """An attribute's name is a text that is not empty; what is shown of it is short."""
-    assert attributes.check(_with_attributes(name)) == [
+    assert _check(_with_attributes(name)) == [
         Violation(f'attributeGroups["g"].attributes["{shown}"]', wrong),
     ]
 
@@ -174,7 +178,7 @@ def test_longest_names() -> None:
     longest = "\U0001f600" * 1024
     customer.attribute_groups[longest].attributes[longest].attribute_value = "x"
 
-    assert attributes.check(customer) == []
+    assert _check(customer) == []
 
 
 @pytest.mark.parametrize("value", ["a\0b", "x" * 1025], ids=["NUL", "too long"])
@@ -183,7 +187,7 @@ def test_invalid_texts(value: str) -> None:
     customer = _with_value(value)
     customer.attribute_groups["g"].attribute_group = value
 
-    assert fields_of(attributes.check(customer)) == [
+    assert fields_of(_check(customer)) == [
         'attributeGroups["g"].attribute_group',
         f"{PATH}.attribute_value",
     ]
@@ -198,7 +202,7 @@ def test_violations_of_several_attributes() -> None:
             attribute.attribute_value = "string"
             attribute.value_type = INTEGER
 
-    assert sorted(fields_of(attributes.check(customer))) == [
+    assert sorted(fields_of(_check(customer))) == [
         'attributeGroups["g"].attributes["a"].attribute_value',
         'attributeGroups["g"].attributes["b"].attribute_value',
         'attributeGroups["h"].attributes["a"].attribute_value',

@@ -6,7 +6,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, AttributeGroup, Customer
 
 from tests.unit.steps import LATER, NOW, refusals
-from twc_customer_server.api.idempotency import idempotent_request
+from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import fields
 from twc_customer_server.storage.idempotency import IdempotentRequest
 
@@ -15,7 +15,9 @@ CREATE = "CreateCustomer"
 
 def read(*requests: Message, key: str = "key", rpc: str = CREATE) -> IdempotentRequest:
     """The request as one that may be repeated."""
-    return idempotent_request(key, rpc, requests, NOW)
+    keyed = KeyedRequest(key, rpc, NOW)
+    assert [*keyed.record(requests)] == [*requests]
+    return keyed.identity()
 
 
 def create(**fields: object) -> pb.CreateCustomerRequest:
@@ -34,13 +36,13 @@ def test_key(key: str) -> None:
 )
 def test_bad_key(key: str) -> None:
     """Any other key is refused, rather than the request done as if it had none."""
-    [violation] = refusals(lambda: idempotent_request(key, CREATE, [create()], NOW))
+    [violation] = refusals(lambda: KeyedRequest(key, CREATE, NOW))
     assert violation.field == "Idempotency-Key"
 
 
 def test_moment_of_request() -> None:
     """A request knows when it came, in milliseconds."""
-    request = idempotent_request("key", CREATE, [create()], LATER)
+    request = KeyedRequest("key", CREATE, LATER).identity()
     assert request.now == fields.to_milliseconds(LATER)
 
 

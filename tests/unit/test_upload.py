@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+from collections.abc import Iterable
 
 import pytest
 from google.rpc import code_pb2
@@ -9,8 +10,10 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import UploadCustomersRequest
 
 from tests.support import builders
+from tests.unit.steps import NOW
 from twc_customer_server.api import bulk
 from twc_customer_server.api.status import to_status
+from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -37,19 +40,35 @@ def _request_of(size: int) -> UploadCustomersRequest:
     return UploadCustomersRequest(customer=Customer(first_name=padding[rest:]))
 
 
+def _collect(requests: Iterable[UploadCustomersRequest]) -> bulk.Upload:
+    """Reads an upload whose customers are all valid."""
+    return bulk.collect(requests, lambda _customer, _max_violations: None)
+
+
+def _prepare(customer: Customer, max_violations: int) -> None:
+    prepare_new(customer, None, NOW, max_violations)
+
+
 def test_order_of_collected_customers() -> None:
     """An upload is read to its end, and its customers stay in their order."""
     customers = [builders.customer() for _ in range(3)]
 
-    collected = bulk.collect(UploadCustomersRequest(customer=each) for each in customers)
+    collected = _collect(UploadCustomersRequest(customer=each) for each in customers)
 
-    assert [item.customer for item in collected.items] == customers
-    assert not collected.atomic
+    assert collected == (customers, False)
 
 
 def test_collect_of_nothing() -> None:
     """An upload may be empty."""
-    assert bulk.collect([]) == ([], False)
+    assert _collect([]) == ([], False)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_atomic_in_first_item(*, first: bool) -> None:
+    """What the first item says of `atomic` counts for all."""
+    requests = [UploadCustomersRequest(atomic=first), UploadCustomersRequest(atomic=not first)]
+
+    assert _collect(requests).atomic is first
 
 
 def test_item_without_customer() -> None:
@@ -58,12 +77,12 @@ def test_item_without_customer() -> None:
 
     requests = [UploadCustomersRequest(), UploadCustomersRequest(customer=given)]
 
-    assert bulk.collect(requests).items == requests
+    assert _collect(requests).validated == [Customer(), given]
 
 
 def test_10000_customers() -> None:
     """An upload may hold 10,000 customers."""
-    assert len(bulk.collect([UploadCustomersRequest()] * 10_000).items) == 10_000
+    assert len(_collect([UploadCustomersRequest()] * 10_000).validated) == 10_000
 
 
 def test_too_many_customers() -> None:
@@ -71,7 +90,7 @@ def test_too_many_customers() -> None:
     endless = itertools.repeat(UploadCustomersRequest())
 
     with pytest.raises(RequestTooLarge, match=TOO_LARGE):
-        bulk.collect(endless)
+        _collect(endless)
 
 
 def test_upload_of_16_mebibytes() -> None:
@@ -79,7 +98,7 @@ def test_upload_of_16_mebibytes() -> None:
     request = _request_of(1 << 20)
 
     assert request.ByteSize() == 1 << 20
-    assert len(bulk.collect([request] * 16).items) == 16
+    assert len(_collect([request] * 16).validated) == 16
 
 
 def test_too_large_upload() -> None:
@@ -87,7 +106,7 @@ def test_too_large_upload() -> None:
     requests = [*[_request_of(1 << 20)] * 15, _request_of((1 << 20) + 1)]
 
     with pytest.raises(RequestTooLarge, match=TOO_LARGE):
-        bulk.collect(requests)
+        _collect(requests)
 
 
 def test_place_of_invalid_customer() -> None:
@@ -95,7 +114,7 @@ def test_place_of_invalid_customer() -> None:
     customers = [builders.customer(first_name=name) for name in ("Ada", "", "Eve")]
     error = InvalidInput([Violation("firstName", "must not be empty")])
 
-    def ready(customer: Customer) -> None:
+    def ready(customer: Customer, _max_violations: int) -> None:
         if not customer.first_name:
             raise error
         customer.active = True
@@ -137,8 +156,11 @@ OWNER = "01938f6e-0000-7000-8000-0000000000ff"
 
 def _refusal(*outcomes: Customer | InvalidInput | AlreadyExists) -> ServiceError | None:
     """What an upload that stores all or none is refused with; its customers have ids from 0."""
-    customers = [Customer(id=str(number)) for number in range(len(outcomes))]
-    return bulk.combined_error(customers, outcomes)
+    validated = [
+        outcome if isinstance(outcome, InvalidInput) else Customer(id=str(number))
+        for number, outcome in enumerate(outcomes)
+    ]
+    return bulk.combined_error(validated, outcomes)
 
 
 def test_refusal_without_faults() -> None:
@@ -184,9 +206,11 @@ def test_refusal_of_violations_and_clashes() -> None:
 
 def test_client_id_in_refusal() -> None:
     """The id that a client gave a customer that is not valid stands for no place."""
-    customers = [Customer(id=OWNER), Customer(id="1")]
-    outcomes = [InvalidInput([EMAIL]), AlreadyExists([Clash("email", OWNER)])]
-    refusal = bulk.combined_error(customers, outcomes)
+    customers = [builders.customer(id=OWNER, dob="never"), builders.customer()]
+    requests = [UploadCustomersRequest(customer=customer) for customer in customers]
+    [invalid, valid] = bulk.collect(requests, _prepare).validated
+    clash = AlreadyExists([Clash("email", OWNER)])
+    refusal = bulk.combined_error([invalid, valid], [invalid, clash])
 
     assert isinstance(refusal, InvalidInput)
     assert ("[1].email", f"is that of customer {OWNER}") in refusal.violations
@@ -208,5 +232,5 @@ def test_kept_results() -> None:
     """Results that are kept as bytes come back as they were."""
     results = bulk.upload_results([builders.customer(id="1"), CLASH, Customer()])
 
-    assert bulk.decode(bulk.encode(results)) == results
-    assert bulk.decode(bulk.encode([])) == []
+    assert bulk.decode(b"".join(bulk.encode(results))) == results
+    assert bulk.decode(b"".join(bulk.encode([]))) == []

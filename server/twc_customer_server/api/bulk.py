@@ -10,8 +10,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server import contract
-from twc_customer_server.api.status import to_status
-from twc_customer_server.customers.customer import has_same_values
+from twc_customer_server.api.budgets import DetailsBudget, ViolationBudget
+from twc_customer_server.customers.customer import same_values_as
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -36,65 +36,68 @@ class Unchanged(NamedTuple):
 # The outcome of one customer of a list: stored, unchanged, or refused.
 Outcome = Customer | Unchanged | ServiceError
 
-# Validates a request's customer and completes it, in place. Raises InvalidInput.
-Prepare = Callable[[Customer], object]
+# Validates a request's customer and completes it, in place, and stops at a number of
+# violations. Raises InvalidInput.
+Prepare = Callable[[Customer, int], object]
 
 
 class Upload(NamedTuple):
-    """The items of an upload, and whether it stores all of them or none."""
+    """The customers of an upload that are valid, the errors of the others in their places.
 
-    items: list[pb.UploadCustomersRequest]
+    It stores all of them or none if `atomic`.
+    """
+
+    validated: list[Outcome]
     atomic: bool
 
 
-def collect(requests: Iterable[pb.UploadCustomersRequest]) -> Upload:
-    """Reads an upload to its end. Raises RequestTooLarge."""
-    items: list[pb.UploadCustomersRequest] = []
-    size = 0
+def collect(requests: Iterable[pb.UploadCustomersRequest], prepare: Prepare) -> Upload:
+    """Reads an upload to its end, and validates each item when it comes.
+
+    Of an invalid one only the error is kept, since a decoded customer may take
+    a hundred times the bytes that it came in. Raises RequestTooLarge.
+    """
+    atomic, size = False, 0
+    validated: list[Outcome] = []
+    budget = ViolationBudget()
     for request in requests:
-        items.append(request)
+        atomic = atomic if validated else request.atomic
         size += request.ByteSize()
-        if len(items) > contract.MAX_UPLOAD_CUSTOMERS or size > contract.MAX_UPLOAD_BYTES:
+        if len(validated) == contract.MAX_UPLOAD_CUSTOMERS or size > contract.MAX_UPLOAD_BYTES:
             raise RequestTooLarge(
                 f"an upload takes at most {contract.MAX_UPLOAD_CUSTOMERS:,} customers and "
                 f"{contract.MAX_UPLOAD_BYTES >> 20} MiB; "
                 "the streaming RPC ImportCustomers takes any number"
             )
-    return Upload(items, atomic=bool(items) and items[0].atomic)
+        validated.append(_validate(request.customer, prepare, budget))
+    return Upload(validated, atomic)
 
 
 def validate_each(customers: Iterable[Customer], prepare: Prepare) -> list[Outcome]:
     """Prepares each customer in place; returns it, or its error."""
-    outcomes: list[Outcome] = []
-    for customer in customers:
-        try:
-            prepare(customer)
-        except ServiceError as error:
-            outcomes.append(error)
-        else:
-            outcomes.append(customer)
-    return outcomes
+    budget = ViolationBudget()
+    return [_validate(customer, prepare, budget) for customer in customers]
 
 
 def store_upload(
-    store: CustomerStore, tenant: str, upload: Upload, validated: Sequence[Outcome]
+    store: CustomerStore, tenant: str, upload: Upload
 ) -> list[pb.UploadCustomersResult]:
     """Stores the valid customers of an upload; returns the results of all in order.
 
     Raises InvalidInput or AlreadyExists, with the problems of every item, if
     an atomic upload cannot store all.
     """
-    customers = [item.customer for item in upload.items]
     commit = Commit.IF_ALL if upload.atomic else Commit.ALWAYS
-    outcomes = _store_each(store, tenant, validated, commit)
-    if upload.atomic and (error := combined_error(customers, outcomes)):
+    outcomes = _store_each(store, tenant, upload.validated, commit)
+    if upload.atomic and (error := combined_error(upload.validated, outcomes)):
         raise error
     return upload_results(outcomes)
 
 
 def upload_results(outcomes: Iterable[Outcome]) -> list[pb.UploadCustomersResult]:
     """Builds the results of an upload, in order."""
-    return [_upload_result(index, outcome) for index, outcome in enumerate(outcomes)]
+    budget = DetailsBudget()
+    return [_upload_result(index, outcome, budget) for index, outcome in enumerate(outcomes)]
 
 
 def import_batch(
@@ -120,39 +123,38 @@ def check_batch(request: pb.ImportCustomersRequest) -> None:
         len(request.items) > contract.MAX_BATCH_CUSTOMERS
         or request.ByteSize() > contract.MAX_BATCH_BYTES
     ):
-        raise RequestTooLarge(
-            f"a batch takes at most {contract.MAX_BATCH_CUSTOMERS:,} customers and "
-            f"{contract.MAX_BATCH_BYTES >> 20} MiB; send the rest in further batches"
-        )
+        raise RequestTooLarge(contract.BATCH_TOO_LARGE)
 
 
 def import_response(
     request: pb.ImportCustomersRequest, outcomes: Sequence[Outcome]
 ) -> pb.ImportCustomersResponse:
     """Builds the response to a batch, with a result for each item in order."""
+    budget = DetailsBudget(_MAX_ITEM_DETAILS_BYTES)
     return pb.ImportCustomersResponse(
         results=[
-            _import_result(item.sequence, outcome, validate_only=request.validate_only)
+            _import_result(item.sequence, outcome, budget, validate_only=request.validate_only)
             for item, outcome in zip(request.items, outcomes, strict=True)
         ]
     )
 
 
 def combined_error(
-    customers: Sequence[Customer], outcomes: Sequence[Outcome]
+    validated: Sequence[Outcome], outcomes: Sequence[Outcome]
 ) -> ServiceError | None:
     """Combines the errors of an atomic upload into one, with paths led by the item's index."""
-    # Invalid items are left out: their ids are those that the client sent.
     positions = {
         customer.id: f"[{index}]"
-        for index, (customer, outcome) in enumerate(zip(customers, outcomes, strict=True))
-        if not isinstance(outcome, InvalidInput)
+        for index, customer in enumerate(validated)
+        if isinstance(customer, Customer)
     }
     violations: list[Violation] = []
     clashes: list[Clash] = []
+    is_cut = False
     for index, outcome in enumerate(outcomes):
         prefix = f"[{index}]."
         if isinstance(outcome, InvalidInput):
+            is_cut = is_cut or outcome.is_cut
             violations += [
                 Violation(prefix + it.field, it.description) for it in outcome.violations
             ]
@@ -164,21 +166,29 @@ def combined_error(
     if not violations:
         return AlreadyExists(clashes) if clashes else None
     violations += [Violation(field, f"is that of customer {owner}") for field, owner in clashes]
-    return InvalidInput(violations)
+    return InvalidInput(violations, is_cut=is_cut)
 
 
-def encode(results: Iterable[pb.UploadCustomersResult]) -> bytes:
-    """Encodes the results of an upload for the idempotency store."""
-    encoded = BytesIO()
-    for result in results:
-        serialize_length_prefixed(result, encoded)
-    return encoded.getvalue()
+def encode(results: Iterable[pb.UploadCustomersResult]) -> list[bytes]:
+    """Encodes each result of an upload, with its length before it, to be kept for repeats."""
+    return [_encode(result) for result in results]
 
 
 def decode(encoded: bytes) -> list[pb.UploadCustomersResult]:
-    """Decodes the results of an upload from the idempotency store."""
+    """Decodes the joined results of an upload."""
     rest = BytesIO(encoded)
     return [*iter(lambda: parse_length_prefixed(pb.UploadCustomersResult, rest), None)]
+
+
+def _validate(customer: Customer, prepare: Prepare, budget: ViolationBudget) -> Outcome:
+    """Prepares a customer in place; returns it, or its error."""
+    try:
+        prepare(customer, budget.limit())
+    except ServiceError as error:
+        budget.use(error)
+        # The traceback would keep the customer.
+        return error.with_traceback(None)
+    return customer
 
 
 def _store_each(
@@ -217,8 +227,9 @@ def _resolve_unchanged(
     stored = store.get_each(tenant, sorted(waiting.keys() - in_batch.keys()))
     resolved = list(outcomes)
     for owner, existing in chain(in_batch.items(), stored):
+        is_same = same_values_as(existing)
         for index in waiting.get(owner, ()):
-            if has_same_values(customers[index], existing):
+            if is_same(customers[index]):
                 resolved[index] = Unchanged(owner)
     return resolved
 
@@ -231,18 +242,26 @@ def _only_owner(outcome: Outcome) -> str | None:
     return None if others else owner
 
 
-def _upload_result(index: int, outcome: Outcome) -> pb.UploadCustomersResult:
+def _encode(result: pb.UploadCustomersResult) -> bytes:
+    encoded = BytesIO()
+    serialize_length_prefixed(result, encoded)
+    return encoded.getvalue()
+
+
+def _upload_result(index: int, outcome: Outcome, budget: DetailsBudget) -> pb.UploadCustomersResult:
     if isinstance(outcome, ServiceError):
-        return pb.UploadCustomersResult(index=index, error=to_status(outcome))
+        return pb.UploadCustomersResult(index=index, error=budget.to_status(outcome))
     assert isinstance(outcome, Customer)  # noqa: S101 - only an import leaves one unchanged
     return pb.UploadCustomersResult(index=index, customer=outcome)
 
 
-def _import_result(sequence: int, outcome: Outcome, *, validate_only: bool) -> pb.ImportResult:
+def _import_result(
+    sequence: int, outcome: Outcome, budget: DetailsBudget, *, validate_only: bool
+) -> pb.ImportResult:
     result = pb.ImportResult(sequence=sequence)
     match outcome:
         case ServiceError():
-            result.error.CopyFrom(to_status(outcome, _MAX_ITEM_DETAILS_BYTES))
+            result.error.CopyFrom(budget.to_status(outcome))
         case Unchanged():
             result.unchanged = outcome.customer_id
         case _ if validate_only:

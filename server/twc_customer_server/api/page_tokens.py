@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 _DIGEST_BYTES = 16
 
+# A place is an id, or an id and two times.
+_MAX_LENGTH = 256
+
 
 class Token(NamedTuple):
     """A parsed token: the digest of its scope, and the place that it names."""
@@ -30,6 +33,8 @@ def make(scope: object, place: str) -> str:
 
 def parse(text: str) -> Token:
     """Parses a token. Raises ValueError if it is malformed."""
+    if len(text) > _MAX_LENGTH:
+        raise ValueError("too long")
     decoded = base64.b64decode(text, b"-_", validate=True)
     return Token(decoded[:_DIGEST_BYTES], decoded[_DIGEST_BYTES:].decode())
 

@@ -12,10 +12,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.api import bulk, exports, lookup
-from twc_customer_server.api.idempotency import idempotent_request
+from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import update
 from twc_customer_server.customers.customer import prepare_new, set_server_fields
-from twc_customer_server.customers.fields import to_milliseconds
+from twc_customer_server.customers.fields import MAX_VIOLATIONS, to_milliseconds
 from twc_customer_server.errors import (
     AlreadyExists,
     EtagMismatch,
@@ -25,7 +25,7 @@ from twc_customer_server.errors import (
     Violation,
 )
 from twc_customer_server.middleware.rpc import Call
-from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
+from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore
 
@@ -50,30 +50,27 @@ class CustomerServicer:
         self._region = region
 
     def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
-        idempotent = _idempotent(call, "CreateCustomer", [request])
+        keyed = _keyed(call, "CreateCustomer", request)
         self._prepare(call.tenant, request.customer)
         insert = partial(self._store.insert, call.tenant, request.customer)
-        body = self._run(call, idempotent, insert)
+        body = self._run(call, keyed, insert)
         call.set_status(201, ("etag", etag(body)))
         return body
 
     def UploadCustomers(
         self, requests: Iterable[pb.UploadCustomersRequest], call: Call
     ) -> Iterator[pb.UploadCustomersResult]:
-        upload = bulk.collect(requests)
-        idempotent = _idempotent(call, "UploadCustomers", upload.items)
-        # Once, since a transaction may run several times.
-        validated = bulk.validate_each(
-            [item.customer for item in upload.items], partial(self._prepare, call.tenant)
-        )
-        store = partial(bulk.store_upload, self._store, call.tenant, upload, validated)
-        if idempotent is None:
+        keyed = _keyed(call, "UploadCustomers")
+        received = requests if keyed is None else keyed.record(requests)
+        # Validated once, since a transaction may run several times.
+        upload = bulk.collect(received, partial(self._prepare, call.tenant))
+        store = partial(bulk.store_upload, self._store, call.tenant, upload)
+        if keyed is None:
             results = store()
         else:
-            encoded = self._idempotency.run_idempotent(
-                call.tenant, idempotent, lambda: bulk.encode(store()), bulk=True
+            results = bulk.decode(
+                keyed.run(self._idempotency, call.tenant, lambda: bulk.encode(store()), bulk=True)
             )
-            results = bulk.decode(encoded)
         call.set_status(201 if all(result.HasField("customer") for result in results) else 200)
         return iter(results)
 
@@ -105,7 +102,7 @@ class CustomerServicer:
         return customer
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
-        idempotent = _idempotent(call, "UpdateCustomer", [request])
+        keyed = _keyed(call, "UpdateCustomer", request)
 
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
             # A copy, since the update modifies it and may run again.
@@ -113,15 +110,15 @@ class CustomerServicer:
             changes.CopyFrom(request.customer)
             update.update(stored, changes, request.update_mask, region, now)
 
-        return self._change(call, idempotent, _selector(request.customer), edit)
+        return self._change(call, keyed, _selector(request.customer), edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
-        idempotent = _idempotent(call, "AddCustomerAddress", [request])
+        keyed = _keyed(call, "AddCustomerAddress", request)
 
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
             update.add_address(stored, request.address, region, now)
 
-        return self._change(call, idempotent, Key.id(_required("id", request.id)), edit)
+        return self._change(call, keyed, Key.id(_required("id", request.id)), edit)
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
         body = self._store.get(call.tenant, Key.id(_required("id", request.id)))
@@ -152,16 +149,18 @@ class CustomerServicer:
         key = Key.ref(_required("customerRef", request.customer_ref))
         return self._delete(call, key, request.id if request.HasField("id") else None)
 
-    def _prepare(self, tenant: str, customer: Customer) -> None:
+    def _prepare(
+        self, tenant: str, customer: Customer, max_violations: int = MAX_VIOLATIONS
+    ) -> None:
         """Validates and completes a request's new customer, in place. Raises InvalidInput."""
         now = _now()
-        prepare_new(customer, self._region(tenant), now)
+        prepare_new(customer, self._region(tenant), now, max_violations)
         set_server_fields(customer, now)
 
     def _change(
         self,
         call: Call,
-        idempotent: IdempotentRequest | None,
+        keyed: KeyedRequest | None,
         key: Key,
         edit: Callable[[Customer, str | None, datetime], None],
     ) -> bytes:
@@ -176,7 +175,7 @@ class CustomerServicer:
         condition = call.header("if-match")
         precondition = None if condition is None else partial(require_match, condition)
         change = partial(self._store.change, call.tenant, key, edit_and_set, precondition)
-        body = self._run(call, idempotent, change)
+        body = self._run(call, keyed, change)
         call.set_status(200, ("etag", etag(body)))
         return body
 
@@ -196,13 +195,11 @@ class CustomerServicer:
         call.set_status(204)
         return Empty()
 
-    def _run(
-        self, call: Call, idempotent: IdempotentRequest | None, action: Callable[[], bytes]
-    ) -> bytes:
+    def _run(self, call: Call, keyed: KeyedRequest | None, action: Callable[[], bytes]) -> bytes:
         """Runs an action, once for all repeats of a request with an idempotency key."""
-        if idempotent is None:
+        if keyed is None:
             return action()
-        return self._idempotency.run_idempotent(call.tenant, idempotent, action)
+        return keyed.run(self._idempotency, call.tenant, lambda: [action()])
 
 
 def etag(body: bytes) -> str:
@@ -232,10 +229,15 @@ def _respond_unless_cached(body: bytes, call: Call) -> bytes:
     return body
 
 
-def _idempotent(call: Call, rpc: str, requests: Iterable[Message]) -> IdempotentRequest | None:
+def _keyed(call: Call, rpc: str, *messages: Message) -> KeyedRequest | None:
     """Returns the request as it was received, before it is modified, if it has a key."""
     key = call.header("idempotency-key")
-    return None if key is None else idempotent_request(key, rpc, requests, _now())
+    if key is None:
+        return None
+    keyed = KeyedRequest(key, rpc, _now())
+    for _ in keyed.record(messages):
+        pass
+    return keyed
 
 
 def _now() -> datetime:

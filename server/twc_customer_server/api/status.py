@@ -9,7 +9,7 @@ from twc.customer.v2 import error_reason_pb2 as reasons
 
 from twc_customer_server import errors
 from twc_customer_server.contract import BEARER_CHALLENGE, ERROR_DOMAIN, RETRY_SECONDS
-from twc_customer_server.errors import Clash, ServiceError, Violation
+from twc_customer_server.errors import Clash, InvalidInput, ServiceError
 
 CUSTOMER_TYPE = "twc.customer.v2.Customer"
 
@@ -58,8 +58,8 @@ def to_headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
     `WWW-Authenticate` by RFC 6750, section 3, and `Retry-After` by RFC 9110,
     section 10.2.3.
     """
-    if isinstance(error, (errors.Overloaded, errors.Unavailable)):
-        return (("retry-after", str(RETRY_SECONDS)),)
+    if retry_seconds := _retry_seconds(error):
+        return (("retry-after", str(retry_seconds)),)
     if not isinstance(error, errors.Unauthenticated):
         return ()
     challenge = BEARER_CHALLENGE
@@ -73,7 +73,7 @@ def _details(error: ServiceError, reason: str, max_bytes: int) -> Iterator[Messa
     match error:
         case errors.InvalidInput():
             yield info
-            yield _bad_request(error.violations, max_bytes)
+            yield _bad_request(error, max_bytes)
         case errors.AlreadyExists():
             listed = _first_clashes(error.clashes, max_bytes)
             info.metadata.update(listed)
@@ -89,11 +89,21 @@ def _details(error: ServiceError, reason: str, max_bytes: int) -> Iterator[Messa
             yield error_details_pb2.ResourceInfo(
                 resource_type=CUSTOMER_TYPE, description=str(error)
             )
-        case errors.Overloaded() | errors.Unavailable():
-            yield info
-            yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
         case _:
             yield info
+            if retry_seconds := _retry_seconds(error):
+                yield error_details_pb2.RetryInfo(retry_delay=Duration(seconds=retry_seconds))
+
+
+def _retry_seconds(error: ServiceError) -> int:
+    """Returns the time after which a request may be tried again, or 0."""
+    match error:
+        case errors.Overloaded():
+            return error.retry_seconds
+        case errors.Unavailable():
+            return RETRY_SECONDS
+        case _:
+            return 0
 
 
 def _first_clashes(clashes: Sequence[Clash], max_bytes: int) -> list[Clash]:
@@ -108,13 +118,19 @@ def _first_clashes(clashes: Sequence[Clash], max_bytes: int) -> list[Clash]:
     return fitting
 
 
-def _bad_request(violations: Sequence[Violation], max_bytes: int) -> error_details_pb2.BadRequest:
+def _bad_request(error: InvalidInput, max_bytes: int) -> error_details_pb2.BadRequest:
     """Lists as many violations as fit into `max_bytes`, then the number of the rest."""
     listed = error_details_pb2.BadRequest()
-    for number, (field, description) in enumerate(violations):
+    more = len(error.violations)
+    for field, description in error.violations:
         listed.field_violations.add(field=field, description=description)
         if listed.ByteSize() > max_bytes:
-            listed.field_violations[-1].Clear()
-            listed.field_violations[-1].description = f"{len(violations) - number} more fields"
+            del listed.field_violations[-1]
             break
+        more -= 1
+    if more:
+        rest = f"at least {more}" if error.is_cut else str(more)
+        listed.field_violations.add(description=f"{rest} more fields")
+    elif error.is_cut:
+        listed.field_violations.add(description="perhaps more fields")
     return listed

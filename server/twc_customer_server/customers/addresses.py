@@ -21,7 +21,7 @@ _SERVER_FIELDS = ("id", "customer_id", "default_address")
 
 def normalize_and_validate(
     customer: pb.Customer, default: pb.Address | None, known_ids: Container[str]
-) -> list[Violation]:
+) -> Iterator[Violation]:
     """Checks and normalises all addresses, and sets the default address.
 
     `known_ids` are the ids of the addresses that are stored. The default is
@@ -29,24 +29,24 @@ def normalize_and_validate(
     else the first.
     """
     if len(customer.addresses) > MAX_ADDRESSES:
-        return [_too_many()]
-    violations = [*_check_marks(customer.addresses, known_ids)]
+        yield _too_many()
+        return
+    yield from _check_marks(customer.addresses, known_ids)
     for index, address in enumerate(customer.addresses):
-        violations += check(address, f"addresses[{index}].")
+        yield from check(address, f"addresses[{index}].")
     if default is None:
         _set_default(customer, _marked(customer.addresses))
-        return violations
+        return
     problems = check(default, "defaultAddress.")
     found = _find(customer.addresses, default)
     if found is None or not _is_selector(default):
-        violations += problems
+        yield from problems
     if found is None:
         found = len(customer.addresses)
         customer.addresses.append(default)
     _set_default(customer, found)
     if len(customer.addresses) > MAX_ADDRESSES:
-        violations.append(_too_many())
-    return violations
+        yield _too_many()
 
 
 def check(address: pb.Address, path: str = "") -> list[Violation]:
@@ -57,7 +57,8 @@ def check(address: pb.Address, path: str = "") -> list[Violation]:
     violations = fields.check_texts(address, path)
     code = address.country_code
     if code not in _COUNTRIES and address.HasField("country_code"):
-        address.country_code = code = code.strip().upper()
+        if len(code) <= fields.MAX_TEXT_LENGTH:
+            address.country_code = code = code.strip().upper()
         if not code:
             address.ClearField("country_code")
         elif code not in _COUNTRIES:

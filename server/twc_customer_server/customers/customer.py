@@ -1,7 +1,9 @@
 """Rules of a whole customer: its defaults, normal forms and checks, and how one is created."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
+from functools import cache, partial
+from itertools import chain, islice
 from typing import NamedTuple
 
 from twc.customer.v2 import customer_pb2 as pb
@@ -32,27 +34,33 @@ class ValidationContext(NamedTuple):
 
     `region` is the tenant's default region. `known_ids` are the ids of the
     addresses that are stored, and `max_bytes` the size that the customer may
-    have: a stored one that is larger than the limit may stay so.
+    have: a stored one that is larger than the limit may stay so. The rules
+    stop at `max_violations`.
     """
 
     now: datetime
     region: str | None = None
     known_ids: Collection[str] = ()
     max_bytes: int = MAX_CUSTOMER_BYTES
+    max_violations: int = fields.MAX_VIOLATIONS
 
 
-def prepare_new(customer: pb.Customer, region: str | None, now: datetime) -> None:
+def prepare_new(
+    customer: pb.Customer,
+    region: str | None,
+    now: datetime,
+    max_violations: int = fields.MAX_VIOLATIONS,
+) -> None:
     """Validates a request's new customer and brings it, in place, into the stored form.
 
     `region` is the tenant's default region. Ids and dates are left to
-    `set_server_fields`. Raises InvalidInput.
+    `set_server_fields`. Raises InvalidInput with at most `max_violations`.
     """
     stated = customer.HasField("accepts_marketing") or bool(customer.marketing_optin_level)
     if stated and not customer.HasField("marketing_preferences_updated_at"):
         customer.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
-    normalize_and_validate(
-        customer, requested_default_address(customer), ValidationContext(now, region)
-    )
+    context = ValidationContext(now, region, max_violations=max_violations)
+    normalize_and_validate(customer, requested_default_address(customer), context)
     for field in SERVER_FIELDS:
         customer.ClearField(field)
     clear_unknown_ids(customer, known_ids=())
@@ -77,16 +85,17 @@ def normalize_and_validate(
     """Brings a customer, in place, into the form that is stored.
 
     `default` is the address that the request's field `default_address` asks
-    for, if any. Raises InvalidInput with all violations, at most one a field.
+    for, if any. Raises InvalidInput with the first violations, at most one a field.
     """
     _fill_defaults(customer)
-    found = [
-        *fields.check_texts(customer),
-        *addresses.normalize_and_validate(customer, default, context.known_ids),
-        *_check_fields(customer, context.now),
-        *_normalize_phones(customer, context.region),
-        *(attributes.check(customer) if customer.attribute_groups else ()),
-    ]
+    rules = chain(
+        fields.check_texts(customer),
+        addresses.normalize_and_validate(customer, default, context.known_ids),
+        _check_fields(customer, context.now),
+        _normalize_phones(customer, context.region),
+        attributes.check(customer) if customer.attribute_groups else (),
+    )
+    found = [*islice(rules, context.max_violations)]
     violations: dict[str, Violation] = {}
     for violation in found:
         violations.setdefault(violation.field, violation)
@@ -94,7 +103,8 @@ def normalize_and_validate(
         limit = f"must be at most {MAX_CUSTOMER_BYTES >> 10} KiB"
         violations["customer"] = Violation("customer", limit)
     if violations:
-        raise InvalidInput([*violations.values()])
+        is_cut = len(found) == context.max_violations
+        raise InvalidInput([*violations.values()], is_cut=is_cut)
 
 
 def normalize_marketing(customer: pb.Customer) -> None:
@@ -128,17 +138,29 @@ def clear_unknown_ids(customer: pb.Customer, known_ids: Collection[str]) -> None
 
 def has_same_values(new: pb.Customer, stored: pb.Customer) -> bool:
     """Tells whether a stored customer equals a new one in every field that clients set."""
-    # A request without the time of consent gets the time of its creation.
-    moment = new.marketing_preferences_updated_at
-    unset = {"marketing_preferences_updated_at"} if moment == new.created_date else set()
-    return _client_values(new, unset) == _client_values(stored, unset)
+    return same_values_as(stored)(new)
 
 
-def _client_values(customer: pb.Customer, unset: Collection[str]) -> pb.Customer:
+def same_values_as(stored: pb.Customer) -> Callable[[pb.Customer], bool]:
+    """Returns `has_same_values` of one stored customer, which may be much larger than new ones."""
+    values_of_stored = cache(partial(_client_values, stored))
+
+    def has_same_values(new: pb.Customer) -> bool:
+        # A request without the time of consent gets the time of its creation.
+        timed = new.marketing_preferences_updated_at != new.created_date
+        return _client_values(new, timed=timed) == values_of_stored(timed=timed)
+
+    return has_same_values
+
+
+def _client_values(customer: pb.Customer, *, timed: bool) -> pb.Customer:
+    """Returns the values that clients set, with the time of consent if `timed`."""
     values = pb.Customer()
     values.CopyFrom(customer)
-    for field in (*SERVER_FIELDS, *unset):
+    for field in SERVER_FIELDS:
         values.ClearField(field)
+    if not timed:
+        values.ClearField("marketing_preferences_updated_at")
     for address in (*values.addresses, values.default_address):
         address.ClearField("id")
         address.ClearField("customer_id")

@@ -19,6 +19,8 @@ from phonenumbers import (
     ValidationResult,
 )
 
+from twc_customer_server.customers import fields
+
 NOT_A_PHONE = "must be a phone number that can be dialled from abroad, such as +491701234567"
 NO_COUNTRY = (
     "needs an international prefix, as in +491701234567, because no country is known to read it in"
@@ -29,6 +31,9 @@ HAS_EXTENSION = "must not have an extension, which E.164 cannot express"
 _PLAIN = re.compile(r"\(?\+?[0-9][0-9 ()./-]*", re.ASCII).fullmatch
 _GROUPING = str.maketrans("", "", " ()./-")
 _LETTER = re.compile(r"[^\W\d_]").search
+
+# The library's time grows with the square of a text's length.
+_MAX_PARSED_LENGTH = 64
 
 _MAX_DIGITS = 15
 _MAX_CODE_DIGITS = 3
@@ -46,8 +51,10 @@ def to_e164(number: str, region: str | None) -> str:
     faster than their published tables. Raises ValueError with the rule that
     the number breaks.
     """
-    if plain := plain_e164(number, region):
+    if len(number) <= fields.MAX_TEXT_LENGTH and (plain := plain_e164(number, region)):
         return plain
+    if len(number) > _MAX_PARSED_LENGTH:
+        raise ValueError(NOT_A_PHONE)
     try:
         parsed = phonenumbers.parse(number, region)
     except NumberParseException as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from itertools import islice
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2 import customer_pb2 as pb
@@ -101,7 +102,12 @@ def _choose_default(
 
 def _masked(mask: FieldMask) -> set[str]:
     """Returns the fields that a mask names, in either spelling. Raises InvalidInput."""
-    unknown = [path for path in mask.paths if path != "*" and path not in _FIELDS_BY_NAME]
+    unknown = [
+        *islice(
+            (path for path in mask.paths if path != "*" and path not in _FIELDS_BY_NAME),
+            fields.MAX_VIOLATIONS,
+        )
+    ]
     if unknown:
         raise InvalidInput(
             [
@@ -111,7 +117,8 @@ def _masked(mask: FieldMask) -> set[str]:
                     "name whole fields, such as firstName",
                 )
                 for path in unknown
-            ]
+            ],
+            is_cut=len(unknown) == fields.MAX_VIOLATIONS,
         )
     if "*" in mask.paths:
         return set(_CLIENT_FIELDS)

@@ -20,16 +20,16 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from twc_customer_server.api import status
 from twc_customer_server.auth.authenticator import Authenticator
 from twc_customer_server.contract import LONG_LIVED_RPCS, SERVICE
-from twc_customer_server.errors import Internal, MalformedRequest, ServiceError
+from twc_customer_server.errors import Internal, ServiceError
 from twc_customer_server.middleware import streams
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
+from twc_customer_server.middleware.decoding import Decode, decoder
 from twc_customer_server.telemetry.access_log import EndedCall, OnCallEnd
 from twc_customer_server.telemetry.metrics import RpcMetrics, ServiceMetrics
 
@@ -106,8 +106,8 @@ def wrap(
             call_servicer = streams.limit_concurrency(call_servicer, slots)
         if long_lived and not method.client_streaming:
             call_servicer = streams.while_token_is_valid(call_servicer)
-        decode = partial(_decode, GetMessageClass(method.input_type))
-        read: Read = decode
+        decode = decoder(method)
+        read: Read = partial(_read, decode)
         if method.client_streaming:
             read = partial(streams.until_idle if long_lived else streams.complete, decode)
         rpc = _Rpc(read, call_servicer, authenticator, metrics.rpcs[method.name], on_call_end)
@@ -175,7 +175,7 @@ class _InFlightCall:
         self._rpc = rpc
         self._context = context
         self._metadata = context.invocation_metadata()
-        self._headers = _headers(self._metadata)
+        self._headers = headers_by_name(self._metadata)
         self._tenant = ""
         rpc.metrics.start()
 
@@ -222,20 +222,19 @@ class _InFlightCall:
         return given if given and _is_request_id(given) else ""
 
 
-def _headers(metadata: Metadata) -> Mapping[str, str]:
+def headers_by_name(metadata: Metadata) -> Mapping[str, str]:
     """Returns headers by name; several of one name are one list (RFC 9110, section 5.3)."""
     headers: dict[str, Any] = dict(metadata)
-    if len(headers) < len(metadata):
-        for name in headers:
-            headers[name] = ", ".join(str(value) for key, value in metadata if key == name)
-    return headers
+    if len(headers) == len(metadata):
+        return headers
+    lists: dict[str, list[str]] = {}
+    for name, value in metadata:
+        lists.setdefault(name, []).append(str(value))
+    return {name: ", ".join(values) for name, values in lists.items()}
 
 
-def _decode(message: type[Message], encoded: bytes, *_: object) -> Message:
-    try:
-        return message.FromString(encoded)
-    except DecodeError:
-        raise MalformedRequest from None
+def _read(decode: Decode, encoded: bytes, *_: object) -> Message:
+    return decode(encoded)
 
 
 def _encode(response: Message | bytes) -> bytes:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from twc_customer_server.errors import IdempotencyKeyReused, Unavailable
 from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.quota import OutcomeQuota, outcome_size
 from twc_customer_server.storage.schema import IdempotencyRow
 from twc_customer_server.storage.statements import parameter, values_of
 
@@ -36,8 +37,10 @@ class IdempotentRequest(NamedTuple):
 class IdempotencyStore:
     """The stored results of every tenant's requests."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quota_bytes: int = 0) -> None:
+        """`quota_bytes` may be kept for each tenant; 0 is no limit."""
         self._database = database
+        self._quota = OutcomeQuota(database, quota_bytes, LIFETIME_MILLISECONDS)
         of_tenant = _row.tenant == parameter("tenant")
         one = (of_tenant, _row.key == parameter("key"))
         claimed = (_row.tenant, _row.key, _row.digest, _row.created_at)
@@ -47,7 +50,7 @@ class IdempotencyStore:
         self._get = database.compile(
             _row.select(_row.digest, _row.outcome, _row.created_at).where(*one)
         )
-        self._save = database.compile(_row.update(values_of([_row.outcome])).where(*one))
+        self._save = database.compile(_row.update(values_of([_row.outcome, _row.size])).where(*one))
         self._drop_expired = database.compile(
             _row.delete().where(*one, _row.created_at <= parameter("expired"))
         )
@@ -72,12 +75,18 @@ class IdempotencyStore:
 
         The action and its result are one transaction. A repeat waits while the
         first runs; they have the timeout of an upload if `bulk`. Raises
-        IdempotencyKeyReused, and what `action` raises; no result is stored
-        then.
+        IdempotencyKeyReused, Overloaded if the tenant's quota is used up, and
+        what `action` raises; no result is stored then.
         """
-        return self._database.write(
+        # Not within the unit of work, since that keeps others waiting.
+        refusal = self._quota.refusal(tenant, request.now)
+        if refusal and not self._is_repeat(tenant, request):
+            raise refusal
+        result, size = self._database.write(
             lambda: self._run(tenant, request, action), repeatable=True, bulk=bulk
         )
+        self._quota.add(tenant, size)
+        return result
 
     def purge(self, now: int) -> None:
         """Deletes the results that have expired at a time, in milliseconds since the epoch."""
@@ -90,7 +99,15 @@ class IdempotencyStore:
             while self._database.write_one(self._purge, parameters) == _PURGE_ROWS:
                 pass
 
-    def _run(self, tenant: str, request: IdempotentRequest, action: Callable[[], bytes]) -> bytes:
+    def _is_repeat(self, tenant: str, request: IdempotentRequest) -> bool:
+        """Tells whether a result is stored for the key."""
+        stored = self._database.rows(self._get, {"tenant": tenant, "key": request.key})
+        return any(time > request.now - LIFETIME_MILLISECONDS for _, _, time in stored)
+
+    def _run(
+        self, tenant: str, request: IdempotentRequest, action: Callable[[], bytes]
+    ) -> tuple[bytes, int]:
+        """Returns the result, and what of the quota it took."""
         one = {"tenant": tenant, "key": request.key}
         expired = request.now - LIFETIME_MILLISECONDS
         claim = {**one, "digest": request.digest, "created_at": request.now}
@@ -100,11 +117,12 @@ class IdempotencyStore:
                 if created_at > expired:
                     if digest != request.digest:
                         raise IdempotencyKeyReused
-                    return bytes(result)
+                    return bytes(result), 0
             self._database.run(self._drop_expired, {**one, "expired": expired})
         result = action()
-        self._database.run(self._save, {**one, "outcome": result})
-        return result
+        size = outcome_size(request.key, result)
+        self._database.run(self._save, {**one, "outcome": result, "size": size})
+        return result, size
 
 
 class ExpiredKeyPurger:

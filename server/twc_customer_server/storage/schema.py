@@ -41,6 +41,7 @@ class IdempotencyRow(Model):
     """The result of a request with an idempotency key; `outcome` is null while it runs.
 
     `digest` tells requests apart; the time is in milliseconds since the Unix epoch.
+    `size` is what counts for the tenant's quota; null is nothing.
     """
 
     tenant = TextField()
@@ -48,6 +49,7 @@ class IdempotencyRow(Model):
     digest = BlobField()
     outcome = BlobField(null=True)
     created_at = BigIntegerField()
+    size = BigIntegerField(null=True)
 
     class Meta:
         table_name = "outcome"
@@ -90,7 +92,7 @@ CustomerRow.add_index(
 IdempotencyRow.add_index(
     ModelIndex(
         IdempotencyRow,
-        (IdempotencyRow.tenant, IdempotencyRow.created_at),
+        (IdempotencyRow.tenant, IdempotencyRow.created_at, IdempotencyRow.size),
         name="outcome_created_at",
     )
 )

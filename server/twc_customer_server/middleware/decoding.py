@@ -1,0 +1,98 @@
+"""Decodes requests, and bounds the memory that one takes.
+
+A decoded address takes 280 bytes, and as little as three encoded. A customer
+may have 100: of more, just one is decoded, for the rules to refuse.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from twc.customer.v2.customer_pb2 import Customer
+from twc.customer.v2.customer_service_pb2 import ImportCustomersRequest
+
+from twc_customer_server import contract
+from twc_customer_server.customers.addresses import MAX_ADDRESSES
+from twc_customer_server.errors import MalformedRequest, RequestTooLarge
+
+# Messages that are no larger cannot hold addresses that take much.
+_SMALL_BYTES = 1 << 14
+
+_TOO_LARGE = f"a request takes at most {contract.MAX_BODY_BYTES >> 20} MiB"
+
+Decode = Callable[[bytes], Message]
+
+
+def decoder(method: MethodDescriptor) -> Decode:
+    """Returns the function that decodes a message to an RPC.
+
+    It raises MalformedRequest, and RequestTooLarge unless the message is a part
+    of an upload, which is limited as a whole.
+    """
+    message: type[Message] = GetMessageClass(method.input_type)
+    outline = GetMessageClass(_OUTLINES.FindMessageTypeByName(method.input_type.full_name))
+    is_batch = message is ImportCustomersRequest
+
+    def decode(encoded: bytes) -> Message:
+        if is_batch and len(encoded) > contract.MAX_BATCH_BYTES:
+            raise RequestTooLarge(contract.BATCH_TOO_LARGE)
+        if not method.client_streaming and len(encoded) > contract.MAX_BODY_BYTES:
+            raise RequestTooLarge(_TOO_LARGE)
+        try:
+            if len(encoded) > _SMALL_BYTES:
+                encoded = _without_excess(encoded, outline)
+            return message.FromString(encoded)
+        except DecodeError:
+            raise MalformedRequest from None
+
+    return decode
+
+
+def _without_excess(encoded: bytes, outline: type[Message]) -> bytes:
+    """Removes the items and addresses of a message that are too many, but for one of each."""
+    read: Any = outline.FromString(encoded)
+    size = read.ByteSize()
+    if "items" in outline.DESCRIPTOR.fields_by_name:
+        del read.items[contract.MAX_BATCH_CUSTOMERS + 1 :]
+    for customer in _customers(read):
+        del customer.addresses[MAX_ADDRESSES + 1 :]
+    return encoded if read.ByteSize() == size else read.SerializeToString()
+
+
+def _customers(read: Any) -> Iterable[Any]:
+    names = read.DESCRIPTOR.fields_by_name
+    if "items" in names:
+        return [item.customer for item in read.items]
+    return [read.customer] if "customer" in names else []
+
+
+def _outlines(file: FileDescriptor) -> DescriptorPool:
+    """Returns the contract's messages, with customers that have undecoded addresses alone.
+
+    All else of a customer is kept as it is encoded.
+    """
+    pool = DescriptorPool()
+
+    def add(dependency: FileDescriptor) -> None:
+        for each in dependency.dependencies:
+            add(each)
+        proto = FileDescriptorProto()
+        dependency.CopyToProto(proto)
+        for message in proto.message_type:
+            if f"{proto.package}.{message.name}" == Customer.DESCRIPTOR.full_name:
+                [addresses] = [field for field in message.field if field.name == "addresses"]
+                addresses.type = FieldDescriptorProto.TYPE_BYTES
+                addresses.ClearField("type_name")
+                del message.field[:], message.oneof_decl[:], message.nested_type[:]
+                message.field.append(addresses)
+        pool.AddSerializedFile(proto.SerializeToString())
+
+    add(file)
+    return pool
+
+
+_OUTLINES = _outlines(contract.SERVICE.file)
