@@ -18,6 +18,8 @@ local OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = byte("["), byte("]"), b
 
 local MAX_DEPTH = 50
 local MAX_VALUES = 2000000
+-- Each new name takes memory, and time to find and free that.
+local MAX_NAMES = 200000
 
 -- The longest text that can be a name or number of an enum, or a time: patterns run only on
 -- texts of limited length.
@@ -32,10 +34,10 @@ local WANTED = {
   list = "an array",
 }
 
--- State of the parser: the numbers of values and of objects that were read, and for each
--- depth the names that were read there, each with the number of the last object that has it.
+-- State of the parser: the numbers of values, of objects and of different names that were
+-- read, and for each depth these names, each with the number of the last object that has it.
 -- Parsing never yields, so that all requests of a thread can share it.
-local values, objects, seen
+local values, objects, names, seen
 
 local read_value
 
@@ -68,6 +70,19 @@ local function read_list(at, expected, depth)
   end
 end
 
+local function note_name(name, object, depth)
+  local last = seen[depth][name]
+  if last == object then
+    report(depth + 1, "must be given once")
+  elseif last == nil then
+    names = names + 1
+    if names > MAX_NAMES then
+      fail(0, format("must hold at most %d different names", MAX_NAMES))
+    end
+  end
+  seen[depth][name] = object
+end
+
 -- Reads the name of an object's member, to where its value begins. Returns its type, too.
 local function read_name(at, next, members, object, depth)
   if next ~= QUOTE then
@@ -82,11 +97,7 @@ local function read_name(at, next, members, object, depth)
     report(depth + 1, "must have its name written without escapes")
   end
   -- The two spellings of a field (snake_case and camelCase) are one field.
-  local key = member or name
-  if seen[depth][key] == object then
-    report(depth + 1, "must be given once")
-  end
-  seen[depth][key] = object
+  note_name(member or name, object, depth)
   at, next = skip_space(at)
   if next ~= COLON then
     not_json(at, depth + 1)
@@ -208,7 +219,7 @@ end
 local function check(body, expected)
   start_violations()
   start_text(body)
-  values, objects, seen = 0, 0, {}
+  values, objects, names, seen = 0, 0, 0, {}
   local fine, problem = pcall(read_body, expected)
   local found = violations
   text, seen, violations, trail, forms = nil, nil, nil, nil, nil
