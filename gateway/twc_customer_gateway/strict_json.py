@@ -17,7 +17,8 @@ from google.protobuf.descriptor import (
 from twc_customer_gateway.routes import http_routes
 from twc_customer_server.contract import MAX_UPLOAD_CUSTOMERS
 
-_SCRIPT = Path(__file__).parent / "lua" / "strict_json.lua"
+_LUA = Path(__file__).parent / "lua"
+_SCRIPTS = [_LUA / f"{name}.lua" for name in ("violations", "json_tokens", "strict_json")]
 
 _SCALARS = {
     FieldDescriptor.TYPE_STRING: "text",
@@ -48,7 +49,7 @@ def script(service: ServiceDescriptor) -> str:
             # The server rejects a null, as one item of the upload.
             kind = f'{{is = "list", nulls = true, most = {MAX_UPLOAD_CUSTOMERS}, of = {kind}}}'
         lines.append(f'CONTRACT["{rpc.name}"] = {kind}')
-    return "\n".join([*lines, _SCRIPT.read_text()])
+    return "\n".join([*lines, *(script.read_text() for script in _SCRIPTS)])
 
 
 def _collect(message: Descriptor, found: dict[str, Descriptor]) -> None:

@@ -1,0 +1,148 @@
+-- Reads the tokens of JSON (RFC 8259) for `strict_json.lua`: white space, texts, numbers
+-- and words.
+--
+-- The time that a body takes is proportional to its length, with much the same factor for
+-- every kind of body. So each byte is looked at a fixed number of times, one by one or in
+-- plain searches, which LuaJIT compiles. What a search has found is kept, so that the next
+-- one starts behind it.
+
+local min, NEVER = math.min, math.huge
+
+local QUOTE, BACKSLASH, UNICODE, DELETE = byte('"'), byte("\\"), byte("u"), 127
+local ZERO, MINUS, PLUS, DOT = byte("0"), byte("-"), byte("+"), byte(".")
+
+-- Returns a set of bytes; as an array without gaps, LuaJIT reads it fastest.
+local function bytes(characters)
+  local set = {}
+  for code = 0, 255 do
+    set[code] = false
+  end
+  for at = 1, #characters do
+    set[byte(characters, at)] = true
+  end
+  return set
+end
+
+local IS_SPACE, IS_DIGIT, IS_EXPONENT = bytes(" \t\r\n"), bytes("0123456789"), bytes("eE")
+local IS_HEX, IS_ESCAPED = bytes("0123456789abcdefABCDEF"), bytes('"\\/bfnrt')
+local FOLLOWS_NUMBER = bytes(" \t\r\n,]}")
+
+-- The body, and the positions of the next backslash and control character that are known.
+local text, backslash, control
+
+local function start_text(body)
+  text, backslash, control = body, 0, 0
+end
+
+-- Functions take the position to read from. They return the position after what they
+-- read, and `skip_space` also the byte there.
+
+local function skip_space(at)
+  local next = byte(text, at)
+  while IS_SPACE[next] do
+    at = at + 1
+    next = byte(text, at)
+  end
+  return at, next
+end
+
+-- Returns the position of the next control character, which no text may have.
+local function find_control(at)
+  -- The pattern that is fast also finds the one that texts may have.
+  at = find(text, "%c", at)
+  if at and byte(text, at) == DELETE then
+    at = find(text, "[%z\1-\31]", at)
+  end
+  return at or NEVER
+end
+
+local function read_escape(at, depth)
+  local escaped = byte(text, at + 1)
+  if IS_ESCAPED[escaped] then
+    return at + 2
+  elseif escaped == UNICODE then
+    local first, second, third, fourth = byte(text, at + 2, at + 5)
+    if IS_HEX[first] and IS_HEX[second] and IS_HEX[third] and IS_HEX[fourth] then
+      return at + 6
+    end
+  end
+  not_json(min(at, control), depth)
+end
+
+-- Reads the escapes of a string, and returns the position of its closing quote.
+local function read_escapes(quote, depth)
+  while backslash < quote do
+    local at = read_escape(backslash, depth)
+    if byte(text, at) == BACKSLASH then
+      backslash = at
+    else
+      backslash = find(text, "\\", at, true) or NEVER
+    end
+    if quote < at then
+      quote = find(text, '"', at, true) or NEVER
+    end
+  end
+  return quote
+end
+
+local function read_string(at, depth)
+  at = at + 1
+  local quote = find(text, '"', at, true) or NEVER
+  if control < at then
+    control = find_control(at)
+  end
+  if backslash < at then
+    backslash = find(text, "\\", at, true) or NEVER
+  end
+  if backslash < quote then
+    quote = read_escapes(quote, depth)
+  end
+  if control < quote or quote == NEVER then
+    not_json(min(control, #text + 1), depth)
+  end
+  return quote + 1
+end
+
+local function read_word(at, depth, word)
+  if sub(text, at, at + #word - 1) ~= word then
+    not_json(at, depth)
+  end
+  return at + #word
+end
+
+local function read_digits(at, depth)
+  local next = byte(text, at)
+  if not IS_DIGIT[next] then
+    not_json(at, depth)
+  end
+  at = at + 1
+  next = byte(text, at)
+  while IS_DIGIT[next] do
+    at = at + 1
+    next = byte(text, at)
+  end
+  return at, next
+end
+
+local function read_number(at, next, depth)
+  if next == MINUS then
+    at = at + 1
+  end
+  local first = at
+  at, next = read_digits(at, depth)
+  if byte(text, first) == ZERO and at > first + 1 then
+    not_json(first, depth)
+  end
+  if next == DOT then
+    at, next = read_digits(at + 1, depth)
+  end
+  if IS_EXPONENT[next] then
+    local sign = byte(text, at + 1)
+    at, next = read_digits((sign == PLUS or sign == MINUS) and at + 2 or at + 1, depth)
+  end
+  -- What follows may be meant to belong to it, as in 2001-05-28.
+  if next and not FOLLOWS_NUMBER[next] then
+    not_json(at, depth)
+  end
+  return at
+end
