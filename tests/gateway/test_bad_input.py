@@ -71,6 +71,22 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
         INVALID,
         "marketing_preferences_updated_at",
     ),
+    "time without zone": (
+        _customer(marketing_preferences_updated_at="2001-01-01T00:00:00"),
+        INVALID,
+        "marketing_preferences_updated_at",
+    ),
+    "time with an incomplete zone": (
+        _customer(marketing_preferences_updated_at="2001-01-01T00:00:00+01"),
+        INVALID,
+        "marketing_preferences_updated_at",
+    ),
+    "time of many digits": (
+        _customer(marketing_preferences_updated_at=f"2001-01-01T00:00:00{'1' * 10_000}"),
+        INVALID,
+        "marketing_preferences_updated_at",
+    ),
+    "enum of many digits": (_customer(customer_state="0" * 10_000), INVALID, "customer_state"),
     "reference of a dot": (_customer(customerRef="."), INVALID, "customerRef"),
     "future birth": (_customer(dob="2999-01-01"), INVALID, "dob"),
     "NUL": (_customer(firstName="a\0b"), INVALID, "firstName"),
@@ -107,6 +123,14 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
     "two values": (_customer() + _customer(), INVALID, "body"),
     "not a number": (f'{{"email": "{EMAIL}", "x": NaN}}', INVALID, "x"),
     "octal number": (f'{{"email": "{EMAIL}", "x": 012}}', INVALID, "x"),
+    "date without quotes": (f'{{"email": "{EMAIL}", "dob": 2001-05-28}}', INVALID, "dob"),
+    "number without digits": (f'{{"email": "{EMAIL}", "x": [1, -]}}', INVALID, "x[1]"),
+    "fraction without digits": (f'{{"email": "{EMAIL}", "x": 1.}}', INVALID, "x"),
+    "exponent without digits": (f'{{"email": "{EMAIL}", "x": 1e+}}', INVALID, "x"),
+    "two exponents": (f'{{"email": "{EMAIL}", "x": 1e1e1}}', INVALID, "x"),
+    "unknown escape": (f'{{"email": "{EMAIL}", "firstName": "\\x41"}}', INVALID, "firstName"),
+    "short escape": (f'{{"email": "{EMAIL}", "firstName": "\\u12"}}', INVALID, "firstName"),
+    "unknown name twice": (f'{{"email": "{EMAIL}", "x": {{"a": 1, "a": 2}}}}', INVALID, "x.a"),
     "raw line feed": (f'{{"email": "{EMAIL}", "firstName": "a\nb"}}', INVALID, "firstName"),
 }
 
@@ -279,6 +303,41 @@ def test_every_wrong_type_at_once(http: httpx.Client) -> None:
 
     assert error_of(one).fields == fields
     assert error_of(many).fields == [f"[1].{field}" for field in fields]
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2001-05-28T00:00:00Z",
+        "2001-05-28T00:00:00.1Z",
+        "2001-05-28T00:00:00.123456789Z",
+        "2001-05-28T00:00:00+01:00",
+        "2001-05-28T00:00:00.123456789-01:00",
+    ],
+)
+def test_time(http: httpx.Client, time: str) -> None:
+    """A time of RFC 3339 with up to nine digits of a fraction is admitted."""
+    body = _customer(marketing_preferences_updated_at=time)
+
+    assert http.post("/customers/validate", content=body, headers=JSON).status_code == 200
+
+
+def test_too_many_values(http: httpx.Client) -> None:
+    """A body of more values than any customer has for its size is refused."""
+    body = b'{"email": "eve@example.com", "x": [%b1]}' % (b"1," * 5_000)
+
+    assert error_of(http.post("/customers", content=body, headers=JSON)) == Error(
+        400, 3, INVALID, ["body"]
+    )
+
+
+def test_too_many_names(http: httpx.Client) -> None:
+    """An upload of more than 200,000 different names is refused."""
+    names = ",".join(f'"{number:x}":"{number:x}"' for number in range(200_001))
+    response = http.post("/upload-customers", content=f'[{{"x":{{{names}}}}}]', headers=JSON)
+
+    assert error_of(response) == Error(400, 3, INVALID, ["body"])
+    assert "different names" in response.json()["message"]
 
 
 def test_endless_upload(http: httpx.Client) -> None:
