@@ -1,4 +1,4 @@
-"""Which authenticator are believed, for which tenants, and for how long."""
+"""Which tokens are believed, for which tenants, and for how long."""
 
 import json
 from collections.abc import Callable, Collection
@@ -118,7 +118,7 @@ def test_genuine_token() -> None:
 
 
 def test_set_of_forged_tokens() -> None:
-    """The forged authenticator are many, no two are alike, and none changes from call to call."""
+    """The forged tokens are many, no two are alike, and none changes from call to call."""
     assert len(FORGED) == len({*FORGED.values(), GENUINE}) - 1 >= 45
     assert forged_tokens(ISSUED) == FORGED
 
@@ -250,7 +250,7 @@ def test_longest_token() -> None:
 
 @pytest.mark.parametrize("algorithm", PUBLIC)
 def test_algorithms(algorithm: str) -> None:
-    """Each allowed algorithm proves authenticator with a key of its kind."""
+    """Each allowed algorithm proves tokens with a key of its kind."""
     believing = verifier(lambda: keys_of(algorithm))
     token = signed_by(PRIVATE[algorithm], algorithm, algorithm)
     assert believing.verify(token).tenants == {TENANT}
@@ -443,7 +443,7 @@ def test_remembered_token_after_key_renewal(clock: Clock) -> None:
 
 
 def test_too_many_remembered_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more authenticator than a set number are remembered; the oldest is forgotten."""
+    """No more tokens than a set number are remembered; the oldest is forgotten."""
     monkeypatch.setattr(authenticator, "MAX_CACHED", 3)
     remembering, counted = counting(Source(ISSUED))
     given = [ISSUED.token(tenant=str(number)) for number in range(4)]
@@ -509,7 +509,7 @@ def test_issuers_beside_the_realms(name: str) -> None:
 
 
 def test_realm_of_another_key() -> None:
-    """The key of one realm makes no authenticator for another."""
+    """The key of one realm makes no token good for another."""
     acme, other = realm("acme"), realm("other")
     believing = of_realms(acme, other)
     other.name = acme.name
