@@ -186,18 +186,16 @@ def test_unfinished_bodies(stack: Stack, tenant: str) -> None:
     head = f"POST {UPLOAD} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n"
     head += "".join(f"{k}: {v}\r\n" for k, v in (JSON | http_headers(tenant)).items())
     url = f"http://{stack.settings.gateway_address}{UPLOAD}"
+    address = (stack.settings.bind, stack.settings.gateway_port)
     with ExitStack() as held:
-        for _ in range(16):
-            address = (stack.settings.bind, stack.settings.gateway_port)
-            connection = held.enter_context(socket.create_connection(address, SECONDS))
-            connection.sendall(f"{head}\r\n[".encode())
 
         def is_refused() -> bool:
+            connection = held.enter_context(socket.create_connection(address, SECONDS))
+            connection.sendall(f"{head}\r\n[".encode())
             try:
                 answer = httpx.post(url, json=[], headers=http_headers(tenant), timeout=1)
             except httpx.TimeoutException:
-                # It came before one of the unfinished, and waited in its place.
-                return False
+                return False  # It waited for one of the unfinished.
             return answer.status_code == 429 and error_of(answer)[1:3] == (8, "RATE_LIMITED")
 
         wait_until(is_refused)
