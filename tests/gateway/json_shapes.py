@@ -135,6 +135,9 @@ SHAPES: dict[str, Shape] = {
     "one deep name many times": _many(b'{"":' * 48 + b"{", b'"a":1', b"}" * 49),
     "wrong members": _many(b"{", b'"email":1', b"}"),
     "wrong members with long names": _with_long_names,
+    "wrong members with names that are no UTF-8": _numbered(
+        b'{"attributeGroups":{', b'"%x' + b"\xff" * 500 + b'":1', b"}}"
+    ),
     "wrong members in a long name": _in_long_name,
     "addresses that are null": _many(b'{"addresses":[', b"null", b"]}"),
     "empty addresses": _many(b'{"addresses":[', b"{}", b"]}"),

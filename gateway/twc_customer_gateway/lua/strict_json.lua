@@ -21,7 +21,7 @@ local MAX_DEPTH = 50
 -- Values that a body may have, and the bytes for each beyond these. Each takes time here, in
 -- the transcoder and in the server; customers have one for 20 bytes or so. Small bodies may
 -- have fewer, because they are read before the caller is known.
-local MAX_VALUES, BYTES_OF_VALUE = 1000, 8
+local MAX_VALUES, BYTES_OF_VALUE = 1000, 6
 local MAX_SMALL_VALUES, SMALL_BYTES_OF_VALUE = 500, 16
 -- Each new name takes memory, and time to find and free that.
 local MAX_NAMES = 200000
@@ -39,11 +39,10 @@ local WANTED = {
   list = "an array",
 }
 
--- State of the parser: how many values may still be read, the numbers of objects and of
--- different names that were read, and for each depth these names, each with the number of
--- the last object that has it. Parsing never yields, so that all requests of a thread can
--- share it.
-local values_left, objects, names, seen
+-- State of the parser: the numbers of values that may be and were read, of objects, and of
+-- different names, and for each depth these names, each with the number of the last object
+-- that has it. Parsing never yields, so that all requests of a thread can share it.
+local most_values, values, objects, names, seen
 
 local function max_values(expected)
   if expected.is == "object" and #text <= SMALL_BODY_BYTES then
@@ -53,9 +52,9 @@ local function max_values(expected)
 end
 
 local function count_value()
-  values_left = values_left - 1
-  if values_left < 0 then
-    fail(0, "must hold fewer values for its size")
+  values = values + 1
+  if values > most_values then
+    fail(0, format("must hold at most %d values for its size", most_values))
   end
 end
 
@@ -142,7 +141,7 @@ local function read_object(at, expected, depth)
     at, member = read_name(at, next, members, object, depth)
     at, next = skip_space(at)
     if entry then
-      -- An entry is two values to the transcoder: a message with the name and the value.
+      -- To the transcoder an entry is a message of its own, with the name and the value.
       count_value()
       if next == NULL then
         report(depth + 1, "must not be null")
@@ -241,7 +240,7 @@ end
 local function check(body, expected)
   start_violations()
   start_text(body)
-  values_left, objects, names, seen = max_values(expected), 0, 0, {}
+  most_values, values, objects, names, seen = max_values(expected), 0, 0, 0, {}
   local fine, problem = pcall(read_body, expected)
   local found = violations
   text, seen, violations, trail, forms = nil, nil, nil, nil, nil
