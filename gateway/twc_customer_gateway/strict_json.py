@@ -14,6 +14,7 @@ from google.protobuf.descriptor import (
     ServiceDescriptor,
 )
 
+from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.routes import http_routes
 from twc_customer_server.contract import MAX_UPLOAD_CUSTOMERS
 
@@ -42,7 +43,7 @@ def script(service: ServiceDescriptor) -> str:
     lines += [f'message["{name}"] = {{}}' for name in messages]
     for message in messages.values():
         lines += _members(message)
-    lines.append("CONTRACT = {}")
+    lines += [f"SMALL_BODY_BYTES = {SMALL_BODY_BYTES}", "CONTRACT = {}"]
     for rpc, body in bodies.items():
         kind = _object(body)
         if rpc.client_streaming:

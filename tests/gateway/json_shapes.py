@@ -66,6 +66,17 @@ def _with_long_names(size: int) -> bytes:
     return _numbered(b'{"attributeGroups":{', name, b"}}")(size)
 
 
+def _beside_text(shape: Shape, percent: int) -> Shape:
+    """Returns the shape of an object with a long text, of which another shape has a part."""
+
+    def make(size: int) -> bytes:
+        part = shape(size * percent // 100)
+        text = b"a" * (size - len(part) - len(b',"note":""'))
+        return part[:-1] + b',"note":"%b"}' % text
+
+    return make
+
+
 # What stands in a member that customers do not have.
 OPEN, CLOSE = b'{"x":[', b"]}"
 
@@ -112,10 +123,21 @@ SHAPES: dict[str, Shape] = {
         b'{"x":{', b'"' + b"a" * 30 + b"%08x" + b"a" * 60 + b'":1', b"}}"
     ),
     "many groups": _numbered(b'{"attributeGroups":{', b'"%x":{}', b"}}"),
+    # As many as a body may have, so that it reaches the transcoder.
+    "as many arrays as allowed": _beside_text(_many(OPEN, b"[]", CLOSE), 27),
+    "as many numbers as allowed": _beside_text(_many(OPEN, b"1.5", CLOSE), 36),
+    "as many names as allowed": _beside_text(_numbered(b"{", b'"%x":1', b"}"), 70),
+    "as many groups as allowed": _beside_text(
+        _numbered(b'{"attributeGroups":{', b'"%x":{}', b"}}"), 40
+    ),
+    "as many addresses as allowed": _beside_text(_many(b'{"addresses":[', b"{}", b"]}"), 27),
     "one name many times": _many(b"{", b'"a":1', b"}"),
     "one deep name many times": _many(b'{"":' * 48 + b"{", b'"a":1', b"}" * 49),
     "wrong members": _many(b"{", b'"email":1', b"}"),
     "wrong members with long names": _with_long_names,
+    "wrong members with names that are no UTF-8": _numbered(
+        b'{"attributeGroups":{', b'"%x' + b"\xff" * 500 + b'":1', b"}}"
+    ),
     "wrong members in a long name": _in_long_name,
     "addresses that are null": _many(b'{"addresses":[', b"null", b"]}"),
     "empty addresses": _many(b'{"addresses":[', b"{}", b"]}"),

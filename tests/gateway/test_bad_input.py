@@ -14,6 +14,7 @@ from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS
 from tests.support.http_client import http_request
+from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor.stack import Stack
 
 JSON = {"content-type": "application/json"}
@@ -318,6 +319,18 @@ def test_every_wrong_type_at_once(http: httpx.Client) -> None:
 def test_time(http: httpx.Client, time: str) -> None:
     """A time of RFC 3339 with up to nine digits of a fraction is admitted."""
     body = _customer(marketing_preferences_updated_at=time)
+
+    assert http.post("/customers/validate", content=body, headers=JSON).status_code == 200
+
+
+def test_full_customer(http: httpx.Client) -> None:
+    """A customer of 16 KiB, with as much in it as customers may have, is admitted."""
+    attribute = {"attribute_value": "gold", "value_type": "STRING"}
+    groups = {"a": {"attributes": {f"a{number}": attribute for number in range(200)}}}
+    addresses = [{"city": "Rom"}] * 100
+    whole = {"email": EMAIL, "addresses": addresses, "attributeGroups": groups}
+    body = json.dumps(whole, separators=(",", ":"))
+    assert len(body) < SMALL_BODY_BYTES
 
     assert http.post("/customers/validate", content=body, headers=JSON).status_code == 200
 

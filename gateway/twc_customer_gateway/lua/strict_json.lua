@@ -11,15 +11,18 @@
 -- body. A type is {is = "text" | "boolean" | "time"}, {is = "enum", names = set,
 -- wanted = message}, {is = "object", of = types by member name}, or {is = "list" |
 -- "map", of = type of its items}. A list may allow `nulls`, and limit its items (`most`).
+-- SMALL_BODY_BYTES is the size up to which bodies are read before the caller is known.
 -- It also puts `violations.lua` and `json_tokens.lua` there, whose functions this one uses.
 
 local COLON, COMMA, NULL, TRUE, FALSE = byte(":"), byte(","), byte("n"), byte("t"), byte("f")
 local OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = byte("["), byte("]"), byte("{"), byte("}")
 
 local MAX_DEPTH = 50
--- Each value takes time here, in the transcoder and in the server. Customers have one for
--- each 20 bytes or so.
-local MAX_VALUES, BYTES_OF_VALUE = 1000, 8
+-- Values that a body may have, and the bytes for each beyond these. Each takes time here, in
+-- the transcoder and in the server; customers have one for 20 bytes or so. Small bodies may
+-- have fewer, because they are read before the caller is known.
+local MAX_VALUES, BYTES_OF_VALUE = 1000, 6
+local MAX_SMALL_VALUES, SMALL_BYTES_OF_VALUE = 500, 16
 -- Each new name takes memory, and time to find and free that.
 local MAX_NAMES = 200000
 
@@ -36,14 +39,23 @@ local WANTED = {
   list = "an array",
 }
 
--- State of the parser: how many values may still be read, the numbers of objects and of
--- different names that were read, and for each depth these names, each with the number of
--- the last object that has it. Parsing never yields, so that all requests of a thread can
--- share it.
-local values_left, objects, names, seen
+-- State of the parser: the numbers of values that may be and were read, of objects, and of
+-- different names, and for each depth these names, each with the number of the last object
+-- that has it. Parsing never yields, so that all requests of a thread can share it.
+local most_values, values, objects, names, seen
 
-local function max_values()
+local function max_values(expected)
+  if expected.is == "object" and #text <= SMALL_BODY_BYTES then
+    return MAX_SMALL_VALUES + math.floor(#text / SMALL_BYTES_OF_VALUE)
+  end
   return MAX_VALUES + math.floor(#text / BYTES_OF_VALUE)
+end
+
+local function count_value()
+  values = values + 1
+  if values > most_values then
+    fail(0, format("must hold at most %d values for its size", most_values))
+  end
 end
 
 local read_value
@@ -128,8 +140,12 @@ local function read_object(at, expected, depth)
     local member
     at, member = read_name(at, next, members, object, depth)
     at, next = skip_space(at)
-    if entry and next == NULL then
-      report(depth + 1, "must not be null")
+    if entry then
+      -- To the transcoder an entry is a message of its own, with the name and the value.
+      count_value()
+      if next == NULL then
+        report(depth + 1, "must not be null")
+      end
     end
     at, next = skip_space(read_value(at, next, member or entry, depth + 1))
     if next == CLOSE_OBJECT then
@@ -178,10 +194,8 @@ local function check_text(first, last, expected, depth)
 end
 
 function read_value(at, next, expected, depth)
-  values_left = values_left - 1
-  if values_left < 0 then
-    fail(0, format("must hold at most %d values for its size", max_values()))
-  elseif depth > MAX_DEPTH then
+  count_value()
+  if depth > MAX_DEPTH then
     fail(1, format("must not be nested more than %d deep", MAX_DEPTH))
   elseif next == NULL then
     return read_word(at, depth, "null")
@@ -226,7 +240,7 @@ end
 local function check(body, expected)
   start_violations()
   start_text(body)
-  values_left, objects, names, seen = max_values(), 0, 0, {}
+  most_values, values, objects, names, seen = max_values(expected), 0, 0, 0, {}
   local fine, problem = pcall(read_body, expected)
   local found = violations
   text, seen, violations, trail, forms = nil, nil, nil, nil, nil
