@@ -10,7 +10,7 @@ _FILTER = _TYPE + "config.route.v3.FilterConfig"
 
 # Bodies up to this size, which the header Content-Length must tell, are read before the
 # token is verified.
-SMALL_BODY_BYTES = 16 * 1024
+SMALL_BODY_BYTES = 8 * 1024
 
 Filters = dict[str, Any]
 

@@ -7,10 +7,11 @@ import pytest
 
 from tests.gateway.body_reader import ROUTES, BodyReader, reading
 from tests.gateway.json_shapes import LISTS, SHAPES, in_list
+from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.routes import HttpRoute
 
 # From what is read before the caller is known.
-SMALL = 16 << 10
+SMALL = SMALL_BODY_BYTES
 SIZES = [SMALL << doubling for doubling in range(6)]
 UPLOAD_SIZES = [SMALL << doubling for doubling in range(7)]
 # Of time for each byte: between sizes of a shape, and between shapes.

@@ -20,13 +20,14 @@ from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS, failure
 from tests.support.server_process import wait_until
+from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.stack import Stack
 from twc_customer_server import contract
 
 JSON = {"content-type": "application/json"}
 UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])
-SMALL = 16 * 1024
+SMALL = SMALL_BODY_BYTES
 
 
 def _answer(stack: Stack, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
