@@ -99,7 +99,9 @@ class Testbed:
 
     def settings(self, **changed: Any) -> GatewaySettings:
         """Returns default settings of a service that accepts the credentials, with changes."""
-        return GatewaySettings(**self._issuer.settings | changed)
+        # The credentials are those of one tenant, which is to have all.
+        unlimited = {"tenant_requests_per_second": 0}
+        return GatewaySettings(**self._issuer.settings | unlimited | changed)
 
 
 def unset_service_settings() -> None:

@@ -21,6 +21,10 @@ from twc_customer_server.telemetry import logs
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
+# Time after which a thread that computes lets another have the interpreter: an upload may
+# compute for seconds, and a read waits for its turn several times.
+_SWITCH_SECONDS = 0.0005
+
 # Time between checks of whether the database is open.
 _POLL_SECONDS = 0.02
 
@@ -32,6 +36,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     Raises CannotServeError.
     """
     logs.configure(settings.log_level)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # Blocked in every thread, so that this one can wait for them with sigwait.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
     try:

@@ -26,7 +26,6 @@ from twc_customer_server.telemetry import metrics_server
 from twc_customer_server.telemetry.access_log import AccessLog
 from twc_customer_server.telemetry.metrics import ServiceMetrics
 from twc_customer_server.telemetry.metrics_server import MetricsServer
-from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.grpc_server import GrpcServer, address_taken
 
 _log = logging.getLogger(__name__)
@@ -49,16 +48,13 @@ class App:
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._access_log = AccessLog()
         self._authenticator = authenticator(settings)
-        max_streams = max(1, settings.threads // 2)
-        identity = AwaitingAuthenticator(self._authenticator, max(1, max_streams // 2))
         rpcs = wrap(
             CustomerServicer(CustomerStore(self._database), idempotency, settings.region),
-            identity,
+            AwaitingAuthenticator(self._authenticator, max(1, settings.threads // 4)),
             metrics,
-            max_streams=max_streams,
             on_call_end=self._access_log.add,
         )
-        self._grpc = GrpcServer(rpcs, Authorization(identity.authenticate), settings, addresses)
+        self._grpc = GrpcServer(rpcs, self._authenticator, settings, addresses)
         self.ports = self._grpc.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:

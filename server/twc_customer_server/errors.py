@@ -128,6 +128,15 @@ class Overloaded(ServiceError):
         self.retry_seconds = retry_seconds
 
 
+class MessageTimeout(ServiceError):
+    """The message of the call did not come in time."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the call's message did not come within {seconds:g} s: send it with the headers"
+        )
+
+
 class Unavailable(ServiceError):
     """The database, or the issuer of tokens, cannot be reached or is too busy."""
 

@@ -66,7 +66,19 @@ class Settings(BaseSettings):
     )
     threads: int = Field(8, ge=1, le=256, description="RPCs that run at a time.")
     max_concurrent_rpcs: int = Field(
-        1000, ge=1, description="RPCs that run or are queued; more are refused."
+        4000, ge=1, description="RPCs that run, are queued or are received; more are refused."
+    )
+    tenant_concurrent_calls: int = Field(
+        100, ge=1, description="Of these, the RPCs of one tenant; more are refused."
+    )
+    tenant_streams: int | None = Field(
+        None,
+        ge=1,
+        description="Of these, the uploads, imports and exports of one tenant; by default half of "
+        "the places for all, of which there are half as many as THREADS.",
+    )
+    tenant_requests_per_second: float = Field(
+        1000, ge=0, description="RPCs that a tenant may begin a second; 0 is no limit."
     )
     drain_seconds: float = Field(
         0, ge=0, le=300, description="Time between reporting NOT_SERVING and refusing calls."

@@ -11,12 +11,15 @@ from tests.support.client import Client
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start, starting
 
+# Room for tests that make many calls at once as one tenant.
+SHARED: dict[str, Any] = {"threads": 16, "tenant_streams": 8, "default_regions": {"german": "DE"}}
+
 
 @pytest.fixture(scope="session")
 def server(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """The server that tests share. One tenant, `german`, has a default region."""
     database = backend.settings(tmp_path_factory.mktemp("api"))
-    with InProcessServer(**database, threads=16, default_regions={"german": "DE"}) as server:
+    with InProcessServer(**database, **SHARED) as server:
         yield server
 
 

@@ -115,15 +115,15 @@ def test_stream(server: InProcessServer, port: int) -> None:
 
 def test_stream_broken_off(server: InProcessServer, port: int) -> None:
     """A stream that its client breaks off is no longer in progress, and counted as CANCELLED."""
-    items: queue.Queue[pb.UploadCustomersRequest] = queue.Queue()
+    batches: queue.Queue[pb.ImportCustomersRequest] = queue.Queue()
     stub = CustomerServiceStub(server.channel)
-    call = stub.UploadCustomers(iter(items.get, None), SECONDS, as_tenant("acme"))
-    wait_until(lambda: Scrape(port).in_progress("UploadCustomers") == 1)
+    call = stub.ImportCustomers(iter(batches.get, None), SECONDS, as_tenant("acme"))
+    wait_until(lambda: Scrape(port).in_progress("ImportCustomers") == 1)
 
     call.cancel()
 
-    wait_until(lambda: Scrape(port).in_progress("UploadCustomers") == 0)
-    assert Scrape(port).calls("UploadCustomers", "CANCELLED") == 1
+    wait_until(lambda: Scrape(port).in_progress("ImportCustomers") == 0)
+    assert Scrape(port).calls("ImportCustomers", "CANCELLED") == 1
 
 
 def test_personal_data(server: InProcessServer, port: int) -> None:

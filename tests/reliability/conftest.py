@@ -93,7 +93,10 @@ def serve(proxy: Proxy, tmp_path: Path) -> Iterator[Serve]:
 
         def serve_one(**settings: Any) -> SeededServer:
             database = {"data_dir": tmp_path, "database_url": proxy.url()}
-            return started.enter_context(SeededServer(**database, **settings))
+            # The tests call as one tenant, which is to have as many threads and streams as they
+            # ask for.
+            own = {"threads": settings.pop("threads", 8) + 2, "tenant_streams": 100}
+            return started.enter_context(SeededServer(**database, **own | settings))
 
         yield serve_one
 

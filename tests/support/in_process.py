@@ -3,8 +3,9 @@
 from typing import Any, Self
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.support.client import Client
+from tests.support.client import SECONDS, Client
 from tests.support.tokens import trust
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
@@ -27,6 +28,12 @@ class InProcessServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def is_healthy(self) -> bool:
+        """Tells whether the server says that it serves."""
+        stub: Any = health_pb2_grpc.HealthStub(self.channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), SECONDS)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     def client(self, tenant: str) -> Client:
         """A client of the server for a tenant."""

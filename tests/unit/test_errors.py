@@ -58,6 +58,7 @@ TABLE = [
     ),
     (errors.IdMismatch("another id"), code_pb2.FAILED_PRECONDITION, "ID_MISMATCH"),
     (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
+    (errors.MessageTimeout(10), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     (errors.Unavailable("no database"), code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (errors.EtagMismatch(), code_pb2.ABORTED, "ETAG_MISMATCH"),
     (errors.IdempotencyKeyReused(), code_pb2.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),

@@ -1,71 +1,178 @@
-"""The threads that RPCs run in."""
+"""The threads that calls run on, and the turns that tenants have."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
 
-from twc_customer_server.transport.executor import Executor
+from twc_customer_server.transport.executor import NOBODY, Executor
 
 SECONDS = 10
 
 
-def test_order_of_work() -> None:
-    """What is given is run in its order, with its arguments."""
-    threads = Executor(1)
-    done: list[int] = []
-    over = threading.Event()
-    for number in range(100):
-        threads.submit(done.append, number)
-    threads.submit(over.set)
-    assert over.wait(SECONDS)
-    assert done == [*range(100)]
-    threads.stop()
+class Threads:
+    """An executor whose threads a test holds and frees."""
+
+    def __init__(self, number: int) -> None:
+        self.executor = Executor(number)
+        self._held = threading.Event()
+        self._began = threading.Semaphore(0)
+        self.done: list[str] = []
+
+    def hold(self, tenant: str, *, is_bulk: bool = False) -> None:
+        """Submits a task that runs until `free`."""
+        self.executor.submit(tenant, self._wait, is_bulk=is_bulk)
+
+    def note(self, tenant: str, name: str = "", *, is_bulk: bool = False) -> threading.Event:
+        """Submits a task that notes its name, by default that of the tenant; returns its end."""
+        ended = threading.Event()
+
+        def task() -> None:
+            self.done.append(name or tenant)
+            ended.set()
+
+        self.executor.submit(tenant, task, is_bulk=is_bulk)
+        return ended
+
+    def wait_held(self, number: int) -> None:
+        """Waits until so many more tasks are held."""
+        for _ in range(number):
+            assert self._began.acquire(timeout=SECONDS)
+
+    def holds_more(self) -> bool:
+        """Tells whether another task is held than those that were waited for."""
+        return self._began.acquire(blocking=False)
+
+    def free(self) -> None:
+        """Ends all tasks that are held."""
+        self._held.set()
+
+    def _wait(self) -> None:
+        self._began.release()
+        self._held.wait(SECONDS)
 
 
-def test_number_of_threads() -> None:
-    """As many are run at the same time as there are threads."""
-    threads, met = Executor(4), threading.Barrier(5)
-    for _ in range(4):
-        threads.submit(met.wait)
-    met.wait(SECONDS)
-    threads.stop()
+@pytest.fixture
+def one() -> Iterator[Threads]:
+    """An executor of one thread, which is held."""
+    threads = Threads(1)
+    threads.hold("first")
+    threads.wait_held(1)
+    yield threads
+    threads.free()
+    threads.executor.stop()
 
 
-def test_callbacks() -> None:
-    """A callback is called once, after the work, whether that was over when it was added or not."""
-    threads, called = Executor(2), threading.Semaphore(0)
-    may_end, ended = threading.Event(), threading.Event()
-    work = threads.submit(may_end.wait)
-    work.add_done_callback(lambda given: called.release() if given is work else None)
-    work.add_done_callback(lambda _: ended.set())
-    assert not called.acquire(blocking=False)
-    may_end.set()
-    assert ended.wait(SECONDS)
-    assert called.acquire(timeout=SECONDS)
-    work.add_done_callback(lambda _: called.release())
-    assert called.acquire(blocking=False)
-    assert not called.acquire(blocking=False)
-    threads.stop()
+@pytest.fixture
+def four() -> Iterator[Threads]:
+    """An executor of four threads."""
+    threads = Threads(4)
+    yield threads
+    threads.free()
+    threads.executor.stop()
+
+
+def test_order_of_one_tenant(one: Threads) -> None:
+    """The tasks of a tenant run in their order."""
+    ends = [one.note("acme", str(number)) for number in range(100)]
+    one.free()
+    assert ends[-1].wait(SECONDS)
+    assert one.done == [str(number) for number in range(100)]
+
+
+def test_turns_of_tenants(one: Threads) -> None:
+    """A tenant's only task runs before the second of another one that has many."""
+    for _ in range(3):
+        many = one.note("many")
+    one.note("few")
+    one.free()
+    assert many.wait(SECONDS)
+    assert one.done == ["many", "few", "many", "many"]
+
+
+def test_turn_of_bulk(one: Threads) -> None:
+    """The bulk work of a tenant has a turn of its own, so that it does not delay its reads."""
+    for _ in range(3):
+        bulk = one.note("acme", "bulk", is_bulk=True)
+    one.note("acme", "read")
+    one.free()
+    assert bulk.wait(SECONDS)
+    assert one.done == ["bulk", "read", "bulk", "bulk"]
+
+
+def test_number_of_threads(four: Threads) -> None:
+    """As many tasks run at the same time as there are threads."""
+    for tenant in ("a", "b", "c", "d"):
+        four.hold(tenant)
+    four.wait_held(4)
+
+
+def test_threads_of_a_tenant(four: Threads) -> None:
+    """A tenant never has all threads: another finds one, and the others of its own wait."""
+    for _ in range(10):
+        four.hold("acme")
+    four.wait_held(2)
+    assert four.note("other").wait(SECONDS)
+    assert not four.holds_more()
+    four.free()
+    four.wait_held(8)
+
+
+def test_threads_of_bulk(four: Threads) -> None:
+    """Bulk work has half of the threads, whosever it is; what waits runs when another ends."""
+    for tenant in ("a", "b", "c", "d"):
+        four.hold(tenant, is_bulk=True)
+    four.wait_held(2)
+    assert four.note("c").wait(SECONDS)
+    assert four.note("a").wait(SECONDS)
+    assert not four.holds_more()
+    four.free()
+    four.wait_held(2)
+
+
+def test_bulk_and_reads_of_a_tenant(four: Threads) -> None:
+    """The end of bulk work frees a thread for its tenant, and one for the bulk of another."""
+    four.hold("acme", is_bulk=True)
+    four.hold("other", is_bulk=True)
+    four.wait_held(2)
+    four.hold("acme")
+    four.wait_held(1)
+    read, bulk = four.note("acme"), four.note("third", is_bulk=True)
+    assert not four.holds_more()
+    four.free()
+    assert read.wait(SECONDS)
+    assert bulk.wait(SECONDS)
+
+
+def test_thread_of_nobody(four: Threads) -> None:
+    """Work for callers who are not known yet has one thread."""
+    four.hold(NOBODY)
+    four.hold(NOBODY)
+    four.wait_held(1)
+    assert four.note("acme").wait(SECONDS)
+    assert not four.holds_more()
+
+
+def test_one_thread_for_two_tenants(one: Threads) -> None:
+    """With a single thread every tenant still has its turn."""
+    ends = [one.note(tenant, is_bulk=is_bulk) for tenant in ("a", "b") for is_bulk in (False, True)]
+    one.free()
+    assert all(end.wait(SECONDS) for end in ends)
 
 
 def test_failing_work(caplog: pytest.LogCaptureFixture) -> None:
     """Work that fails is over like any other, its kind is logged, and its thread goes on."""
     threads, over = Executor(1), threading.Event()
-    threads.submit(int, "Ada").add_done_callback(lambda _: over.set())
-    assert over.wait(SECONDS)
-    over.clear()
-    threads.submit(over.set)
+    threads.submit("acme", lambda: int("Ada"))
+    threads.submit("acme", over.set)
     assert over.wait(SECONDS)
     assert caplog.messages == ["a call ended with ValueError"]
     threads.stop()
 
 
-def test_work_before_stop() -> None:
+def test_work_before_stop(one: Threads) -> None:
     """What was given before a stop is still run."""
-    threads, done = Executor(1), threading.Event()
-    may_end = threading.Event()
-    threads.submit(may_end.wait)
-    threads.submit(done.set)
-    threads.stop()
-    may_end.set()
+    done = one.note("acme")
+    one.executor.stop()
+    one.free()
     assert done.wait(SECONDS)

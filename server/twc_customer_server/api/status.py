@@ -34,6 +34,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.IdempotencyKeyReused: (code_pb2.INVALID_ARGUMENT, reasons.IDEMPOTENCY_KEY_REUSED),
     errors.RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
     errors.Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),
+    errors.MessageTimeout: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
     errors.Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     errors.KeysAwaited: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     errors.Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),

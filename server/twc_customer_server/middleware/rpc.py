@@ -10,7 +10,6 @@ decoded. Nor do grpc_testing and other transports run interceptors.
 import logging
 import math
 import re
-import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from twc_customer_server.api import status
-from twc_customer_server.auth.authenticator import Authenticator
+from twc_customer_server.auth.authenticator import Authenticator, Caller
 from twc_customer_server.contract import LONG_LIVED_RPCS, SERVICE
 from twc_customer_server.errors import Internal, ServiceError
 from twc_customer_server.middleware import streams
@@ -86,24 +85,18 @@ def wrap(
     authenticator: Authenticator | AwaitingAuthenticator,
     metrics: ServiceMetrics,
     *,
-    max_streams: int = 1,
     on_call_end: OnCallEnd = lambda _: None,
 ) -> SimpleNamespace:
     """Returns a handler for each RPC of the service, by name.
 
     A handler takes an encoded request, or an iterator of them, and a
     `grpc.ServicerContext`; it returns an encoded response or a generator of
-    them. At most `max_streams` calls that stream in, or are long-lived, run
-    at a time, since each occupies a thread. Raises AttributeError if the
-    servicer lacks an RPC.
+    them. Raises AttributeError if the servicer lacks an RPC.
     """
-    slots = threading.BoundedSemaphore(max_streams)
-    handlers: dict[str, Callable[..., Any]] = {}
+    handlers: dict[str, Handler] = {}
     for method in SERVICE.methods:
         call_servicer: Method = getattr(servicer, method.name)
         long_lived = method.name in LONG_LIVED_RPCS
-        if method.client_streaming or long_lived:
-            call_servicer = streams.limit_concurrency(call_servicer, slots)
         if long_lived and not method.client_streaming:
             call_servicer = streams.while_token_is_valid(call_servicer)
         decode = decoder(method)
@@ -113,9 +106,9 @@ def wrap(
         rpc = _Rpc(read, call_servicer, authenticator, metrics.rpcs[method.name], on_call_end)
         if method.server_streaming:
             sending = streams.cancel_when_idle if long_lived else nullcontext
-            handlers[method.name] = partial(_handle_streaming, rpc, sending)
+            handlers[method.name] = Handler(rpc, partial(_handle_streaming, rpc, sending))
         else:
-            handlers[method.name] = partial(_handle_unary, rpc)
+            handlers[method.name] = Handler(rpc, partial(_handle_unary, rpc))
     return SimpleNamespace(**handlers)
 
 
@@ -129,11 +122,39 @@ class _Rpc(NamedTuple):
     on_call_end: OnCallEnd
 
 
-def _handle_unary(rpc: _Rpc, encoded: bytes, context: grpc.ServicerContext) -> bytes:
+class Refusal(NamedTuple):
+    """An error that a transport ends a call with, and the tenant of the call if that is known."""
+
+    error: Exception
+    tenant: str = ""
+
+
+class Handler:
+    """Handles the calls of an RPC, and ends with an error those that a transport refuses."""
+
+    __slots__ = ("_rpc", "handle")
+
+    def __init__(self, rpc: _Rpc, handle: Callable[..., Any]) -> None:
+        """`handle` is as this is called, and takes the caller as well if that is known."""
+        self._rpc = rpc
+        self.handle = handle
+
+    def __call__(self, encoded: Any, context: grpc.ServicerContext) -> Any:
+        """Takes an encoded request, or an iterator of them, and returns what responds to it."""
+        return self.handle(encoded, context)
+
+    def refuse(self, refusal: Refusal, context: grpc.ServicerContext) -> NoReturn:
+        """Ends a call as if its handler had raised an error."""
+        _InFlightCall(self._rpc, context, refusal.tenant).fail(refusal.error)
+
+
+def _handle_unary(
+    rpc: _Rpc, encoded: bytes, context: grpc.ServicerContext, caller: Caller | None = None
+) -> bytes:
     in_flight = _InFlightCall(rpc, context)
     try:
         # Metadata beside the status costs less than a message of its own.
-        call = in_flight.authenticate(context.set_trailing_metadata)
+        call = in_flight.identify(caller, context.set_trailing_metadata)
         request = rpc.read(encoded, context, call.valid_until)
         response = _encode(rpc.call_servicer(request, call))
     except Exception as error:  # noqa: BLE001 - every error has a status
@@ -147,10 +168,11 @@ def _handle_streaming(
     sending: Callable[[grpc.ServicerContext], Any],
     encoded: Any,
     context: grpc.ServicerContext,
+    caller: Caller | None = None,
 ) -> Generator[bytes]:
     in_flight = _InFlightCall(rpc, context)
     try:
-        call = in_flight.authenticate(context.send_initial_metadata)
+        call = in_flight.identify(caller, context.send_initial_metadata)
         request = rpc.read(encoded, context, call.valid_until)
         responses: Iterable[Message | bytes] = rpc.call_servicer(request, call)
         for response in responses:
@@ -170,18 +192,19 @@ class _InFlightCall:
 
     __slots__ = ("_context", "_headers", "_metadata", "_rpc", "_started", "_tenant")
 
-    def __init__(self, rpc: _Rpc, context: grpc.ServicerContext) -> None:
+    def __init__(self, rpc: _Rpc, context: grpc.ServicerContext, tenant: str = "") -> None:
         self._started = time.perf_counter()
         self._rpc = rpc
         self._context = context
         self._metadata = context.invocation_metadata()
         self._headers = headers_by_name(self._metadata)
-        self._tenant = ""
+        self._tenant = tenant
         rpc.metrics.start()
 
-    def authenticate(self, set_metadata: SetMetadata) -> Call:
-        """Authenticates the caller. Raises what `Authenticator.authenticate` raises."""
-        caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
+    def identify(self, caller: Caller | None, set_metadata: SetMetadata) -> Call:
+        """Authenticates the caller unless the transport has; raises what `authenticate` does."""
+        if caller is None:
+            caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
         self._tenant = caller.tenant
         return Call(caller.tenant, self._headers, set_metadata, caller.valid_until)
 
@@ -195,8 +218,7 @@ class _InFlightCall:
             error = Internal()
         mapped = rpc_status.to_status(status.to_status(error))
         self.record(mapped.code.name)
-        self._context.set_trailing_metadata((*mapped.trailing_metadata, *status.to_headers(error)))
-        self._context.abort(mapped.code, mapped.details)
+        abort(error, mapped, self._context)
 
     def record(self, code: str) -> None:
         """Records the end of the call in metrics and access log."""
@@ -220,6 +242,12 @@ class _InFlightCall:
     def _request_id(self) -> str:
         given = self._headers.get("x-request-id")
         return given if given and _is_request_id(given) else ""
+
+
+def abort(error: ServiceError, mapped: grpc.Status, context: grpc.ServicerContext) -> NoReturn:
+    """Ends a call with an error and its mapped status."""
+    context.set_trailing_metadata((*mapped.trailing_metadata, *status.to_headers(error)))
+    context.abort(mapped.code, mapped.details)
 
 
 def headers_by_name(metadata: Metadata) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Streams of messages: bounds their number and duration, and finds out how they ended."""
+"""Streams of messages: bounds their duration, and finds out how they ended."""
 
 import threading
 import time
@@ -10,12 +10,11 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from twc_customer_server import contract
-from twc_customer_server.errors import EXPIRED, Overloaded, Unauthenticated
+from twc_customer_server.errors import EXPIRED, Unauthenticated
 
 # Grace period in which grpcio may still report a finished stream as cancelled.
 _CANCELLATION_GRACE_SECONDS = 0.02
 
-C = TypeVar("C")
 L = TypeVar("L", bound="LimitedCall")
 T = TypeVar("T")
 Decode = Callable[[bytes], T]
@@ -29,22 +28,6 @@ class LimitedCall(Protocol):
 
 class ClientGone(Exception):
     """The client ended the call before its stream of messages was complete."""
-
-
-def limit_concurrency(
-    method: Callable[[Any, C], Iterable[T]], slots: threading.BoundedSemaphore
-) -> Callable[[Any, C], Iterator[T]]:
-    """Refuses calls while all slots are taken. Raises Overloaded."""
-
-    def limited(requests: Any, call: C) -> Iterator[T]:
-        if not slots.acquire(blocking=False):
-            raise Overloaded("too many streams at the same time; try again after a while")
-        try:
-            yield from method(requests, call)
-        finally:
-            slots.release()
-
-    return limited
 
 
 def complete(

@@ -9,7 +9,8 @@ import base64
 import json
 import logging
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import grpc
@@ -20,14 +21,23 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, status_pb2
 
 from twc_customer_server import contract
 from twc_customer_server.api import status
-from twc_customer_server.errors import Internal, ServiceError
+from twc_customer_server.auth.authenticator import Caller
+from twc_customer_server.errors import Internal, MalformedRequest, Overloaded, ServiceError
+from twc_customer_server.transport.calls import refuse
+from twc_customer_server.transport.identification import Identifier, Identity
+from twc_customer_server.transport.incoming import IncomingCall, Metadata
+from twc_customer_server.transport.open_calls import OpenCalls
 
 SERVICE_NAME = "envoy.service.auth.v3.Authorization"
+
+# Calls whose message may be on its way.
+_MAX_WAITING = 32
 
 _DETAILS = "grpc-status-details-bin"
 
@@ -99,13 +109,12 @@ CheckRequest, CheckResponse = _classes["CheckRequest"], _classes["CheckResponse"
 
 
 class Authorization:
-    """Answers whether a caller may send a request, as `authenticate` says of its headers."""
+    """Answers whether a caller may send a request, as `identity` says of its headers."""
 
-    def __init__(
-        self, authenticate: Callable[[list[tuple[str, str]], Callable[[], str]], object]
-    ) -> None:
-        """`authenticate` takes headers and peer, and raises ServiceError unless they are good."""
-        self._authenticate = authenticate
+    def __init__(self, identity: Identity, identifier: Identifier) -> None:
+        self._identity = identity
+        self._identifier = identifier
+        self._open_calls = OpenCalls(_MAX_WAITING, self._receive)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Returns the handler to add to a grpcio server."""
@@ -115,16 +124,57 @@ class Authorization:
         return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": check})
 
     def check(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Returns OK, with the cluster for large bodies, or the response to give instead."""
-        headers = {it.key: it.value for it in request.attributes.request.http.headers}
+        """Returns OK, with the cluster for large bodies, or the response to give instead.
+
+        It serves calls that `accept` did not take, without waiting for keys.
+        """
+        headers = _headers(request)
         try:
-            self._authenticate([*headers.items()], context.peer)
-        except ServiceError as error:
-            return _denied(error, headers)
-        except Exception as error:  # noqa: BLE001 - its message may hold a token
-            _log.error("a token could not be verified: %s", type(error).__name__)
-            return _denied(Internal(), headers)
-        return _allowed(headers["x-twc-tenant"])
+            outcome: Caller | Exception = self._identity.authenticate(headers, context.peer)
+        except Exception as error:  # noqa: BLE001 - every error has a response
+            outcome = error
+        return _response(headers, outcome)
+
+    def accept(self, incoming: IncomingCall) -> None:
+        """Takes a call from grpcio."""
+        self._open_calls.accept(incoming)
+
+    def tick(self) -> None:
+        """Ends calls whose message does not come; to be called several times a second."""
+        self._open_calls.tick()
+
+    def _receive(self, incoming: IncomingCall, message: bytes) -> None:
+        try:
+            headers = _headers(CheckRequest.FromString(message))
+        except DecodeError:
+            incoming.run_with(refuse, MalformedRequest())
+            return
+        respond = partial(_respond, incoming, headers)
+        if caller := self._identifier.cached(headers):
+            respond(caller)
+            return
+        try:
+            self._identifier.identify(incoming, headers, respond)
+        except Overloaded as error:
+            respond(error)
+
+
+def _respond(incoming: IncomingCall, headers: Metadata, outcome: Caller | Exception) -> None:
+    incoming.run_with(lambda outcome, _: _response(headers, outcome), outcome)
+
+
+def _headers(request: Any) -> Metadata:
+    return [(it.key, it.value) for it in request.attributes.request.http.headers]
+
+
+def _response(headers: Metadata, outcome: Caller | Exception) -> Any:
+    if isinstance(outcome, Caller):
+        return _allowed(outcome.tenant)
+    if not isinstance(outcome, ServiceError):
+        # Its message may hold a token.
+        _log.error("a token could not be verified: %s", type(outcome).__name__)
+        outcome = Internal()
+    return _denied(outcome, {key: str(value) for key, value in headers})
 
 
 def _allowed(tenant: str) -> Any:

@@ -1,21 +1,34 @@
 """Serves wrapped RPCs by grpcio, with health and reflection, from start to graceful shutdown."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
-from twc_customer_server.contract import MAX_UPLOAD_BYTES, SERVICE
+from twc_customer_server.contract import LONG_LIVED_RPCS, MAX_UPLOAD_BYTES, SERVICE
 from twc_customer_server.settings import Settings
+from twc_customer_server.transport import health, incoming
+from twc_customer_server.transport.admission import Admission
+from twc_customer_server.transport.calls import Awaits, Rpc
+from twc_customer_server.transport.dispatcher import Dispatcher
 from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
+from twc_customer_server.transport.health import Health
+from twc_customer_server.transport.identification import Identifier, Identity
+from twc_customer_server.transport.incoming import Behavior
+from twc_customer_server.transport.limits import Limits, TenantLimits
+from twc_customer_server.transport.receiver import Receiver
+from twc_customer_server.transport.reflection import Reflection
+from twc_customer_server.transport.timer import Timer
 
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+# Calls of one connection; clients open another, or wait, for more.
+MAX_CONNECTION_CALLS = 256
 
 CHANNEL_OPTIONS = (
     # Larger than what the rules allow, so that their error answers, not grpcio's;
@@ -26,7 +39,13 @@ CHANNEL_OPTIONS = (
     # Clients may ping as often as proxies do to keep idle connections open.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
 )
+
+# Time between looks for calls whose messages do not come.
+_TICK_SECONDS = 0.25
+
+_log = logging.getLogger(__name__)
 
 _HANDLERS: dict[tuple[bool, bool], Callable[..., "grpc.RpcMethodHandler[Any, Any]"]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -42,45 +61,82 @@ class GrpcServer:
     def __init__(
         self,
         rpcs: SimpleNamespace,
-        authorization: Authorization,
+        identity: Identity,
         settings: Settings,
         addresses: Sequence[str],
     ) -> None:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken.
 
         `rpcs` are the handlers of encoded messages that `middleware.rpc.wrap`
-        returns.
+        returns; `identity` tells whose calls they are.
         """
         self._settings = settings
         self._executor = Executor(settings.threads)
-        self._server = grpc.server(
-            # grpcio calls no more of it than `Executor` has.
-            cast("ThreadPoolExecutor", self._executor),
-            options=[*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(settings.share_port))],
-            maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
+        self._timer = Timer()
+        limits = _limits(settings)
+        identifier = Identifier(identity, limits, self._executor, self._timer)
+        admission = Admission(
+            _kinds(rpcs),
+            identifier,
+            limits,
+            Receiver(settings.threads),
+            self._executor,
+            self._timer,
         )
+        self._health = Health([SERVICE.full_name])
+        self._reflection = Reflection(SERVICE.full_name, health.SERVICE_NAME)
+        authorization = Authorization(identity, identifier)
+        self._dispatcher = Dispatcher(
+            {
+                **{getattr(rpcs, method.name): admission.accept for method in SERVICE.methods},
+                self._health.Check: self._health.accept,
+                self._health.Watch: self._health.accept,
+                self._reflection.ServerReflectionInfo: self._reflection.accept,
+                authorization.check: authorization.accept,
+            }
+        )
+        for tick in (admission.tick, self._health.tick, authorization.tick):
+            self._timer.call_every(_TICK_SECONDS, tick)
+        self._server = self._new_server()
         register(self._server, rpcs)
         self._server.add_generic_rpc_handlers((authorization.handler(),))
-        self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.serves_reflection:
-            names = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+            add_reflection(self._reflection, self._server)
         credentials = _credentials(settings)
         self.ports = [_bind(self._server, address, credentials) for address in addresses]
 
     def start(self) -> None:
         """Serves, and reports SERVING."""
+        self._timer.start()
+        self._health.set_serving(serves=True)
         self._server.start()
-        for service in ("", SERVICE.full_name):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self) -> None:
         """Reports NOT_SERVING for DRAIN_SECONDS, then gives running calls GRACE_SECONDS to end."""
-        self._health.enter_graceful_shutdown()
+        self._health.set_serving(serves=False)
         time.sleep(self._settings.drain_seconds)
-        self._server.stop(self._settings.grace_seconds).wait()
+        stopped = self._server.stop(self._settings.grace_seconds)
+        self._health.close()
+        stopped.wait()
+        self._timer.stop()
         self._executor.stop()
+        self._reflection.stop()
+
+    def _new_server(self) -> grpc.Server:
+        options = [*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(self._settings.share_port))]
+        if incoming.IS_SUPPORTED:
+            return grpc.server(self._dispatcher.executor, options=options)
+        _log.warning(
+            "grpcio %s is not known: idle calls occupy threads, and limits per tenant are off",
+            grpc.__version__,
+        )
+        return grpc.server(
+            ThreadPoolExecutor(self._settings.threads),
+            options=options,
+            maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs,
+        )
 
 
 def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:
@@ -95,6 +151,32 @@ def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:
     generic = grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
     server.add_generic_rpc_handlers((generic,))
     server.add_registered_method_handlers(SERVICE.full_name, handlers)
+
+
+def _kinds(rpcs: SimpleNamespace) -> dict[Behavior, Rpc]:
+    """Returns how the calls of each handler are received and queued."""
+    kinds: dict[Behavior, Rpc] = {}
+    for method in SERVICE.methods:
+        handler = getattr(rpcs, method.name)
+        is_long_lived = method.name in LONG_LIVED_RPCS
+        awaits = Awaits.MESSAGE
+        if method.client_streaming:
+            # An import may send its first batch long after its headers.
+            awaits = Awaits.NOTHING if is_long_lived else Awaits.ALL_MESSAGES
+        is_bulk = method.client_streaming or is_long_lived
+        kinds[handler] = Rpc(awaits, is_bulk, method.server_streaming, handler)
+    return kinds
+
+
+def _limits(settings: Settings) -> Limits:
+    # A stream occupies a thread.
+    streams = max(1, settings.threads // 2)
+    of_tenant = TenantLimits(
+        settings.tenant_concurrent_calls,
+        settings.tenant_streams or max(1, streams // 2),
+        settings.tenant_requests_per_second,
+    )
+    return Limits(of_tenant, settings.max_concurrent_rpcs, streams)
 
 
 def address_taken(address: str) -> str:

@@ -1,0 +1,134 @@
+"""Admits the calls of the service: identifies the caller, counts, receives and queues the call."""
+
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from twc_customer_server.auth.authenticator import Caller
+from twc_customer_server.errors import Overloaded
+from twc_customer_server.transport.calls import Awaits, Call, Rpc
+from twc_customer_server.transport.executor import NOBODY, Executor
+from twc_customer_server.transport.identification import Identifier
+from twc_customer_server.transport.incoming import Behavior, IncomingCall
+from twc_customer_server.transport.limits import Limits
+from twc_customer_server.transport.receiver import Receiver
+from twc_customer_server.transport.timer import Timer
+
+
+class Admission:
+    """Admits calls within the limits and has threads run them, of tenants in turn.
+
+    The headers of a call suffice to refuse it. A caller whose token was
+    verified before is known at once; others are identified on a thread, as
+    one share. Only then is the message received, and only then does the call
+    take a thread.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the steps of a call
+        self,
+        rpcs: Mapping[Behavior, Rpc],
+        identifier: Identifier,
+        limits: Limits,
+        receiver: Receiver,
+        executor: Executor,
+        timer: Timer,
+    ) -> None:
+        self._rpcs = rpcs
+        self._identifier = identifier
+        self._limits = limits
+        self._executor = executor
+        self._timer = timer
+        self._receiver = receiver
+        # Guards the receiver.
+        self._lock = threading.Lock()
+
+    def accept(self, incoming: IncomingCall) -> None:
+        """Takes a call from grpcio."""
+        call = Call(incoming, self._rpcs[incoming.behavior])
+        caller = self._identifier.cached(incoming.metadata)
+        if caller is not None:
+            self._admit(call, caller)
+            return
+        try:
+            self._identifier.identify(incoming, incoming.metadata, partial(self._identified, call))
+        except Overloaded as error:
+            self._refuse(call, error)
+
+    def tick(self) -> None:
+        """Ends calls whose messages do not come; to be called several times a second."""
+        with self._lock:
+            late = self._receiver.take_late()
+        for call, error in late:
+            call.refuse(error)
+            self._release(call)
+
+    def _identified(self, call: Call, outcome: Caller | Exception) -> None:
+        if isinstance(outcome, Exception):
+            call.refuse(outcome)
+        else:
+            self._admit(call, outcome)
+
+    def _admit(self, call: Call, caller: Caller) -> None:
+        call.caller = caller
+        try:
+            call.usage, delay = self._limits.admit(caller.tenant, is_stream=call.rpc.is_bulk)
+        except Overloaded as error:
+            self._refuse(call, error)
+            return
+        if delay:
+            self._timer.call_later(delay, partial(self._begin, call))
+        else:
+            self._begin(call)
+
+    def _begin(self, call: Call) -> None:
+        if call.rpc.awaits is Awaits.NOTHING:
+            self._queue(call)
+            return
+        with self._lock:
+            receives = self._receiver.add(call)
+        if receives:
+            self._receive(call)
+
+    def _refuse(self, call: Call, error: Overloaded) -> None:
+        """Has a thread refuse a call, soon, so that refusals delay no other call."""
+        delay = self._limits.refusal_delay(call.tenant)
+        refuse = partial(self._executor.submit, NOBODY, partial(call.refuse, error))
+        if delay is None:
+            call.incoming.cancel()
+        elif delay:
+            self._timer.call_later(delay, refuse)
+        else:
+            refuse()
+
+    def _receive(self, call: Call) -> None:
+        call.incoming.receive(partial(self._received, call))
+
+    def _received(self, call: Call, message: bytes | None) -> None:
+        if call.add(message):
+            if self._receiver.complete(call):
+                self._queue(call)
+        else:
+            call.since = time.monotonic()
+            self._receive(call)
+
+    def _queue(self, call: Call) -> None:
+        self._executor.submit(call.tenant, partial(self._run, call), is_bulk=call.rpc.is_bulk)
+
+    def _run(self, call: Call) -> None:
+        release = partial(self._release, call)
+        try:
+            call.run(release)
+        finally:
+            release()
+
+    def _release(self, call: Call) -> None:
+        """Notes that an admitted call is over, unless that is noted."""
+        if call.is_over:
+            return
+        call.is_over = True
+        self._limits.release(call.usage, is_stream=call.rpc.is_bulk)
+        with self._lock:
+            following = self._receiver.free(call)
+        if following:
+            self._receive(following)

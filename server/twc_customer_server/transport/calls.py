@@ -1,0 +1,136 @@
+"""A call of an RPC from its headers to its end, and what was received of it."""
+
+from collections.abc import Callable, Iterator
+from enum import Enum
+from functools import partial
+from typing import Any, NamedTuple, NoReturn
+
+import grpc
+from grpc_status import rpc_status
+
+from twc_customer_server import contract
+from twc_customer_server.api import status
+from twc_customer_server.auth.authenticator import Caller
+from twc_customer_server.errors import ServiceError
+from twc_customer_server.middleware.rpc import Handler, Refusal, abort
+from twc_customer_server.transport.incoming import IncomingCall
+from twc_customer_server.transport.limits import Usage
+
+
+class Awaits(Enum):
+    """What is received of a call before it takes a thread."""
+
+    NOTHING = 0
+    MESSAGE = 1
+    ALL_MESSAGES = 2
+
+
+class Rpc(NamedTuple):
+    """How the calls of an RPC are received, queued, handled and refused.
+
+    `handler` returns responses one by one if `responds_by_stream`.
+    """
+
+    awaits: Awaits
+    is_bulk: bool
+    responds_by_stream: bool
+    handler: Handler
+
+
+class Call:
+    """A call of an RPC; `usage` is that of its tenant, and set when it is admitted."""
+
+    __slots__ = (
+        "_bytes",
+        "_messages",
+        "began",
+        "caller",
+        "has_slot",
+        "incoming",
+        "is_over",
+        "rpc",
+        "since",
+        "usage",
+    )
+
+    caller: Caller | None
+    usage: Usage
+
+    def __init__(self, incoming: IncomingCall, rpc: Rpc) -> None:
+        self.incoming = incoming
+        self.rpc = rpc
+        self.caller = None
+        # When its messages were waited for first, and since when nothing came.
+        self.began = self.since = 0.0
+        self.has_slot = self.is_over = False
+        self._messages: list[bytes] = []
+        self._bytes = 0
+
+    @property
+    def tenant(self) -> str:
+        """The tenant of the caller, empty while that is not known."""
+        return self.caller.tenant if self.caller else ""
+
+    def add(self, message: bytes | None) -> bool:
+        """Keeps a message; None is the end of them. Tells whether the call may run.
+
+        An upload that is too long may, so that its handler refuses it.
+        """
+        if message is None:
+            return True
+        self._messages.append(message)
+        if self.rpc.awaits is Awaits.MESSAGE:
+            return True
+        self._bytes += len(message)
+        return (
+            self._bytes > contract.MAX_UPLOAD_BYTES
+            or len(self._messages) > contract.MAX_UPLOAD_CUSTOMERS
+        )
+
+    def run(self, on_handled: Callable[[], object]) -> None:
+        """Runs the handler, and calls back when it has ended, before the client knows."""
+        handle = partial(self._handle, on_handled)
+        if self.rpc.responds_by_stream:
+            handle = partial(self._handle_streaming, on_handled)
+        if self.rpc.awaits is not Awaits.MESSAGE:
+            self.incoming.run_stream(handle, self._take())
+        elif self._messages:
+            self.incoming.run_with(handle, self._messages.pop())
+        else:
+            self.incoming.run_with(require_message, "")
+
+    def refuse(self, error: Exception) -> None:
+        """Ends the call with an error, in place of its handler."""
+        self.incoming.run_with(self.rpc.handler.refuse, Refusal(error, self.tenant))
+
+    def _handle(
+        self, on_handled: Callable[[], object], request: Any, context: grpc.ServicerContext
+    ) -> Any:
+        try:
+            return self.rpc.handler.handle(request, context, caller=self.caller)
+        finally:
+            on_handled()
+
+    def _handle_streaming(
+        self, on_handled: Callable[[], object], request: Any, context: grpc.ServicerContext
+    ) -> Iterator[Any]:
+        try:
+            yield from self.rpc.handler.handle(request, context, caller=self.caller)
+        finally:
+            on_handled()
+
+    def _take(self) -> Iterator[bytes]:
+        """Yields the messages, and frees each."""
+        self._messages.reverse()
+        while self._messages:
+            yield self._messages.pop()
+
+
+def refuse(error: ServiceError, context: grpc.ServicerContext) -> NoReturn:
+    """Ends a call with an error; for calls that are not of the service itself."""
+    abort(error, rpc_status.to_status(status.to_status(error)), context)
+
+
+def require_message(_: object, context: grpc.ServicerContext) -> NoReturn:
+    """Ends a call whose client sent no message, as gRPC prescribes."""
+    context.abort(grpc.StatusCode.UNIMPLEMENTED, "the call requires exactly one message")

@@ -1,0 +1,41 @@
+"""A queue that serves shares in turn."""
+
+from collections import deque
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+Share = TypeVar("Share", bound=Hashable)
+Item = TypeVar("Item")
+
+
+class FairQueue(Generic[Share, Item]):
+    """Queues items by share; shares take turns, and the items of one are first in, first out."""
+
+    def __init__(self) -> None:
+        # Those with items, in the order of their turns.
+        self._shares: dict[Share, deque[Item]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._shares)
+
+    def __contains__(self, share: Share) -> bool:
+        return share in self._shares
+
+    def add(self, share: Share, item: Item) -> None:
+        """Adds an item to a share."""
+        queue = self._shares.get(share)
+        if queue is None:
+            self._shares[share] = deque((item,))
+        else:
+            queue.append(item)
+
+    def take(self, may: Callable[[Share], bool]) -> tuple[Share, Item] | None:
+        """Removes and returns the next item, of the first share that may have its turn."""
+        for share, queue in self._shares.items():
+            if may(share):
+                item = queue.popleft()
+                del self._shares[share]
+                if queue:
+                    self._shares[share] = queue
+                return share, item
+        return None

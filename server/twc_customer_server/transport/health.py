@@ -1,0 +1,141 @@
+"""The standard health service, which needs none of the threads of RPCs."""
+
+import threading
+from collections.abc import Iterable
+from functools import partial
+from typing import NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from twc_customer_server.errors import MalformedRequest, Overloaded, Unavailable
+from twc_customer_server.transport.calls import refuse
+from twc_customer_server.transport.incoming import IncomingCall
+from twc_customer_server.transport.open_calls import OpenCalls
+
+SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+_SERVING: int = HealthCheckResponse.SERVING
+_NOT_SERVING: int = HealthCheckResponse.NOT_SERVING
+
+MAX_WATCHES = 100
+
+# Calls whose message may be on its way.
+_MAX_WAITING = 16
+
+TOO_MANY_WATCHES = f"the server has {MAX_WATCHES} Watch streams, the most that it may; use Check"
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Answers Check at once, and tells watchers of each change.
+
+    All of it runs on grpcio's thread, without waiting, so that it answers
+    also when every other thread is busy.
+    """
+
+    def __init__(self, services: Iterable[str]) -> None:
+        """Knows services and, by an empty name, the server itself; none serves at first."""
+        self._lock = threading.Lock()
+        self._services = frozenset(("", *services))
+        self._status = _NOT_SERVING
+        self._open_calls = OpenCalls(_MAX_WAITING, self._receive)
+        self._watches: dict[IncomingCall, _Watch] = {}
+
+    def Check(  # noqa: N802 - the service names it
+        self, request: HealthCheckRequest, context: grpc.ServicerContext
+    ) -> HealthCheckResponse:
+        """Returns the status of a service."""
+        if request.service not in self._services:
+            context.abort(grpc.StatusCode.NOT_FOUND, "the server has no such service")
+        return HealthCheckResponse(status=self._status)
+
+    def Watch(self, _: HealthCheckRequest, context: grpc.ServicerContext) -> NoReturn:  # noqa: N802
+        """Refuses a call that was not accepted by `accept`, since it would need a thread."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "use Check")
+
+    def accept(self, incoming: IncomingCall) -> None:
+        """Takes a call from grpcio."""
+        if incoming.behavior == self.Watch and not self._add_watch(incoming):
+            incoming.run_with(refuse, Overloaded(TOO_MANY_WATCHES))
+            return
+        self._open_calls.accept(incoming)
+
+    def tick(self) -> None:
+        """Ends calls whose message does not come; to be called several times a second."""
+        self._open_calls.tick()
+
+    def set_serving(self, *, serves: bool) -> None:
+        """Sets the status of all services."""
+        with self._lock:
+            self._status = _SERVING if serves else _NOT_SERVING
+            watches = list(self._watches.values())
+        for watch in watches:
+            self._tell(watch)
+
+    def close(self) -> None:
+        """Ends the streams of watchers, which would delay the end of the server."""
+        with self._lock:
+            watches = list(self._watches.values())
+        for watch in watches:
+            watch.end(Unavailable("the server stops"))
+
+    def _add_watch(self, incoming: IncomingCall) -> bool:
+        with self._lock:
+            if len(self._watches) >= MAX_WATCHES:
+                return False
+            self._watches[incoming] = _Watch(incoming)
+        incoming.on_end(partial(self._watches.pop, incoming, None))
+        return True
+
+    def _receive(self, incoming: IncomingCall, message: bytes) -> None:
+        try:
+            request = HealthCheckRequest.FromString(message)
+        except DecodeError:
+            incoming.run_with(refuse, MalformedRequest())
+            return
+        watch = self._watches.get(incoming)
+        if watch is None:
+            incoming.run_with(self.Check, request)
+        else:
+            watch.service = request.service
+            self._tell(watch)
+
+    def _tell(self, watch: "_Watch") -> None:
+        """Sends a watcher the status of its service, unless it has it or is just getting one."""
+        with self._lock:
+            if watch.service is None or watch.is_sending:
+                return
+            is_known = watch.service in self._services
+            status: int = HealthCheckResponse.SERVICE_UNKNOWN
+            if is_known:
+                status = self._status
+            if watch.told == status:
+                return
+            watch.told, watch.is_sending = status, True
+        encoded = HealthCheckResponse(status=status).SerializeToString()
+        watch.incoming.send(encoded, partial(self._told, watch))
+
+    def _told(self, watch: "_Watch") -> None:
+        watch.is_sending = False
+        self._tell(watch)
+
+
+class _Watch:
+    """A stream of Watch: the service once it is known, and the status that was sent last."""
+
+    __slots__ = ("incoming", "is_sending", "service", "told")
+
+    def __init__(self, incoming: IncomingCall) -> None:
+        self.incoming = incoming
+        self.service: str | None = None
+        self.told: int | None = None
+        self.is_sending = False
+
+    def end(self, error: Unavailable) -> None:
+        """Ends the stream, with the error unless its client takes no messages."""
+        if self.is_sending:
+            self.incoming.cancel()
+        else:
+            self.incoming.run_with(refuse, error)

@@ -1,0 +1,178 @@
+"""Calls as grpcio submits them to its executor, with messages that no thread waits for.
+
+grpcio has a thread start to receive a call's message and wait for it. Here the
+message is received first: the thread that reads grpcio's events tells when it
+is there. This is the one module that uses names private to grpcio; where
+`IS_SUPPORTED` is false they are not what it was written for.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+
+from grpc import _server
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+# Takes an argument and the call's `grpc.ServicerContext`.
+Behavior = Callable[[Any, Any], object]
+
+_SUBMITTED = [
+    "rpc_event",
+    "state",
+    "behavior",
+    "argument_thunk",
+    "request_deserializer",
+    "response_serializer",
+]
+_SIGNATURES = {
+    "_get_initial_metadata_operation": ["state", "metadata"],
+    "_is_rpc_state_active": ["state"],
+    "_possibly_finish_call": ["state", "token"],
+    "_stream_response_in_pool": _SUBMITTED,
+    "_unary_response_in_pool": _SUBMITTED,
+}
+_CONSTANTS = {
+    "_CLOSED": "closed",
+    "_OPEN": "open",
+    "_RECEIVE_MESSAGE_TOKEN": "receive_message",
+    "_SEND_MESSAGE_TOKEN": "send_message",
+}
+_STATE = ("callbacks", "client", "condition", "context", "due", "initial_metadata_allowed")
+
+_log = logging.getLogger(__name__)
+
+
+class IncomingCall:
+    """A call that grpcio has submitted, to be run once."""
+
+    __slots__ = ("_argument", "_codecs", "_event", "_respond", "_run", "_state", "behavior")
+
+    def __init__(self, submitted: Sequence[Any]) -> None:
+        """`submitted` is what grpcio submits: a function and its arguments."""
+        (
+            self._run,
+            self._respond,
+            self._event,
+            self._state,
+            self.behavior,
+            self._argument,
+            *self._codecs,
+        ) = submitted
+
+    @property
+    def metadata(self) -> Metadata:
+        """The headers of the call."""
+        metadata: Metadata = self._event.invocation_metadata
+        return metadata
+
+    def peer(self) -> str:
+        """Returns where the call comes from, as `grpc.ServicerContext.peer` does."""
+        peer: bytes = self._event.call.peer()
+        return peer.decode()
+
+    def is_active(self) -> bool:
+        """Tells whether the call has neither ended nor been cancelled."""
+        return bool(_server._is_rpc_state_active(self._state))
+
+    def receive(self, on_received: Callable[[bytes | None], object]) -> None:
+        """Starts to receive a message, which `on_received` gets on grpcio's thread.
+
+        There is none after the last one, and if the client has cancelled the call.
+        """
+        state = self._state
+
+        def received(event: Any) -> Any:
+            message = event.batch_operations[0].message()
+            with state.condition:
+                if message is None and state.client is _server._OPEN:
+                    state.client = _server._CLOSED
+                ended = _server._possibly_finish_call(state, _server._RECEIVE_MESSAGE_TOKEN)
+            self._call(on_received, message)
+            return ended
+
+        with state.condition:
+            is_active = _server._is_rpc_state_active(state)
+            if is_active:
+                operation = cygrpc.ReceiveMessageOperation(0)
+                self._event.call.start_server_batch((operation,), received)
+                state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
+        if not is_active:
+            on_received(None)
+
+    def run_with(self, behavior: Behavior, argument: object) -> None:
+        """Runs a behavior with an argument, which is not None, unless the call has ended."""
+        if self.is_active():
+            self._respond_by(behavior, lambda: argument)
+
+    def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
+        """Runs a behavior with messages that were received, and those that come."""
+        self._respond_by(behavior, lambda: chain(messages, self._argument()))
+
+    def cancel(self) -> None:
+        """Cancels the call, which may be in the middle of a message."""
+        self._event.call.cancel()
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Calls back when the call has ended, or at once if it has."""
+        with self._state.condition:
+            has_ended = self._state.callbacks is None
+            if not has_ended:
+                self._state.callbacks.append(callback)
+        if has_ended:
+            callback()
+
+    def send(self, encoded: bytes, on_sent: Callable[[], object]) -> None:
+        """Starts to send a message, unless the call has ended; calls back when it is sent.
+
+        Only one message may be on its way.
+        """
+        state = self._state
+
+        def sent(_: object) -> Any:
+            with state.condition:
+                ended = _server._possibly_finish_call(state, _server._SEND_MESSAGE_TOKEN)
+            self._call(on_sent)
+            return ended
+
+        with state.condition:
+            if not _server._is_rpc_state_active(state):
+                return
+            operations = [cygrpc.SendMessageOperation(encoded, 0)]
+            if state.initial_metadata_allowed:
+                operations.insert(0, _server._get_initial_metadata_operation(state, None))
+                state.initial_metadata_allowed = False
+            self._event.call.start_server_batch(operations, sent)
+            state.due.add(_server._SEND_MESSAGE_TOKEN)
+
+    def _respond_by(self, behavior: Behavior, argument: Callable[[], object]) -> None:
+        self._run(self._respond, self._event, self._state, behavior, argument, *self._codecs)
+
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
+        """Calls a function whose failure would end grpcio's thread; cancels this call instead."""
+        try:
+            function(*arguments)
+        except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call
+            _log.error("a call was cancelled after %s", type(error).__name__)
+            self.cancel()
+
+
+def is_supported() -> bool:
+    """Tells whether grpcio has the private names that this module uses, as it knows them."""
+    with suppress(AttributeError, TypeError, ValueError):
+        found = {
+            name: [*inspect.signature(getattr(_server, name)).parameters] for name in _SIGNATURES
+        }
+        constants = {name: getattr(_server, name) for name in _CONSTANTS}
+        state = _server._RPCState()  # type: ignore[no-untyped-call]
+        operations = (cygrpc.ReceiveMessageOperation(0), cygrpc.SendMessageOperation(b"", 0))
+        has_all = all(hasattr(state, name) for name in _STATE) and all(operations)
+        return has_all and (found, constants) == (_SIGNATURES, _CONSTANTS)
+    return False
+
+
+IS_SUPPORTED = is_supported()

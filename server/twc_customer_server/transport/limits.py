@@ -1,0 +1,185 @@
+"""What each tenant, and all together, may use at a time."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from twc_customer_server.errors import Overloaded
+
+# Requests of a tenant that come faster than its rate wait for their time: those that
+# would be due later than this are refused, and those of a shorter time begin at once.
+MAX_DELAY_SECONDS = 1
+_BURST_SECONDS = 0.1
+
+# Refusals are paced, too: a client that repeats them at once would use as much.
+_REFUSALS_PER_SECOND = 500
+_MAX_REFUSAL_SECONDS = 2
+
+# What callers have together whose token was not verified before: they cannot be told
+# apart, and forged tokens must not keep the threads busy.
+_UNKNOWN_PART = 4
+_UNKNOWN_PER_SECOND = 1000
+
+# Tenants that use nothing are forgotten when there are this many.
+_MANY_TENANTS = 10_000
+
+OVERLOADED = "the server runs and queues as many calls as it can; try again after a while"
+TOO_MANY_STREAMS = "too many uploads, imports and exports at the same time; try again after a while"
+
+
+class TenantLimits(NamedTuple):
+    """Limits of each tenant; a rate of 0 requests per second is no limit."""
+
+    calls: int
+    streams: int
+    requests_per_second: float
+
+
+class Pace:
+    """Spaces events evenly, but for a burst after a pause (a leaky bucket)."""
+
+    __slots__ = ("_due",)
+
+    def __init__(self) -> None:
+        self._due = -float("inf")
+
+    def delay(self, now: float, interval: float, burst: float, most: float) -> float | None:
+        """Returns the seconds until an event of now is due, or None if that is more than `most`."""
+        due = max(self._due, now - burst)
+        delay = max(0, due - now)
+        if delay > most:
+            return None
+        self._due = due + interval
+        return delay
+
+    def is_idle(self, now: float) -> bool:
+        """Tells whether nothing of the past delays an event of now."""
+        return self._due <= now - _BURST_SECONDS
+
+
+class Usage:
+    """What one tenant uses now."""
+
+    __slots__ = ("calls", "owner", "refusals", "requests", "slots", "streams", "tenant")
+
+    def __init__(self, tenant: str) -> None:
+        self.tenant = tenant
+        self.owner = "a tenant" if tenant else "callers with new tokens"
+        self.calls = self.streams = self.slots = 0
+        self.requests = Pace()
+        self.refusals = Pace()
+
+
+class Admitted(NamedTuple):
+    """A call that may begin after some seconds, and the usage to release when it has ended."""
+
+    usage: Usage
+    delay: float
+
+
+class Limits:
+    """Counts the calls and streams of all tenants; admits those that are within the limits.
+
+    Callers that are not known yet are limited together, as if they were one tenant.
+    """
+
+    def __init__(
+        self,
+        tenant: TenantLimits,
+        calls: int,
+        streams: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """At most `calls` are admitted at a time, of them at most `streams` of bulk."""
+        self._tenant = tenant
+        self._most_calls = calls
+        self._most_unknown = max(1, calls // _UNKNOWN_PART)
+        self._most_streams = streams
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._usages: dict[str, Usage] = {}
+        self._unknown = Usage("")
+        self._calls = self._streams = 0
+
+    def admit(self, tenant: str, *, is_stream: bool) -> Admitted:
+        """Counts a call of a tenant. Raises Overloaded."""
+        with self._lock:
+            usage = self._usage(tenant)
+            if is_stream:
+                self._check_streams(usage)
+            delay = self._admit(usage, self._tenant.calls, self._tenant.requests_per_second)
+            if is_stream:
+                self._streams += 1
+                usage.streams += 1
+            return Admitted(usage, delay)
+
+    def admit_unknown(self) -> Admitted:
+        """Counts a call whose caller is not known yet. Raises Overloaded."""
+        with self._lock:
+            unknown = self._unknown
+            return Admitted(unknown, self._admit(unknown, self._most_unknown, _UNKNOWN_PER_SECOND))
+
+    def release(self, usage: Usage, *, is_stream: bool = False) -> None:
+        """Counts that a call which was admitted has ended."""
+        with self._lock:
+            self._calls -= 1
+            usage.calls -= 1
+            if is_stream:
+                self._streams -= 1
+                usage.streams -= 1
+
+    def refusal_delay(self, tenant: str) -> float | None:
+        """Returns the seconds after which to refuse a call; None if too many wait for that."""
+        with self._lock:
+            usage = self._usage(tenant) if tenant else self._unknown
+            interval = 1 / _REFUSALS_PER_SECOND
+            return usage.refusals.delay(
+                self._clock(), interval, _BURST_SECONDS, _MAX_REFUSAL_SECONDS
+            )
+
+    def _usage(self, tenant: str) -> Usage:
+        usage = self._usages.get(tenant)
+        if usage is None:
+            if len(self._usages) >= _MANY_TENANTS:
+                self._forget_idle()
+            usage = self._usages[tenant] = Usage(tenant)
+        return usage
+
+    def _admit(self, usage: Usage, most: int, rate: float) -> float:
+        """Counts a call, and returns the seconds until it is due."""
+        if self._calls >= self._most_calls:
+            raise Overloaded(OVERLOADED)
+        if usage.calls >= most:
+            raise Overloaded(
+                f"too many calls at the same time, of which {usage.owner} may have {most:,}; "
+                "try again when one has ended"
+            )
+        delay: float | None = 0
+        if rate:
+            delay = usage.requests.delay(self._clock(), 1 / rate, _BURST_SECONDS, MAX_DELAY_SECONDS)
+        if delay is None:
+            raise Overloaded(
+                f"too many requests, of which {usage.owner} may make {rate:,g} a second; "
+                "try again after a while"
+            )
+        self._calls += 1
+        usage.calls += 1
+        return delay
+
+    def _check_streams(self, usage: Usage) -> None:
+        if self._streams >= self._most_streams:
+            raise Overloaded(TOO_MANY_STREAMS)
+        if usage.streams >= self._tenant.streams:
+            raise Overloaded(
+                "too many uploads, imports and exports at the same time, of which a tenant may "
+                f"have {self._tenant.streams:,}; try again when one has ended"
+            )
+
+    def _forget_idle(self) -> None:
+        now = self._clock()
+        self._usages = {
+            usage.tenant: usage
+            for usage in self._usages.values()
+            if usage.calls or not (usage.requests.is_idle(now) and usage.refusals.is_idle(now))
+        }

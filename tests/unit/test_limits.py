@@ -1,0 +1,146 @@
+"""What a tenant may use at a time."""
+
+import pytest
+
+from twc_customer_server.errors import Overloaded
+from twc_customer_server.transport import limits
+from twc_customer_server.transport.limits import Limits, TenantLimits
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Returns the time that is set."""
+        return self.now
+
+
+def limited(
+    *, calls: int = 10, streams: int = 2, rate: float = 0, of_all: tuple[int, int] = (100, 4)
+) -> Limits:
+    """Limits with a clock that stands still; `of_all` are the calls and streams of all tenants."""
+    return Limits(TenantLimits(calls, streams, rate), *of_all, Clock())
+
+
+def refusal(bounds: Limits, tenant: str, *, is_stream: bool = False) -> str:
+    """The message of the error that a call is refused with."""
+    with pytest.raises(Overloaded) as error:
+        bounds.admit(tenant, is_stream=is_stream)
+    return str(error.value)
+
+
+def delays(bounds: Limits, number: int, tenant: str = "acme") -> list[float]:
+    """The delays of so many calls, each of which ends before the next."""
+    found = []
+    for _ in range(number):
+        usage, delay = bounds.admit(tenant, is_stream=False)
+        bounds.release(usage, is_stream=False)
+        found.append(round(delay, 3))
+    return found
+
+
+def test_calls_of_a_tenant() -> None:
+    """A tenant with all its calls is refused, others are not, nor is it when one has ended."""
+    bounds = limited(calls=2)
+    usage, _ = bounds.admit("acme", is_stream=False)
+    bounds.admit("acme", is_stream=False)
+    assert "a tenant may have 2;" in refusal(bounds, "acme")
+    bounds.admit("other", is_stream=False)
+    bounds.release(usage, is_stream=False)
+    bounds.admit("acme", is_stream=False)
+
+
+def test_calls_of_all() -> None:
+    """When all tenants together have as many calls as there may be, everyone is refused."""
+    bounds = limited(of_all=(2, 1))
+    bounds.admit("acme", is_stream=False)
+    bounds.admit("other", is_stream=False)
+    assert refusal(bounds, "third") == limits.OVERLOADED
+    with pytest.raises(Overloaded):
+        bounds.admit_unknown()
+
+
+def test_streams_of_a_tenant() -> None:
+    """A tenant's streams leave places for those of others, and its other calls are admitted."""
+    bounds = limited(streams=1, of_all=(100, 2))
+    usage, _ = bounds.admit("acme", is_stream=True)
+    assert "a tenant may have 1;" in refusal(bounds, "acme", is_stream=True)
+    bounds.admit("acme", is_stream=False)
+    bounds.admit("other", is_stream=True)
+    assert refusal(bounds, "third", is_stream=True) == limits.TOO_MANY_STREAMS
+    bounds.release(usage, is_stream=True)
+    bounds.admit("third", is_stream=True)
+
+
+def test_refused_stream() -> None:
+    """A stream that is refused uses nothing."""
+    bounds = limited(calls=1, streams=1, of_all=(100, 1))
+    usage, _ = bounds.admit("acme", is_stream=False)
+    refusal(bounds, "acme", is_stream=True)
+    bounds.release(usage, is_stream=False)
+    bounds.admit("acme", is_stream=True)
+
+
+def test_rate_of_a_tenant() -> None:
+    """Requests that come faster than the rate wait for their time; far too many are refused."""
+    bounds = limited(rate=8)
+    assert delays(bounds, 9) == [0, 0.025, 0.15, 0.275, 0.4, 0.525, 0.65, 0.775, 0.9]
+    assert "a tenant may make 8 a second" in refusal(bounds, "acme")
+    assert delays(bounds, 1, "other") == [0]
+
+
+def test_rate_after_a_pause() -> None:
+    """After a pause a burst of a tenth of a second begins at once, however long it was."""
+    clock = Clock()
+    bounds = Limits(TenantLimits(10, 2, 100), 100, 4, clock)
+    delays(bounds, 50)
+    clock.now += 60
+    assert delays(bounds, 13) == pytest.approx([0] * 11 + [0.01, 0.02], abs=0.001)
+
+
+def test_no_rate() -> None:
+    """With a rate of 0 nothing waits."""
+    assert delays(limited(), 1000) == [0] * 1000
+
+
+def test_pace_of_refusals() -> None:
+    """Refusals come at a pace, and too many get none."""
+    bounds = limited()
+    paced = [bounds.refusal_delay("acme") for _ in range(1100)]
+    assert paced[:51] == [0] * 51
+    assert paced[52] == pytest.approx(0.004, abs=0.001)
+    assert paced[-1] is None
+    assert bounds.refusal_delay("other") == 0
+
+
+def test_unknown_callers() -> None:
+    """Callers who are not known yet have a quarter of all calls, and a rate together."""
+    bounds = limited(calls=1, rate=0.01, of_all=(8, 1))
+    usage, _ = bounds.admit_unknown()
+    bounds.admit_unknown()
+    with pytest.raises(Overloaded, match="callers with new tokens may have 2;"):
+        bounds.admit_unknown()
+    found = []
+    for _ in range(120):
+        bounds.release(usage)
+        found.append(bounds.admit_unknown().delay)
+    assert found[:90] == [0] * 90
+    assert found[-1] == pytest.approx(0.021, abs=0.002)
+    assert delays(bounds, 1) == [0]
+
+
+def test_many_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many tenants those are forgotten that use nothing, and no others."""
+    monkeypatch.setattr(limits, "_MANY_TENANTS", 3)
+    clock = Clock()
+    bounds = Limits(TenantLimits(1, 1, 1), 100, 4, clock)
+    bounds.admit("busy", is_stream=False)
+    delays(bounds, 1, "idle")
+    clock.now += 60
+    delays(bounds, 1, "recent")
+    delays(bounds, 1, "new")
+    assert "a tenant may have 1;" in refusal(bounds, "busy")
+    assert delays(bounds, 1, "recent") == [pytest.approx(0.9, abs=0.01)]
