@@ -16,7 +16,7 @@ COMPILER := build/compiler
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate copy token test coverage test-unit prove-import bench lint format wheel lock release-contract clean
+.PHONY: help run migrate copy token test coverage test-unit attack prove-import bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ coverage: $(VENV)/dev $(VENV)/contract ## Run every test; branch coverage of ser
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 	@$(PYTEST) tests/unit
+
+attack: $(VENV)/dev $(VENV)/contract ## Attack a service beside others' calls; ONLY=name, SECONDS=5, QUICK=1
+	@$(BIN)/python -m tests.security $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
+		$(if $(SECONDS),--seconds '$(SECONDS)')
 
 prove-import: $(VENV)/bench $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'

@@ -1,0 +1,1 @@
+"""Attacks on the running service, beside the steady calls of another tenant: `make attack`."""

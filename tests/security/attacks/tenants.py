@@ -1,0 +1,239 @@
+"""A tenant with a good token that takes more than its share."""
+
+import json
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Address, Customer
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from tests.security.attacker import SERVICE, Attacker, Stream
+from tests.security.attacks.bodies import UPLOAD
+from tests.security.attacks.registry import OWNER, attack
+from tests.security.attacks.uploads import UPLOAD_SECONDS, good_items
+from tests.security.http2 import message
+
+_CONNECTIONS = 64
+_HUNDRED = 100
+
+
+def _create(attacker: Attacker) -> bytes:
+    content = json.dumps({"email": f"{attacker.next()}@example.com"}).encode()
+    return attacker.request("POST", "/customers", content)
+
+
+def _new_customer(attacker: Attacker) -> str:
+    """Creates a customer of the attacker's, and returns its id."""
+    with attacker.channel() as channel:
+        customer = Customer(email=f"{attacker.next()}@example.com")
+        created = CustomerServiceStub(channel).CreateCustomer(
+            pb.CreateCustomerRequest(customer=customer),
+            metadata=attacker.metadata,
+            timeout=attacker.answer_seconds,
+        )
+        return str(created.id)
+
+
+@attack(who=OWNER, quick=OWNER)
+def reading_on_many_connections(attacker: Attacker) -> None:
+    """Gets of one tenant on 64 connections."""
+    attacker.repeat(attacker.request("GET", "/customers/x"), connections=_CONNECTIONS)
+
+
+@attack(who=OWNER)
+def writing_on_many_connections(attacker: Attacker) -> None:
+    """Creates of one tenant on 64 connections."""
+    attacker.repeat(lambda: _create(attacker), connections=_CONNECTIONS)
+
+
+@attack(who=OWNER, native=True)
+def native_reading_on_many_connections(attacker: Attacker) -> None:
+    """Native gets of one tenant, 16 at a time on each of four connections."""
+    sent = message(pb.GetCustomerRequest(id="x").SerializeToString())
+
+    def call(_: int) -> None:
+        while not attacker.is_over:
+            with attacker.http2() as connection:
+                for _ in range(16):
+                    stream = connection.open(attacker.rpc(f"{SERVICE}/GetCustomer"))
+                    connection.write(stream, sent, attacker.end, end=True)
+                connection.wait(attacker.end + attacker.answer_seconds)
+
+    attacker.at_once(call, 4)
+
+
+@attack(who=OWNER, answer_bytes=None)
+def lookups_of_large_pages(attacker: Attacker) -> None:
+    """Lookups of 1,000 customers with a page of 4 MB, on 16 connections."""
+    items = json.loads(good_items(attacker.next(), 3 << 20))
+    content = json.dumps([it | {"lastName": "same"} for it in items]).encode()
+    connection = attacker.connect()
+    if connection:
+        connection.settimeout(UPLOAD_SECONDS)
+        attacker.exchange(connection, attacker.request("POST", UPLOAD, content))
+    attacker.start()
+    path = "/customers/search?lastName=same&pageSize=1000"
+    attacker.repeat(attacker.request("GET", path), connections=16)
+
+
+def _hold_bulk(attacker: Attacker, rpc: str) -> None:
+    attacker.hold_streams(Stream(attacker.rpc(f"{SERVICE}/{rpc}")), 64, connections=2)
+
+
+@attack(who=OWNER, quick=OWNER)
+def idle_imports_of_a_tenant(attacker: Attacker) -> None:
+    """64 imports that send nothing, which would take all places for bulk."""
+    _hold_bulk(attacker, "ImportCustomers")
+
+
+@attack(who=OWNER, native=True)
+def idle_uploads_of_a_tenant(attacker: Attacker) -> None:
+    """64 uploads that send nothing, which would take all places for bulk."""
+    _hold_bulk(attacker, "UploadCustomers")
+
+
+@attack(who=OWNER)
+def idle_exports_of_a_tenant(attacker: Attacker) -> None:
+    """64 exports whose request does not come."""
+    _hold_bulk(attacker, "ExportCustomers")
+
+
+def _batches(attacker: Attacker, make: Any) -> Iterator[pb.ImportCustomersRequest]:
+    while not attacker.is_over:
+        items = [pb.ImportItem(sequence=n, customer=make(n)) for n in range(1000)]
+        yield pb.ImportCustomersRequest(items=items)
+
+
+def _import_once(attacker: Attacker, stub: Any, make: Any) -> Any:
+    batches = _batches(attacker, make)
+    return stub.ImportCustomers(batches, metadata=attacker.metadata, timeout=UPLOAD_SECONDS)
+
+
+def _import(attacker: Attacker, make: Any, count: int) -> None:
+    def call(_: int) -> None:
+        with attacker.channel() as channel:
+            stub = CustomerServiceStub(channel)
+            while not attacker.is_over:
+                attacker.call(partial(_import_once, attacker, stub, make))
+                time.sleep(0.05)
+
+    attacker.at_once(call, count)
+
+
+@attack(who=OWNER, answer_bytes=None)
+def imports_at_once(attacker: Attacker) -> None:
+    """Imports of new customers on four connections, as fast as they are taken."""
+    _import(attacker, lambda _: Customer(email=f"{attacker.next()}@example.com"), 4)
+
+
+@attack(who=OWNER, answer_bytes=None)
+def imports_of_empty_addresses(attacker: Attacker) -> None:
+    """Imports of customers with 100 empty addresses each, on two connections."""
+    bad = Customer(email="a@example.com", addresses=[Address()] * _HUNDRED)
+    _import(attacker, lambda _: bad, 2)
+
+
+@attack(who=OWNER, native=True, answer_bytes=None)
+def unread_imports(attacker: Attacker) -> None:
+    """Imports of bad customers whose answers are not read, on four connections."""
+    bad = Customer(addresses=[Address()] * _HUNDRED)
+    items = [pb.ImportItem(sequence=n, customer=bad) for n in range(1000)]
+    sent = message(pb.ImportCustomersRequest(items=items).SerializeToString())
+
+    def call(_: int) -> None:
+        with attacker.http2((4, 0)) as connection:
+            stream = connection.open(attacker.rpc(f"{SERVICE}/ImportCustomers"))
+            while not (attacker.is_over or connection.closed or connection.is_idle):
+                connection.write(stream, sent, attacker.end)
+
+    attacker.at_once(call, 4)
+
+
+@attack(who=OWNER, seconds=8.0, answer_bytes=None)
+def one_idempotency_key(attacker: Attacker) -> None:
+    """32 repeats of an upload of 6 MB with the same Idempotency-Key, at the same time."""
+    attacker.answer_seconds = UPLOAD_SECONDS
+    content = good_items(attacker.next(), 6 << 20)
+    key = [("idempotency-key", attacker.next())]
+    sent = attacker.request("POST", UPLOAD, content, key)
+
+    def call(_: int) -> None:
+        if connection := attacker.connect():
+            attacker.exchange(connection, sent)
+
+    attacker.at_once(call, attacker.many(32))
+
+
+@attack(who=OWNER)
+def idempotency_keys(attacker: Attacker) -> None:
+    """Creates that each have another Idempotency-Key of 255 letters, on 16 connections."""
+
+    def create() -> bytes:
+        key = [("idempotency-key", attacker.next().ljust(255, "k"))]
+        content = json.dumps({"email": f"{attacker.next()}@example.com"}).encode()
+        return attacker.request("POST", "/customers", content, key)
+
+    attacker.repeat(create, connections=16)
+
+
+@attack(who=OWNER)
+def one_customer_from_everywhere(attacker: Attacker) -> None:
+    """Updates of the same customer on 32 connections."""
+    own = _new_customer(attacker)
+
+    def update() -> bytes:
+        content = json.dumps({"id": own, "firstName": attacker.next()}).encode()
+        return attacker.request("PUT", "/customers", content)
+
+    attacker.repeat(update, connections=32)
+
+
+@attack(who=OWNER)
+def one_email_from_everywhere(attacker: Attacker) -> None:
+    """Creates of the same e-mail on 32 connections, of which one may succeed."""
+    content = json.dumps({"email": f"{attacker.next()}@example.com"}).encode()
+    attacker.repeat(attacker.request("POST", "/customers", content), connections=32)
+
+
+@attack(who=OWNER)
+def many_entity_tags(attacker: Attacker) -> None:
+    """Gets and updates with conditions of 10,000 entity tags."""
+    own = _new_customer(attacker)
+    tags = ", ".join(f'"{n}"' for n in range(8000))
+    content = json.dumps({"id": own, "firstName": "x"}).encode()
+    attacker.repeat(
+        attacker.request("GET", f"/customers/{own}", None, [("if-none-match", tags)]),
+        attacker.request("PUT", "/customers", content, [("if-match", tags)]),
+        connections=8,
+    )
+
+
+@attack(who=OWNER)
+def many_masks(attacker: Attacker) -> None:
+    """Updates with a mask of 7,000 fields."""
+    own = _new_customer(attacker)
+    content = json.dumps({"id": own, "firstName": "x"}).encode()
+    path = f"/customers?updateMask={','.join(['firstName'] * 7000)}"
+    attacker.repeat(attacker.request("PUT", path, content), connections=8)
+
+
+@attack(who=OWNER)
+def odd_page_tokens(attacker: Attacker) -> None:
+    """Lookups with page tokens of 60 kB and of nothing that was given out."""
+    paths = [
+        f"/customers/search?lastName=x&pageToken={token}"
+        for token in ("A" * 60_000, "////", "eyJ9", "%00" * 1000, "-" * 5000)
+    ]
+    attacker.repeat(*(attacker.request("GET", path) for path in paths), connections=8)
+
+
+@attack(who=OWNER)
+def hundred_addresses(attacker: Attacker) -> None:
+    """Addresses added to one customer, to the most it may have and beyond, on 16 connections."""
+    own = _new_customer(attacker)
+    content = json.dumps({"city": "x" * 200}).encode()
+    sent = attacker.request("POST", f"/customers/{own}/address", content)
+    attacker.repeat(sent, connections=16)
