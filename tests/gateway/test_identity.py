@@ -152,7 +152,8 @@ def test_new_realm_during_flood(start_stack: StackFactory) -> None:
                     answers.append(ask(new, "127.0.0.2"))
             finally:
                 end.set()
-            assert {it.result().status_code for it in flood} == {503}
+            # On a busy machine the gateway may give up first.
+            assert {it.result().status_code for it in flood} <= {503, 504}
     assert not any("too many issuers" in it.text for it in answers)
     # Of those that follow the first, all begin at the same time.
     assert site.paths.index("/new") < 2 * FETCHES
