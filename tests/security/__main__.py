@@ -52,7 +52,8 @@ def _plan(args: argparse.Namespace) -> Plan:
         volume=_QUICK_VOLUME if args.quick else 1.0,
         calm_seconds=_QUICK_CALM_SECONDS if args.quick else _CALM_SECONDS,
         is_quick=args.quick,
-        bounds=FULL,
+        # A brief run is over before calls that are not complete must end.
+        bounds=FULL._replace(must_end=not args.quick),
     )
 
 
