@@ -126,7 +126,7 @@ def rapid_reset(attacker: Attacker) -> None:
             connection.answers.clear()
 
 
-@attack(who=EVERYONE, quick=NOBODY)
+@attack(who=EVERYONE)
 def rapid_reset_of_reads(attacker: Attacker) -> None:
     """Complete REST gets over HTTP/2 that are reset at once."""
     block = header_block(attacker.rest("GET", "/customers/x"))
