@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -15,13 +16,16 @@ class Threads:
 
     def __init__(self, number: int) -> None:
         self.executor = Executor(number)
-        self._held = threading.Event()
+        self._ends: list[threading.Event] = []
         self._began = threading.Semaphore(0)
         self.done: list[str] = []
 
-    def hold(self, tenant: str, *, is_bulk: bool = False) -> None:
-        """Submits a task that runs until `free`."""
-        self.executor.submit(tenant, self._wait, is_bulk=is_bulk)
+    def hold(self, tenant: str, *, is_bulk: bool = False) -> threading.Event:
+        """Submits a task that runs until `free`, or until what is returned is set."""
+        end = threading.Event()
+        self._ends.append(end)
+        self.executor.submit(tenant, partial(self._wait, end), is_bulk=is_bulk)
+        return end
 
     def note(self, tenant: str, name: str = "", *, is_bulk: bool = False) -> threading.Event:
         """Submits a task that notes its name, by default that of the tenant; returns its end."""
@@ -45,11 +49,12 @@ class Threads:
 
     def free(self) -> None:
         """Ends all tasks that are held."""
-        self._held.set()
+        for end in self._ends:
+            end.set()
 
-    def _wait(self) -> None:
+    def _wait(self, end: threading.Event) -> None:
         self._began.release()
-        self._held.wait(SECONDS)
+        end.wait(6 * SECONDS)
 
 
 @pytest.fixture
@@ -132,16 +137,16 @@ def test_threads_of_bulk(four: Threads) -> None:
 
 def test_bulk_and_reads_of_a_tenant(four: Threads) -> None:
     """The end of bulk work frees a thread for its tenant, and one for the bulk of another."""
-    four.hold("acme", is_bulk=True)
+    end = four.hold("acme", is_bulk=True)
     four.hold("other", is_bulk=True)
-    four.wait_held(2)
     four.hold("acme")
-    four.wait_held(1)
-    read, bulk = four.note("acme"), four.note("third", is_bulk=True)
+    four.wait_held(3)
+    four.hold("acme")
+    four.hold("third", is_bulk=True)
+    assert four.note("fourth").wait(SECONDS)
     assert not four.holds_more()
-    four.free()
-    assert read.wait(SECONDS)
-    assert bulk.wait(SECONDS)
+    end.set()
+    four.wait_held(2)
 
 
 def test_thread_of_nobody(four: Threads) -> None:
