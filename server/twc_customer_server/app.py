@@ -26,7 +26,8 @@ from twc_customer_server.telemetry import metrics_server
 from twc_customer_server.telemetry.access_log import AccessLog
 from twc_customer_server.telemetry.metrics import ServiceMetrics
 from twc_customer_server.telemetry.metrics_server import MetricsServer
-from twc_customer_server.transport.grpc_server import GrpcServer, address_taken
+from twc_customer_server.transport import ports
+from twc_customer_server.transport.grpc_server import GrpcServer
 
 _log = logging.getLogger(__name__)
 
@@ -158,6 +159,6 @@ def key_sets(settings: Settings, location: str) -> KeySets:
 def bind_metrics_port(settings: Settings) -> socket.socket:
     """Returns a socket that listens on METRICS_PORT. Raises OSError if the port is taken."""
     try:
-        return metrics_server.listen(settings.bind, settings.metrics_port)
+        return ports.listen(settings.bind, settings.metrics_port)
     except OSError as error:
-        raise OSError(address_taken(f"{settings.host}:{settings.metrics_port}")) from error
+        raise OSError(ports.address_taken(f"{settings.host}:{settings.metrics_port}")) from error

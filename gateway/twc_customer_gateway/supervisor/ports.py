@@ -1,6 +1,8 @@
-"""The supervisor's own sockets: the native port, reserved for the workers, and that of metrics."""
+"""Reserves ports for the processes of the service."""
 
 import socket
+
+from twc_customer_server.transport.ports import family
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -9,7 +11,7 @@ def reserve(host: str, port: int) -> socket.socket:
     The system chooses the port if it is 0. Connections to it are refused while no
     process listens. Raises OSError if something else listens on the port or reserves it.
     """
-    reserving = socket.socket(_family(host))
+    reserving = socket.socket(family(host))
     try:
         if port:
             # Connections of an earlier service may linger on the port.
@@ -28,12 +30,3 @@ def reserve(host: str, port: int) -> socket.socket:
         reserving.close()
         raise
     return reserving
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Listens on a port. Raises OSError if something else does."""
-    return socket.create_server((host, port), family=_family(host))
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -21,6 +21,7 @@ from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.transport.ports import address_taken, listen
 
 # Time for a service to become ready; workers share the cores, so that each adds to it.
 _READY_SECONDS = 30
@@ -120,16 +121,14 @@ class Stack:
 
     def _serve_metrics(self) -> None:
         if self.settings.metrics_port:
-            self._metrics.serve(self._bind(ports.listen, self.settings.metrics_port))
+            self._metrics.serve(self._bind(listen, self.settings.metrics_port))
 
     def _bind(self, bind: Callable[[str, int], socket.socket], port: int) -> socket.socket:
         """Binds a port until the service stops. Raises StackError if it is taken."""
         try:
             return self._held.enter_context(bind(self.settings.bind, port))
         except OSError as error:
-            raise StackError(
-                f"cannot listen on {self.settings.host}:{port}: is something else listening there?"
-            ) from error
+            raise StackError(address_taken(f"{self.settings.host}:{port}")) from error
 
     def _start_workers(self) -> None:
         # All count RPCs in the memory of one exporter, and serve no metrics themselves.

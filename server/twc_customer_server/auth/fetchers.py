@@ -5,11 +5,11 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.contract import RETRY_SECONDS
 from twc_customer_server.errors import Unavailable
 
@@ -55,7 +55,7 @@ class Fetchers:
     def __init__(self, threads: int, limits: Limits = _UNLIMITED) -> None:
         self._threads = threads
         self._limits = limits
-        self._waiting: dict[_Turn, deque[Fetch]] = {}
+        self._waiting: FairQueue[_Turn, Fetch] = FairQueue()
         self._refused: dict[str, float] = {}
         self._running = 0
         self._warned_at = -math.inf
@@ -70,7 +70,7 @@ class Fetchers:
         """Runs a fetch when it is its source's turn. Raises Unavailable if too many wait."""
         with self._lock:
             turn = self._turn(name, source)
-            self._waiting.setdefault(turn, deque()).append(fetch)
+            self._waiting.add(turn, fetch)
             self._refused.pop(name, None)
             if self._running >= self._threads:
                 return
@@ -88,10 +88,10 @@ class Fetchers:
         """Returns the turn at which a fetch will run. Raises Unavailable."""
         now = time.monotonic()
         turn = _Turn(source, now >= self._refused.get(name, math.inf) + RETRY_SECONDS)
-        queue = self._waiting.get(turn)
-        if queue is None and len(self._waiting) < self._limits.sources:
-            return turn
-        if queue is not None and len(queue) < self._limits.fetches_per_source:
+        waiting = self._waiting.count(turn)
+        if waiting < self._limits.fetches_per_source and (
+            waiting or len(self._waiting) < self._limits.sources
+        ):
             return turn
         if name not in self._refused:
             if len(self._refused) >= _MAX_REFUSED:
@@ -109,15 +109,11 @@ class Fetchers:
     def _next(self) -> Fetch | None:
         """Returns the fetch whose turn it is, or ends the thread."""
         with self._lock:
-            if not self._waiting:
+            taken = self._waiting.take()
+            if taken is None:
                 self._running -= 1
                 return None
-            turn = next(iter(self._waiting))
-            queue = self._waiting.pop(turn)
-            fetch = queue.popleft()
-            if queue:
-                self._waiting[turn] = queue
-            return fetch
+            return taken[1]
 
 
 def source_of(peer: str, forwarded_for: str) -> str:

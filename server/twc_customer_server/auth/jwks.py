@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class JwksError(ValueError):
-    """What is at a location is not a JWKS; the message repeats nothing of it."""
+    """The document at a location is not a JWKS; the message repeats nothing of it."""
 
 
 def fetch(location: str) -> Keys:

@@ -139,7 +139,7 @@ class KeySet:
             if self._fetched is not None:
                 return self._fetched
             fetched = self._fetched = Future()
-            # Whoever waits for it cannot cancel it.
+            # So that a caller that waits for it cannot cancel it.
             fetched.set_running_or_notify_cancel()
             self._calls = 0
             if time.monotonic() < self._held.good_until:

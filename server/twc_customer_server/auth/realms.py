@@ -10,6 +10,7 @@ import jwt
 from twc_customer_server.auth.fetchers import Fetchers, Limits
 from twc_customer_server.auth.jwks import Keys
 from twc_customer_server.auth.key_sets import KeySet, RefreshPolicy
+from twc_customer_server.concurrency.periodic import Periodic
 
 # The one issuer, if tenants have no realms.
 NO_REALM = ""
@@ -53,18 +54,16 @@ class KeySets:
         self._proven: dict[str, KeySet] = {}
         self._unproven: dict[str, KeySet] = {}
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._refresh, name="key-refresh", daemon=True)
+        seconds = min(_REFRESH_SECONDS, _REFRESH_LIFETIMES * policy.lifetime)
+        self._refreshing = Periodic("key-refresh", seconds, self.refresh_due)
 
     def start(self) -> None:
         """Fetches the keys of the one issuer, and refreshes all that are in use, from now on."""
-        self._thread.start()
+        self._refreshing.start()
 
     def stop(self) -> None:
         """Ends the refreshing."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._refreshing.stop()
 
     def add_one_issuer(self) -> KeySet:
         """Adds the key set of the one issuer, which is trusted to exist."""
@@ -84,7 +83,7 @@ class KeySets:
         network = source()
         keys = self._unproven.get(realm)
         if keys is None:
-            # What would be refused takes no place from what is kept.
+            # A realm whose fetch would be refused must not evict one that is kept.
             self._unproven_fetchers.check_room(realm, network)
             keys = self._add(realm, self._unproven, self._unproven_fetchers)
         return keys, keys.find(key_id, network)
@@ -119,13 +118,6 @@ class KeySets:
                 keys = KeySet(realm, fetch_keys, self._policy, fetchers, is_proven=is_proven)
                 _put(kept, realm, keys)
             return kept[realm]
-
-    def _refresh(self) -> None:
-        seconds = min(_REFRESH_SECONDS, _REFRESH_LIFETIMES * self._policy.lifetime)
-        while True:
-            self.refresh_due()
-            if self._stopped.wait(seconds):
-                return
 
 
 def _put(kept: dict[str, KeySet], realm: str, keys: KeySet) -> None:

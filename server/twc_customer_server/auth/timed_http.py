@@ -131,7 +131,7 @@ class _HTTPSHandler(urllib.request.HTTPSHandler):
 
 
 class _TimedSocket:
-    """What a response needs of a socket: a file, which is read until a deadline."""
+    """Stands in for the socket of a response, and gives it a file that ends at a deadline."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._connection = connection

@@ -1,10 +1,10 @@
 """Stores the results of requests with an idempotency key, so that a repeat has no effect."""
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
+from twc_customer_server.concurrency.periodic import Periodic
 from twc_customer_server.errors import IdempotencyKeyReused, Unavailable
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.quota import OutcomeQuota, outcome_size
@@ -125,29 +125,14 @@ class IdempotencyStore:
         return result, size
 
 
-class ExpiredKeyPurger:
+class ExpiredKeyPurger(Periodic):
     """Periodically deletes expired idempotency records, on a thread of its own."""
 
     def __init__(self, purge: Callable[[], None]) -> None:
-        self._purge = purge
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="purger", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Waits for a running purge, and ends the thread."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _work(self) -> None:
-        while True:
+        def purge_if_available() -> None:
             try:
-                self._purge()
+                purge()
             except Unavailable:
                 _log.warning("expired idempotency keys could not be purged; retried in an hour")
-            if self._stopped.wait(_PURGE_PERIOD_SECONDS):
-                return
+
+        super().__init__("purger", _PURGE_PERIOD_SECONDS, purge_if_available)

@@ -10,7 +10,7 @@ from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.schema import IdempotencyRow
 from twc_customer_server.storage.statements import parameter
 
-# What an outcome takes beside its own bytes and its key, with the indexes.
+# Bytes that a row takes with its indexes, beside the outcome and its key.
 _ROW_BYTES = 256
 
 # A sum counts for so long, and until the process has added this share of the quota
@@ -25,7 +25,7 @@ _row = IdempotencyRow
 
 
 class _Usage(NamedTuple):
-    """What a tenant has kept: a sum, what was added to it since, and the first one's time.
+    """Counts what a tenant has kept: a sum, what was added to it since, and the first one's time.
 
     `summed_at` is of the monotonic clock, `first` in milliseconds since the Unix epoch.
     """

@@ -68,12 +68,6 @@ def render(processes: Sequence[ServiceMetrics]) -> bytes:
     return generate_latest(_Collector(processes))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Binds a socket for a `MetricsServer`. Raises OSError if the address is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family)
-
-
 class MetricsServer(ThreadingHTTPServer):
     """Serves `GET /metrics` on a listening socket."""
 

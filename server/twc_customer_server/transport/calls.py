@@ -18,7 +18,7 @@ from twc_customer_server.transport.limits import Usage
 
 
 class Awaits(Enum):
-    """What is received of a call before it takes a thread."""
+    """Tells how much of a call is received before it takes a thread."""
 
     NOTHING = 0
     MESSAGE = 1

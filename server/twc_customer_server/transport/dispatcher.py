@@ -20,7 +20,7 @@ class Dispatcher:
 
     @property
     def executor(self) -> ThreadPoolExecutor:
-        """What grpcio submits its calls to; it calls nothing but `submit`."""
+        """Returns itself as the executor of grpcio, which calls nothing but `submit`."""
         return cast("ThreadPoolExecutor", self)
 
     def submit(self, *submitted: Any) -> None:

@@ -5,7 +5,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from twc_customer_server.transport.fair_queue import FairQueue
+from twc_customer_server.concurrency.fair_queue import FairQueue
 
 # The share of short work that waits for nothing: the tasks of callers who are not known
 # yet, and refusals. It has one thread, as several would only wait for the interpreter.

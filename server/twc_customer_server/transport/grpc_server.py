@@ -23,6 +23,7 @@ from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import Behavior
 from twc_customer_server.transport.limits import Limits, TenantLimits
+from twc_customer_server.transport.ports import address_taken
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
 from twc_customer_server.transport.timer import Timer
@@ -177,11 +178,6 @@ def _limits(settings: Settings) -> Limits:
         settings.tenant_requests_per_second,
     )
     return Limits(of_tenant, settings.max_concurrent_rpcs, streams)
-
-
-def address_taken(address: str) -> str:
-    """Returns the error message for an address that cannot be bound."""
-    return f"cannot listen on {address}: is something else listening there?"
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -58,7 +58,7 @@ class Identifier:
         self._executor = executor
         self._timer = timer
         self._lock = threading.Lock()
-        # Those that wait for keys.
+        # Calls that wait for keys.
         self._parked: set[_Unknown] = set()
 
     def identify(self, incoming: IncomingCall, metadata: Metadata, then: Then) -> None:

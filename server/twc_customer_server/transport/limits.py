@@ -1,4 +1,4 @@
-"""What each tenant, and all together, may use at a time."""
+"""Limits what each tenant, and all together, use at a time."""
 
 import threading
 import time
@@ -59,7 +59,7 @@ class Pace:
 
 
 class Usage:
-    """What one tenant uses now."""
+    """Counts what one tenant uses now."""
 
     __slots__ = ("calls", "owner", "refusals", "requests", "slots", "streams", "tenant")
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 
 from twc_customer_server import contract
+from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.errors import MessageTimeout, Overloaded, ServiceError
 from twc_customer_server.transport.calls import Awaits, Call
-from twc_customer_server.transport.fair_queue import FairQueue
 from twc_customer_server.transport.limits import Usage
 
 # Slots for all, and those that a tenant may have beside one for each thread.

@@ -15,11 +15,16 @@ class FairQueue(Generic[Share, Item]):
         # Those with items, in the order of their turns.
         self._shares: dict[Share, deque[Item]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._shares)
-
     def __contains__(self, share: Share) -> bool:
         return share in self._shares
+
+    def __len__(self) -> int:
+        """Returns the number of shares that have items."""
+        return len(self._shares)
+
+    def count(self, share: Share) -> int:
+        """Returns the number of a share's items."""
+        return len(self._shares.get(share, ()))
 
     def add(self, share: Share, item: Item) -> None:
         """Adds an item to a share."""
@@ -29,7 +34,7 @@ class FairQueue(Generic[Share, Item]):
         else:
             queue.append(item)
 
-    def take(self, may: Callable[[Share], bool]) -> tuple[Share, Item] | None:
+    def take(self, may: Callable[[Share], bool] = lambda _: True) -> tuple[Share, Item] | None:
         """Removes and returns the next item, of the first share that may have its turn."""
         for share, queue in self._shares.items():
             if may(share):

@@ -1,0 +1,1 @@
+"""Queues and threads that several rooms need."""
