@@ -18,6 +18,7 @@ from tests.security import http1
 from tests.security.http2 import Http2
 from tests.security.outcomes import CUT, HELD_BACK, OPEN, REFUSED, Outcomes
 from tests.security.target import ATTACKER, VICTIM, Target, headers_of
+from tests.support.http2_frames import Headers
 
 API = "/api/v2"
 SERVICE = "/" + customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"].full_name
@@ -121,6 +122,14 @@ class Attacker:
                     connection = None
 
         self.at_once(call, connections)
+
+    def call_all(self, calls: Iterable[Headers], content: bytes) -> None:
+        """Sends calls of the same content on one connection, and waits for their answers."""
+        with self.http2() as connection:
+            for headers in calls:
+                stream = connection.open(headers)
+                connection.write(stream, content, self.end, end=True)
+            connection.wait(self.end + self.answer_seconds)
 
     def exchange(self, connection: socket.socket, sent: bytes) -> bool:
         """Sends a request and notes the answer; tells whether the connection lasts."""

@@ -4,21 +4,31 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from tests.security.outcomes import CUT, OPEN, REFUSED, Answer
-
-Headers = Iterable[tuple[str, str]]
-
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, _, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(
-    10
+from tests.support.http2_frames import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_HEADER,
+    GOAWAY,
+    HEADER_TABLE_SIZE,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    Headers,
+    frame,
+    header_block,
+    settings,
 )
-END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
-HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
-MAX_WINDOW = (1 << 31) - 1
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-_FRAME = struct.Struct(">BHBBI")
 _FRAME_BYTES = 1 << 14
 _FIRST_WINDOW = 65_535
 _READ_BYTES = 1 << 18
@@ -32,34 +42,6 @@ _CODES = {
     "00100": "c", "100110": "g", "101011": "p", "101100": "r", "01000": "s", "01001": "t",
     "101101": "u",
 }  # fmt: skip
-
-
-def frame(
-    kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"", *, length: int | None = None
-) -> bytes:
-    """Encodes a frame, which may lie about its length."""
-    size = len(payload) if length is None else length
-    return _FRAME.pack(size >> 16, size & 0xFFFF, kind, flags, stream) + payload
-
-
-def settings(*pairs: tuple[int, int]) -> bytes:
-    """Encodes a frame of settings."""
-    return frame(SETTINGS, payload=b"".join(struct.pack(">HI", *pair) for pair in pairs))
-
-
-def header_block(headers: Headers) -> bytes:
-    """Encodes headers, none of which the peer is to keep in its table."""
-    return b"".join(b"\0" + _text(name) + _text(value) for name, value in headers)
-
-
-def indexed(name: str, value: str) -> bytes:
-    """Encodes a header that the peer is to keep in its table."""
-    return b"\x40" + _text(name) + _text(value)
-
-
-def message(content: bytes, *, flag: int = 0, length: int | None = None) -> bytes:
-    """Encodes a message of gRPC, which may lie about its length and compression."""
-    return struct.pack(">BI", flag, len(content) if length is None else length) + content
 
 
 class Http2:
@@ -153,12 +135,12 @@ class Http2:
             return
         self._received += received
         at = 0
-        while at + _FRAME.size <= len(self._received):
-            high, low, kind, flags, stream = _FRAME.unpack_from(self._received, at)
-            end = at + _FRAME.size + (high << 16 | low)
+        while at + FRAME_HEADER.size <= len(self._received):
+            high, low, kind, flags, stream = FRAME_HEADER.unpack_from(self._received, at)
+            end = at + FRAME_HEADER.size + (high << 16 | low)
             if end > len(self._received):
                 break
-            self._take(kind, flags, stream, self._received[at + _FRAME.size : end])
+            self._take(kind, flags, stream, self._received[at + FRAME_HEADER.size : end])
             at = end
         self._received = self._received[at:]
 
@@ -217,23 +199,6 @@ class Http2:
                     answer.status = value
         if kind == RST_STREAM or (kind in {DATA, HEADERS} and flags & END_STREAM):
             answer.is_over = True
-
-
-def _text(text: str) -> bytes:
-    encoded = text.encode("latin-1")
-    return _integer(len(encoded), 7) + encoded
-
-
-def _integer(value: int, bits: int) -> bytes:
-    most = (1 << bits) - 1
-    if value < most:
-        return bytes([value])
-    encoded = bytearray([most])
-    value -= most
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
 
 
 def _statuses(block: bytes) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,8 @@ import struct
 
 from tests.security.attacker import SERVICE, Attacker
 from tests.security.attacks.registry import EVERYONE, MEBIBYTE, NOBODY, OWNER, Run, attack, register
-from tests.security.http2 import (
+from tests.security.outcomes import OPEN
+from tests.support.http2_frames import (
     CONTINUATION,
     DATA,
     END_HEADERS,
@@ -26,7 +27,6 @@ from tests.security.http2 import (
     message,
     settings,
 )
-from tests.security.outcomes import OPEN
 
 _UNKNOWN = 0xEE
 _TIMES = 500

@@ -8,7 +8,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.security.attacker import SERVICE, Attacker, Who
 from tests.security.attacks.registry import Run, attack, register
 from tests.security.http1 import request
-from tests.security.http2 import (
+from tests.support.http2_frames import (
     CONTINUATION,
     END_HEADERS,
     END_STREAM,
@@ -45,11 +45,8 @@ _MESSAGES: dict[str, tuple[str, bytes]] = {
 def _native(content: bytes) -> Run:
     def run(attacker: Attacker) -> None:
         while not attacker.is_over:
-            with attacker.http2() as connection:
-                for _ in range(8):
-                    stream = connection.open(attacker.rpc(f"{SERVICE}/CreateCustomer"))
-                    connection.write(stream, content, attacker.end, end=True)
-                connection.wait(attacker.end + attacker.answer_seconds)
+            calls = [attacker.rpc(f"{SERVICE}/CreateCustomer") for _ in range(8)]
+            attacker.call_all(calls, content)
 
     return run
 
@@ -119,11 +116,7 @@ def odd_encodings(attacker: Attacker) -> None:
          for name, value in attacker.rpc(path)],
     )  # fmt: skip
     while not attacker.is_over:
-        with attacker.http2() as connection:
-            for headers in odd:
-                stream = connection.open(headers)
-                connection.write(stream, message(_GOOD), attacker.end, end=True)
-            connection.wait(attacker.end + attacker.answer_seconds)
+        attacker.call_all(odd, message(_GOOD))
 
 
 @attack(native=True, allowed=_INTERNAL)
@@ -145,9 +138,6 @@ def bad_header_fields(attacker: Attacker) -> None:
 
     def call(number: int) -> None:
         while not attacker.is_over:
-            with attacker.http2() as connection:
-                stream = connection.open(odd[number])
-                connection.write(stream, message(b""), attacker.end, end=True)
-                connection.wait(attacker.end + attacker.answer_seconds)
+            attacker.call_all([odd[number]], message(b""))
 
     attacker.at_once(call, len(odd))

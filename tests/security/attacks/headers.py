@@ -5,8 +5,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from tests.security.attacker import API, SERVICE, Attacker
 from tests.security.attacks.registry import EVERYONE, FOREIGN, NOBODY, OWNER, attack
 from tests.security.http1 import request
-from tests.security.http2 import message
 from tests.security.outcomes import OPEN
+from tests.support.http2_frames import message
 
 # A word that must never be in the service's log, and a name that no line of it may have.
 CANARY, FORGED = "CANARY", "FORGED"
@@ -84,11 +84,7 @@ def long_log_lines(attacker: Attacker) -> None:
          for name, it in attacker.rpc(f"{SERVICE}/GetCustomer")],
     )  # fmt: skip
     while not attacker.is_over:
-        with attacker.http2() as connection:
-            for headers in odd:
-                stream = connection.open(headers)
-                connection.write(stream, message(b""), attacker.end, end=True)
-            connection.wait(attacker.end + attacker.answer_seconds)
+        attacker.call_all(odd, message(b""))
 
 
 @attack(who=EVERYONE)

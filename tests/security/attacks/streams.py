@@ -4,7 +4,7 @@ from grpc_health.v1 import health_pb2
 
 from tests.security.attacker import SERVICE, Attacker, Stream, Who
 from tests.security.attacks.registry import EVERYONE, NOBODY, Run, attack, register
-from tests.security.http2 import message
+from tests.support.http2_frames import message
 
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

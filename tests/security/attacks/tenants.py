@@ -14,7 +14,7 @@ from tests.security.attacker import SERVICE, Attacker, Stream
 from tests.security.attacks.bodies import UPLOAD
 from tests.security.attacks.registry import OWNER, attack
 from tests.security.attacks.uploads import UPLOAD_SECONDS, good_items
-from tests.security.http2 import message
+from tests.support.http2_frames import message
 
 _CONNECTIONS = 64
 _HUNDRED = 100
@@ -56,11 +56,8 @@ def native_reading_on_many_connections(attacker: Attacker) -> None:
 
     def call(_: int) -> None:
         while not attacker.is_over:
-            with attacker.http2() as connection:
-                for _ in range(16):
-                    stream = connection.open(attacker.rpc(f"{SERVICE}/GetCustomer"))
-                    connection.write(stream, sent, attacker.end, end=True)
-                connection.wait(attacker.end + attacker.answer_seconds)
+            calls = [attacker.rpc(f"{SERVICE}/GetCustomer") for _ in range(16)]
+            attacker.call_all(calls, sent)
 
     attacker.at_once(call, 4)
 

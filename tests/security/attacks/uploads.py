@@ -14,7 +14,7 @@ from tests.security.attacker import SERVICE, Attacker, Stream, Who
 from tests.security.attacks.bodies import UPLOAD
 from tests.security.attacks.registry import EVERYONE, FOREIGN, MEBIBYTE, OWNER, attack
 from tests.security.attacks.streams import IDLE_SECONDS
-from tests.security.http2 import message
+from tests.support.http2_frames import message
 
 # Time for an upload of a caller who may upload.
 UPLOAD_SECONDS = 70
