@@ -150,10 +150,6 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ROUTES": routes.table(SERVICE, cors),
         "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE),
         "LARGE_BODIES_SOCKET": str(large_bodies),
-        **{
-            f"LARGE_BODIES_{number}": _large_bodies_cluster(number, large_bodies)
-            for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1)
-        },
         "STRICT_JSON_LUA": strict_json.script(SERVICE),
         "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
@@ -168,10 +164,16 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
             {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
         ],
     }
+    # Items of a list that has others, too.
+    clusters = "\n    ".join(
+        f"- {json.dumps(_large_bodies_cluster(number, large_bodies))}"
+        for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1)
+    )
     written = []
     for name in ENVOYS:
         own = {"ADMIN_SOCKET": str(_admin_socket(folder, name)), "HEAP_BYTES": HEAP_BYTES[name]}
         variables = {name: json.dumps(value) for name, value in (values | own).items()}
+        variables["LARGE_BODIES_CLUSTERS"] = clusters
         written.append(folder / f"{name}.yaml")
         written[-1].write_text(Template(_template(name)).substitute(variables))
     return written
