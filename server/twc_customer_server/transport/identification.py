@@ -74,6 +74,10 @@ class Identifier:
             submit()
 
     def _identify(self, unknown: _Unknown) -> None:
+        if not unknown.incoming.is_active():
+            # Nobody waits for the answer: verifying the token would only take time.
+            self._limits.release(unknown.usage)
+            return
         try:
             outcome: Caller | Exception = self._identity.authenticate(
                 unknown.metadata, unknown.incoming.peer
