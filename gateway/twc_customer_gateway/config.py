@@ -28,6 +28,7 @@ from twc_customer_server import contract
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings import describe_errors
 from twc_customer_server.telemetry import metrics
+from twc_customer_server.transport.limits import MAX_REFUSALS
 
 # Time in which a request must arrive completely, unless its response begins before.
 REQUEST_SECONDS = contract.UPLOAD_SECONDS
@@ -35,9 +36,8 @@ REQUEST_SECONDS = contract.UPLOAD_SECONDS
 # The Envoys: that which clients connect to, and that which reads large bodies for it.
 PUBLIC, LARGE_BODIES = ENVOYS = ("public", "large_bodies")
 
-# Limits of Envoy for each worker: connections, and requests that are sent or wait.
+# Connections of Envoy to each worker.
 _WORKER_CONNECTIONS = 64
-_WORKER_CALLS = 512
 
 # The limit for streams of health and reflection.
 _CONTROL_CALLS = 64
@@ -158,7 +158,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "RETRY_POLICY": routes.RETRY_POLICY,
         "MAX_CLIENT_CONNECTIONS": MAX_CLIENT_CONNECTIONS,
         "MAX_CONNECTIONS": _WORKER_CONNECTIONS * len(upstreams),
-        "MAX_CALLS": _WORKER_CALLS * len(upstreams),
+        "MAX_CALLS": _worker_calls(settings) * len(upstreams),
         "MAX_CONTROL_CALLS": _CONTROL_CALLS,
         "UPSTREAMS": [
             {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
@@ -177,6 +177,14 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         written.append(folder / f"{name}.yaml")
         written[-1].write_text(Template(_template(name)).substitute(variables))
     return written
+
+
+def _worker_calls(settings: GatewaySettings) -> int:
+    """Returns the number of calls that a worker may have at a time, of all that it limits itself.
+
+    The worker, which knows whose they are, refuses before Envoy does.
+    """
+    return settings.max_concurrent_rpcs + MAX_REFUSALS
 
 
 def _template(name: str) -> str:

@@ -109,11 +109,35 @@ def test_no_rate() -> None:
 def test_pace_of_refusals() -> None:
     """Refusals come at a pace, and too many get none."""
     bounds = limited()
-    paced = [bounds.refusal_delay("acme") for _ in range(1100)]
+    paced = [bounds.refuse("acme") for _ in range(1100)]
     assert paced[:51] == [0] * 51
     assert paced[52] == pytest.approx(0.004, abs=0.001)
     assert paced[-1] is None
-    assert bounds.refusal_delay("other") == 0
+    assert bounds.refuse("other") == 0
+
+
+def test_refusals_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many refusals wait at a time, of all tenants together; those that are over leave room."""
+    monkeypatch.setattr(limits, "MAX_REFUSALS", 3)
+    bounds = limited()
+    assert [bounds.refuse(name) for name in ("acme", "other", "third", "last")] == [0, 0, 0, None]
+    bounds.refused()
+    assert bounds.refuse("last") == 0
+    bounds.forgo_refusal("last")
+    assert bounds.refuse("last") == 0
+
+
+def test_calls_that_end_before_they_are_due() -> None:
+    """A call whose client gives up before it is due takes nothing of its tenant's rate."""
+    bounds = Limits(TenantLimits(10, 2, 100), 100, 4, Clock())
+    delays(bounds, 20)
+    usage, delay = bounds.admit("acme", is_stream=False)
+    bounds.forgo(usage)
+    assert bounds.admit("acme", is_stream=False).delay == pytest.approx(delay)
+    unknown, _ = bounds.admit_unknown()
+    for _ in range(1000):
+        bounds.forgo(unknown)
+        assert bounds.admit_unknown().delay == 0
 
 
 def test_unknown_callers() -> None:

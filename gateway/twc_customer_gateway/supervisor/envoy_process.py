@@ -40,6 +40,11 @@ class EnvoyProcess(RestartedProcess):
         self._end_probe()
         super().start()
 
+    def wait(self, seconds: float) -> None:
+        """Waits for it to end, and kills it after a time."""
+        super().wait(seconds)
+        self._end_probe()
+
     def stat(self, name: str) -> int | None:
         """Returns one of its statistics, or None while it does not respond."""
         try:

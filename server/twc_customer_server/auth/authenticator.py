@@ -33,6 +33,7 @@ MAX_CACHED = 10_000
 # Must be numbers by RFC 7519; PyJWT accepts all that int() does.
 _TIME_CLAIMS = ("exp", "nbf", "iat")
 
+_FORBIDDEN = "the token is not for the tenant that X-TWC-Tenant names"
 NOT_VERIFIABLE = "the token cannot be verified"
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -98,7 +99,7 @@ class Authenticator:
         not at hand, KeysAwaited if they may soon be; then InvalidTenant; then
         TenantForbidden.
         """
-        if caller := self.cached(metadata):
+        if isinstance(caller := self.cached(metadata), Caller):
             return caller
         credentials, names, forwarded_for = [], [], ""
         for key, value in metadata:
@@ -112,13 +113,13 @@ class Authenticator:
         verified = self._verifier.verify(_token(credentials), source)
         tenant = _tenant(names)
         if tenant not in verified.tenants:
-            raise TenantForbidden("the token is not for the tenant that X-TWC-Tenant names")
+            raise TenantForbidden(_FORBIDDEN)
         return Caller(tenant, verified.valid_until)
 
-    def cached(self, metadata: Metadata) -> Caller | None:
-        """Returns the caller if its token was verified before, and nothing else is unusual.
+    def cached(self, metadata: Metadata) -> Caller | TenantForbidden | None:
+        """Returns the caller, or why it is refused, if its token was verified before.
 
-        It parses nothing and takes no lock.
+        It parses nothing and takes no lock; it returns None if anything is unusual.
         """
         credential = tenant = None
         for key, value in metadata:
@@ -130,13 +131,18 @@ class Authenticator:
                 if tenant is not None:
                     return None
                 tenant = value
-        if not (isinstance(credential, str) and isinstance(tenant, str) and is_tenant(tenant)):
-            return None
-        if credential[: len(_SCHEME)].lower() != _SCHEME:
+        if not (
+            isinstance(credential, str)
+            and credential[: len(_SCHEME)].lower() == _SCHEME
+            and isinstance(tenant, str)
+            and is_tenant(tenant)
+        ):
             return None
         verified = self._verifier.cached(credential[len(_SCHEME) :].strip())
-        if verified is None or tenant not in verified.tenants:
+        if verified is None:
             return None
+        if tenant not in verified.tenants:
+            return TenantForbidden(_FORBIDDEN)
         return Caller(tenant, verified.valid_until)
 
 

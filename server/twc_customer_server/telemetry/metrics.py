@@ -49,9 +49,10 @@ class RpcMetrics:
         place = _PLACES[code]
         bucket = place + bisect_left(BOUNDS, seconds)
         with self._lock:
-            cells[_IN_PROGRESS] -= 1
             cells[bucket] += 1
             cells[place + _SUM] += seconds
+            # Last, as others read without the lock: a call is never missing from both.
+            cells[_IN_PROGRESS] -= 1
 
     @property
     def in_progress(self) -> float:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 
 from twc_customer_server.auth.authenticator import Caller
-from twc_customer_server.errors import Overloaded
+from twc_customer_server.errors import Overloaded, ServiceError
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
+from twc_customer_server.transport.delayed import call_when_due
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.incoming import Behavior, IncomingCall
@@ -46,14 +47,13 @@ class Admission:
     def accept(self, incoming: IncomingCall) -> None:
         """Takes a call from grpcio."""
         call = Call(incoming, self._rpcs[incoming.behavior])
-        caller = self._identifier.cached(incoming.metadata)
-        if caller is not None:
-            self._admit(call, caller)
-            return
-        try:
-            self._identifier.identify(incoming, incoming.metadata, partial(self._identified, call))
-        except Overloaded as error:
-            self._refuse(call, error)
+        known = self._identifier.cached(incoming.metadata)
+        if isinstance(known, Caller):
+            self._admit(call, known)
+        elif known:
+            self._refuse(call, known)
+        else:
+            self._identify(call)
 
     def tick(self) -> None:
         """Ends calls whose messages do not come; to be called several times a second."""
@@ -62,6 +62,13 @@ class Admission:
         for call, error in late:
             call.refuse(error)
             self._release(call)
+
+    def _identify(self, call: Call) -> None:
+        incoming = call.incoming
+        try:
+            self._identifier.identify(incoming, incoming.metadata, partial(self._identified, call))
+        except Overloaded as error:
+            self._refuse(call, error)
 
     def _identified(self, call: Call, outcome: Caller | Exception) -> None:
         if isinstance(outcome, Exception):
@@ -76,10 +83,12 @@ class Admission:
         except Overloaded as error:
             self._refuse(call, error)
             return
-        if delay:
-            self._timer.call_later(delay, partial(self._begin, call))
-        else:
-            self._begin(call)
+        begin, forgo = partial(self._begin, call), partial(self._forgo, call)
+        call_when_due(self._timer, delay, call.incoming, begin, forgo)
+
+    def _forgo(self, call: Call) -> None:
+        call.is_over = True
+        self._limits.forgo(call.usage, is_stream=call.rpc.is_bulk)
 
     def _begin(self, call: Call) -> None:
         if call.rpc.awaits is Awaits.NOTHING:
@@ -90,16 +99,19 @@ class Admission:
         if receives:
             self._receive(call)
 
-    def _refuse(self, call: Call, error: Overloaded) -> None:
+    def _refuse(self, call: Call, error: ServiceError) -> None:
         """Has a thread refuse a call, soon, so that refusals delay no other call."""
-        delay = self._limits.refusal_delay(call.tenant)
-        refuse = partial(self._executor.submit, NOBODY, partial(call.refuse, error))
+        delay = self._limits.refuse(call.tenant)
         if delay is None:
             call.incoming.cancel()
-        elif delay:
-            self._timer.call_later(delay, refuse)
-        else:
-            refuse()
+            return
+
+        def refuse() -> None:
+            self._limits.refused()
+            self._executor.submit(NOBODY, partial(call.refuse, error))
+
+        forgo = partial(self._limits.forgo_refusal, call.tenant)
+        call_when_due(self._timer, delay, call.incoming, refuse, forgo)
 
     def _receive(self, call: Call) -> None:
         call.incoming.receive(partial(self._received, call))

@@ -150,8 +150,8 @@ class Authorization:
             incoming.run_with(refuse, MalformedRequest())
             return
         respond = partial(_respond, incoming, headers)
-        if caller := self._identifier.cached(headers):
-            respond(caller)
+        if known := self._identifier.cached(headers):
+            respond(known)
             return
         try:
             self._identifier.identify(incoming, headers, respond)

@@ -31,7 +31,7 @@ from twc_customer_server.transport.timer import Timer
 # Calls of one connection; clients open another, or wait, for more.
 MAX_CONNECTION_CALLS = 256
 
-CHANNEL_OPTIONS = (
+_CHANNEL_OPTIONS = (
     # Larger than what the rules allow, so that their error answers, not grpcio's;
     # likewise for a token that is too long, which authentication answers with 401.
     ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
@@ -40,7 +40,19 @@ CHANNEL_OPTIONS = (
     # Clients may ping as often as proxies do to keep idle connections open.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+)
+# A client that resets many calls may have fewer at a time. The connection of a gateway has
+# the calls of many clients, and it refuses itself those of one who does that.
+_NATIVE_OPTIONS = (
     ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
+    ("grpc.http.overload_protection", 1),
+)
+_GATEWAY_OPTIONS = (
+    ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
+    ("grpc.http.overload_protection", 0),
+    # Calls that Python has not seen yet, some of which have ended: grpcio would cancel any.
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
 
 # Time between looks for calls whose messages do not come.
@@ -57,7 +69,12 @@ _HANDLERS: dict[tuple[bool, bool], Callable[..., "grpc.RpcMethodHandler[Any, Any
 
 
 class GrpcServer:
-    """A grpcio server that listens from its construction, and serves from `start` to `stop`."""
+    """Listens on addresses from its construction, and serves from `start` to `stop`.
+
+    Each address has a server of grpcio, with a thread for its events and a queue
+    for calls that have come: neither the gateway nor native clients keep the
+    other waiting.
+    """
 
     def __init__(
         self,
@@ -98,35 +115,44 @@ class GrpcServer:
         )
         for tick in (admission.tick, self._health.tick, authorization.tick):
             self._timer.call_every(_TICK_SECONDS, tick)
-        self._server = self._new_server()
-        register(self._server, rpcs)
-        self._server.add_generic_rpc_handlers((authorization.handler(),))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if settings.serves_reflection:
-            add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
-            add_reflection(self._reflection, self._server)
         credentials = _credentials(settings)
-        self.ports = [_bind(self._server, address, credentials) for address in addresses]
+        self._servers = []
+        self.ports = []
+        for address in addresses:
+            server = self._new_server(address)
+            register(server, rpcs)
+            server.add_generic_rpc_handlers((authorization.handler(),))
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            if settings.serves_reflection:
+                add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
+                add_reflection(self._reflection, server)
+            self._servers.append(server)
+            self.ports.append(_bind(server, address, credentials))
 
     def start(self) -> None:
         """Serves, and reports SERVING."""
         self._timer.start()
         self._health.set_serving(serves=True)
-        self._server.start()
+        for server in self._servers:
+            server.start()
 
     def stop(self) -> None:
         """Reports NOT_SERVING for DRAIN_SECONDS, then gives running calls GRACE_SECONDS to end."""
         self._health.set_serving(serves=False)
         time.sleep(self._settings.drain_seconds)
-        stopped = self._server.stop(self._settings.grace_seconds)
+        stopped = [server.stop(self._settings.grace_seconds) for server in self._servers]
         self._health.close()
-        stopped.wait()
+        for each in stopped:
+            each.wait()
         self._timer.stop()
         self._executor.stop()
         self._reflection.stop()
 
-    def _new_server(self) -> grpc.Server:
-        options = [*CHANNEL_OPTIONS, ("grpc.so_reuseport", int(self._settings.share_port))]
+    def _new_server(self, address: str) -> grpc.Server:
+        options = [
+            *channel_options(address),
+            ("grpc.so_reuseport", int(self._settings.share_port)),
+        ]
         if incoming.IS_SUPPORTED:
             return grpc.server(self._dispatcher.executor, options=options)
         _log.warning(
@@ -138,6 +164,11 @@ class GrpcServer:
             options=options,
             maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs,
         )
+
+
+def channel_options(address: str) -> list[tuple[str, int]]:
+    """Returns the limits of grpcio for connections to an address."""
+    return [*_CHANNEL_OPTIONS, *(_GATEWAY_OPTIONS if _is_socket(address) else _NATIVE_OPTIONS)]
 
 
 def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:
@@ -192,8 +223,13 @@ def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
 def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
     """Binds an address; a Unix socket needs no TLS, since its folder's mode restricts access."""
     try:
-        if credentials is None or address.startswith("unix:"):
+        if credentials is None or _is_socket(address):
             return server.add_insecure_port(address)
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
         raise OSError(address_taken(address)) from error
+
+
+def _is_socket(address: str) -> bool:
+    """Tells whether an address is that of a Unix socket, to which only the gateway connects."""
+    return address.startswith("unix:")

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.contract import READ_SECONDS
-from twc_customer_server.errors import KeysAwaited
+from twc_customer_server.errors import KeysAwaited, ServiceError
+from twc_customer_server.transport.delayed import call_when_due
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.incoming import IncomingCall, Metadata
 from twc_customer_server.transport.limits import Limits, Usage
@@ -24,8 +25,8 @@ Then = Callable[[Caller | Exception], object]
 class Identity(Protocol):
     """Finds out who calls."""
 
-    def cached(self, metadata: Metadata) -> Caller | None:
-        """Returns the caller if that takes no more than a look."""
+    def cached(self, metadata: Metadata) -> Caller | ServiceError | None:
+        """Returns the caller, or why it is refused, if that takes no more than a look."""
 
     def authenticate(self, metadata: Metadata, peer: Callable[[], str]) -> Caller:
         """Returns the caller. Raises ServiceError, KeysAwaited if it may be known later."""
@@ -64,19 +65,17 @@ class Identifier:
     def identify(self, incoming: IncomingCall, metadata: Metadata, then: Then) -> None:
         """Has a thread call `then` with the caller, or with what was raised. Raises Overloaded."""
         usage, delay = self._limits.admit_unknown()
-        self._submit(_Unknown(incoming, metadata, then, usage), delay)
+        submit = partial(self._submit, _Unknown(incoming, metadata, then, usage))
+        forgo = partial(self._limits.forgo, usage)
+        call_when_due(self._timer, delay, incoming, submit, forgo)
 
-    def _submit(self, unknown: _Unknown, delay: float = 0) -> None:
-        submit = partial(self._executor.submit, NOBODY, partial(self._identify, unknown))
-        if delay:
-            self._timer.call_later(delay, submit)
-        else:
-            submit()
+    def _submit(self, unknown: _Unknown) -> None:
+        self._executor.submit(NOBODY, partial(self._identify, unknown))
 
     def _identify(self, unknown: _Unknown) -> None:
         if not unknown.incoming.is_active():
             # Nobody waits for the answer: verifying the token would only take time.
-            self._limits.release(unknown.usage)
+            self._limits.forgo(unknown.usage)
             return
         try:
             outcome: Caller | Exception = self._identity.authenticate(

@@ -15,6 +15,8 @@ _BURST_SECONDS = 0.1
 # Refusals are paced, too: a client that repeats them at once would use as much.
 _REFUSALS_PER_SECOND = 500
 _MAX_REFUSAL_SECONDS = 2
+# Refusals of all that wait for their time; the gateway holds so many beside admitted calls.
+MAX_REFUSALS = 2000
 
 # What callers have together whose token was not verified before: they cannot be told
 # apart, and forged tokens must not keep the threads busy.
@@ -52,6 +54,10 @@ class Pace:
             return None
         self._due = due + interval
         return delay
+
+    def give_back(self, interval: float) -> None:
+        """Takes back an event that did not happen after all."""
+        self._due -= interval
 
     def is_idle(self, now: float) -> bool:
         """Tells whether nothing of the past delays an event of now."""
@@ -100,7 +106,7 @@ class Limits:
         self._lock = threading.Lock()
         self._usages: dict[str, Usage] = {}
         self._unknown = Usage("")
-        self._calls = self._streams = 0
+        self._calls = self._streams = self._refusals = 0
 
     def admit(self, tenant: str, *, is_stream: bool) -> Admitted:
         """Counts a call of a tenant. Raises Overloaded."""
@@ -129,14 +135,42 @@ class Limits:
                 self._streams -= 1
                 usage.streams -= 1
 
-    def refusal_delay(self, tenant: str) -> float | None:
-        """Returns the seconds after which to refuse a call; None if too many wait for that."""
+    def forgo(self, usage: Usage, *, is_stream: bool = False) -> None:
+        """Counts that a call which was admitted has ended before it was due."""
+        rate = self._tenant.requests_per_second if usage.tenant else _UNKNOWN_PER_SECOND
         with self._lock:
-            usage = self._usage(tenant) if tenant else self._unknown
-            interval = 1 / _REFUSALS_PER_SECOND
-            return usage.refusals.delay(
+            usage.requests.give_back(1 / rate)
+        self.release(usage, is_stream=is_stream)
+
+    def refuse(self, tenant: str) -> float | None:
+        """Counts a refusal; returns the seconds until it is due, or None if too many wait.
+
+        One that is due is to be followed by `refused`, or by `forgo_refusal`.
+        """
+        interval = 1 / _REFUSALS_PER_SECOND
+        with self._lock:
+            if self._refusals >= MAX_REFUSALS:
+                return None
+            delay = self._owner(tenant).refusals.delay(
                 self._clock(), interval, _BURST_SECONDS, _MAX_REFUSAL_SECONDS
             )
+            if delay is not None:
+                self._refusals += 1
+            return delay
+
+    def refused(self) -> None:
+        """Counts that a call was refused."""
+        with self._lock:
+            self._refusals -= 1
+
+    def forgo_refusal(self, tenant: str) -> None:
+        """Counts that a call has ended before it was refused."""
+        with self._lock:
+            self._refusals -= 1
+            self._owner(tenant).refusals.give_back(1 / _REFUSALS_PER_SECOND)
+
+    def _owner(self, tenant: str) -> Usage:
+        return self._usage(tenant) if tenant else self._unknown
 
     def _usage(self, tenant: str) -> Usage:
         usage = self._usages.get(tenant)

@@ -4,7 +4,7 @@ import base64
 import json
 
 from tests.security.attacker import Attacker
-from tests.security.attacks.registry import NOBODY, OWNER, Run, attack, register
+from tests.security.attacks.registry import FOREIGN, NOBODY, OWNER, Run, attack, register
 from tests.security.http1 import request
 from tests.security.target import ATTACKER, VICTIM, headers_of
 
@@ -76,3 +76,18 @@ def unlike_good_tokens(attacker: Attacker) -> None:
         return request("GET", _PATH, headers_of(ATTACKER, token).items())
 
     attacker.repeat(get, connections=16)
+
+
+@attack(who=FOREIGN)
+def forged_tokens_at_once(attacker: Attacker) -> None:
+    """2,000 gets at a time, on 20 connections of HTTP/2, of callers without a right to them."""
+    get = attacker.rest("GET", "/customers/x")
+
+    def call(_: int) -> None:
+        while not attacker.is_over:
+            with attacker.http2() as connection:
+                for _ in range(100):
+                    connection.open(get, end=True)
+                connection.wait(attacker.end + attacker.answer_seconds)
+
+    attacker.at_once(call, attacker.many(20))
