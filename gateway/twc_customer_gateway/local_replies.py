@@ -1,9 +1,11 @@
 """Maps Envoy's local replies, errors of its own making, to the shape of the server's errors."""
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from google.rpc import code_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from twc_customer_server import contract
@@ -15,7 +17,19 @@ _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 # Envoy's own text helps a client with a malformed request. That of other errors is about
 # the server, and not for clients.
-_MALFORMED = "the request is malformed: %LOCAL_REPLY_BODY%"
+_ENVOYS_TEXT = ": %LOCAL_REPLY_BODY%"
+_MALFORMED = "the request is malformed" + _ENVOYS_TEXT
+
+
+def _header_filter(name: str, **match: Any) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, **match}}}
+
+
+# The transcoder makes gRPC of REST requests, and keeps their method in a header.
+_IS_GRPC = (
+    _header_filter("content-type", string_match={"prefix": "application/grpc"}),
+    _header_filter("x-envoy-original-method", present_match=False),
+)
 
 # Errors that clients may retry after a time.
 _TRANSIENT = (code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE)
@@ -39,10 +53,21 @@ class LocalReply(NamedTuple):
     becomes: int | None = None
     # Replaces only responses that have one of these response flags.
     flags: Sequence[str] = ()
+    # Replaces only responses to requests whose path has this text.
+    path: str = ""
+    # Replaces only responses to gRPC clients.
+    is_grpc: bool = False
 
 
 # The first that matches applies.
 LOCAL_REPLIES = (
+    LocalReply(
+        400,
+        code_pb2.INVALID_ARGUMENT,
+        reasons.MALFORMED_REQUEST,
+        "the request is malformed: the path must not have NUL, which no text may",
+        path="%00",
+    ),
     LocalReply(400, code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST, _MALFORMED),
     LocalReply(
         401,
@@ -63,12 +88,25 @@ LOCAL_REPLIES = (
         reasons.ORIGIN_FORBIDDEN,
         "pages of this origin may not call the service: CORS_ORIGINS lists those that may",
     ),
+    LocalReply(
+        404,
+        code_pb2.UNIMPLEMENTED,
+        reasons.ROUTE_NOT_FOUND,
+        "the API has no such method",
+        is_grpc=True,
+    ),
     LocalReply(404, code_pb2.NOT_FOUND, reasons.ROUTE_NOT_FOUND, "the API has no such path"),
     LocalReply(
         405,
         code_pb2.UNIMPLEMENTED,
         reasons.METHOD_NOT_ALLOWED,
         "the path does not support this method; the Allow header lists those it supports",
+    ),
+    LocalReply(
+        408,
+        code_pb2.INVALID_ARGUMENT,
+        reasons.MALFORMED_REQUEST,
+        "request timeout: the body did not come in time",
     ),
     LocalReply(
         413,
@@ -81,7 +119,7 @@ LOCAL_REPLIES = (
         415,
         code_pb2.INVALID_ARGUMENT,
         reasons.UNSUPPORTED_MEDIA_TYPE,
-        "the header Content-Type must be application/json",
+        "%LOCAL_REPLY_BODY%",
     ),
     LocalReply(
         429,
@@ -98,6 +136,13 @@ LOCAL_REPLIES = (
         "Retry-After header",
         becomes=429,
         flags=("UO",),
+    ),
+    LocalReply(
+        505,
+        code_pb2.UNIMPLEMENTED,
+        reasons.UNSUPPORTED_MEDIA_TYPE,
+        "gRPC needs HTTP/2 and the header te: trailers; gRPC-Web and REST work with HTTP/1.1",
+        is_grpc=True,
     ),
     LocalReply(
         504,
@@ -130,7 +175,7 @@ def mappers() -> list[dict[str, Any]]:
     return [
         _authorization_mapper(),
         _violations_mapper(),
-        *(_mapper(reply) for reply in LOCAL_REPLIES),
+        *(mapper for reply in LOCAL_REPLIES for mapper in _mappers(reply)),
     ]
 
 
@@ -169,25 +214,64 @@ def _violations_mapper() -> dict[str, Any]:
     }
 
 
-def _mapper(reply: LocalReply) -> dict[str, Any]:
+def _mappers(reply: LocalReply) -> Iterator[dict[str, Any]]:
+    """Yields the mapper of an error for gRPC clients, then that for others, if it is for them."""
+    filters = _filters(reply)
+    headers = []
+    details: list[dict[str, Any]] = [_error_info(reply.reason)]
+    if reply.code in _TRANSIENT:
+        details.append({"@type": _RETRY_INFO, "retryDelay": f"{RETRY_SECONDS}s"})
+        headers.append(_header("retry-after", str(RETRY_SECONDS)))
+    # Envoy makes a status of gRPC of what it sends, with the text as the message.
+    text = reply.message.removesuffix(_ENVOYS_TEXT)
+    yield {
+        "filter": {"and_filter": {"filters": [*_IS_GRPC, *filters]}},
+        "body_format_override": {"text_format_source": {"inline_string": text}},
+        "headers_to_add": [*headers, *_grpc_headers(reply, text)],
+    }
+    if reply.is_grpc:
+        return
+    mapper: dict[str, Any] = {
+        "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
+        "body_format_override": {
+            "json_format": {"code": reply.code, "message": reply.message, "details": details}
+        },
+        "headers_to_add": headers,
+    }
+    yield mapper | {"status_code": reply.becomes} if reply.becomes else mapper
+
+
+def _filters(reply: LocalReply) -> list[dict[str, Any]]:
+    """Returns the filters of responses that an error replaces."""
     status = {"default_value": reply.status, "runtime_key": "none"}
     comparison = {"op": "GE" if reply.and_above else "EQ", "value": status}
-    details = [_error_info(reply.reason)]
-    body = {"code": reply.code, "message": reply.message, "details": details}
     filters: list[dict[str, Any]] = [{"status_code_filter": {"comparison": comparison}}]
     if reply.flags:
         filters.append({"response_flag_filter": {"flags": reply.flags}})
-    mapper: dict[str, Any] = {
-        "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
-        "body_format_override": {"json_format": body},
-    }
+    if reply.path:
+        filters.append(_header_filter(":path", string_match={"contains": reply.path}))
+    return filters
+
+
+def _grpc_headers(reply: LocalReply, text: str) -> list[dict[str, Any]]:
+    """Returns the headers of a gRPC error, but for its message: its code, and its details."""
+    status = status_pb2.Status(code=reply.code, message=text)
+    info = error_details_pb2.ErrorInfo(
+        reason=reasons.ErrorReason.Name(reply.reason), domain=ERROR_DOMAIN
+    )
+    status.details.add().Pack(info)
     if reply.code in _TRANSIENT:
-        details.append({"@type": _RETRY_INFO, "retryDelay": f"{RETRY_SECONDS}s"})
-        header = {"key": "retry-after", "value": str(RETRY_SECONDS)}
-        mapper["headers_to_add"] = [
-            {"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        ]
-    return mapper | {"status_code": reply.becomes} if reply.becomes else mapper
+        retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
+        status.details.add().Pack(retry)
+    details = base64.b64encode(status.SerializeToString()).decode()
+    return [_header("grpc-status", str(reply.code)), _header("grpc-status-details-bin", details)]
+
+
+def _header(name: str, value: str) -> dict[str, Any]:
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
 
 
 def _error_info(reason: reasons.ErrorReason) -> dict[str, Any]:

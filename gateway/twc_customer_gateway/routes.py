@@ -11,16 +11,32 @@ verified the token. For a body that is large, or does not say its length, Envoy
 asks the server first, and another Envoy reads it (`large_body_table`).
 """
 
-import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
-from google.api import annotations_pb2
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from twc_customer_gateway import filters
 from twc_customer_gateway.cors import Cors
+from twc_customer_gateway.matchers import (
+    GRPC,
+    JSON,
+    NO_GRPC,
+    NO_TOKEN,
+    NO_TRAILERS,
+    NOT_COMPRESSED,
+    NOT_JSON,
+    READABLE,
+    SMALL_BODY,
+    UNREADABLE,
+    HttpRoute,
+    allowed_query,
+    http_routes,
+    match,
+    path_regex,
+    query,
+)
 from twc_customer_server import contract
 from twc_customer_server.contract import BEARER_CHALLENGE
 
@@ -35,9 +51,25 @@ REFLECTION_SECONDS = 10
 # ends the stream and reports why.
 IDLE_SECONDS = contract.STREAM_IDLE_SECONDS + 30
 
+# Seconds in which the next part of a request's body must come.
+BODY_IDLE_SECONDS = 10
+
+# Idle timeout of other RPCs: what their deadline leaves over.
+_IDLE_MARGIN_SECONDS = 3
+
 # Seconds after which the one Envoy gives up on the other: it has answered long before,
 # unless it hangs.
 LARGE_BODY_SECONDS = 2 * contract.UPLOAD_SECONDS + 10
+
+_WANTS_JSON = "the header Content-Type must be application/json"
+_WANTS_GRPC = (
+    "the header Content-Type of an RPC must be application/grpc or application/grpc-web; "
+    "JSON has the routes below /api/v2"
+)
+_WANTS_GZIP = "the header Content-Encoding must be gzip or absent"
+
+# The path that may have its reference in the query as well.
+_REF_PATH = "/{customer_ref}/ref"
 
 _TYPE = "type.googleapis.com/envoy."
 
@@ -67,65 +99,31 @@ RETRY_POLICY = _retry(*_NOT_SENT)
 _READ_RETRY_POLICY = _retry(*_NOT_SENT, "reset")
 
 
-def _header(name: str, regex: str) -> dict[str, Any]:
-    """Returns a matcher of a header; a missing header matches as an empty one."""
-    return {
-        "name": name,
-        "string_match": {"safe_regex": {"regex": regex}},
-        "treat_missing_header_as_empty": True,
-    }
+def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Route]:
+    """Returns all routes of the gateway, in the order in which Envoy tries them.
 
-
-_JSON = _header("content-type", r"(?i)application/json\s*(;.*)?")
-_NO_TOKEN = _header("authorization", "(?i)bearer .+") | {"invert_match": True}
-_NOT_JSON = _JSON | {"invert_match": True}
-_SMALL_BODY = {
-    "name": "content-length",
-    "range_match": {"start": 0, "end": filters.SMALL_BODY_BYTES + 1},
-}
-
-
-class HttpRoute(NamedTuple):
-    """The REST method and path of an RPC, and the request's field that is the body, if any."""
-
-    rpc: MethodDescriptor
-    method: str
-    path: str
-    body: str
-
-    @property
-    def query(self) -> list[FieldDescriptor]:
-        """The fields of the request that are query parameters: not in the path or the body."""
-        elsewhere = {self.body, *re.findall(r"\{(\w+)\}", self.path)}
-        return [field for field in self.rpc.input_type.fields if field.name not in elsewhere]
-
-
-def http_routes(service: ServiceDescriptor) -> list[HttpRoute]:
-    """Returns the REST route of every RPC that has an HTTP annotation."""
-    routes = []
-    for rpc in service.methods:
-        options = rpc.GetOptions()
-        if options.HasExtension(annotations_pb2.http):
-            rule = options.Extensions[annotations_pb2.http]
-            verb = rule.WhichOneof("pattern")
-            routes.append(HttpRoute(rpc, verb.upper(), getattr(rule, verb), rule.body))
-    return routes
-
-
-def table(service: ServiceDescriptor, cors: Cors) -> list[Route]:
-    """Returns all routes of the gateway, in the order in which Envoy tries them."""
-    rest = [*_rest_routes(service), _direct_response(404, {"prefix": "/"})]
+    Paths may begin with a prefix.
+    """
+    rest = [*_rest_routes(service, prefix), _direct_response(404, {"prefix": "/"})]
     preflight = [
         _direct_response(status, match) | {"response_headers_to_add": headers}
         for status, match, headers in cors.preflights()
     ]
-    return [*_rpc_routes(service), *_health_and_reflection(), *preflight, *rest]
+    return [
+        *_refused_rpcs(service),
+        *_rpc_routes(service),
+        *_health_and_reflection(),
+        *preflight,
+        *rest,
+    ]
 
 
-def large_body_table(service: ServiceDescriptor) -> list[Route]:
+def large_body_table(service: ServiceDescriptor, prefix: str = "") -> list[Route]:
     """Returns the routes of the Envoy that reads large bodies, of requests that were checked."""
     rest = [
-        _transcode(_regex(route.path), route, []) for route in http_routes(service) if route.body
+        _transcode(path_regex(route.path, prefix), route, [])
+        for route in http_routes(service)
+        if route.body
     ]
     return [*_rpc_routes(service), *rest]
 
@@ -142,9 +140,19 @@ def _rpc_routes(service: ServiceDescriptor) -> list[Route]:
     return routes
 
 
+def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:
+    """Yields the routes of requests for RPCs that are neither gRPC nor gRPC-Web.
+
+    Without trailers, which HTTP/1.1 clients of gRPC do not get, an answer would lack its status.
+    """
+    rpcs = {"prefix": f"/{service.full_name}/"}
+    yield _direct_response(505, rpcs | {"headers": [NO_TRAILERS, GRPC]})
+    yield _direct_response(415, rpcs | {"headers": [NO_GRPC]}, _WANTS_GRPC)
+
+
 def _of_small_body(route: Route) -> Route:
     """Returns the route of an RPC for requests whose small body is read at once."""
-    match = route["match"] | {"headers": [_SMALL_BODY]}
+    match = route["match"] | {"headers": [SMALL_BODY]}
     return route | {"match": match, "typed_per_filter_config": filters.READ_AT_ONCE}
 
 
@@ -177,12 +185,12 @@ def _control_route(match: dict[str, str], seconds: int, of_filters: filters.Filt
     }
 
 
-def _rest_routes(service: ServiceDescriptor) -> list[Route]:
+def _rest_routes(service: ServiceDescriptor, prefix: str) -> list[Route]:
     """Returns for each path the routes of its methods, then of the errors of other requests."""
     by_path: dict[str, list[HttpRoute]] = defaultdict(list)
     for route in http_routes(service):
         # Ids and references are in the same place of the path, so their routes share a regex.
-        by_path[_regex(route.path)].append(route)
+        by_path[path_regex(route.path, prefix)].append(route)
     # Literal paths come first: `/customers/search` is not the customer "search".
     return [
         route
@@ -210,6 +218,7 @@ def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
             seconds = contract.UPLOAD_SECONDS
         deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
         route["route"]["timeout"] = f"{seconds}s"
+        route["route"]["idle_timeout"] = f"{seconds + _IDLE_MARGIN_SECONDS}s"
         # Passes the deadline on, so that the server stops when the client has given up.
         route["request_headers_to_add"] = [deadline | {"append_action": "ADD_IF_ABSENT"}]
     if rpc.client_streaming:
@@ -225,12 +234,43 @@ def _path_routes(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
             yield _transcode_at_once(regex, route)
         if route.body:
             yield _pass_on(regex, route)
+        if route.method == "GET":
+            yield from _of_head(regex, route)
+        if route.path.endswith(_REF_PATH):
+            yield _of_same_ref(regex, route)
     for route in routes:
         if route.body:
-            yield _direct_response(415, _match(regex, route.method, [_NOT_JSON]))
-        yield _direct_response(400, _match(regex, route.method), _allowed_query(route))
-    allow = {"header": {"key": "allow", "value": ", ".join(route.method for route in routes)}}
-    yield _direct_response(405, _match(regex)) | {"response_headers_to_add": [allow]}
+            yield _direct_response(415, match(regex, route.method, [NOT_JSON]), _WANTS_JSON)
+            yield _direct_response(415, match(regex, route.method, [UNREADABLE]), _WANTS_GZIP)
+        for method in _methods(route):
+            yield _direct_response(400, match(regex, method), allowed_query(route))
+    allowed = ", ".join(method for route in routes for method in _methods(route))
+    allow = {"header": {"key": "allow", "value": allowed}}
+    yield _direct_response(405, match(regex)) | {"response_headers_to_add": [allow]}
+
+
+def _methods(route: HttpRoute) -> list[str]:
+    return ["GET", "HEAD"] if route.method == "GET" else [route.method]
+
+
+def _of_head(regex: str, route: HttpRoute) -> Iterator[Route]:
+    """Yields the routes of HEAD requests for what GET returns."""
+    get = _transcode_at_once(regex, route)
+    yield _challenge(regex, route._replace(method="HEAD"))
+    yield get | {
+        "match": match(regex, "HEAD", query(route)),
+        "typed_per_filter_config": get["typed_per_filter_config"] | {"head": filters.LUA_ON},
+    }
+
+
+def _of_same_ref(regex: str, route: HttpRoute) -> Route:
+    """Returns the route of requests that repeat the path's reference in the query."""
+    alone = _transcode_at_once(regex, route)
+    reference = route.rpc.input_type.fields_by_name["customer_ref"]
+    return alone | {
+        "match": match(regex, route.method, query(route, [reference])),
+        "typed_per_filter_config": alone["typed_per_filter_config"] | {"same_ref": filters.LUA_ON},
+    }
 
 
 def _challenge(regex: str, route: HttpRoute) -> Route:
@@ -239,13 +279,13 @@ def _challenge(regex: str, route: HttpRoute) -> Route:
     Tokens themselves are verified by the server.
     """
     header = {"header": {"key": "www-authenticate", "value": BEARER_CHALLENGE}}
-    response = _direct_response(401, _match(regex, route.method, [_NO_TOKEN]))
+    response = _direct_response(401, match(regex, route.method, [NO_TOKEN]))
     return response | {"response_headers_to_add": [header]}
 
 
 def _transcode_at_once(regex: str, route: HttpRoute) -> Route:
     """Returns the route of requests with a small body or none, which become RPCs here."""
-    transcoding = _transcode(regex, route, [_SMALL_BODY] if route.body else [])
+    transcoding = _transcode(regex, route, [SMALL_BODY, NOT_COMPRESSED] if route.body else [])
     of_filters = filters.READ_AT_ONCE | transcoding["typed_per_filter_config"]
     return transcoding | {"typed_per_filter_config": of_filters}
 
@@ -254,7 +294,7 @@ def _pass_on(regex: str, route: HttpRoute) -> Route:
     """Returns the route of other requests with a body, which another Envoy reads."""
     return {
         "name": f"rest-{route.rpc.name}",
-        "match": _match(regex, route.method, [_query(route), _JSON]),
+        "match": match(regex, route.method, [*query(route), JSON, READABLE]),
         "route": {
             "cluster_header": contract.LARGE_BODIES_HEADER,
             "timeout": f"{LARGE_BODY_SECONDS}s",
@@ -270,31 +310,17 @@ def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> R
         of_filters["trailers"] = filters.LUA_ON
     if route.body:
         of_filters["strict_json"] = filters.LUA_ON
-        headers = [_JSON, *headers]
+        headers = [JSON, *headers]
     if route.rpc.client_streaming:
         of_filters["envoy.filters.http.buffer"] = filters.buffer_up_to(contract.MAX_UPLOAD_BYTES)
     return {
         "name": f"rest-{route.rpc.name}",
-        "match": _match(regex, route.method, [_query(route), *headers]),
-        "route": {"cluster": "server"},
+        "match": match(regex, route.method, [*query(route), *headers]),
+        # Once the body has come the route of the RPC applies.
+        "route": {"cluster": "server", "idle_timeout": f"{BODY_IDLE_SECONDS}s"},
         "metadata": {"filter_metadata": {"strict_json": {"body": route.rpc.name}}},
         "typed_per_filter_config": of_filters,
     }
-
-
-def _query(route: HttpRoute) -> dict[str, Any]:
-    """Returns a matcher of requests that have only the path's query parameters.
-
-    The transcoder would let others set fields inside the body.
-    """
-    names = "|".join(name for field in route.query for name in {field.name, field.json_name})
-    parameters = f"(&|({names})=[^&]*)*" if names else ""
-    return _header(":path", rf"[^?]*(\?{parameters})?")
-
-
-def _allowed_query(route: HttpRoute) -> str:
-    names = ", ".join(field.json_name for field in route.query)
-    return f"the query parameters of this path are {names}" if names else "this path has no query"
 
 
 def _direct_response(status: int, match: dict[str, Any], body: str = "") -> Route:
@@ -304,13 +330,3 @@ def _direct_response(status: int, match: dict[str, Any], body: str = "") -> Rout
         "direct_response": {"status": status, "body": {"inline_string": body}},
         "typed_per_filter_config": filters.ANSWERED_AT_ONCE,
     }
-
-
-def _match(regex: str, method: str = "", headers: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-    # The method comes first: Envoy matches headers before the path, so most routes fail there.
-    methods = [{"name": ":method", "string_match": {"exact": method}}] if method else []
-    return {"safe_regex": {"regex": regex}, "headers": [*methods, *headers]}
-
-
-def _regex(path: str) -> str:
-    return re.sub(r"\{[^}]+\}", "[^/]+", path) + "/?"

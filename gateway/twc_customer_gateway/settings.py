@@ -1,5 +1,7 @@
 """Settings of the whole service from environment variables: the server's and the gateway's."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from twc_customer_server.settings import Settings
@@ -55,8 +57,20 @@ class GatewaySettings(Settings):
             "retry-after",
             "etag",
             "www-authenticate",
+            "x-ignored-members",
         ],
         description="Headers of responses that such pages may read.",
+    )
+    path_prefix: str | None = Field(
+        None,
+        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
+        description="Path before `/api/v2` at which the gateway serves the API as well, such as "
+        "`/services/customerservice`.",
+    )
+    unknown_members: Literal["report", "refuse"] = Field(
+        "report",
+        description="JSON members that the API does not know: name them in the response header "
+        "`x-ignored-members`, or refuse the request.",
     )
     rate_limit: int = Field(
         0, ge=0, description="Requests per second that the gateway lets in; 0 is no limit."

@@ -15,22 +15,26 @@ from google.protobuf.descriptor import (
 )
 
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
-from twc_customer_gateway.routes import http_routes
+from twc_customer_gateway.matchers import http_routes
 from twc_customer_server.contract import MAX_UPLOAD_CUSTOMERS
 
 _LUA = Path(__file__).parent / "lua"
 _SCRIPTS = [_LUA / f"{name}.lua" for name in ("violations", "json_tokens", "strict_json")]
 
+# The field of requests that names members of the body that are null.
+CLEARED_FIELDS = "cleared_fields"
+
 _SCALARS = {
     FieldDescriptor.TYPE_STRING: "text",
     FieldDescriptor.TYPE_BOOL: "boolean",
+    FieldDescriptor.TYPE_DOUBLE: "number",
 }
 # Messages that are a string in JSON.
 _STRINGS = {"google.protobuf.Timestamp": "time"}
 
 
-def script(service: ServiceDescriptor) -> str:
-    """Returns the script for the RPCs of a service."""
+def script(service: ServiceDescriptor, *, refuses_unknown: bool) -> str:
+    """Returns the script for the RPCs of a service; it may refuse members that are unknown."""
     bodies = {
         route.rpc: _message(route.rpc.input_type.fields_by_name[route.body])
         for route in http_routes(service)
@@ -43,12 +47,18 @@ def script(service: ServiceDescriptor) -> str:
     lines += [f'message["{name}"] = {{}}' for name in messages]
     for message in messages.values():
         lines += _members(message)
-    lines += [f"SMALL_BODY_BYTES = {SMALL_BODY_BYTES}", "CONTRACT = {}"]
+    lines += [
+        f"SMALL_BODY_BYTES = {SMALL_BODY_BYTES}",
+        f"REFUSES_UNKNOWN = {str(refuses_unknown).lower()}",
+        "CONTRACT = {}",
+    ]
     for rpc, body in bodies.items():
         kind = _object(body)
         if rpc.client_streaming:
             # The server rejects a null, as one item of the upload.
             kind = f'{{is = "list", nulls = true, most = {MAX_UPLOAD_CUSTOMERS}, of = {kind}}}'
+        if CLEARED_FIELDS in rpc.input_type.fields_by_name:
+            kind = _object(body, "clears = true")
         lines.append(f'CONTRACT["{rpc.name}"] = {kind}')
     return "\n".join([*lines, *(script.read_text() for script in _SCRIPTS)])
 
@@ -105,5 +115,6 @@ def _enum(enum: EnumDescriptor) -> str:
     return f'{{is = "enum", names = {{{known}}}, wanted = "{wanted}"}}'
 
 
-def _object(message: Descriptor) -> str:
-    return f'{{is = "object", of = message["{message.full_name}"]}}'
+def _object(message: Descriptor, *more: str) -> str:
+    parts = ", ".join(['is = "object"', f'of = message["{message.full_name}"]', *more])
+    return f"{{{parts}}}"

@@ -70,14 +70,14 @@ class TenantForbidden(ServiceError):
 
 
 class NotFound(ServiceError):
-    """The tenant has no customer with the value of the request's `field`.
+    """The tenant has no customer, or the customer no `part`, with the value of a `field`.
 
     The message does not repeat the value: a reference may be personal data,
     and errors end up in logs.
     """
 
-    def __init__(self, field: str) -> None:
-        super().__init__(f"ResourceNotFound: no customer has this {field}")
+    def __init__(self, field: str, part: str = "customer") -> None:
+        super().__init__(f"ResourceNotFound: no {part} has this {field}")
 
 
 class AlreadyExists(ServiceError):

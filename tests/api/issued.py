@@ -9,7 +9,7 @@ from typing import Any, cast
 import grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from tests.api.samples import UNKNOWN_ID
+from tests.support.builders import UNKNOWN_ID
 from tests.support.client import SECONDS, Metadata, send, tenant_header
 from tests.support.forged import TENANT
 from twc_customer_server.app import App

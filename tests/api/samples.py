@@ -10,7 +10,6 @@ from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 
 CUSTOMER_TYPE = "twc.customer.v2.Customer"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}").fullmatch
-UNKNOWN_ID = "01938f6e-0000-7000-8000-000000000000"
 
 FULL: dict[str, Any] = {
     "customer_ref": "A-1",

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
-from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import any_backend
-from tests.support.builders import customer
+from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import (
     SERVICE,
     Client,
@@ -54,7 +53,11 @@ MALFORMED = {
     "ValidateCustomer": b"\x0a\x04\x1a\x02\xc3\x28",
     "UpdateCustomer": b"\x0a\x05\x0a\x03\xed\xa0\x80",
     "AddCustomerAddress": b"\x0a\x02\xff\xfe",
+    "UpdateCustomerAddress": b"\x12\x02\xff\xfe",
+    "DeleteCustomerAddress": b"\x12\x01\xff",
     "GetCustomer": b"\x0a\x01\xff",
+    "GetCustomerByAlternateRef": b"\x0a\x01\xff",
+    "GetCustomerByEmail": b"\x0a\x02\x80",
     "GetCustomerByRef": b"\x0a\x7fshort",
     "LookupCustomers": b"\x0a\x01\x80",
     "DeleteCustomer": b"\x0a",

@@ -11,8 +11,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.samples import UNKNOWN_ID
-from tests.support.builders import address, customer
+from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import SECONDS, Client, Failure, as_tenant, failure, read_failure
 from tests.support.concurrency import at_once
 from tests.support.tokens import trust

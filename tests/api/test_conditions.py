@@ -7,8 +7,7 @@ import grpc
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.samples import UNKNOWN_ID
-from tests.support.builders import address, customer
+from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import Client, Failure, failure, read_failure
 from tests.support.concurrency import at_once
 

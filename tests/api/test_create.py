@@ -13,14 +13,13 @@ from tests.api.samples import (
     CUSTOMER_TYPE,
     FULL,
     UNIQUE,
-    UNKNOWN_ID,
     UUID7,
     each_invalid,
     email_of,
     stored_form,
     with_ids_of,
 )
-from tests.support.builders import address, customer
+from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import Client, failure
 
 

@@ -15,8 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.samples import UNKNOWN_ID
-from tests.support.builders import customer
+from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.http2 import RESET, Http2
 from tests.support.in_process import InProcessServer

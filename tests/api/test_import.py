@@ -8,8 +8,8 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.samples import FULL, UNKNOWN_ID, each_invalid
-from tests.support.builders import customer
+from tests.api.samples import FULL, each_invalid
+from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.import_stream import Batch, ImportStream, batch, outcomes
 from tests.support.in_process import InProcessServer

@@ -13,9 +13,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import any_backend
-from tests.support.builders import customer
+from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, as_tenant, failure, tenant_header
 from tests.support.in_process import InProcessServer
 from tests.support.ports import held_port
@@ -135,7 +134,7 @@ def test_personal_data(server: InProcessServer, port: int) -> None:
     failure(lambda: client.get_by_ref("nobody-canary"))
     stranger = (("authorization", "Bearer token-canary"), tenant_header("stranger-canary"))
     stub = CustomerServiceStub(server.channel)
-    failure(lambda: stub.GetCustomer(pb.GetCustomerRequest(id="x"), SECONDS, stranger))
+    failure(lambda: stub.GetCustomer(pb.GetCustomerRequest(id=UNKNOWN_ID), SECONDS, stranger))
     said = Scrape(port).text
 
     assert 'grpc_code="ALREADY_EXISTS"' in said

@@ -11,9 +11,8 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import Backend, any_backend, only
-from tests.support.builders import address, customer
+from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import Client, failure
 from tests.support.concurrency import at_once
 from tests.support.in_process import InProcessServer

@@ -13,9 +13,8 @@ from google.protobuf.message_factory import GetMessageClass
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import Backend
-from tests.support.builders import customer
+from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, as_tenant
 from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer

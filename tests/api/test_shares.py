@@ -14,9 +14,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.api.samples import UNKNOWN_ID
 from tests.support.backends import Backend, any_backend
-from tests.support.builders import customer
+from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import (
     SECONDS,
     Failure,

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
+from tests.support.builders import UNKNOWN_ID
 from tests.support.client import SERVICE, as_tenant, failure, send
 from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer
@@ -26,12 +27,22 @@ REQUESTS: dict[str, Message] = {
     "CreateCustomer": pb.CreateCustomerRequest(customer=Customer(email=PRIVATE)),
     "UploadCustomers": pb.UploadCustomersRequest(customer=Customer(email=PRIVATE)),
     "ValidateCustomer": pb.ValidateCustomerRequest(customer=Customer(email=PRIVATE)),
-    "UpdateCustomer": pb.UpdateCustomerRequest(customer=Customer(id=PRIVATE)),
-    "AddCustomerAddress": pb.AddCustomerAddressRequest(id=PRIVATE, address=Address(city=PRIVATE)),
-    "GetCustomer": pb.GetCustomerRequest(id=PRIVATE),
+    "UpdateCustomer": pb.UpdateCustomerRequest(customer=Customer(id=UNKNOWN_ID)),
+    "AddCustomerAddress": pb.AddCustomerAddressRequest(
+        id=UNKNOWN_ID, address=Address(city=PRIVATE)
+    ),
+    "UpdateCustomerAddress": pb.UpdateCustomerAddressRequest(
+        id=UNKNOWN_ID, address_id=UNKNOWN_ID, address=Address(city=PRIVATE)
+    ),
+    "DeleteCustomerAddress": pb.DeleteCustomerAddressRequest(id=UNKNOWN_ID, address_id=UNKNOWN_ID),
+    "GetCustomer": pb.GetCustomerRequest(id=UNKNOWN_ID),
     "GetCustomerByRef": pb.GetCustomerByRefRequest(customer_ref=PRIVATE),
+    "GetCustomerByAlternateRef": pb.GetCustomerByAlternateRefRequest(
+        alternate_customer_ref=PRIVATE
+    ),
+    "GetCustomerByEmail": pb.GetCustomerByEmailRequest(email=PRIVATE),
     "LookupCustomers": pb.LookupCustomersRequest(email=PRIVATE),
-    "DeleteCustomer": pb.DeleteCustomerRequest(id=PRIVATE),
+    "DeleteCustomer": pb.DeleteCustomerRequest(id=UNKNOWN_ID),
     "DeleteCustomerByRef": pb.DeleteCustomerByRefRequest(customer_ref=PRIVATE),
     "ImportCustomers": pb.ImportCustomersRequest(
         items=[pb.ImportItem(customer=Customer(email=PRIVATE))]

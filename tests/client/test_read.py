@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.command_line import CommandLine
+from tests.support.builders import UNKNOWN_ID
 from tests.support.certificates import Authority
 from tests.support.tokens import trust
 from twc_customer_server.app import App
@@ -26,10 +27,14 @@ def test_get(cli: CommandLine) -> None:
 
 
 def test_get_unknown(cli: CommandLine) -> None:
-    """An unknown id is an error."""
+    """An unknown id is an error, and so is what is none."""
+    result = cli.run("get", UNKNOWN_ID)
+    assert (result.status, result.out) == (1, "")
+    assert result.err == f"Error: there is no customer with the id '{UNKNOWN_ID}'\n"
     result = cli.run("get", "\x1bx")
     assert (result.status, result.out) == (1, "")
-    assert result.err == "Error: there is no customer with the id '\\x1bx'\n"
+    assert "id: must be an id, a UUID such as" in result.err
+    assert "\x1b" not in result.err
 
 
 def test_lookup(cli: CommandLine) -> None:

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from tests.docs.pages import ROOT, tables
-from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.contract import SERVICE
 

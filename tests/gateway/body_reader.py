@@ -15,7 +15,7 @@ from tests.support.processes import die_with_parent
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_gateway import config
-from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_gateway.settings import GatewaySettings
 
 # The routes that take a body.

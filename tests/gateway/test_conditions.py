@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.gateway.errors import Error, error_of
+from tests.support.builders import NO_CUSTOMER
 
 ORIGIN = "https://shop.example"
 ADA: dict[str, Any] = {"email": "ada@example.com", "customerRef": "A-1"}
@@ -90,7 +91,7 @@ def test_tags_of_answers(http: httpx.Client) -> None:
     updated = CHANGES["update"](http, customer_id)
     assert updated.headers["etag"] not in (created.headers["etag"], "")
     assert "etag" not in http.get("/customers/search?email=ada@example.com").headers
-    assert "etag" not in http.get("/customers/none").headers
+    assert "etag" not in http.get(NO_CUSTOMER).headers
     assert "etag" not in CHANGES["delete"](http, customer_id).headers
 
 

@@ -13,6 +13,7 @@ import pytest
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import Backend, each_backend
+from tests.support.builders import NO_CUSTOMER
 from tests.support.http_client import http_client
 from tests.support.server_process import wait_until
 from twc_customer_gateway.supervisor import envoy_process
@@ -27,14 +28,14 @@ def test_frozen_server(start_stack: StackFactory) -> None:
         server = _server_of(stack)
         os.kill(server, signal.SIGSTOP)
         try:
-            waiting = http.get("/customers/x")
-            coming = http.get("/customers/x")
+            waiting = http.get(NO_CUSTOMER)
+            coming = http.get(NO_CUSTOMER)
         finally:
             os.kill(server, signal.SIGCONT)
 
         assert error_of(waiting) == Error(504, 4, "DEADLINE_EXCEEDED", [])
         assert error_of(coming) == UNAVAILABLE
-        wait_until(lambda: http.get("/customers/x").status_code == 204)
+        wait_until(lambda: http.get(NO_CUSTOMER).status_code == 204)
 
 
 def test_hung_envoy(start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,15 +73,15 @@ def test_killed_server(start_stack: StackFactory) -> None:
     """With the server gone, callers get 503 and nothing of the inside, until it is back."""
     with start_stack() as stack, _client(stack) as http:
         os.kill(_server_of(stack), signal.SIGKILL)
-        wait_until(lambda: http.get("/customers/x").status_code == 503)
-        refused = http.get("/customers/x")
+        wait_until(lambda: http.get(NO_CUSTOMER).status_code == 503)
+        refused = http.get(NO_CUSTOMER)
 
         assert error_of(refused) == UNAVAILABLE
         assert refused.json()["message"] == "the service cannot be reached now; try again"
 
         def is_back() -> bool:
             stack.restart_ended()
-            return http.get("/customers/x").status_code == 204
+            return http.get(NO_CUSTOMER).status_code == 204
 
         wait_until(is_back)
 
@@ -88,13 +89,13 @@ def test_killed_server(start_stack: StackFactory) -> None:
 def test_rate_limit(start_stack: StackFactory) -> None:
     """Beyond the rate limit the answer is 429, and says when to try again."""
     with start_stack(rate_limit=1) as stack, _client(stack) as http:
-        answers = [http.get("/customers/x") for _ in range(20)]
+        answers = [http.get(NO_CUSTOMER) for _ in range(20)]
 
         refused = next(answer for answer in answers if answer.status_code != 204)
         assert error_of(refused) == Error(429, 8, "RATE_LIMITED", [])
         assert refused.headers["retry-after"] == "1"
         time.sleep(int(refused.headers["retry-after"]))
-        assert http.get("/customers/x").status_code == 204
+        assert http.get(NO_CUSTOMER).status_code == 204
 
 
 def test_personal_data_in_access_log(
@@ -125,8 +126,8 @@ def test_forged_log(start_stack: StackFactory, capfd: pytest.CaptureFixture[str]
         "x-twc-tenant": "canary canary",
     }
     with start_stack() as stack, _client(stack) as http:
-        assert http.get("/customers/x", headers=forged).status_code == 400
-        assert http.get("/customers/x", headers={"x-envoy-internal": "true"}).status_code == 204
+        assert http.get(NO_CUSTOMER, headers=forged).status_code == 400
+        assert http.get(NO_CUSTOMER, headers={"x-envoy-internal": "true"}).status_code == 204
     log = capfd.readouterr().out
 
     assert log.count('"method":"GET"') == 2
@@ -180,6 +181,6 @@ def _envoy_of(stack: Stack) -> int:
 
 def _serves(http: httpx.Client) -> bool:
     try:
-        return http.get("/customers/x").status_code == 204
+        return http.get(NO_CUSTOMER).status_code == 204
     except httpx.TransportError:
         return False

@@ -8,7 +8,7 @@ import pytest
 from tests.gateway.body_reader import ROUTES, BodyReader, reading
 from tests.gateway.json_shapes import LISTS, SHAPES, in_list
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
-from twc_customer_gateway.routes import HttpRoute
+from twc_customer_gateway.matchers import HttpRoute
 
 # From what is read before the caller is known.
 SMALL = SMALL_BODY_BYTES

@@ -1,6 +1,7 @@
 """Nobody is let in where they do not belong, by REST as by native gRPC."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ import pytest
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.client import SECONDS
 from tests.support.forged import forged_tokens
 from tests.support.http_client import http_client, http_request
 from tests.support.issuers import IssuerSite, response
 from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks, trusted_issuer
-from twc_customer_gateway.routes import HttpRoute, http_routes
+from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_server.contract import SERVICE
 
 # Keys of unproven realms that are fetched at the same time.
@@ -58,7 +60,7 @@ def test_identity_before_validation(authorization: str | None, origin: str, tena
         headers["authorization"] = authorization
 
     posted = http_request("POST", f"{origin}/api/v2/customers?x=y", content=b"{", headers=headers)
-    read = http_request("GET", f"{origin}/api/v2/customers/x?y=1", headers=headers)
+    read = http_request("GET", f"{origin}/api/v2{NO_CUSTOMER}?y=1", headers=headers)
 
     assert [error_of(posted), error_of(read)] == [UNAUTHENTICATED] * 2
 
@@ -67,7 +69,7 @@ def test_identity_before_validation(authorization: str | None, origin: str, tena
 def test_forged_token(name: str, http: httpx.Client) -> None:
     """A token that is not genuine is 401, says why in general terms, and is nowhere repeated."""
     token = forged_tokens(trusted_issuer())[name]
-    response = http.get("/customers/x", headers={"authorization": f"Bearer {token}".strip()})
+    response = http.get(NO_CUSTOMER, headers={"authorization": f"Bearer {token}".strip()})
 
     assert error_of(response) == UNAUTHENTICATED
     assert response.headers["www-authenticate"].startswith('Bearer realm="customer.twc"')
@@ -80,7 +82,7 @@ def test_two_tokens(origin: str, tenant: str) -> None:
     headers = [("authorization", good), ("authorization", good), ("x-twc-tenant", tenant)]
 
     assert (
-        error_of(http_request("GET", f"{origin}/api/v2/customers/x", headers=headers))
+        error_of(http_request("GET", f"{origin}/api/v2{NO_CUSTOMER}", headers=headers))
         == UNAUTHENTICATED
     )
 
@@ -90,7 +92,7 @@ def test_oversized_token(origin: str, tenant: str) -> None:
     headers = {"authorization": "Bearer " + "x" * (64 << 10), "x-twc-tenant": tenant}
 
     assert (
-        error_of(http_request("GET", f"{origin}/api/v2/customers/x", headers=headers))
+        error_of(http_request("GET", f"{origin}/api/v2{NO_CUSTOMER}", headers=headers))
         == UNAUTHENTICATED
     )
 
@@ -107,7 +109,7 @@ def test_realm_for_each_tenant(start_stack: StackFactory, tmp_path: Any) -> None
     }
 
     with start_stack(**trust) as stack:
-        url = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/x"
+        url = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2{NO_CUSTOMER}"
 
         def status(token: str, tenant: str) -> int:
             headers = {"authorization": f"Bearer {token}", "x-twc-tenant": tenant}
@@ -133,7 +135,7 @@ def test_new_realm_during_flood(start_stack: StackFactory) -> None:
     with IssuerSite(answer) as site:
         trust = {"issuer": "https://login.example/{tenant}", "jwks": f"{site.url}/{{tenant}}"}
         with start_stack(**trust) as stack, ThreadPoolExecutor(40) as pool:
-            url = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/x"
+            url = f"http://127.0.0.1:{stack.settings.gateway_port}/api/v2{NO_CUSTOMER}"
 
             def ask(issuer: Issuer, address: str) -> httpx.Response:
                 tenant = issuer.name.rpartition("/")[2]
@@ -200,7 +202,12 @@ def test_foreign_keys(
         "email": theirs["email"],
         "mobile": theirs["mobile"],
     }
-    nothing = {"id": "none", "ref": "none", "email": "none@example.com", "mobile": "+14155550100"}
+    nothing = {
+        "id": UNKNOWN_ID,
+        "ref": "none",
+        "email": "none@example.com",
+        "mobile": "+14155550100",
+    }
 
     asked = _ask(foreigner, name, keys)
     compared = _ask(foreigner, name, nothing)
@@ -256,7 +263,7 @@ def _fill(text: str, keys: dict[str, str]) -> str:
 
 def _send(origin: str, route: HttpRoute, headers: dict[str, str]) -> httpx.Response:
     """Sends a route a request that breaks every rule but those of its path."""
-    path = route.path.replace("{id}", "x").replace("{customer_ref}", "x")
+    path = re.sub(r"{\w+}", "x", route.path)
     body = "[{}]" if route.rpc.client_streaming else "{}"
     content, media = (body, JSON) if route.body else (None, {})
     return http_request(route.method, f"{origin}{path}", content=content, headers=headers | media)

@@ -18,6 +18,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.client import SECONDS, failure
 from tests.support.server_process import wait_until
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
@@ -120,7 +121,7 @@ def test_refused_head(  # noqa: PLR0913, PLR0917 - one for each part of a case
 
 def test_body_of_get(http: httpx.Client) -> None:
     """A request that should have no body, and has a large one, is refused as too large."""
-    answer = http.request("GET", "/customers/x", content=b"x" * (SMALL + 1))
+    answer = http.request("GET", NO_CUSTOMER, content=b"x" * (SMALL + 1))
 
     assert error_of(answer) == Error(413, 3, "REQUEST_TOO_LARGE", [])
 
@@ -201,7 +202,7 @@ def test_unfinished_bodies(stack: Stack, tenant: str) -> None:
 
         wait_until(is_refused)
         assert httpx.post(url, json=[], headers=http_headers(other)).status_code == 201
-        small = url.replace(UPLOAD, f"{ONE}/x")
+        small = url.replace(UPLOAD, f"{ONE}/{UNKNOWN_ID}")
         assert httpx.get(small, headers=http_headers(tenant)).status_code == 204
 
 

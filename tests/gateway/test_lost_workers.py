@@ -14,7 +14,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.errors import Error, error_of
 from tests.gateway.service import Service
-from tests.support.builders import customer
+from tests.support.builders import NO_CUSTOMER, customer
 from tests.support.client import SECONDS, as_tenant
 from tests.support.server_process import wait_until
 
@@ -98,7 +98,7 @@ def test_read_in_hand(tmp_path: Path) -> None:
     with Service(tmp_path) as service, service.http("acme") as http:
 
         def read(_: int) -> httpx.Response:
-            return http.get("/customers/x")
+            return http.get(NO_CUSTOMER)
 
         with _in_hand(service, read) as (worker, call):
             worker.kill()
@@ -130,7 +130,7 @@ def test_frozen_worker(tmp_path: Path) -> None:
     """A worker that hangs is 504 for its share of the calls in hand; the others serve on."""
     with Service(tmp_path, workers=3) as service:
         worker = next(iter(service.workers().values()))
-        with _reading(service, "/customers/x") as answers:
+        with _reading(service, NO_CUSTOMER) as answers:
             wait_until(lambda: len(answers) > 200)
             worker.suspend()
             wait_until(lambda: any(answer.status_code == 504 for answer in answers))
@@ -170,7 +170,7 @@ def _await_all(service: Service, label: str) -> None:
     with service.http("acme", label) as http:
 
         def all_answer() -> bool:
-            assert http.get("/customers/x").status_code == 204
+            assert http.get(NO_CUSTOMER).status_code == 204
             workers = {*service.workers()}
             return len(workers) == service.settings.workers and service.served(label) == workers
 

@@ -14,7 +14,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.service import Service
-from tests.support.builders import customer
+from tests.support.builders import NO_CUSTOMER, customer
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
 from tests.support.ports import held_port
@@ -47,7 +47,7 @@ def _read_everywhere(service: Service, label: str) -> int:
         def is_everywhere() -> bool:
             nonlocal sent
             sent += 1
-            assert http.get("/customers/x").status_code == 204
+            assert http.get(NO_CUSTOMER).status_code == 204
             return service.served(label) == {*service.workers()}
 
         wait_until(is_everywhere)
@@ -106,7 +106,7 @@ def test_envoy(tmp_path: Path) -> None:
     """What Envoy counts of its clients and of the workers comes along, as one valid text."""
     with _serving(tmp_path) as (service, port):
         with service.http("acme") as http:
-            assert http.get("/customers/x").status_code == 204
+            assert http.get(NO_CUSTOMER).status_code == 204
             assert http.get("/nowhere").status_code == 404
         scrape = Scrape(port)
 
@@ -162,7 +162,7 @@ def test_restarted_exporter(tmp_path: Path) -> None:
         sent = _read_everywhere(service, "before")
         _exporter(service).kill()
         with service.http("acme") as http:
-            assert http.get("/customers/x").status_code == 204
+            assert http.get(NO_CUSTOMER).status_code == 204
 
         # The port stays open: a scrape in the meantime waits for the next process.
         assert Scrape(port).calls("GetCustomer", "OK") == sent + 1
@@ -180,8 +180,8 @@ def test_personal_data(serving: tuple[Service, int]) -> None:
         assert found == [created]
         http.get("/customers/canary/ref")
         http.get("/canary?canary=canary")
-        http.get("/customers/x", headers={"authorization": "Bearer canary"})
-        http.get("/customers/x", headers={"user-agent": "canary", "x-twc-tenant": "canary"})
+        http.get(NO_CUSTOMER, headers={"authorization": "Bearer canary"})
+        http.get(NO_CUSTOMER, headers={"user-agent": "canary", "x-twc-tenant": "canary"})
     said = Scrape(port).text
 
     assert 'grpc_method="CreateCustomer"' in said

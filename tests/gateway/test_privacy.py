@@ -12,6 +12,7 @@ import pytest
 from tests.gateway.documented import CUSTOMER
 from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import each_backend
+from tests.support.builders import NO_CUSTOMER
 from tests.support.http_client import http_client
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -67,13 +68,14 @@ def _refused(http: httpx.Client) -> Iterator[httpx.Response]:
     yield http.get("/customers/search", params={"email": _canary(), "phone": _canary()})
     yield http.get("/customers/search", params={"firstName": "x", "pageToken": _canary()})
     yield http.get(f"/{_canary()}", params={_canary(): _canary()})
-    yield http.get("/customers/x", headers={"x-twc-tenant": _canary() + "!"})
-    yield http.get("/customers/x", headers={"x-twc-tenant": _canary()})
-    yield http.get("/customers/x", headers={"authorization": f"Bearer {_canary()}"})
+    yield http.get(NO_CUSTOMER, headers={"x-twc-tenant": _canary() + "!"})
+    yield http.get(NO_CUSTOMER, headers={"x-twc-tenant": _canary()})
+    yield http.get(NO_CUSTOMER, headers={"authorization": f"Bearer {_canary()}"})
     yield http.get(
-        "/customers/x", headers={b"authorization": f"Bearer {_canary()}\xff".encode("latin-1")}
+        NO_CUSTOMER,
+        headers={b"authorization": f"Bearer {_canary()}\xff".encode("latin-1")},
     )
-    yield http.get("/customers/x", headers={"authorization": _canary(), "user-agent": _canary()})
+    yield http.get(NO_CUSTOMER, headers={"authorization": _canary(), "user-agent": _canary()})
 
 
 def _accepted(http: httpx.Client) -> Iterator[httpx.Response]:

@@ -13,6 +13,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.stacks import http_headers, running
 from tests.support.backends import Backend
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.certificates import Authority, Pair
 from tests.support.client import SECONDS
 from tests.support.http_client import http_request
@@ -108,7 +109,7 @@ def test_grpc_with_foreign_certificate(
 
 
 def _get(stack: Stack, trusting: ssl.SSLContext) -> httpx.Response:
-    url = f"https://127.0.0.1:{stack.settings.gateway_port}/api/v2/customers/none"
+    url = f"https://127.0.0.1:{stack.settings.gateway_port}/api/v2{NO_CUSTOMER}"
     return httpx.get(url, headers=http_headers("acme"), verify=trusting, timeout=SECONDS)
 
 
@@ -120,6 +121,6 @@ def _call(stack: Stack, port: str, authority: Authority, client: Pair) -> Custom
     )
     address = f"127.0.0.1:{getattr(stack.settings, port)}"
     with grpc.secure_channel(address, credentials) as channel:
-        request = pb.GetCustomerRequest(id="none")
+        request = pb.GetCustomerRequest(id=UNKNOWN_ID)
         metadata = tuple(http_headers("acme").items())
         return CustomerServiceStub(channel).GetCustomer(request, metadata=metadata, timeout=SECONDS)

@@ -17,7 +17,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
-from tests.support.builders import customer
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID, customer
 from tests.support.http_client import http_request
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -53,7 +53,7 @@ def test_native_upload(native: grpc.Channel, tenant: str) -> None:
 def test_native_error(native: grpc.Channel) -> None:
     """A native client gets the server's status as it is."""
     with pytest.raises(grpc.RpcError) as error:
-        CustomerServiceStub(native).GetCustomer(pb.GetCustomerRequest(id="x"))
+        CustomerServiceStub(native).GetCustomer(pb.GetCustomerRequest(id=UNKNOWN_ID))
 
     assert error.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert "Authorization" in str(error.value.details())
@@ -116,11 +116,11 @@ def test_many_health_streams(native: grpc.Channel, http: httpx.Client) -> None:
             except grpc.RpcError as refused:
                 codes.add(refused.code())
 
-        assert http.get("/customers/x").status_code == 204
+        assert http.get(NO_CUSTOMER).status_code == 204
     finally:
         for stream in streams:
             stream.cancel()
-    assert codes == {grpc.StatusCode.UNAVAILABLE}
+    assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["binary", "text"])
@@ -149,7 +149,9 @@ def test_cors_of_a_known_origin(origin: str, tenant: str) -> None:
     asked = {"origin": ORIGIN, "access-control-request-method": "PUT"}
     preflight = httpx.options(f"{origin}/api/v2/customers", headers=asked)
     answer = http_request(
-        "GET", f"{origin}/api/v2/customers/x", headers=http_headers(tenant) | {"origin": ORIGIN}
+        "GET",
+        f"{origin}/api/v2{NO_CUSTOMER}",
+        headers=http_headers(tenant) | {"origin": ORIGIN},
     )
 
     assert preflight.status_code == 200
@@ -161,22 +163,22 @@ def test_cors_of_a_known_origin(origin: str, tenant: str) -> None:
 
 
 ANSWERS: dict[str, tuple[str, str, dict[str, str], int]] = {
-    "no token": ("GET", "/api/v2/customers/x", {"authorization": ""}, 401),
-    "forged token": ("GET", "/api/v2/customers/x", {"authorization": "Bearer x"}, 401),
+    "no token": ("GET", f"/api/v2{NO_CUSTOMER}", {"authorization": ""}, 401),
+    "forged token": ("GET", f"/api/v2{NO_CUSTOMER}", {"authorization": "Bearer x"}, 401),
     "forged token of an upload": (
         "POST",
         "/api/v2/upload-customers",
         {"authorization": "Bearer x", "content-type": "application/json"},
         401,
     ),
-    "other tenant": ("GET", "/api/v2/customers/x", {"x-twc-tenant": "other"}, 403),
-    "no tenant": ("GET", "/api/v2/customers/x", {"x-twc-tenant": ""}, 400),
+    "other tenant": ("GET", f"/api/v2{NO_CUSTOMER}", {"x-twc-tenant": "other"}, 403),
+    "no tenant": ("GET", f"/api/v2{NO_CUSTOMER}", {"x-twc-tenant": ""}, 400),
     "unknown path": ("GET", "/nowhere", {}, 404),
     "wrong method": ("DELETE", "/api/v2/customers/search", {}, 405),
     "wrong media type": ("POST", "/api/v2/customers", {"content-type": "text/plain"}, 415),
     "no JSON": ("POST", "/api/v2/customers", {"content-type": "application/json"}, 400),
-    "wrong query": ("GET", "/api/v2/customers/x?y=1", {}, 400),
-    "blank": ("GET", "/api/v2/customers/x", {}, 204),
+    "wrong query": ("GET", f"/api/v2{NO_CUSTOMER}?y=1", {}, 400),
+    "blank": ("GET", f"/api/v2{NO_CUSTOMER}", {}, 204),
     "health": ("GET", "/healthz", {}, 200),
 }
 
@@ -204,7 +206,7 @@ def test_cors_of_headers(origin: str, name: str) -> None:
         "access-control-request-method": "GET",
         "access-control-request-headers": name,
     }
-    preflight = httpx.options(f"{origin}/api/v2/customers/x", headers=asked)
+    preflight = httpx.options(f"{origin}/api/v2{NO_CUSTOMER}", headers=asked)
 
     assert name in preflight.headers["access-control-allow-headers"]
 
@@ -213,9 +215,11 @@ def test_cors_of_headers(origin: str, name: str) -> None:
 def test_cors_of_another_origin(origin: str, tenant: str, other: str) -> None:
     """A page of any other origin gets no leave to call, and is told why."""
     asked = {"origin": other, "access-control-request-method": "GET"}
-    preflight = httpx.options(f"{origin}/api/v2/customers/x", headers=asked)
+    preflight = httpx.options(f"{origin}/api/v2{NO_CUSTOMER}", headers=asked)
     answer = http_request(
-        "GET", f"{origin}/api/v2/customers/x", headers=http_headers(tenant) | {"origin": other}
+        "GET",
+        f"{origin}/api/v2{NO_CUSTOMER}",
+        headers=http_headers(tenant) | {"origin": other},
     )
 
     assert error_of(preflight) == Error(403, 7, "ORIGIN_FORBIDDEN", [])
@@ -225,7 +229,7 @@ def test_cors_of_another_origin(origin: str, tenant: str, other: str) -> None:
         assert "Origin" in each.headers["vary"]
 
 
-@pytest.mark.parametrize("path", ["/customers/none", "/customers/none/ref", "/nothing"])
+@pytest.mark.parametrize("path", [NO_CUSTOMER, "/customers/none/ref", "/nothing"])
 def test_echoed_request_id(path: str, http: httpx.Client) -> None:
     """A client's request id comes back with every answer; without one the gateway makes it."""
     given = http.get(path, headers={"x-request-id": "my-request-1"})

@@ -20,6 +20,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.service import Service
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
 from tests.support.ports import held_port
@@ -49,7 +50,7 @@ def test_readiness_of_all_workers(tmp_path: Path) -> None:
         late.resume()
         service.wait_ready()
         with service.http("acme") as http:
-            assert http.get("/customers/x").status_code == 204
+            assert http.get(NO_CUSTOMER).status_code == 204
 
 
 def test_cores(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_spread_of_calls(service: Service, tenant: str) -> None:
     with service.http(tenant, "spread") as http:
 
         def is_spread() -> bool:
-            assert http.get("/customers/x").status_code == 204
+            assert http.get(NO_CUSTOMER).status_code == 204
             return service.served("spread") == {*service.workers()}
 
         wait_until(is_spread)
@@ -87,7 +88,7 @@ def test_spread_of_native_connections(service: Service, tenant: str) -> None:
     def is_spread() -> bool:
         with service.native() as channel:
             stub = CustomerServiceStub(channel)
-            stub.GetCustomer(pb.GetCustomerRequest(id="x"), SECONDS, metadata)
+            stub.GetCustomer(pb.GetCustomerRequest(id=UNKNOWN_ID), SECONDS, metadata)
         return service.served("native") == {*service.workers()}
 
     wait_until(is_spread)
@@ -120,7 +121,7 @@ def test_development(tmp_path: Path) -> None:
             http.headers["authorization"] = f"Bearer {token}"
 
             def all_believe() -> bool:
-                assert http.get("/customers/x").status_code == 204
+                assert http.get(NO_CUSTOMER).status_code == 204
                 return service.served("token") == {*service.workers()}
 
             wait_until(all_believe)
@@ -138,7 +139,7 @@ def test_second_service_on_native_port(tmp_path: Path, first: int, second: int) 
         assert refusal in other.output()
         assert "Traceback" not in other.output()
         with service.native() as channel:
-            request = pb.GetCustomerRequest(id="x")
+            request = pb.GetCustomerRequest(id=UNKNOWN_ID)
             CustomerServiceStub(channel).GetCustomer(request, SECONDS, caller("acme"))
         assert len(service.workers()) == first
 

@@ -34,6 +34,10 @@ def _batch() -> pb.ImportCustomersRequest:
 READS: dict[str, Call] = {
     "GetCustomer": lambda client, it: client.get(it.id),
     "GetCustomerByRef": lambda client, it: client.get_by_ref(it.customer_ref),
+    "GetCustomerByAlternateRef": lambda client, it: client.get_by_alternate_ref(
+        it.alternate_customer_ref
+    ),
+    "GetCustomerByEmail": lambda client, it: client.get_by_email(it.email),
     "LookupCustomers": lambda client, it: client.lookup(pb.LookupCustomersRequest(email=it.email)),
     "ValidateCustomer": lambda client, _: client.validate(builders.customer()),
     "ExportCustomers": lambda client, _: list(client.export()),
@@ -44,6 +48,10 @@ WRITES: dict[str, Call] = {
     "ImportCustomers": lambda client, _: list(client.import_([_batch(), _batch()])),
     "UpdateCustomer": lambda client, it: client.update(Customer(id=it.id, last_name="King")),
     "AddCustomerAddress": lambda client, it: client.add_address(it.id, builders.address()),
+    "UpdateCustomerAddress": lambda client, it: client.update_address(
+        it.id, it.addresses[0].id, builders.address(city="Rom")
+    ),
+    "DeleteCustomerAddress": lambda client, it: client.delete_address(it.id, it.addresses[0].id),
     "DeleteCustomer": lambda client, it: client.delete(it.id),
     "DeleteCustomerByRef": lambda client, it: client.delete_by_ref(it.customer_ref),
 }
@@ -62,7 +70,11 @@ class SeededServer:
         self.client = self._server.client("acme")
 
     def __enter__(self) -> Self:
-        self.customer = self.client.create(builders.customer(customer_ref="A-1"))
+        self.customer = self.client.create(
+            builders.customer(
+                customer_ref="A-1", alternate_customer_ref="B-1", addresses=[builders.address()]
+            )
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -169,7 +169,10 @@ class Attacker:
         for number in held:
             poll.register(number, select.POLLIN)
         dripped = time.monotonic()
-        while held and not self.is_over:
+        is_over = False
+        while held and not is_over:
+            # What was answered while others were begun counts, too.
+            is_over = self.is_over
             for number, _ in poll.poll(_PAUSE_SECONDS * 1000):
                 poll.unregister(number)
                 self._take(held.pop(number))

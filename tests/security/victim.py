@@ -23,6 +23,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
+from tests.support.builders import UNKNOWN_ID
 from tests.support.processes import die_with_parent
 
 READ, HEALTH = "read", "health"
@@ -185,7 +186,7 @@ def _calls(plan: Plan) -> dict[str, Callable[[], Call]]:
             lambda: pb.CreateCustomerRequest(customer=Customer(email=_email(numbers))),
         ),
         "upload": rest("POST", "/api/v2/upload-customers", lambda: [_customer(numbers)]),
-        "newcomer": rest("GET", f"{path}/none", None, lambda: next(newcomers)),
+        "newcomer": rest("GET", f"{path}/{UNKNOWN_ID}", None, lambda: next(newcomers)),
         HEALTH: rest("GET", "/healthz"),
     }
 

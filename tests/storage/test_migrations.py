@@ -14,19 +14,23 @@ import pytest
 from playhouse.schema_diff import diff_models
 
 from tests.support.backends import Backend, Opener
-from tests.support.stores import insert
+from tests.support.stores import stamped
 from tests.support.tokens import trust
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage import migrate
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
 from twc_customer_server.storage.migrate import MIGRATIONS, SchemaMismatchError
-from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.schema import TABLES, IdempotencyRow
+from twc_customer_server.storage.rows import Key, new_row
+from twc_customer_server.storage.schema import TABLES, CustomerRow, IdempotencyRow
 from twc_customer_server.storage.statements import parameter
 from twc_customer_server.storage.store import CustomerStore
 
 NEXT = "9999_next.py"
+FIRST_COLUMNS = (
+    *("tenant", "id", "customer_ref", "email_key", "mobile", "phone", "first_name_key"),
+    *("last_name_key", "created_at", "modified_at", "body"),
+)
 ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 ADD_NOTE = """
 from peewee import TextField
@@ -79,6 +83,13 @@ def _difference(database: peewee.Database) -> object:
         return diff_models(database, TABLES)
 
 
+def _insert(database: Database, row: dict[str, object]) -> None:
+    """Inserts a row into the table of customers as the first migration makes it."""
+    first = {name: row[name] for name in FIRST_COLUMNS}
+    insert = CustomerRow.insert({name: parameter(name) for name in first})
+    database.write_one(database.compile(insert), first)
+
+
 def test_data_of_migrated_database(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,8 +98,9 @@ def test_data_of_migrated_database(
         folder = only(ALL[:1], tmp_path / "first")
         first_version.setattr(migrate, "MIGRATIONS", folder)
         with prepared(opener) as first:
-            customer = insert(CustomerStore(first), "acme", email="ada@example.com")
-            insert(CustomerStore(first), "gone")
+            customer = stamped(email="ada@example.com")
+            _insert(first, new_row("acme", customer))
+            _insert(first, new_row("gone", stamped()))
             first.write_one("UPDATE customer SET deleted_at = 5 WHERE tenant = 'gone'", {})
 
     migrating = opener()

@@ -5,6 +5,10 @@ from typing import Any
 
 from twc.customer.v2.customer_pb2 import Address, Customer
 
+# An id that no customer has, and its path.
+UNKNOWN_ID = "01938f6e-0000-7000-8000-000000000000"
+NO_CUSTOMER = f"/customers/{UNKNOWN_ID}"
+
 _numbers = itertools.count(1)
 
 

@@ -109,6 +109,46 @@ class Client:
             pb.AddCustomerAddressRequest(id=customer_id, address=address),
         )
 
+    def update_address(
+        self, customer_id: str, address_id: str, address: Address, *cleared: str
+    ) -> Customer:
+        """Calls UpdateCustomerAddress; `cleared` are fields to clear."""
+        request = pb.UpdateCustomerAddressRequest(
+            id=customer_id, address_id=address_id, address=address
+        )
+        if cleared:
+            request.cleared_fields.paths.extend(cleared)
+        return self._unary(self._stub.UpdateCustomerAddress, request)
+
+    def delete_address(self, customer_id: str, address_id: str) -> Customer:
+        """Calls DeleteCustomerAddress."""
+        return self._unary(
+            self._stub.DeleteCustomerAddress,
+            pb.DeleteCustomerAddressRequest(id=customer_id, address_id=address_id),
+        )
+
+    def send_update(self, request: pb.UpdateCustomerRequest) -> Customer:
+        """Calls UpdateCustomer with a request as it is."""
+        return self._unary(self._stub.UpdateCustomer, request)
+
+    def update_by(self, key: str, customer: Customer, *cleared: str) -> Customer:
+        """Calls UpdateCustomer with a key; `cleared` are fields to clear."""
+        request = pb.UpdateCustomerRequest(customer=customer, key=key)
+        if cleared:
+            request.cleared_fields.paths.extend(cleared)
+        return self._unary(self._stub.UpdateCustomer, request)
+
+    def get_by_email(self, email: str) -> Customer:
+        """Calls GetCustomerByEmail."""
+        return self._unary(self._stub.GetCustomerByEmail, pb.GetCustomerByEmailRequest(email=email))
+
+    def get_by_alternate_ref(self, ref: str) -> Customer:
+        """Calls GetCustomerByAlternateRef."""
+        return self._unary(
+            self._stub.GetCustomerByAlternateRef,
+            pb.GetCustomerByAlternateRefRequest(alternate_customer_ref=ref),
+        )
+
     def get(self, customer_id: str) -> Customer:
         """Calls GetCustomer."""
         return self._unary(self._stub.GetCustomer, pb.GetCustomerRequest(id=customer_id))
@@ -130,7 +170,7 @@ class Client:
         """Calls DeleteCustomer."""
         self._unary(self._stub.DeleteCustomer, pb.DeleteCustomerRequest(id=customer_id))
 
-    def delete_by_ref(self, ref: str, only_id: str | None = None) -> None:
+    def delete_by_ref(self, ref: str | None, only_id: str | None = None) -> None:
         """Calls DeleteCustomerByRef."""
         self._unary(
             self._stub.DeleteCustomerByRef,

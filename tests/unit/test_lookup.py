@@ -232,7 +232,7 @@ def test_page_headers() -> None:
     )
 
     link = (
-        "</api/v2/customers/search?email=ada%2Bnews%40example.com"
+        "<?email=ada%2Bnews%40example.com"
         '&firstName=J%C3%BCrgen+%26+Co&mobile=+49170&pageSize=2&pageToken=new%3D>; rel="next"'
     )
     assert lookup.page_headers(request, "new=") == [("x-next-page-token", "new="), ("link", link)]

@@ -94,6 +94,7 @@ def test_refresh_of_one_issuer(clock: Clock) -> None:
 
 def test_refresh_without_calls() -> None:
     """From their start on, key sets are refreshed with nobody asking for them."""
+    before = {*threading.enumerate()}
     reads = Reads()
     again = threading.Semaphore(0)
 
@@ -109,7 +110,7 @@ def test_refresh_without_calls() -> None:
             assert again.acquire(timeout=SECONDS)
     finally:
         sets.stop()
-    assert not any(it.name == "key-refresh" for it in threading.enumerate())
+    assert not any(it.name == "key-refresh" for it in {*threading.enumerate()} - before)
 
 
 class Flood:

@@ -5,7 +5,8 @@ from twc.customer.v2 import customer_service_pb2
 
 from twc_customer_gateway import strict_json
 
-SCRIPT = strict_json.script(customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"])
+SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
+SCRIPT = strict_json.script(SERVICE, refuses_unknown=False)
 LINES = SCRIPT.splitlines()
 
 STATE = (
@@ -21,8 +22,9 @@ BODIES = {
         f'{{is = "list", nulls = true, most = 10000, of = {{is = "object", of = {CUSTOMER}}}}}'
     ),
     "ValidateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
-    "UpdateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
+    "UpdateCustomer": f'{{is = "object", of = {CUSTOMER}, clears = true}}',
     "AddCustomerAddress": f'{{is = "object", of = {ADDRESS}}}',
+    "UpdateCustomerAddress": f'{{is = "object", of = {ADDRESS}, clears = true}}',
 }
 
 MEMBERS = {
@@ -37,6 +39,7 @@ MEMBERS = {
     ),
     "accepts_marketing": '{is = "boolean"}',
     "createdDate": '{is = "time"}',
+    "spendToNextTier": '{is = "number"}',
 }
 
 

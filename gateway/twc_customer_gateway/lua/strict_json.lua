@@ -5,13 +5,16 @@
 --
 -- A recursive-descent parser that stores nothing: it checks syntax, types and duplicate
 -- names, and collects field violations, which the local reply reports. Values go through
--- to the transcoder unchanged; business rules are the server's.
+-- to the transcoder unchanged; business rules are the server's. Members that the contract
+-- does not know are named in a response header, and null members of an update, which the
+-- transcoder takes for absent ones, in the request's query.
 --
 -- `strict_json.py` puts the table CONTRACT before this script: the type of each RPC's
--- body. A type is {is = "text" | "boolean" | "time"}, {is = "enum", names = set,
+-- body. A type is {is = "text" | "boolean" | "number" | "time"}, {is = "enum", names = set,
 -- wanted = message}, {is = "object", of = types by member name}, or {is = "list" |
--- "map", of = type of its items}. A list may allow `nulls`, and limit its items (`most`).
--- SMALL_BODY_BYTES is the size up to which bodies are read before the caller is known.
+-- "map", of = type of its items}. A list may allow `nulls`, and limit its items (`most`); an
+-- object that is a body may have its null members cleared (`clears`). REFUSES_UNKNOWN tells
+-- whether members that are unknown are violations. SMALL_BODY_BYTES is the size up to which bodies are read before the caller is known.
 -- It also puts `violations.lua` and `json_tokens.lua` there, whose functions this one uses.
 
 local COLON, COMMA, NULL, TRUE, FALSE = byte(":"), byte(","), byte("n"), byte("t"), byte("f")
@@ -30,9 +33,17 @@ local MAX_NAMES = 200000
 -- texts of limited length.
 local MAX_CHECKED_LENGTH = 64
 
+-- Unknown members that a response names.
+local MAX_IGNORED = 10
+local IGNORED_HEADER = "x-ignored-members"
+
+-- Some clients put a byte order mark before the JSON.
+local BYTE_ORDER_MARK = "\239\187\191"
+
 local WANTED = {
   text = "a string",
   boolean = "true or false",
+  number = "a number",
   time = "an RFC 3339 date-time such as 2001-05-28T00:00:00Z",
   object = "an object",
   map = "an object",
@@ -43,6 +54,9 @@ local WANTED = {
 -- different names, and for each depth these names, each with the number of the last object
 -- that has it. Parsing never yields, so that all requests of a thread can share it.
 local most_values, values, objects, names, seen
+
+-- The paths of unknown members, as far as they are named, and the null members of the body.
+local ignored, cleared
 
 local function max_values(expected)
   if expected.is == "object" and #text <= SMALL_BODY_BYTES then
@@ -89,6 +103,15 @@ local function read_list(at, expected, depth)
   end
 end
 
+-- Notes a member that the contract does not know.
+local function note_unknown(depth)
+  if REFUSES_UNKNOWN then
+    report(depth, "is not a member that the API knows")
+  elseif #ignored < MAX_IGNORED then
+    ignored[#ignored + 1] = path_to(depth)
+  end
+end
+
 local function note_name(name, object, depth)
   local last = seen[depth][name]
   if last == object then
@@ -112,8 +135,12 @@ local function read_name(at, next, members, object, depth)
   local name = sub(text, first, at - 2)
   trail[depth + 1] = name
   local member = members and members[name]
-  if members and not member and find(name, "\\", 1, true) then
-    report(depth + 1, "must have its name written without escapes")
+  if members and not member then
+    if find(name, "\\", 1, true) then
+      report(depth + 1, "must have its name written without escapes")
+    else
+      note_unknown(depth + 1)
+    end
   end
   -- The two spellings of a field (snake_case and camelCase) are one field.
   note_name(member or name, object, depth)
@@ -146,6 +173,8 @@ local function read_object(at, expected, depth)
       if next == NULL then
         report(depth + 1, "must not be null")
       end
+    elseif next == NULL and member and expected.clears then
+      cleared[#cleared + 1] = trail[depth + 1]
     end
     at, next = skip_space(read_value(at, next, member or entry, depth + 1))
     if next == CLOSE_OBJECT then
@@ -168,7 +197,7 @@ local function fits(expected, next)
   elseif next == TRUE or next == FALSE then
     return is == "boolean"
   end
-  return is == "enum"
+  return is == "enum" or is == "number"
 end
 
 local function is_time(read)
@@ -236,9 +265,10 @@ local function read_body(expected)
   end
 end
 
--- Returns the violations of a body.
+-- Returns the violations of a body, the paths of unknown members, and members to be cleared.
 local function check(body, expected)
   start_violations()
+  ignored, cleared = {}, {}
   start_text(body)
   most_values, values, objects, names, seen = max_values(expected), 0, 0, 0, {}
   local fine, problem = pcall(read_body, expected)
@@ -247,7 +277,7 @@ local function check(body, expected)
   if not fine and problem ~= found then
     error(problem)
   end
-  return found
+  return found, ignored, cleared
 end
 
 -- LuaJIT compiles what it has seen run often, and never again tries what it failed to
@@ -269,11 +299,42 @@ end
 
 warm_up()
 
+-- Returns the body's text, without a byte order mark, which the transcoder does not know.
+local function read_text(body)
+  if not body then
+    return ""
+  end
+  local read = body:getBytes(0, body:length())
+  if sub(read, 1, #BYTE_ORDER_MARK) == BYTE_ORDER_MARK then
+    read = sub(read, #BYTE_ORDER_MARK + 1)
+    body:setBytes(read)
+  end
+  return read
+end
+
 function envoy_on_request(handle)
   local expected = CONTRACT[handle:metadata():get("body")]
-  local body = handle:body()
-  local found = check(body and body:getBytes(0, body:length()) or "", expected)
+  local found, unknown, to_clear = check(read_text(handle:body()), expected)
   if #found > 0 then
     refuse(handle, found)
+    return
+  end
+  if #unknown > 0 then
+    -- Names may have any character; a header only some.
+    local named = table.concat(unknown, ", "):gsub("[^%w _.,%[%]\"-]", "?")
+    handle:streamInfo():dynamicMetadata():set("strict_json", "ignored", named)
+  end
+  if #to_clear > 0 then
+    local headers = handle:headers()
+    local path = headers:get(":path")
+    local separator = find(path, "?", 1, true) and "&" or "?"
+    headers:replace(":path", path .. separator .. "clearedFields=" .. table.concat(to_clear, ","))
+  end
+end
+
+function envoy_on_response(handle)
+  local noted = handle:streamInfo():dynamicMetadata():get("strict_json")
+  if noted and noted.ignored then
+    handle:headers():add(IGNORED_HEADER, noted.ignored)
   end
 end

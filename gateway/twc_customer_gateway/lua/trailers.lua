@@ -1,7 +1,7 @@
 -- Copies trailing metadata of a unary RPC's response into its headers, where REST clients
 -- and the filter `status` find it.
 
-local NAMES = {"x-http-code", "etag"}
+local NAMES = {"x-http-code", "etag", "location"}
 
 function envoy_on_response(handle)
   -- Buffers the body, and holds the headers back until the trailers have arrived.

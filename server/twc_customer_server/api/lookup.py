@@ -6,7 +6,7 @@ from uuid import UUID
 
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_server.api import page_tokens
+from twc_customer_server.api import page_tokens, selectors
 from twc_customer_server.customers import fields, phones
 from twc_customer_server.errors import InvalidInput, Violation
 from twc_customer_server.storage import rows
@@ -64,7 +64,8 @@ def page_token(tenant: str, wanted: dict[str, str], last_id: str) -> str:
 def page_headers(request: pb.LookupCustomersRequest, token: str) -> list[tuple[str, str]]:
     """Returns the headers of a page that another follows: its token, and its link (RFC 8288)."""
     query = {_JSON_NAMES[field.name]: value for field, value in request.ListFields()}
-    link = f"/api/v2/customers/search?{urlencode(query | {'pageToken': token})}"
+    # Relative, so that a prefix before the path does not matter (RFC 3986, section 4.2).
+    link = f"?{urlencode(query | {'pageToken': token})}"
     headers = [("x-next-page-token", token)]
     if len(link) <= _MAX_LINK_LENGTH:
         headers.append(("link", f'<{link}>; rel="next"'))
@@ -79,11 +80,7 @@ def _key(name: str, value: str, region: str | None) -> str:
     if name in ("first_name", "last_name"):
         return rows.name_key(value)
     if name == "email":
-        # A plus sign that was not percent-encoded arrives as a space.
-        email = value.strip().replace(" ", "+")
-        if not fields.is_email(email):
-            raise ValueError(fields.NOT_AN_EMAIL)
-        return rows.email_key(email)
+        return rows.email_key(selectors.parse_email(value))
     return phones.to_e164("+" + value[1:] if value[0] == " " else value, region)
 
 

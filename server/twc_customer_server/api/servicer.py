@@ -9,9 +9,9 @@ from functools import partial
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
-from twc.customer.v2.customer_pb2 import Customer
+from twc.customer.v2.customer_pb2 import Address, Customer
 
-from twc_customer_server.api import bulk, exports, lookup
+from twc_customer_server.api import bulk, exports, lookup, selectors
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import update
 from twc_customer_server.customers.customer import prepare_new, set_server_fields
@@ -20,9 +20,7 @@ from twc_customer_server.errors import (
     AlreadyExists,
     EtagMismatch,
     IdMismatch,
-    InvalidInput,
     NotFound,
-    Violation,
 )
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage.idempotency import IdempotencyStore
@@ -54,7 +52,7 @@ class CustomerServicer:
         self._prepare(call.tenant, request.customer)
         insert = partial(self._store.insert, call.tenant, request.customer)
         body = self._run(call, keyed, insert)
-        call.set_status(201, ("etag", etag(body)))
+        call.set_status(201, ("etag", etag(body)), *selectors.location(call, request.customer.id))
         return body
 
     def UploadCustomers(
@@ -103,14 +101,18 @@ class CustomerServicer:
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
         keyed = _keyed(call, "UpdateCustomer", request)
+        key = selectors.of_update(request)
+        mask = update.mask_of(request)
 
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
+            if request.customer.id not in ("", stored.id):
+                raise IdMismatch(f"the customer with this {key.field} has another id")
             # A copy, since the update modifies it and may run again.
-            changes = Customer()
-            changes.CopyFrom(request.customer)
-            update.update(stored, changes, request.update_mask, region, now)
+            given = Customer()
+            given.CopyFrom(request.customer)
+            update.update(stored, given, mask, region, now)
 
-        return self._change(call, keyed, _selector(request.customer), edit)
+        return self._change(call, keyed, key, edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
         keyed = _keyed(call, "AddCustomerAddress", request)
@@ -118,21 +120,46 @@ class CustomerServicer:
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
             update.add_address(stored, request.address, region, now)
 
-        return self._change(call, keyed, Key.id(_required("id", request.id)), edit)
+        return self._change(call, keyed, selectors.of_id(request.id), edit)
+
+    def UpdateCustomerAddress(self, request: pb.UpdateCustomerAddressRequest, call: Call) -> bytes:
+        keyed = _keyed(call, "UpdateCustomerAddress", request)
+        address_id = selectors.parse_id("addressId", request.address_id)
+
+        def edit(stored: Customer, region: str | None, now: datetime) -> None:
+            given = Address()
+            given.CopyFrom(request.address)
+            context = update.context_of(stored, region, now)
+            update.update_address(stored, address_id, given, request.cleared_fields, context)
+
+        return self._change(call, keyed, selectors.of_id(request.id), edit)
+
+    def DeleteCustomerAddress(self, request: pb.DeleteCustomerAddressRequest, call: Call) -> bytes:
+        keyed = _keyed(call, "DeleteCustomerAddress", request)
+        address_id = selectors.parse_id("addressId", request.address_id)
+
+        def edit(stored: Customer, region: str | None, now: datetime) -> None:
+            update.delete_address(stored, address_id, update.context_of(stored, region, now))
+
+        return self._change(call, keyed, selectors.of_id(request.id), edit)
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
-        body = self._store.get(call.tenant, Key.id(_required("id", request.id)))
+        body = self._store.get(call.tenant, selectors.of_id(request.id))
         if body is None:
             call.set_status(204)
             return b""
         return _respond_unless_cached(body, call)
 
     def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
-        key = Key.ref(_required("customerRef", request.customer_ref))
-        body = self._store.get(call.tenant, key)
-        if body is None:
-            raise NotFound(key.field)
-        return _respond_unless_cached(body, call)
+        return self._get(call, selectors.of_ref(request.customer_ref))
+
+    def GetCustomerByAlternateRef(
+        self, request: pb.GetCustomerByAlternateRefRequest, call: Call
+    ) -> bytes:
+        return self._get(call, selectors.of_alternate_ref(request.alternate_customer_ref))
+
+    def GetCustomerByEmail(self, request: pb.GetCustomerByEmailRequest, call: Call) -> bytes:
+        return self._get(call, selectors.of_email(request.email))
 
     def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:
         query = lookup.parse(request, call.tenant, self._region(call.tenant))
@@ -143,11 +170,19 @@ class CustomerServicer:
         return iter([customer.body for customer in page.found])
 
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
-        return self._delete(call, Key.id(_required("id", request.id)))
+        return self._delete(call, selectors.of_id(request.id))
 
     def DeleteCustomerByRef(self, request: pb.DeleteCustomerByRefRequest, call: Call) -> Empty:
-        key = Key.ref(_required("customerRef", request.customer_ref))
-        return self._delete(call, key, request.id if request.HasField("id") else None)
+        only_id = selectors.parse_id("id", request.id) if request.HasField("id") else None
+        if only_id and not request.HasField("customer_ref"):
+            return self._delete(call, Key.id(only_id))
+        return self._delete(call, selectors.of_ref(request.customer_ref), only_id)
+
+    def _get(self, call: Call, key: Key) -> bytes:
+        body = self._store.get(call.tenant, key)
+        if body is None:
+            raise NotFound(key.field)
+        return _respond_unless_cached(body, call)
 
     def _prepare(
         self, tenant: str, customer: Customer, max_violations: int = MAX_VIOLATIONS
@@ -242,18 +277,3 @@ def _keyed(call: Call, rpc: str, *messages: Message) -> KeyedRequest | None:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _required(field: str, value: str) -> str:
-    if not value:
-        raise InvalidInput([Violation(field, "is required")])
-    return value
-
-
-def _selector(customer: Customer) -> Key:
-    """Returns the key that selects the customer of an update: its id, else its customerRef."""
-    if customer.id:
-        return Key.id(customer.id)
-    if customer.customer_ref:
-        return Key.ref(customer.customer_ref)
-    raise InvalidInput([Violation("id", "is required, or customerRef, to select the customer")])

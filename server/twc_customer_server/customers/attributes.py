@@ -39,7 +39,7 @@ def _is_valid(name: str, group: pb.AttributeGroup) -> bool:
     if len(group.attributes) > MAX_ATTRIBUTES:
         return False
     names = [name]
-    texts = [group.attribute_group]
+    texts = [group.attribute_group, group.description]
     for each, attribute in group.attributes.items():
         names.append(each)
         texts.append(attribute.attribute_value)

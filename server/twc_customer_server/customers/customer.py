@@ -1,5 +1,6 @@
 """Rules of a whole customer: its defaults, normal forms and checks, and how one is created."""
 
+import math
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from functools import cache, partial
@@ -19,9 +20,19 @@ MAX_TAX_EXEMPTIONS = 100
 SERVER_FIELDS = frozenset({"id", "created_date", "last_modified_date"})
 
 # A blank value of one of these counts as not set.
-_UNSET_IF_BLANK = ("customer_ref", "email", "mobile", "phone", "dob")
+_UNSET_IF_BLANK = (
+    "customer_ref",
+    "alternate_customer_ref",
+    "email",
+    "mobile",
+    "phone",
+    "dob",
+    "member_since",
+)
 
 _PATH_STEPS = (".", "..")
+_REFERENCES = {"customer_ref": "customerRef", "alternate_customer_ref": "alternateCustomerRef"}
+_PAST_DATES = {"dob": "dob", "member_since": "memberSince"}
 
 _DEFINED_STATES = frozenset(pb.Customer.State.values())
 _DEFINED_LEVELS = frozenset(pb.Customer.MarketingOptinLevel.values())
@@ -187,10 +198,19 @@ def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
         yield Violation("email", "is required, and " + fields.NOT_AN_EMAIL)
     elif not fields.is_email(customer.email):
         yield Violation("email", fields.NOT_AN_EMAIL)
-    if customer.customer_ref in _PATH_STEPS:
-        yield Violation("customerRef", "must not be . or .., which URLs take for steps in a path")
-    if customer.dob and (problem := fields.birth_date_problem(customer.dob, now)):
-        yield Violation("dob", problem)
+    for field, json_name in _REFERENCES.items():
+        if getattr(customer, field) in _PATH_STEPS:
+            yield Violation(json_name, "must not be . or .., which URLs take for steps in a path")
+    for field, json_name in _PAST_DATES.items():
+        if (text := getattr(customer, field)) and (problem := fields.past_date_problem(text, now)):
+            yield Violation(json_name, problem)
+    if not 0 <= customer.spend_to_next_tier < math.inf:
+        yield Violation("spendToNextTier", "must be a number that is not negative")
+    yield from _check_states(customer)
+    yield from _check_tax_exemptions(customer)
+
+
+def _check_states(customer: pb.Customer) -> Iterator[Violation]:
     if customer.customerState not in _DEFINED_STATES:
         yield Violation("customer_state", _STATES)
     if customer.marketing_optin_level not in _DEFINED_LEVELS:
@@ -199,7 +219,6 @@ def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
         problem := fields.timestamp_problem(customer.marketing_preferences_updated_at)
     ):
         yield Violation("marketing_preferences_updated_at", problem)
-    yield from _check_tax_exemptions(customer)
 
 
 def _normalize_phones(customer: pb.Customer, region: str | None) -> Iterator[Violation]:

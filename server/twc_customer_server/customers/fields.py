@@ -67,6 +67,9 @@ _DATE_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d++))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 ).fullmatch
 
+NOT_AN_ID = "must be an id, a UUID such as 01938f6e-54a1-7c3e-9b0d-2f6a8c4e1b7d"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII).fullmatch
+
 # The range of years that RFC 3339, and so JSON, can express.
 MIN_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 MAX_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
@@ -129,6 +132,17 @@ def map_entry_path(path: str, key: str) -> str:
     return f'{path}["{shorten(key)}"]'
 
 
+def parse_id(text: str) -> str:
+    """Returns an id as it is stored: a UUID is the same in either case (RFC 9562, section 4).
+
+    Raises ValueError if the text is none.
+    """
+    lower = text.lower()
+    if not _UUID(lower):
+        raise ValueError(NOT_AN_ID)
+    return lower
+
+
 def is_email(text: str) -> bool:
     """Tells whether a text is an e-mail address (RFC 5321, RFC 6531) at a domain with a dot."""
     if len(text) > MAX_EMAIL_LENGTH:
@@ -171,8 +185,8 @@ def parse_date(text: str) -> datetime:
     raise ValueError(NOT_A_DATE)
 
 
-def birth_date_problem(text: str, now: datetime) -> str | None:
-    """Returns the rule that a date of birth breaks, or None."""
+def past_date_problem(text: str, now: datetime) -> str | None:
+    """Returns the rule that a date, which must not be in the future, breaks, or None."""
     try:
         return "must not be in the future" if parse_date(text) > now else None
     except ValueError:

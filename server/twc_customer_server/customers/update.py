@@ -1,11 +1,12 @@
-"""Rules of changes to a stored customer: an update by field mask, and an added address."""
+"""Rules of changes to a stored customer: an update by field mask, and changes of one address."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from itertools import islice
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2 import customer_pb2 as pb
+from twc.customer.v2.customer_service_pb2 import UpdateCustomerRequest
 
 from twc_customer_server.customers import addresses, fields
 from twc_customer_server.customers.customer import (
@@ -17,7 +18,7 @@ from twc_customer_server.customers.customer import (
     normalize_marketing,
     requested_default_address,
 )
-from twc_customer_server.errors import InvalidInput, Violation
+from twc_customer_server.errors import InvalidInput, NotFound, Violation
 
 # Names of fields, as the contract and JSON spell them.
 _FIELDS_BY_NAME = {
@@ -26,6 +27,24 @@ _FIELDS_BY_NAME = {
     for name in (field.name, field.json_name)
 }
 _CLIENT_FIELDS = frozenset(pb.Customer.DESCRIPTOR.fields_by_name) - SERVER_FIELDS
+_ADDRESS_FIELDS_BY_NAME = {
+    name: field.name
+    for field in pb.Address.DESCRIPTOR.fields
+    for name in (field.name, field.json_name)
+}
+_ADDRESS_CLIENT_FIELDS = frozenset(pb.Address.DESCRIPTOR.fields_by_name) - {"id", "customer_id"}
+
+
+def mask_of(request: UpdateCustomerRequest) -> FieldMask:
+    """Returns the mask of an update, the one implied if it also has fields to be cleared.
+
+    Raises InvalidInput.
+    """
+    if request.update_mask.paths or not request.cleared_fields.paths:
+        return request.update_mask
+    cleared = _fields_of(request.cleared_fields, "clearedFields", _FIELDS_BY_NAME, "a customer")
+    given = (field.name for field, _ in request.customer.ListFields())
+    return FieldMask(paths=[*cleared, *given])
 
 
 def update(
@@ -39,10 +58,12 @@ def update(
 
     An empty mask is the implied mask of AIP-134. Raises InvalidInput.
     """
-    names = _masked(mask) if mask.paths else {field.name for field, _ in request.ListFields()}
+    names = {field.name for field, _ in request.ListFields()}
+    if mask.paths:
+        names = _fields_of(mask, "updateMask", _FIELDS_BY_NAME, "a customer")
     names &= _CLIENT_FIELDS
-    known_ids = {address.id for address in stored.addresses}
-    max_bytes = max(MAX_CUSTOMER_BYTES, stored.ByteSize())
+    _lower_ids(request)
+    context = context_of(stored, region, now)
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     # A request that repeats the stored time does not set one.
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
@@ -57,9 +78,14 @@ def update(
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
     if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
         stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
-    context = ValidationContext(now, region, known_ids, max_bytes)
     normalize_and_validate(stored, default, context)
-    clear_unknown_ids(stored, known_ids)
+    clear_unknown_ids(stored, context.known_ids)
+
+
+def context_of(stored: pb.Customer, region: str | None, now: datetime) -> ValidationContext:
+    """Returns the facts that the rules need of a stored customer before it is changed."""
+    known_ids = {address.id for address in stored.addresses}
+    return ValidationContext(now, region, known_ids, max(MAX_CUSTOMER_BYTES, stored.ByteSize()))
 
 
 def add_address(
@@ -73,6 +99,52 @@ def add_address(
         addresses.clear_marks(stored)
     stored.addresses.append(address)
     normalize_and_validate(stored, None, ValidationContext(now, region))
+
+
+def update_address(
+    stored: pb.Customer,
+    address_id: str,
+    request: pb.Address,
+    cleared: FieldMask,
+    context: ValidationContext,
+) -> None:
+    """Changes an address of a stored customer: fields that are given, and those to be cleared.
+
+    Raises NotFound, and InvalidInput with paths within the address.
+    """
+    names = _fields_of(cleared, "clearedFields", _ADDRESS_FIELDS_BY_NAME, "an address")
+    address = _address(stored, address_id)
+    if address is None:
+        raise NotFound("id", "address of the customer")
+    if request.default_address:
+        addresses.clear_marks(stored)
+    for name in names & _ADDRESS_CLIENT_FIELDS:
+        address.ClearField(name)
+    request.ClearField("id")
+    request.ClearField("customer_id")
+    address.MergeFrom(request)
+    if violations := addresses.check(address):
+        raise InvalidInput(violations)
+    normalize_and_validate(stored, None, context)
+
+
+def delete_address(stored: pb.Customer, address_id: str, context: ValidationContext) -> None:
+    """Removes an address of a stored customer, if it has that. Raises InvalidInput."""
+    address = _address(stored, address_id)
+    if address is not None:
+        stored.addresses.remove(address)
+        normalize_and_validate(stored, None, context)
+
+
+def _address(customer: pb.Customer, address_id: str) -> pb.Address | None:
+    return next((it for it in customer.addresses if it.id == address_id), None)
+
+
+def _lower_ids(request: pb.Customer) -> None:
+    """Writes the ids of a request's addresses as they are stored."""
+    for address in (*request.addresses, request.default_address):
+        if address.id:
+            address.id = address.id.lower()
 
 
 def _choose_default(
@@ -100,11 +172,11 @@ def _choose_default(
     return default
 
 
-def _masked(mask: FieldMask) -> set[str]:
-    """Returns the fields that a mask names, in either spelling. Raises InvalidInput."""
+def _fields_of(mask: FieldMask, parameter: str, known: Mapping[str, str], what: str) -> set[str]:
+    """Returns the fields that a mask names, in any spelling. Raises InvalidInput."""
     unknown = [
         *islice(
-            (path for path in mask.paths if path != "*" and path not in _FIELDS_BY_NAME),
+            (path for path in mask.paths if path != "*" and path not in known),
             fields.MAX_VIOLATIONS,
         )
     ]
@@ -112,8 +184,8 @@ def _masked(mask: FieldMask) -> set[str]:
         raise InvalidInput(
             [
                 Violation(
-                    "updateMask",
-                    f'"{fields.shorten(path)}" is not a field of a customer; '
+                    parameter,
+                    f'"{fields.shorten(path)}" is not a field of {what}; '
                     "name whole fields, such as firstName",
                 )
                 for path in unknown
@@ -121,5 +193,5 @@ def _masked(mask: FieldMask) -> set[str]:
             is_cut=len(unknown) == fields.MAX_VIOLATIONS,
         )
     if "*" in mask.paths:
-        return set(_CLIENT_FIELDS)
-    return {_FIELDS_BY_NAME[path] for path in mask.paths}
+        return set(known.values())
+    return {known[path] for path in mask.paths}

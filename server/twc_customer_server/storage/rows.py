@@ -36,6 +36,16 @@ class Key(NamedTuple):
         """Selects the customer with a customerRef."""
         return cls("customerRef", value)
 
+    @classmethod
+    def alternate_ref(cls, value: str) -> Self:
+        """Selects the customer with an alternateCustomerRef."""
+        return cls("alternateCustomerRef", value)
+
+    @classmethod
+    def email(cls, value: str) -> Self:
+        """Selects the customer with an e-mail address, in any spelling of it."""
+        return cls("email", email_key(value))
+
 
 def new_row(tenant: str, customer: Customer) -> dict[str, Any]:
     """Returns the values of all columns of a new customer, by name."""
@@ -52,6 +62,7 @@ def changed_columns(customer: Customer) -> dict[str, Any]:
     return {
         "id": customer.id,
         "customer_ref": unique["customerRef"],
+        "alternate_ref": unique["alternateCustomerRef"],
         "email_key": unique["email"],
         "mobile": unique["mobile"],
         "phone": unique["phone"],
@@ -69,6 +80,7 @@ def unique_keys(customer: Customer) -> dict[str, str | None]:
         "mobile": customer.mobile or None,
         "phone": customer.phone or None,
         "customerRef": exact_key(customer.customer_ref) or None,
+        "alternateCustomerRef": exact_key(customer.alternate_customer_ref) or None,
     }
 
 

@@ -31,6 +31,7 @@ class CustomerRow(Model):
     modified_at = BigIntegerField()
     deleted_at = BigIntegerField(null=True)
     body = BlobField()
+    alternate_ref = TextField(null=True)
 
     class Meta:
         table_name = "customer"
@@ -63,23 +64,35 @@ UNIQUE: dict[str, Column] = {
     "mobile": CustomerRow.mobile,
     "phone": CustomerRow.phone,
     "customerRef": CustomerRow.customer_ref,
+    "alternateCustomerRef": CustomerRow.alternate_ref,
 }
 
 
-def _live_index(*columns: Column, unique: bool) -> ModelIndex:
+_LIVE = "deleted_at IS NULL"
+
+
+def _live_index(*columns: Column, unique: bool, where: str = _LIVE) -> ModelIndex:
     return ModelIndex(
         CustomerRow,
         (CustomerRow.tenant, *columns),
         unique=unique,
-        where=SQL("deleted_at IS NULL"),
+        where=SQL(where),
         name=f"customer_{columns[0].column_name}",
     )
 
 
-for _key in UNIQUE.values():
+for _key in (
+    CustomerRow.customer_ref,
+    CustomerRow.email_key,
+    CustomerRow.mobile,
+    CustomerRow.phone,
+):
     CustomerRow.add_index(_live_index(_key, unique=True))
-for _name in (CustomerRow.first_name_key, CustomerRow.last_name_key):
-    CustomerRow.add_index(_live_index(_name, CustomerRow.id, unique=False))
+# Few customers have one: the others are not in the index, and do not pay for it.
+_HAS_ALTERNATE_REF = "deleted_at IS NULL AND alternate_ref IS NOT NULL"
+CustomerRow.add_index(_live_index(CustomerRow.alternate_ref, unique=True, where=_HAS_ALTERNATE_REF))
+for _key in (CustomerRow.first_name_key, CustomerRow.last_name_key):
+    CustomerRow.add_index(_live_index(_key, CustomerRow.id, unique=False))
 
 CustomerRow.add_index(
     ModelIndex(

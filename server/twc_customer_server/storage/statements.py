@@ -20,7 +20,12 @@ Query = Any
 
 _row = CustomerRow
 _LIVE = _row.deleted_at.is_null()
-_SELECTORS: dict[str, Column] = {"id": _row.id, "customerRef": _row.customer_ref}
+_SELECTORS: dict[str, Column] = {
+    "id": _row.id,
+    "customerRef": _row.customer_ref,
+    "alternateCustomerRef": _row.alternate_ref,
+    "email": _row.email_key,
+}
 _SEARCH: dict[str, Column] = {
     "email": _row.email_key,
     "first_name": _row.first_name_key,
@@ -30,6 +35,7 @@ _SEARCH: dict[str, Column] = {
 }
 _KEYS = (
     _row.customer_ref,
+    _row.alternate_ref,
     _row.email_key,
     _row.mobile,
     _row.phone,

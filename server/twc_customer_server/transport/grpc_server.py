@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from twc_customer_server.contract import LONG_LIVED_RPCS, MAX_UPLOAD_BYTES, SERVICE
 from twc_customer_server.settings import Settings
@@ -40,6 +39,10 @@ _CHANNEL_OPTIONS = (
     # Clients may ping as often as proxies do to keep idle connections open.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Calls that Python has not seen yet, many of which have ended: of more grpcio would
+    # cancel any.
+    ("grpc.server.max_pending_requests", 10_000),
+    ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
 # A client that resets many calls may have fewer at a time. The connection of a gateway has
 # the calls of many clients, and it refuses itself those of one who does that.
@@ -50,9 +53,6 @@ _NATIVE_OPTIONS = (
 _GATEWAY_OPTIONS = (
     ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
     ("grpc.http.overload_protection", 0),
-    # Calls that Python has not seen yet, some of which have ended: grpcio would cancel any.
-    ("grpc.server.max_pending_requests", 10_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
 
 # Time between looks for calls whose messages do not come.
@@ -124,8 +124,7 @@ class GrpcServer:
             server.add_generic_rpc_handlers((authorization.handler(),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if settings.serves_reflection:
-                add_reflection: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
-                add_reflection(self._reflection, server)
+                server.add_generic_rpc_handlers((*self._reflection.handlers(),))
             self._servers.append(server)
             self.ports.append(_bind(server, address, credentials))
 

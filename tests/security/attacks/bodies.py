@@ -4,6 +4,7 @@ import json
 
 from tests.security.attacker import Who
 from tests.security.attacks.registry import EVERYONE, MEBIBYTE, NOBODY, RESULTS_BYTES, body
+from tests.support.builders import NO_CUSTOMER
 
 UPLOAD = "/upload-customers"
 BODY_BYTES, UPLOAD_BYTES = 2 * MEBIBYTE - 100, 15 * MEBIBYTE
@@ -179,7 +180,7 @@ def no_utf_8() -> bytes:
     return b'{"email":"' + b"\xff" * (BODY_BYTES - 50) + b'"}'
 
 
-@body("/customers/x/address")
+@body(f"{NO_CUSTOMER}/address")
 def address_of_unknown_members() -> bytes:
     """An address of 150,000 members that are unknown."""
     return json.dumps({f"x{n}": 1 for n in range(150_000)}).encode()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from tests.security.attacker import API, Attacker
 from tests.security.attacks.registry import EVERYONE, FOREIGN, NOBODY, Run, attack, register
 from tests.security.http1 import request
+from tests.support.builders import NO_CUSTOMER
 
 _ORIGIN = ("origin", "https://shop.example")
 _LINGER = struct.pack("ii", 1, 0)
@@ -30,7 +31,7 @@ def connection_churn(attacker: Attacker) -> None:
 @attack(who=EVERYONE)
 def pipelines(attacker: Attacker) -> None:
     """1,000 gets in one piece on each of eight connections, whose answers nobody reads."""
-    sent = attacker.request("GET", "/customers/x") * attacker.many(1000)
+    sent = attacker.request("GET", NO_CUSTOMER) * attacker.many(1000)
 
     def call(_: int) -> None:
         while not attacker.is_over:
@@ -48,7 +49,7 @@ def pipelines(attacker: Attacker) -> None:
 @attack(who=FOREIGN)
 def closed_after_request(attacker: Attacker) -> None:
     """Gets whose client closes its side at once."""
-    sent = attacker.request("GET", "/customers/x")
+    sent = attacker.request("GET", NO_CUSTOMER)
 
     def call(_: int) -> None:
         while not attacker.is_over:
@@ -86,7 +87,7 @@ def _numbered(count: int) -> str:
 
 
 # What is sent as it is, by its name: what it does, the request's line, and what follows.
-_GET, _POST = f"GET {API}/customers/x", f"POST {API}/customers"
+_GET, _POST = f"GET {API}{NO_CUSTOMER}", f"POST {API}/customers"
 _INNER = f"GET {API}/customers/CANARY HTTP/1.1\r\nhost: localhost\r\n\r\n"
 _SEARCH = f"GET {API}/customers/search?"
 _CHUNKED = "transfer-encoding: chunked\r\n"
@@ -114,7 +115,7 @@ _ODD: dict[str, tuple[str, str, str]] = {
     ),
     "absolute path": (
         "A request for another host.",
-        f"GET http://169.254.169.254{API}/customers/x",
+        f"GET http://169.254.169.254{API}{NO_CUSTOMER}",
         "\r\n",
     ),
     "trace": ("A request that asks to be sent back.", f"TRACE {API}/customers", "\r\n"),
@@ -228,4 +229,4 @@ def unknown_paths(attacker: Attacker) -> None:
 @attack(who=FOREIGN)
 def bad_tokens_at_once(attacker: Attacker) -> None:
     """Gets on 64 connections."""
-    attacker.repeat(attacker.request("GET", "/customers/x"), connections=attacker.many(64))
+    attacker.repeat(attacker.request("GET", NO_CUSTOMER), connections=attacker.many(64))

@@ -5,6 +5,7 @@ import struct
 from tests.security.attacker import SERVICE, Attacker
 from tests.security.attacks.registry import EVERYONE, MEBIBYTE, NOBODY, OWNER, Run, attack, register
 from tests.security.outcomes import OPEN
+from tests.support.builders import NO_CUSTOMER
 from tests.support.http2_frames import (
     CONTINUATION,
     DATA,
@@ -129,7 +130,7 @@ def rapid_reset(attacker: Attacker) -> None:
 @attack(who=EVERYONE)
 def rapid_reset_of_reads(attacker: Attacker) -> None:
     """Complete REST gets over HTTP/2 that are reset at once."""
-    block = header_block(attacker.rest("GET", "/customers/x"))
+    block = header_block(attacker.rest("GET", NO_CUSTOMER))
     flags = END_HEADERS | END_STREAM
     while not attacker.is_over:
         with attacker.http2() as connection:
@@ -160,7 +161,7 @@ def empty_continuations(attacker: Attacker) -> None:
 def header_bomb(attacker: Attacker) -> None:
     """A header of 4 kB that is kept in the table and then named 15,000 times in each request."""
     kept = indexed("x-bomb", "b" * 3900)
-    first = header_block(attacker.rest("GET", "/customers/x"))
+    first = header_block(attacker.rest("GET", NO_CUSTOMER))
 
     def call(_: int) -> None:
         while not attacker.is_over:

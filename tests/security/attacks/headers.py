@@ -6,6 +6,7 @@ from tests.security.attacker import API, SERVICE, Attacker
 from tests.security.attacks.registry import EVERYONE, FOREIGN, NOBODY, OWNER, attack
 from tests.security.http1 import request
 from tests.security.outcomes import OPEN
+from tests.support.builders import NO_CUSTOMER
 from tests.support.http2_frames import message
 
 # A word that must never be in the service's log, and a name that no line of it may have.
@@ -36,8 +37,8 @@ _ENVOY = {
 def envoys_own_headers(attacker: Attacker) -> None:
     """Requests with each header by which Envoy can be told something."""
     headers = [*_ENVOY.items()]
-    sent = [attacker.request("GET", "/customers/x", None, [each]) for each in headers]
-    sent += [attacker.request("GET", "/customers/x", None, headers)]
+    sent = [attacker.request("GET", NO_CUSTOMER, None, [each]) for each in headers]
+    sent += [attacker.request("GET", NO_CUSTOMER, None, headers)]
     sent += [attacker.request("POST", "/customers", b"{}", headers)]
     attacker.repeat(*sent, connections=2)
 
@@ -55,8 +56,7 @@ def forged_log(attacker: Attacker) -> None:
     member = f'","{FORGED}":"1'
     names = ("x-request-id", "user-agent", "referer", "x-forwarded-for", "traceparent", "via")
     sent = [
-        attacker.request("GET", "/customers/x", None, [(name, f"{member}\\n{{}}")])
-        for name in names
+        attacker.request("GET", NO_CUSTOMER, None, [(name, f"{member}\\n{{}}")]) for name in names
     ]
     sent += [attacker.request("GET", f"/customers/{CANARY}%22%0a{{?a={CANARY}", None)]
     sent += [attacker.request("GET", f"/customers/search?email={CANARY}@example.com", None)]
@@ -65,7 +65,7 @@ def forged_log(attacker: Attacker) -> None:
     sent += [
         request(
             "GET",
-            f"{API}/customers/x",
+            f"{API}{NO_CUSTOMER}",
             [("authorization", f"Bearer {CANARY}"), ("x-twc-tenant", CANARY), ("cookie", CANARY)],
         )
     ]
@@ -96,7 +96,7 @@ def forwarded_headers(attacker: Attacker) -> None:
         *("x-http-method-override", "x-method-override", "x-twc-user", "x-tenant", "x-http-code"),
     )
     sent = [
-        attacker.request("GET", "/customers/x", None, [(name, value)])
+        attacker.request("GET", NO_CUSTOMER, None, [(name, value)])
         for name in names
         for value in ("127.0.0.1", "DELETE", "victim", "200")
     ]
@@ -108,8 +108,8 @@ def large_headers(attacker: Attacker) -> None:
     """Requests with 50 headers of 1.8 kB, and with one of 200 kB."""
     many = [(f"x-{n}", "y" * 1800) for n in range(50)]
     sent = [
-        attacker.request("GET", "/customers/x", None, many),
-        attacker.request("GET", "/customers/x", None, [("x-a", "y" * 200_000)]),
+        attacker.request("GET", NO_CUSTOMER, None, many),
+        attacker.request("GET", NO_CUSTOMER, None, [("x-a", "y" * 200_000)]),
     ]
     attacker.repeat(*sent, connections=8)
 

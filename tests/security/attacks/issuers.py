@@ -11,9 +11,10 @@ from tests.security.attacker import Attacker
 from tests.security.attacks.registry import NOBODY, OWNER, attack
 from tests.security.http1 import request
 from tests.security.target import ATTACKER, KEYS, REALMS, VICTIM, headers_of
+from tests.support.builders import NO_CUSTOMER
 from tests.support.tokens import Issuer
 
-_PATH = "/api/v2/customers/x"
+_PATH = f"/api/v2{NO_CUSTOMER}"
 # More than the lifetime of keys in the scene and what a renewal may take.
 _SECONDS = 12.0
 

@@ -14,6 +14,7 @@ from tests.security.attacker import SERVICE, Attacker, Stream
 from tests.security.attacks.bodies import UPLOAD
 from tests.security.attacks.registry import OWNER, attack
 from tests.security.attacks.uploads import UPLOAD_SECONDS, good_items
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.http2_frames import message
 
 _CONNECTIONS = 64
@@ -40,7 +41,7 @@ def _new_customer(attacker: Attacker) -> str:
 @attack(who=OWNER, quick=OWNER)
 def reading_on_many_connections(attacker: Attacker) -> None:
     """Gets of one tenant on 64 connections."""
-    attacker.repeat(attacker.request("GET", "/customers/x"), connections=_CONNECTIONS)
+    attacker.repeat(attacker.request("GET", NO_CUSTOMER), connections=_CONNECTIONS)
 
 
 @attack(who=OWNER)
@@ -52,7 +53,7 @@ def writing_on_many_connections(attacker: Attacker) -> None:
 @attack(who=OWNER, native=True)
 def native_reading_on_many_connections(attacker: Attacker) -> None:
     """Native gets of one tenant, 16 at a time on each of four connections."""
-    sent = message(pb.GetCustomerRequest(id="x").SerializeToString())
+    sent = message(pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString())
 
     def call(_: int) -> None:
         while not attacker.is_over:

@@ -7,8 +7,9 @@ from tests.security.attacker import Attacker
 from tests.security.attacks.registry import FOREIGN, NOBODY, OWNER, Run, attack, register
 from tests.security.http1 import request
 from tests.security.target import ATTACKER, VICTIM, headers_of
+from tests.support.builders import NO_CUSTOMER
 
-_PATH = "/api/v2/customers/x"
+_PATH = f"/api/v2{NO_CUSTOMER}"
 
 
 def _part(content: bytes) -> str:
@@ -81,7 +82,7 @@ def unlike_good_tokens(attacker: Attacker) -> None:
 @attack(who=FOREIGN)
 def forged_tokens_at_once(attacker: Attacker) -> None:
     """2,000 gets at a time, on 20 connections of HTTP/2, of callers without a right to them."""
-    get = attacker.rest("GET", "/customers/x")
+    get = attacker.rest("GET", NO_CUSTOMER)
 
     def call(_: int) -> None:
         while not attacker.is_over:
