@@ -12,7 +12,10 @@ from twc_customer_server.transport.ext_authz import CheckRequest, CheckResponse
 pytestmark = any_backend
 
 
-@pytest.mark.parametrize("media", ["application/json", "application/grpc"])
+MEDIA = ["application/json", "application/grpc", "application/grpc-web+proto"]
+
+
+@pytest.mark.parametrize("media", MEDIA)
 @pytest.mark.parametrize(("token", "code"), [("", 16), ("Bearer x", 16), ("real", 0)])
 def test_answer(channel: grpc.Channel, tenant: str, token: str, code: int, media: str) -> None:
     """A good token is admitted; for others the answer is what the RPC would say."""
@@ -31,5 +34,7 @@ def test_answer(channel: grpc.Channel, tenant: str, token: str, code: int, media
     )
     answer = check(request, timeout=SECONDS)
     assert answer.status.code == code
+    if code:
+        assert answer.denied_response.status.code == (401 if media == "application/json" else 200)
     if code and media == "application/json":
         assert json.loads(answer.denied_response.body)["code"] == code

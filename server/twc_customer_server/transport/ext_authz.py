@@ -195,7 +195,8 @@ def _denied(error: ServiceError, headers: Mapping[str, str]) -> Any:
     return CheckResponse(
         status={"code": mapped.code},
         denied_response={
-            "status": {"code": _HTTP_STATUSES[mapped.code]},
+            # A gRPC-Web client reads a gRPC status only where the one of HTTP is 200.
+            "status": {"code": 200 if is_grpc else _HTTP_STATUSES[mapped.code]},
             "headers": [
                 {"header": {"key": key, "value": value}}
                 for key, value in (*answered, *status.to_headers(error))
