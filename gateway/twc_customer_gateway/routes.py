@@ -109,11 +109,12 @@ def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Rout
         _direct_response(status, match) | {"response_headers_to_add": headers}
         for status, match, headers in cors.preflights()
     ]
+    # Pages ask before calls of gRPC-Web, too, whose routes match any method.
     return [
+        *preflight,
         *_refused_rpcs(service),
         *_rpc_routes(service),
         *_health_and_reflection(),
-        *preflight,
         *rest,
     ]
 

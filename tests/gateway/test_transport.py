@@ -198,28 +198,35 @@ def test_cors_of_every_answer(  # noqa: PLR0913, PLR0917 - one for each part of 
     assert answer.headers["cache-control"] == "private, no-store"
 
 
-@pytest.mark.parametrize("name", ["traceparent", "tracestate", "baggage", "x-requested-with"])
-def test_cors_of_headers(origin: str, name: str) -> None:
-    """A page may send the headers that tracing and frameworks add."""
+PATHS = [f"/api/v2{NO_CUSTOMER}", f"/{SERVICE}/GetCustomer", f"/{SERVICE}/LookupCustomers"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "name",
+    ["traceparent", "tracestate", "baggage", "x-requested-with", "x-grpc-web", "x-user-agent"],
+)
+def test_cors_of_headers(origin: str, name: str, path: str) -> None:
+    """A page may send the headers that tracing, frameworks and gRPC-Web add."""
     asked = {
         "origin": ORIGIN,
         "access-control-request-method": "GET",
         "access-control-request-headers": name,
     }
-    preflight = httpx.options(f"{origin}/api/v2{NO_CUSTOMER}", headers=asked)
+    preflight = httpx.options(f"{origin}{path}", headers=asked)
 
+    assert preflight.status_code == 200
     assert name in preflight.headers["access-control-allow-headers"]
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("other", ["https://evil.example", "https://shop.example.evil", "null"])
-def test_cors_of_another_origin(origin: str, tenant: str, other: str) -> None:
+def test_cors_of_another_origin(origin: str, tenant: str, other: str, path: str) -> None:
     """A page of any other origin gets no leave to call, and is told why."""
     asked = {"origin": other, "access-control-request-method": "GET"}
-    preflight = httpx.options(f"{origin}/api/v2{NO_CUSTOMER}", headers=asked)
+    preflight = httpx.options(f"{origin}{path}", headers=asked)
     answer = http_request(
-        "GET",
-        f"{origin}/api/v2{NO_CUSTOMER}",
-        headers=http_headers(tenant) | {"origin": other},
+        "GET", f"{origin}{path}", headers=http_headers(tenant) | {"origin": other}
     )
 
     assert error_of(preflight) == Error(403, 7, "ORIGIN_FORBIDDEN", [])
