@@ -13,10 +13,11 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logica
 CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
 CONTRACT_WHEEL := build/contract/twc_customer_v2-*.whl
 COMPILER := build/compiler
+CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate copy token test coverage test-unit attack prove-import bench lint format wheel lock release-contract clean
+.PHONY: help run migrate copy token test coverage clients test-unit attack prove-import bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +45,14 @@ token: override export DEVELOPMENT := true
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
 	@$(BIN)/python -m twc_customer_server token -- '$(subst ','\'',$(TENANT))'
 
-test: $(VENV)/dev $(VENV)/contract ## Run every test
+test: $(VENV)/dev $(VENV)/contract clients ## Run every test
 	@$(PYTEST)
 
-coverage: $(VENV)/dev $(VENV)/contract ## Run every test; branch coverage of server/ and client/ must round to 98 %
+coverage: $(VENV)/dev $(VENV)/contract clients ## Run every test; branch coverage of server/ and client/ must round to 98 %
 	@$(PYTEST) --cov --cov-report=term --cov-fail-under=97.5
+
+# tests/clients runs clients that others have written.
+clients: $(CLIENTS)/python-ready $(CLIENTS)/node-ready ## Install foreign clients for their tests; those in JavaScript need Node.js
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 	@$(PYTEST) tests/unit
@@ -141,3 +145,25 @@ $(COMPILER)/ready: protos/pyproject.toml | $(VENV)/bin/python
 build/third_party/google: $(VENV)/serve
 	@mkdir -p $(@D)
 	@ln -sfn "$$($(BIN)/python -c 'import google.api; print(google.__path__[0])')" $@
+
+$(CLIENTS)/python-ready: tests/clients/python/requirements.txt tests/clients/python.gen.yaml $(VENV)/contract \
+		| build/third_party/google
+	@echo "Installing clients in Python into $(CLIENTS) ..." >&2
+	@$(PYTHON) -m venv $(CLIENTS)/python
+	@$(CLIENTS)/python/bin/python -m pip --disable-pip-version-check --quiet install --requirement $<
+	@$(BIN)/buf generate protos --template tests/clients/python.gen.yaml 2>$(CLIENTS)/generator.log \
+		|| { cat $(CLIENTS)/generator.log >&2; exit 1; }
+	@touch $@
+
+# Without Node.js there is nothing to do, and the tests say so.
+$(CLIENTS)/node-ready: tests/clients/node/package-lock.json tests/clients/node/package.json \
+		tests/clients/node.gen.yaml $(VENV)/contract | build/third_party/google
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node) < 20))'; then \
+		echo "Installing clients in JavaScript into $(CLIENTS) ..." >&2 && \
+		cp tests/clients/node/package*.json $(@D) && \
+		npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent && \
+		$(BIN)/buf generate --template tests/clients/node.gen.yaml --path protos/twc \
+			--path build/third_party/google/rpc/error_details.proto && \
+		touch $@; \
+	fi

@@ -1,0 +1,1 @@
+"""Clients that others have written call the running service, as their own documentation has it."""
