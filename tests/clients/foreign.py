@@ -17,7 +17,11 @@ from tests.support.processes import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "clients"
-PYTHON = BUILD / "python" / "bin"
+# Programs in Python, and the Python that has their packages.
+BIN = BUILD / "python" / "bin"
+PYTHON = str(BIN / "python")
+# Node.js for code that it reads, a module of the folder in which it runs, with its packages.
+NODE = ["node", "--input-type=module", "-"]
 
 _NODE_PROGRAMS = Path(__file__).with_name("node")
 _PROTOS = [ROOT / "protos", ROOT / "build" / "third_party"]
@@ -38,26 +42,29 @@ class Client:
             {"address": address, "protos": [*map(str, _PROTOS)]} | dict(self.given) | given
         )
         if self.program.endswith(".js"):
-            # As a module of the folder in which its packages are installed.
-            command, folder = ["node", "--input-type=module", "-", argument], BUILD
             code = _NODE_PROGRAMS.joinpath(self.program).read_text()
+            printed = run([*NODE, argument], BUILD, code)
         else:
-            module = f"tests.clients.python.{self.program}"
-            command, folder, code = [str(PYTHON / "python"), "-m", module, argument], ROOT, ""
-        ended = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(BUILD / "stubs")},
-            input=code,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-            preexec_fn=die_with_parent,
-        )
-        assert ended.returncode == 0, ended.stderr
-        seen: dict[str, Any] = json.loads(ended.stdout)
+            printed = run([PYTHON, "-m", f"tests.clients.python.{self.program}", argument], ROOT)
+        seen: dict[str, Any] = json.loads(printed)
         return seen
+
+
+def run(command: list[str], folder: Path, code: str = "", **environment: str) -> str:
+    """Runs a program, or code that it reads, in a folder, and returns what it prints."""
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(BUILD / "stubs")} | environment,
+        input=code,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        preexec_fn=die_with_parent,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 # Runs a client, the first time that it is asked for, and returns what it saw.

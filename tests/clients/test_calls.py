@@ -1,12 +1,11 @@
 """Every foreign client makes the calls of the API, and reads customers and errors."""
 
-import subprocess
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.clients.foreign import PYTHON, Client, Observe, skip_unless_installed
+from tests.clients.foreign import BIN, ROOT, Client, Observe, run, skip_unless_installed
 from tests.clients.values import CREATED, ORIGIN, UPDATED, UPLOADED, VALUES
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -171,7 +170,6 @@ def test_describe(symbol: str, shown: str, port: str, service: Stack) -> None:
     """`grpcurl describe` shows services, messages, fields and the details of errors."""
     skip_unless_installed("with_grpcurl")
     address = f"{service.settings.bind}:{getattr(service.settings, port)}"
-    command = [str(PYTHON / "grpcurl"), "-plaintext", address, "describe", symbol]
-    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    command = [str(BIN / "grpcurl"), "-plaintext", address, "describe", symbol]
 
-    assert shown in ended.stdout
+    assert shown in run(command, ROOT)
