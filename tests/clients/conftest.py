@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from tests.clients.foreign import Client, Observe
-from tests.clients.values import ORIGIN, VALUES
+from tests.clients.values import ORIGIN, PATH_PREFIX, VALUES
 from tests.gateway.stacks import http_headers, running
 from twc_customer_gateway.supervisor.stack import Stack
 
 
 @pytest.fixture(scope="package")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The service, which pages of one origin may call."""
+    """The service, which pages of one origin may call, and which has the SDK's prefix."""
     settings = {"data_dir": tmp_path_factory.mktemp("clients")}
-    with running(settings, cors_origins=[ORIGIN]) as stack:
+    with running(settings, cors_origins=[ORIGIN], path_prefix=PATH_PREFIX) as stack:
         yield stack
 
 

@@ -6,12 +6,11 @@ import httpx
 import pytest
 
 from tests.clients.foreign import BIN, ROOT, Client, Observe, run, skip_unless_installed
-from tests.clients.values import CREATED, ORIGIN, UPDATED, UPLOADED, VALUES
+from tests.clients.values import CREATED, ORIGIN, PATH_PREFIX, UPDATED, UPLOADED, VALUES
 from twc_customer_gateway.supervisor.stack import Stack
 
-# "" and the prefix below which the SDK may make its calls. None while the service does not have
-# the routes of the SDK alone; to switch them on: ("", "/services/customerservice").
-SDK_PREFIXES: tuple[str, ...] = ()
+# The beginnings of paths below which the SDK may make its calls.
+SDK_PREFIXES = ("", PATH_PREFIX)
 
 # Of each call that the SDK alone has: the status, and the first name and the number of addresses
 # of the customer that is stored then.
@@ -160,6 +159,7 @@ def _names(response: httpx.Response, header: str) -> list[str]:
     ("symbol", "shown"),
     [
         ("twc.customer.v2.CustomerService", "rpc LookupCustomers ("),
+        ("twc.customer.v2.CustomerService.CreateCustomer", "rpc CreateCustomer ("),
         ("twc.customer.v2.Customer", "optional string first_name = 4"),
         ("twc.customer.v2.Customer.email", "optional string email = 3"),
         ("twc.customer.v2.Customer.State", "invited = 2"),
@@ -167,7 +167,7 @@ def _names(response: httpx.Response, header: str) -> list[str]:
     ],
 )
 def test_describe(symbol: str, shown: str, port: str, service: Stack) -> None:
-    """`grpcurl describe` shows services, messages, fields and the details of errors."""
+    """`grpcurl describe` shows services, methods, messages, fields and the details of errors."""
     skip_unless_installed("with_grpcurl")
     address = f"{service.settings.bind}:{getattr(service.settings, port)}"
     command = [str(BIN / "grpcurl"), "-plaintext", address, "describe", symbol]

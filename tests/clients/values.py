@@ -5,6 +5,9 @@ from typing import Any
 # Of the pages that browsers' clients are on.
 ORIGIN = "https://shop.example"
 
+# The one that TWC's SDK may put before its paths.
+PATH_PREFIX = "/services/customerservice"
+
 VALUES: dict[str, Any] = {
     "ref": "Réf/№ 7%",
     "email": "zofia+1@bücher.example",

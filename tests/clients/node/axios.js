@@ -22,8 +22,7 @@ const CALLS = {
   deleteByRef: (ref) => http.delete(`${api}/customers/${part(ref)}/ref`),
 };
 
-// Routes that the SDK alone has, below each of `prefixes`, of which the tests give none while
-// the service does not have them.
+// Routes that the SDK alone has, below each of `prefixes`.
 const SDK_CALLS = {
   updateById: (root, { id }, change) => http.put(`${root}/customers/id=${part(id)}`, change),
   updateByRef: (root, { customerRef }, change) =>
