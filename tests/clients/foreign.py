@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ BUILD = ROOT / "build" / "clients"
 BIN = BUILD / "python" / "bin"
 PYTHON = str(BIN / "python")
 # Node.js for code that it reads, a module of the folder in which it runs, with its packages.
-NODE = ["node", "--input-type=module", "-"]
+NODE = [str(BIN / "node"), "--input-type=module", "-"]
 
 _NODE_PROGRAMS = Path(__file__).with_name("node")
 _PROTOS = [ROOT / "protos", ROOT / "build" / "third_party"]
@@ -81,13 +80,8 @@ def skip_unless_installed(program: str) -> None:
 
 
 def _missing(program: str) -> Iterator[str]:
-    if program.endswith(".js"):
-        if not shutil.which("npm"):
-            yield "clients in JavaScript need Node.js 20 or newer with npm"
-        elif not (BUILD / "node-ready").exists():
-            yield "`make clients` installs clients in JavaScript, with Node.js 20 or newer"
-    elif not (BUILD / "python-ready").exists():
-        yield "`make clients` installs clients in Python"
+    if not (BUILD / "node-ready").exists():
+        yield "`make clients` installs the clients"
     elif program == "with_grpcurl" and (platform.system(), platform.machine()) != (
         "Linux",
         "x86_64",
