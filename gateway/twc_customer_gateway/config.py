@@ -22,7 +22,7 @@ from google.rpc import error_details_pb2
 from pydantic import ValidationError
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from twc_customer_gateway import local_replies, matchers, routes, strict_json
+from twc_customer_gateway import local_replies, matchers, routes, rpc_routes, strict_json
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
@@ -161,7 +161,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
         "TRAILERS_LUA": (_HERE / "lua" / "trailers.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
-        "RETRY_POLICY": routes.RETRY_POLICY,
+        "RETRY_POLICY": rpc_routes.RETRY_POLICY,
         "MAX_CLIENT_CONNECTIONS": MAX_CLIENT_CONNECTIONS,
         "MAX_CONNECTIONS": _WORKER_CONNECTIONS * len(upstreams),
         "MAX_CALLS": _worker_calls(settings) * len(upstreams),

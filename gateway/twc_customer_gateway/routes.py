@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import ServiceDescriptor
 
 from twc_customer_gateway import filters
 from twc_customer_gateway.cors import Cors
@@ -37,25 +37,12 @@ from twc_customer_gateway.matchers import (
     path_regex,
     query,
 )
+from twc_customer_gateway.rpc_routes import Route, health_and_reflection, rpc_routes
 from twc_customer_server import contract
 from twc_customer_server.contract import BEARER_CHALLENGE
 
-Route = dict[str, Any]
-RetryPolicy = dict[str, Any]
-
-# Seconds after which a stream of health or reflection ends.
-WATCH_SECONDS = 3600
-REFLECTION_SECONDS = 10
-
-# Idle timeout of long-lived streams: longer than the server's own, so that the server
-# ends the stream and reports why.
-IDLE_SECONDS = contract.STREAM_IDLE_SECONDS + 30
-
 # Seconds in which the next part of a request's body must come.
 BODY_IDLE_SECONDS = 10
-
-# Idle timeout of other RPCs: what their deadline leaves over.
-_IDLE_MARGIN_SECONDS = 3
 
 # Seconds after which the one Envoy gives up on the other: it has answered long before,
 # unless it hangs.
@@ -70,33 +57,6 @@ _WANTS_GZIP = "the header Content-Encoding must be gzip or absent"
 
 # The path that may have its reference in the query as well.
 _REF_PATH = "/{customer_ref}/ref"
-
-_TYPE = "type.googleapis.com/envoy."
-
-_PREVIOUS_HOSTS = {
-    "name": "previous_hosts",
-    "typed_config": {
-        "@type": _TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-    },
-}
-
-
-def _retry(*failures: str) -> RetryPolicy:
-    return {
-        "retry_on": ",".join(failures),
-        "num_retries": 2,
-        "retry_host_predicate": [_PREVIOUS_HOSTS],
-        # A dead worker is the least busy one, so that the load balancer keeps choosing it:
-        # of two workers, in all but one of 4,096 choices.
-        "host_selection_retry_max_attempts": 50_000,
-    }
-
-
-# In these cases no worker has received the request.
-_NOT_SENT = ("connect-failure", "refused-stream", "reset-before-request")
-RETRY_POLICY = _retry(*_NOT_SENT)
-# Reads are also retried when the worker ended while it ran them.
-_READ_RETRY_POLICY = _retry(*_NOT_SENT, "reset")
 
 
 def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Route]:
@@ -113,8 +73,8 @@ def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Rout
     return [
         *preflight,
         *_refused_rpcs(service),
-        *_rpc_routes(service),
-        *_health_and_reflection(),
+        *rpc_routes(service),
+        *health_and_reflection(),
         *rest,
     ]
 
@@ -126,19 +86,7 @@ def large_body_table(service: ServiceDescriptor, prefix: str = "") -> list[Route
         for route in http_routes(service)
         if route.body
     ]
-    return [*_rpc_routes(service), *rest]
-
-
-def _rpc_routes(service: ServiceDescriptor) -> list[Route]:
-    """Returns the routes of each RPC, by its gRPC path."""
-    methods = {route.rpc.name: route.method for route in http_routes(service)}
-    routes = []
-    for rpc in service.methods:
-        route = _rpc_route(rpc, methods.get(rpc.name))
-        if not rpc.client_streaming:
-            routes.append(_of_small_body(route))
-        routes.append(route)
-    return routes
+    return [*rpc_routes(service), *rest]
 
 
 def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:
@@ -149,41 +97,6 @@ def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:
     rpcs = {"prefix": f"/{service.full_name}/"}
     yield _direct_response(505, rpcs | {"headers": [NO_TRAILERS, GRPC]})
     yield _direct_response(415, rpcs | {"headers": [NO_GRPC]}, _WANTS_GRPC)
-
-
-def _of_small_body(route: Route) -> Route:
-    """Returns the route of an RPC for requests whose small body is read at once."""
-    match = route["match"] | {"headers": [SMALL_BODY]}
-    return route | {"match": match, "typed_per_filter_config": filters.READ_AT_ONCE}
-
-
-def _health_and_reflection() -> list[Route]:
-    """Returns routes of the standard gRPC services for health and reflection.
-
-    Those of streams end after some seconds, and their number has a limit of its
-    own (priority HIGH).
-    """
-    health, reflection = "/grpc.health.v1.Health/", "/grpc.reflection."
-    return [
-        _control_route({"path": health + "Check"}, contract.READ_SECONDS, {}),
-        _control_route({"prefix": health}, WATCH_SECONDS, filters.UNBUFFERED),
-        _control_route({"prefix": reflection}, REFLECTION_SECONDS, filters.UNBUFFERED),
-    ]
-
-
-def _control_route(match: dict[str, str], seconds: int, of_filters: filters.Filters) -> Route:
-    [path] = match.values()
-    return {
-        "name": path.strip("/"),
-        "match": match,
-        "route": {
-            "cluster": "server",
-            "priority": "HIGH",
-            "timeout": "0s",
-            "max_stream_duration": {"max_stream_duration": f"{seconds}s"},
-        },
-        "typed_per_filter_config": filters.NOT_AUTHORIZED | of_filters,
-    }
 
 
 def _rest_routes(service: ServiceDescriptor, prefix: str) -> list[Route]:
@@ -198,33 +111,6 @@ def _rest_routes(service: ServiceDescriptor, prefix: str) -> list[Route]:
         for regex in sorted(by_path, key=lambda regex: "[^/]" in regex)
         for route in _path_routes(regex, by_path[regex])
     ]
-
-
-def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
-    """Returns the route of an RPC, with the deadline and retries that its kind has."""
-    route: Route = {
-        "name": rpc.name,
-        "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
-        "route": {
-            "cluster": "server",
-            "timeout": "0s",
-            "retry_policy": _READ_RETRY_POLICY if http_method == "GET" else RETRY_POLICY,
-        },
-    }
-    if rpc.name in contract.LONG_LIVED_RPCS:
-        route["route"]["idle_timeout"] = f"{IDLE_SECONDS}s"
-    else:
-        seconds = contract.READ_SECONDS if http_method == "GET" else contract.WRITE_SECONDS
-        if rpc.client_streaming:
-            seconds = contract.UPLOAD_SECONDS
-        deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
-        route["route"]["timeout"] = f"{seconds}s"
-        route["route"]["idle_timeout"] = f"{seconds + _IDLE_MARGIN_SECONDS}s"
-        # Passes the deadline on, so that the server stops when the client has given up.
-        route["request_headers_to_add"] = [deadline | {"append_action": "ADD_IF_ABSENT"}]
-    if rpc.client_streaming:
-        route["typed_per_filter_config"] = filters.UNBUFFERED
-    return route
 
 
 def _path_routes(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
