@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.client.command_line import CommandLine, emails
-from twc_customer_client.formats.csv_reader import REJECT_COLUMNS
+from twc_customer_client.formats.columns import REJECT_COLUMNS
 
 GOOD = [*emails(1, 2, 3)]
 
@@ -108,6 +108,9 @@ def test_existing_rejects_file(cli: CommandLine) -> None:
     again = cli.run("import", path)
 
     assert again.status == 1
+    assert (
+        "x.rejects.jsonl has the rejects of an earlier import of x.jsonl: correct it" in again.err
+    )
     assert "move it away, or name another file with --rejects" in again.err
     assert rejects.read_text() == before
     assert cli.run("import", path, "--rejects", cli.folder / "other.jsonl").status == 3

@@ -12,8 +12,9 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.client.command_line import CommandLine, without_server_fields
 from twc_customer_client.exporting import CsvWriter, JsonLinesWriter, csv_header
+from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.csv_cells import escape, escape_present, re_escape, unescape
-from twc_customer_client.formats.csv_reader import ColumnOptions, Columns, CsvReader
+from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.customer_json import parse_customer
 from twc_customer_client.formats.json_reader import JsonLinesReader
 from twc_customer_client.formats.mappings import MAPPINGS

@@ -9,12 +9,18 @@ from typing import Any, BinaryIO, NamedTuple
 
 from twc_customer_client.connection import Connection
 from twc_customer_client.errors import CommandError, Interrupted
-from twc_customer_client.formats.csv_reader import ColumnOptions, CsvReader
+from twc_customer_client.formats.columns import ColumnOptions, Columns
+from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesReader
 from twc_customer_client.formats.records import LineReader, RecordReader
 from twc_customer_client.importing.batches import BatchOptions, collect_batches
 from twc_customer_client.importing.checkpoint import Counts, fingerprint
-from twc_customer_client.importing.rejects import CsvRejects, JsonRejects, RejectsFormat
+from twc_customer_client.importing.rejects import (
+    CsvRejects,
+    JsonRejects,
+    RejectsFormat,
+    RejectsPath,
+)
 from twc_customer_client.importing.results import ImportResults, open_results
 from twc_customer_client.importing.sender import BatchSender
 from twc_customer_client.progress import show_progress
@@ -23,11 +29,14 @@ from twc_customer_client.progress import show_progress
 class ImportJob(NamedTuple):
     """A file to import, standard input if `path` is None, and the options of the command.
 
-    `identity` are options that must be the same for an interrupted import to be resumed.
+    Without a `delimiter` the header of a CSV file shows it. `identity` are
+    options that must be the same for an interrupted import to be resumed.
     """
 
     path: Path | None
     format: str
+    encoding: str
+    delimiter: str | None
     columns: ColumnOptions
     rejects: Path
     identity: dict[str, Any]
@@ -36,28 +45,37 @@ class ImportJob(NamedTuple):
 
 
 class ImportSummary(NamedTuple):
-    """The outcome of an import; `error` is the reason why it is incomplete, if it is."""
+    """The outcome of an import; `error` is the reason why it is incomplete, if it is.
+
+    `columns` are those of a CSV file.
+    """
 
     counts: Counts
     last_record: int
     rejects: Path | None
     seconds: float
     error: CommandError | None
+    columns: Columns | None
 
 
 def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
     """Imports a file, and resumes an interrupted import of it. Raises CommandError."""
     start = time.monotonic()
     with _open_input(job.path) as file:
-        reader, rejects_format = _open_reader(LineReader(file), job)
+        reader, rejects_format = _open_reader(LineReader(file, job.encoding), job)
         results = open_results(
-            _state_path(job), job.rejects, rejects_format, _identity(job), restart=job.restart
+            _state_path(job),
+            RejectsPath(job.rejects, job.path),
+            rejects_format,
+            _identity(job),
+            restart=job.restart,
         )
         error = _send(connection, reader, results, job)
     results.close(complete=error is None)
     rejects = job.rejects if results.counts.rejected else None
     seconds = time.monotonic() - start
-    return ImportSummary(results.counts, results.last_record, rejects, seconds, error)
+    columns = reader.columns if isinstance(reader, CsvReader) else None
+    return ImportSummary(results.counts, results.last_record, rejects, seconds, error, columns)
 
 
 def _send(
@@ -84,8 +102,8 @@ def _send(
 
 def _open_reader(lines: LineReader, job: ImportJob) -> tuple[RecordReader, RejectsFormat]:
     if job.format == "csv":
-        reader = CsvReader(lines, job.columns)
-        return reader, CsvRejects(reader.columns.header)
+        reader = CsvReader(lines, job.columns, job.delimiter)
+        return reader, CsvRejects(reader.columns.header, reader.delimiter)
     if job.format == "jsonl":
         return JsonLinesReader(lines), JsonRejects()
     return JsonArrayReader(lines), JsonRejects()

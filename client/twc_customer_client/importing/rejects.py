@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twc_customer_client.errors import CommandError
+from twc_customer_client.formats.columns import REJECT_COLUMNS
 from twc_customer_client.formats.csv_cells import escape, re_escape
-from twc_customer_client.formats.csv_reader import REJECT_COLUMNS
 from twc_customer_client.formats.json_reader import REJECT_MEMBER, REJECT_TEXT
 from twc_customer_client.formats.records import Record, RejectReason
 
@@ -28,24 +28,30 @@ class RejectsFormat(Protocol):
 class CsvRejects:
     """Formats rejects as rows under their own header, behind the columns of the reasons."""
 
-    def __init__(self, header: Sequence[str]) -> None:
+    def __init__(self, header: Sequence[str], delimiter: str) -> None:
         # An import of a rejects file replaces the reasons of the import before.
         self._replaced = [place for place, name in enumerate(header) if name in REJECT_COLUMNS]
         self._header = header
+        self._delimiter = delimiter
 
     def header(self) -> str:
         """Returns the header."""
-        return _csv_line([*REJECT_COLUMNS, *self._own_cells(self._header)])
+        return self._line([*REJECT_COLUMNS, *self._own_cells(self._header)])
 
     def row(self, record: Record, reasons: Sequence[RejectReason]) -> str:
         """Returns the row as it was, behind its line and reasons."""
         columns = zip(*[_reason_cells(reason) for reason in reasons], strict=True)
         added = [str(record.line), *("; ".join(texts) for texts in columns)]
         cells = [escape(text) if text else "" for text in added]
-        return _csv_line([*cells, *self._own_cells(record.original)])
+        return self._line([*cells, *self._own_cells(record.original)])
 
     def _own_cells(self, row: Sequence[str]) -> list[str]:
         return [re_escape(cell) for place, cell in enumerate(row) if place not in self._replaced]
+
+    def _line(self, row: Sequence[str]) -> str:
+        line = io.StringIO(newline="")
+        csv.writer(line, delimiter=self._delimiter).writerow(row)
+        return line.getvalue()
 
 
 class JsonRejects:
@@ -69,22 +75,38 @@ class JsonRejects:
         return json.dumps({REJECT_MEMBER: reject, **original}) + "\n"
 
 
+class RejectsPath(NamedTuple):
+    """The path of a rejects file, and that of the file whose rejects it takes, if it is a file."""
+
+    path: Path
+    source: Path | None
+
+    def describe(self) -> str:
+        """Tells of which import an existing rejects file is, as far as its name does."""
+        if self.source is None or self.path.parent != self.source.parent:
+            return "an earlier import"
+        is_named_alike = self.path.name.startswith(f"{self.source.stem}.")
+        return f"an earlier import of {self.source.name}" if is_named_alike else "an earlier import"
+
+
 class RejectsFile:
     """Appends rejects to a file, which it creates with the first one."""
 
-    def __init__(self, path: Path, rejects_format: RejectsFormat, size: int | None) -> None:
+    def __init__(
+        self, location: RejectsPath, rejects_format: RejectsFormat, size: int | None
+    ) -> None:
         """Continues the import's own file after `size` bytes; None starts a new one.
 
         Raises CommandError if the file is another import's, or cannot be written.
         """
-        self.path = path
+        self.path = path = location.path
         self._format = rejects_format
         self._file: io.BufferedWriter | None = None
         self.size = size or 0
         if size is None and path.exists() and path.stat().st_size:
             raise CommandError(
-                f"{path} has the rejects of another import: "
-                "move it away, or name another file with --rejects"
+                f"{path} has the rejects of {location.describe()}: correct it and import it; "
+                "to import all again, move it away, or name another file with --rejects"
             )
         try:
             if path.exists():
@@ -120,9 +142,3 @@ class RejectsFile:
 def _reason_cells(reason: RejectReason) -> tuple[str, str, str]:
     text = f"{reason.field}: {reason.reason}" if reason.field else reason.reason
     return reason.field, reason.value, text
-
-
-def _csv_line(row: Sequence[str]) -> str:
-    line = io.StringIO(newline="")
-    csv.writer(line).writerow(row)
-    return line.getvalue()

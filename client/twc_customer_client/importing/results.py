@@ -9,7 +9,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.importing.batches import Batch, count_outcomes
 from twc_customer_client.importing.checkpoint import Checkpoint, Counts, StateFile
-from twc_customer_client.importing.rejects import RejectsFile, RejectsFormat
+from twc_customer_client.importing.rejects import RejectsFile, RejectsFormat, RejectsPath
 
 # An import that is killed repeats at most this time's work, and its open batches.
 _SAVE_SECONDS = 1.0
@@ -71,7 +71,7 @@ class ImportResults:
 
 def open_results(
     state_path: Path | None,
-    rejects_path: Path,
+    rejects_path: RejectsPath,
     rejects_format: RejectsFormat,
     identity: dict[str, Any],
     *,
@@ -84,7 +84,7 @@ def open_results(
     state_file = StateFile(state_path) if state_path else None
     checkpoint, size = None, None
     if state_file and restart:
-        size = 0 if state_file.owns_rejects(rejects_path) else None
+        size = 0 if state_file.owns_rejects(rejects_path.path) else None
         state_file.remove()
     elif state_file and (checkpoint := state_file.load(identity)):
         size = checkpoint.rejects_size
