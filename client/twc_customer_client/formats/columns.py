@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 
 from twc_customer_client.errors import InputFileError
-from twc_customer_client.formats.csv_cells import unescape
+from twc_customer_client.formats.csv_cells import is_false, is_true, read_foreign, unprotect
 from twc_customer_client.formats.field_paths import (
     CUSTOMER,
     Path,
@@ -23,11 +23,14 @@ from twc_customer_client.formats.json_reader import parse_json
 from twc_customer_client.formats.mappings import MAPPINGS, ColumnMapping
 from twc_customer_client.formats.records import RejectReason
 
-# The columns that a rejects file adds, which an import of it ignores.
+# The columns that a rejects file adds, and the one that an export adds. An import
+# ignores them; either tells it that this command wrote the cells.
 REJECT_COLUMNS = ("reject_line", "reject_field", "reject_value", "reject_reason")
+EXPORT_COLUMN = "twc_export"
+_ADDED = (*REJECT_COLUMNS, EXPORT_COLUMN)
 
-_TRUE = {"true", "yes", "y", "1"}
-_FALSE = {"false", "no", "n", "0"}
+_YES = {"yes", "y", "1"}
+_NO = {"no", "n", "0"}
 
 
 class ColumnOptions(NamedTuple):
@@ -39,37 +42,38 @@ class ColumnOptions(NamedTuple):
 
     def knows(self, name: str) -> bool:
         """Returns whether a column has a field, or need not have one."""
-        is_added = name in REJECT_COLUMNS
-        return is_added or name in self.overrides or _is_known_to(self.mapping, name)
+        is_read = name in self.overrides or _is_known_to(self.mapping, name)
+        return is_read or name in _ADDED
 
 
 class Columns:
     """Converts the rows under a header to JSON.
 
+    `added` are the places of the columns that this command added to the file.
     `dropped` has the number of rows with a value in each column that is not
     read, and `systems` those whose export this seems to be, by another mapping.
     """
 
     def __init__(self, header: Sequence[str], options: ColumnOptions) -> None:
         """Maps each column. Raises InputFileError if one is unknown or appears twice."""
-        names = [column_name(cell) for cell in header]
-        self.header = header
+        self._is_own = EXPORT_COLUMN in header or {*REJECT_COLUMNS} <= {*header}
         self._quotes_digits = options.mapping.quotes_digits
-        self._added = [place for place, name in enumerate(names) if name in REJECT_COLUMNS]
+        names = [self.text_of(column_name(cell)) for cell in header]
+        self.header = header
+        self.added = [place for place, name in enumerate(names) if name in _ADDED]
         self._nameless = [place for place, name in enumerate(names) if not name]
         self._columns = _map_columns(names, options)
-        read = {*self._added, *self._nameless, *(column.position for column in self._columns)}
+        read = {*self.added, *self._nameless, *(column.position for column in self._columns)}
         self._unread = {place: name for place, name in enumerate(names) if place not in read}
         self.dropped = Counter(dict.fromkeys(self._unread.values(), 0))
         self.systems = _similar_systems(names, options.mapping)
 
     def is_blank(self, row: Sequence[str]) -> bool:
-        """Returns whether a row has nothing but empty cells, beside those of rejects."""
-        return not any(
-            cell and not cell.isspace()
-            for place, cell in enumerate(row)
-            if place not in self._added
-        )
+        """Returns whether a row has nothing but empty cells, beside those that were added."""
+        own = [*row]
+        for place in self.added:
+            own[place : place + 1] = [""]
+        return not "".join(own).strip()
 
     def read(self, row: Sequence[str]) -> tuple[dict[str, Any] | None, tuple[RejectReason, ...]]:
         """Returns a row as a customer's JSON without its empty cells, and why it is rejected."""
@@ -81,7 +85,7 @@ class Columns:
         reasons = []
         for column in self._columns:
             if cell := row[column.position]:
-                text = self._text_of(cell)
+                text = self.text_of(cell)
                 try:
                     _insert(tree, column.path, _parse_value(text, column.kind))
                 except ValueError as error:
@@ -94,15 +98,18 @@ class Columns:
             self.dropped[name] += bool(row[place].strip())
         return _with_lists(tree), tuple(reasons)
 
-    def _text_of(self, cell: str) -> str:
-        if self._quotes_digits and cell[0] == "'" and cell[1:2].isdigit():
+    def text_of(self, cell: str) -> str:
+        """Returns the text of a cell, without what protects it from spreadsheets."""
+        if self._is_own:
+            return unprotect(cell)
+        if self._quotes_digits and cell[:1] == "'" and cell[1:2].isdigit():
             return cell[1:]
-        return unescape(cell)
+        return read_foreign(cell)
 
 
 def column_name(cell: str) -> str:
     """Returns the name of a column, without a byte order mark that a program left within a file."""
-    return unescape(cell.strip("\ufeff")).strip()
+    return cell.strip("\ufeff").strip()
 
 
 def kind_of(path: Path) -> str:
@@ -128,7 +135,7 @@ def _map_columns(names: Sequence[str], options: ColumnOptions) -> list[_Column]:
     unknown, clashing = [], []
     # The user's own first: they replace a column that the mapping takes for the same field.
     for position, name in sorted(enumerate(names), key=lambda it: it[1] not in options.overrides):
-        is_added = not name or name in REJECT_COLUMNS
+        is_added = not name or name in _ADDED
         is_own = name in options.overrides
         if is_added or (name.lower() in options.mapping.dropped and not is_own):
             continue
@@ -158,7 +165,7 @@ def _hint(names: Sequence[str], options: ColumnOptions) -> str:
 
 def _similar_systems(names: Sequence[str], mapping: ColumnMapping) -> list[str]:
     """Returns the systems that know most columns, if that is half of them and more than now."""
-    names = [name for name in names if name and name not in REJECT_COLUMNS]
+    names = [name for name in names if name and name not in _ADDED]
     known = {
         system: sum(_is_known_to(each, name) for name in names) for system, each in MAPPINGS.items()
     }
@@ -195,9 +202,10 @@ def _refuse_any(problem: str, names: Sequence[str], hint: str = "") -> None:
 
 def _parse_value(text: str, kind: str) -> Any:
     if kind == "bool":
-        if text.strip().lower() in _TRUE:
+        word = text.strip().lower()
+        if word in _YES or is_true(word):
             return True
-        if text.strip().lower() in _FALSE:
+        if word in _NO or is_false(word):
             return False
         raise ValueError("must be true or false, yes or no, 1 or 0")
     if kind == "json":

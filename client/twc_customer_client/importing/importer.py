@@ -103,7 +103,7 @@ def _send(
 def _open_reader(lines: LineReader, job: ImportJob) -> tuple[RecordReader, RejectsFormat]:
     if job.format == "csv":
         reader = CsvReader(lines, job.columns, job.delimiter)
-        return reader, CsvRejects(reader.columns.header, reader.delimiter)
+        return reader, CsvRejects(reader.columns, reader.delimiter)
     if job.format == "jsonl":
         return JsonLinesReader(lines), JsonRejects()
     return JsonArrayReader(lines), JsonRejects()

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from twc_customer_client.errors import CommandError
-from twc_customer_client.formats.columns import REJECT_COLUMNS
-from twc_customer_client.formats.csv_cells import escape, re_escape
+from twc_customer_client.formats.columns import REJECT_COLUMNS, Columns
+from twc_customer_client.formats.csv_cells import protect, quote
 from twc_customer_client.formats.json_reader import REJECT_MEMBER, REJECT_TEXT
 from twc_customer_client.formats.records import Record, RejectReason
 
@@ -28,25 +28,27 @@ class RejectsFormat(Protocol):
 class CsvRejects:
     """Formats rejects as rows under their own header, behind the columns of the reasons."""
 
-    def __init__(self, header: Sequence[str], delimiter: str) -> None:
-        # An import of a rejects file replaces the reasons of the import before.
-        self._replaced = [place for place, name in enumerate(header) if name in REJECT_COLUMNS]
-        self._header = header
+    def __init__(self, columns: Columns, delimiter: str) -> None:
+        self._columns = columns
         self._delimiter = delimiter
 
     def header(self) -> str:
         """Returns the header."""
-        return self._line([*REJECT_COLUMNS, *self._own_cells(self._header)])
+        return self._line([*REJECT_COLUMNS, *self._own_cells(self._columns.header)])
 
     def row(self, record: Record, reasons: Sequence[RejectReason]) -> str:
         """Returns the row as it was, behind its line and reasons."""
         columns = zip(*[_reason_cells(reason) for reason in reasons], strict=True)
-        added = [str(record.line), *("; ".join(texts) for texts in columns)]
-        cells = [escape(text) if text else "" for text in added]
-        return self._line([*cells, *self._own_cells(record.original)])
+        added = [str(record.line), *(quote("; ".join(texts)) for texts in columns)]
+        return self._line([*added, *self._own_cells(record.original)])
 
     def _own_cells(self, row: Sequence[str]) -> list[str]:
-        return [re_escape(cell) for place, cell in enumerate(row) if place not in self._replaced]
+        """Returns the cells of a row, without those that an import before has added."""
+        return [
+            protect(self._columns.text_of(cell)) if cell else ""
+            for place, cell in enumerate(row)
+            if place not in self._columns.added
+        ]
 
     def _line(self, row: Sequence[str]) -> str:
         line = io.StringIO(newline="")
