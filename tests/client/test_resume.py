@@ -172,6 +172,7 @@ def test_another_import(interrupted: tuple[CommandLine, Path]) -> None:
     differing = {
         "ignore_unknown": cli.run("import", path, "--ignore-unknown"),
         "tenant": cli.run("--tenant", "globex", "import", path),
+        "on_conflict": cli.run("import", path, "--on-conflict", "update"),
         "rejects": cli.run("import", path, "--rejects", path.with_name("other.jsonl")),
     }
     os.utime(path, (1, 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.errors import CommandError, InputFileError
 from twc_customer_client.formats.columns import ColumnOptions, Columns
@@ -24,6 +25,12 @@ _FORMATS = {
 }
 
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|"}
+
+_ON_CONFLICT = {
+    "reject": pb.ImportCustomersRequest.REJECT,
+    "skip": pb.ImportCustomersRequest.SKIP,
+    "update": pb.ImportCustomersRequest.UPDATE,
+}
 
 # As many bytes of a file as tell what it is in.
 _START_BYTES = 8192
@@ -110,6 +117,13 @@ def _parse_encoding(_context: click.Context, _option: click.Parameter, value: st
     help="Skip columns and members that are not fields of a customer.",
 )
 @click.option(
+    "--on-conflict",
+    type=click.Choice(list(_ON_CONFLICT)),
+    default="reject",
+    help="What to do about a customer whose e-mail address, reference or phone number another "
+    "one has: reject it, skip it, or update the other one with its values.",
+)
+@click.option(
     "--rejects",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file for rejected customers and reasons.  [default: FILE's name and .rejects]",
@@ -160,6 +174,7 @@ def _create_job(options: ConnectionOptions, values: dict[str, Any]) -> ImportJob
         "mapping": values["mapping"],
         "map": values["overrides"],
         "ignore_unknown": values["ignore_unknown"],
+        "on_conflict": values["on_conflict"],
     }
     dry_run = values["dry_run"]
     rejects = values["rejects"] or _default_rejects(path, file_format, dry_run=dry_run)
@@ -169,6 +184,7 @@ def _create_job(options: ConnectionOptions, values: dict[str, Any]) -> ImportJob
         values["encoding"],
         values["delimiter"],
         columns,
+        _ON_CONFLICT[values["on_conflict"]],
         rejects,
         identity,
         dry_run,
@@ -199,7 +215,9 @@ def _to_object(summary: ImportSummary, values: dict[str, Any]) -> dict[str, Any]
         "complete": summary.error is None,
         "dry_run": values["dry_run"],
         "created": counts.created,
+        "updated": counts.updated,
         "unchanged": counts.unchanged,
+        "skipped": counts.skipped,
         "valid": counts.valid,
         "rejected": counts.rejected,
         "rejects_file": str(summary.rejects) if summary.rejects else None,
@@ -220,10 +238,13 @@ def _resume_hint(summary: ImportSummary, values: dict[str, Any]) -> str:
 
 def _print_summary(summary: ImportSummary, values: dict[str, Any]) -> None:
     counts = summary.counts
-    if values["dry_run"]:
-        click.echo(f"{counts.valid:,} valid, {counts.unchanged:,} unchanged")
-    else:
-        click.echo(f"{counts.created:,} created, {counts.unchanged:,} unchanged")
+    parts = [f"{counts.valid:,} valid"] if values["dry_run"] else [f"{counts.created:,} created"]
+    if values["on_conflict"] == "update" and not values["dry_run"]:
+        parts.append(f"{counts.updated:,} updated")
+    parts.append(f"{counts.unchanged:,} unchanged")
+    if values["on_conflict"] == "skip":
+        parts.append(f"{counts.skipped:,} skipped")
+    click.echo(", ".join(parts))
     if summary.rejects:
         click.echo(f"{counts.rejected:,} rejected: see {summary.rejects}")
     if summary.columns:

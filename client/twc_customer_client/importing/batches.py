@@ -29,9 +29,10 @@ class Batch(NamedTuple):
 
 
 class BatchOptions(NamedTuple):
-    """Whether the server only validates customers, and whether unknown members are ignored."""
+    """How the server treats customers and those that they clash with; what this client ignores."""
 
     validate_only: bool
+    on_conflict: pb.ImportCustomersRequest.OnConflict
     ignore_unknown: bool
 
 
@@ -81,7 +82,10 @@ def _until_error(records: Iterable[Record], errors: list[CommandError]) -> Itera
 
 
 def _new_batch(options: BatchOptions) -> Batch:
-    return Batch([], {}, pb.ImportCustomersRequest(validate_only=options.validate_only))
+    request = pb.ImportCustomersRequest(
+        validate_only=options.validate_only, on_conflict=options.on_conflict
+    )
+    return Batch([], {}, request)
 
 
 def _add(batch: Batch, record: Record, options: BatchOptions) -> None:

@@ -17,14 +17,16 @@ class Counts:
     """Numbers of customers by outcome."""
 
     created: int = 0
+    updated: int = 0
     unchanged: int = 0
+    skipped: int = 0
     valid: int = 0
     rejected: int = 0
 
     @property
     def total(self) -> int:
         """The number of customers with an outcome."""
-        return self.created + self.unchanged + self.valid + self.rejected
+        return sum(asdict(self).values())
 
 
 @dataclass

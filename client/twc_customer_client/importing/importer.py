@@ -7,6 +7,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from twc.customer.v2 import customer_service_pb2 as pb
+
 from twc_customer_client.connection import Connection
 from twc_customer_client.errors import CommandError, Interrupted
 from twc_customer_client.formats.columns import ColumnOptions, Columns
@@ -38,6 +40,7 @@ class ImportJob(NamedTuple):
     encoding: str
     delimiter: str | None
     columns: ColumnOptions
+    on_conflict: pb.ImportCustomersRequest.OnConflict
     rejects: Path
     identity: dict[str, Any]
     dry_run: bool
@@ -84,7 +87,7 @@ def _send(
     """Sends the records without an outcome; returns the error that ended it before the last."""
     resumed_after, resumed_total = results.last_record, results.counts.total
     records = (record for record in reader.records() if record.number > resumed_after)
-    options = BatchOptions(job.dry_run, job.columns.ignore_unknown)
+    options = BatchOptions(job.dry_run, job.on_conflict, job.columns.ignore_unknown)
     sender = BatchSender(connection, collect_batches(records, options))
     size = job.path.stat().st_size if job.path else None
     action = "checking" if job.dry_run else "importing"
