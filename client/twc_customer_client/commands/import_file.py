@@ -253,12 +253,13 @@ def _print_summary(summary: ImportSummary, values: dict[str, Any]) -> None:
 
 def _print_columns(columns: Columns) -> None:
     """Prints the columns that were not read, and in how many rows they had a value."""
-    if columns.dropped:
-        listed = (
-            f"{json.dumps(name, ensure_ascii=False)} ({count:,})"
-            for name, count in columns.dropped.items()
-        )
-        click.echo(f"columns not imported, with rows that have a value: {', '.join(listed)}")
+    dropped = [
+        f"{json.dumps(name, ensure_ascii=False)} ({count:,})"
+        for name, count in columns.dropped.items()
+        if count
+    ]
+    if dropped:
+        click.echo(f"columns not imported, with rows that have a value: {', '.join(dropped)}")
     if columns.systems:
         systems = " or ".join(columns.systems)
         click.echo(f"the header looks like an export of {systems}: see --mapping")

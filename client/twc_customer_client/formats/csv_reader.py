@@ -39,6 +39,8 @@ class CsvReader:
         first = self._first_line(source)
         if match := _DELIMITER_LINE.fullmatch(first):
             delimiter, first = delimiter or match[1], self._first_line(source)
+        if first.lstrip().startswith(("{", "[")):
+            raise InputFileError("", "the file is JSON, not CSV: use --format json or jsonl")
         self.delimiter = delimiter or _find_delimiter(first, options)
         rows = chain([first], source) if first else source
         self._rows = csv.reader(rows, delimiter=self.delimiter, strict=True)

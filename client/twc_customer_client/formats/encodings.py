@@ -20,6 +20,7 @@ _MARKS = {
 
 _WORKBOOK = "save it as CSV in the spreadsheet"
 _COMPRESSED = "unpack it first"
+_EXPORT = "export CSV or JSON instead"
 _SIGNATURES = {
     b"\x1f\x8b": ("compressed by gzip", _COMPRESSED),
     b"BZh": ("compressed by bzip2", _COMPRESSED),
@@ -27,7 +28,8 @@ _SIGNATURES = {
     b"\x28\xb5\x2f\xfd": ("compressed by Zstandard", _COMPRESSED),
     b"7z\xbc\xaf": ("a 7-Zip archive", _COMPRESSED),
     b"\xd0\xcf\x11\xe0": ("an Excel workbook (.xls)", _WORKBOOK),
-    b"%PDF": ("a PDF", "export CSV or JSON instead"),
+    b"%PDF": ("a PDF", _EXPORT),
+    b"<": ("HTML or XML", _EXPORT),
 }
 _ZIP = b"PK\x03\x04"
 _ZIPPED = {
@@ -57,12 +59,13 @@ def canonical_encoding(name: str) -> str:
 
 def check_is_text(start: bytes) -> None:
     """Raises InputFileError if a file begins like a workbook, an archive or the like."""
+    start = start.removeprefix(codecs.BOM_UTF8).lstrip()
     kinds = _ZIPPED if start.startswith(_ZIP) else _SIGNATURES
     for signature, (kind, advice) in kinds.items():
         if signature in start if kinds is _ZIPPED else start.startswith(signature):
-            raise InputFileError("", f"the file is {kind}, not text: {advice}")
+            raise InputFileError("", f"the file is {kind}, not CSV or JSON: {advice}")
     if start.startswith(_ZIP):
-        raise InputFileError("", f"the file is a ZIP archive, not text: {_COMPRESSED}")
+        raise InputFileError("", f"the file is a ZIP archive, not CSV or JSON: {_COMPRESSED}")
 
 
 def as_utf8(file: io.BufferedReader, encoding: str) -> io.BufferedReader:
