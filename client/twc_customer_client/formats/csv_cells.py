@@ -31,8 +31,9 @@ is_false = re.compile(
     re.IGNORECASE,
 ).fullmatch
 
-# A line break of old systems, which becomes another one, and NUL, which gets lost.
-_is_lossy = re.compile(r"[\r\0]").search
+# A line break of old systems, which becomes another one, and what gets lost: NUL and,
+# in OpenDocument files, a tab.
+_is_lossy = re.compile(r"[\r\t\0]").search
 
 # Neither is read as a number or date, although it begins with a digit: an id, and
 # a time in UTC.
@@ -40,7 +41,7 @@ _is_constant = re.compile(
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z"
 ).fullmatch
 # Most texts: they begin with a letter and have no digit.
-_is_of_words = re.compile(r"[^\W\d_][^\d\r\0]*").fullmatch
+_is_of_words = re.compile(r"[^\W\d_][^\d\r\t\0]*").fullmatch
 _words = re.compile(r"[^\W\d_]{3,}").findall
 
 # The years of an era, as Japanese dates have them: `R5.5.28`.
