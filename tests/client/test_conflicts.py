@@ -51,6 +51,28 @@ def test_update(cli: CommandLine, name: str) -> None:
     assert rejects.count("several customers have values of this one") == 2
 
 
+def test_results(cli: CommandLine) -> None:
+    """The results file has what became of each row, by its line, and the customer's id."""
+    cli.import_file(cli.write("stored.jsonl", *STORED))
+    path, results = cli.write("x.csv", ROWS), cli.folder / "results.csv"
+    command = ("import", path, "--on-conflict", "update", "--results", results)
+    assert cli.run(*command).status == 3
+    rows = list(csv.reader(results.read_text().splitlines()))
+    ids = [it.id for it in cli.stored()]
+    again = cli.run(*command, "--rejects", cli.folder / "other.csv")
+
+    assert rows == [
+        ["line", "result", "id"],
+        *[[str(place + 2), "updated", ids[place]] for place in range(3)],
+        ["5", "unchanged", ids[3]],
+        ["6", "rejected", ""],
+        ["7", "created", ids[4]],
+        ["8", "rejected", ""],
+    ]
+    assert again.status == 1
+    assert "results.csv exists already: move it away, or name another file" in again.err
+
+
 def test_skip(cli: CommandLine) -> None:
     """Rows that clash are skipped, and counted as such."""
     cli.import_file(cli.write("stored.jsonl", *STORED))

@@ -128,6 +128,11 @@ def _parse_encoding(_context: click.Context, _option: click.Parameter, value: st
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file for rejected customers and reasons.  [default: FILE's name and .rejects]",
 )
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A CSV file for the result of each customer: its line, what became of it, and its id.",
+)
 @click.option("--dry-run", is_flag=True, help="Validate the customers without storing any.")
 @click.option("--restart", is_flag=True, help="Start an interrupted import over.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -186,6 +191,7 @@ def _create_job(options: ConnectionOptions, values: dict[str, Any]) -> ImportJob
         columns,
         _ON_CONFLICT[values["on_conflict"]],
         rejects,
+        values["results"],
         identity,
         dry_run,
         values["restart"],

@@ -160,6 +160,8 @@ def _hint(names: Sequence[str], options: ColumnOptions) -> str:
     if systems := _similar_systems(names, options.mapping):
         looks = f"; it looks like an export of {' or '.join(systems)}: use --mapping {systems[0]}"
         return f"{looks}, --map 'Column=field', or --ignore-unknown"
+    if len(names) == 1:
+        return " (if another character divides its columns, name it with --delimiter)"
     return " (map them with --map 'Column=field', or skip them with --ignore-unknown)"
 
 

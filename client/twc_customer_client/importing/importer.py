@@ -17,13 +17,8 @@ from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesRe
 from twc_customer_client.formats.records import LineReader, RecordReader
 from twc_customer_client.importing.batches import BatchOptions, collect_batches
 from twc_customer_client.importing.checkpoint import Counts, fingerprint
-from twc_customer_client.importing.rejects import (
-    CsvRejects,
-    JsonRejects,
-    RejectsFormat,
-    RejectsPath,
-)
-from twc_customer_client.importing.results import ImportResults, open_results
+from twc_customer_client.importing.rejects import CsvRejects, JsonRejects, RejectsFormat
+from twc_customer_client.importing.results import ImportResults, OutputPaths, open_results
 from twc_customer_client.importing.sender import BatchSender
 from twc_customer_client.progress import show_progress
 
@@ -42,6 +37,7 @@ class ImportJob(NamedTuple):
     columns: ColumnOptions
     on_conflict: pb.ImportCustomersRequest.OnConflict
     rejects: Path
+    results: Path | None
     identity: dict[str, Any]
     dry_run: bool
     restart: bool
@@ -67,8 +63,7 @@ def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
     with _open_input(job.path) as file:
         reader, rejects_format = _open_reader(LineReader(file, job.encoding), job)
         results = open_results(
-            _state_path(job),
-            RejectsPath(job.rejects, job.path),
+            OutputPaths(job.path, _state_path(job), job.rejects, job.results),
             rejects_format,
             _identity(job),
             restart=job.restart,
@@ -132,5 +127,6 @@ def _state_path(job: ImportJob) -> Path | None:
 
 
 def _identity(job: ImportJob) -> dict[str, Any]:
-    identity = {"format": job.format, "rejects": str(job.rejects)} | job.identity
+    identity = {"format": job.format, "rejects": str(job.rejects), "results": str(job.results)}
+    identity |= job.identity
     return identity | (fingerprint(job.path) if job.path else {})
