@@ -341,3 +341,17 @@ def test_own_map_before_mapping(cli: CommandLine) -> None:
     options = ("--mapping", "woocommerce", "--map", "billing_email=email")
     cli.import_file(write(cli, row), *options)
     assert [it.email for it in cli.stored()] == ["bills@example.com"]
+
+
+def test_rejects_of_an_export(cli: CommandLine) -> None:
+    """Corrected rejects of another system's export are read as its export is."""
+    _, row = EXPORTS["shopify"]
+    path = write(cli, row | {"Email": "?", "First Name": "''t"})
+    assert cli.run("import", path, "--mapping", "shopify").status == 3
+    rejects = cli.folder / "x.rejects.csv"
+    rejects.write_text(rejects.read_text().replace("?", "ada@example.com"))
+    cli.import_file(rejects, "--mapping", "shopify")
+    [ada] = cli.stored()
+
+    assert (ada.customer_ref, ada.phone, ada.first_name) == ("7001", "+491701234567", "''t")
+    assert (ada.addresses[0].postcode, ada.addresses[0].phone) == ("01067", "030 1")
