@@ -49,12 +49,12 @@ codecs.register_error("twc.mark", lambda error: (_UNDECODABLE, getattr(error, "e
 
 
 def canonical_encoding(name: str) -> str:
-    """Returns Python's name of an encoding of text. Raises LookupError if there is none."""
+    """Returns Python's name of an encoding of text, with or without a mark. Raises LookupError."""
     try:
         "a".encode(name)
     except UnicodeError:
         raise LookupError(name) from None
-    return codecs.lookup(name).name
+    return codecs.lookup(name).name.removesuffix("-sig")
 
 
 def check_is_text(start: bytes) -> None:
@@ -101,7 +101,7 @@ def guess_encoding(line: bytes) -> str:
 
 
 def _family(encoding: str) -> str:
-    """Returns an encoding's name without what tells its byte order, or of its mark."""
+    """Returns an encoding's name without its byte order."""
     return "-".join(encoding.split("-")[:2])
 
 

@@ -84,7 +84,8 @@ def _send(
     records = (record for record in reader.records() if record.number > resumed_after)
     options = BatchOptions(job.dry_run, job.on_conflict, job.columns.ignore_unknown)
     sender = BatchSender(connection, collect_batches(records, options))
-    size = job.path.stat().st_size if job.path else None
+    # Of another encoding than UTF-8, the bytes that are read are not those of the file.
+    size = job.path.stat().st_size if job.path and job.encoding == "utf-8" else None
     action = "checking" if job.dry_run else "importing"
     try:
         with show_progress(action, size) as update, closing(sender.responses()) as responses:
