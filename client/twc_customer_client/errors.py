@@ -105,8 +105,10 @@ def _violations(details: Iterable[Detail]) -> list[tuple[str, str]]:
         return [(each.field, each.description) for each in request.field_violations]
     if info.reason != "ALREADY_EXISTS":
         return []
+    owners = {*info.metadata.values()}
+    several = "" if len(owners) < 2 else "; several customers have values of this one"  # noqa: PLR2004
     return [
-        (field, f"another customer has this value ({owner})")
+        (field, f"another customer has this value ({owner}){several}")
         for field, owner in sorted(info.metadata.items())
     ]
 

@@ -21,7 +21,8 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_client.connection import Connection
 from twc_customer_client.errors import CommandError
-from twc_customer_client.formats.csv_cells import escape_present
+from twc_customer_client.formats.columns import EXPORT_COLUMN
+from twc_customer_client.formats.csv_cells import protect
 from twc_customer_client.formats.customer_json import format_customer
 from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER, map_value_field
 from twc_customer_client.progress import show_progress
@@ -30,6 +31,9 @@ from twc_customer_client.progress import show_progress
 _OMITTED = {"default_address", "customer_id"}
 _ADDRESS_FIELDS = [field for field in ADDRESS.fields if field.name != "customer_id"]
 _LENGTH = struct.Struct(">I")
+
+# In each row, since spreadsheets leave out empty cells at the end of one.
+_EXPORT_MARK = "1"
 
 
 class ExportSummary(NamedTuple):
@@ -146,7 +150,7 @@ def csv_header(addresses: int, tax_exemptions: int) -> list[str]:
             names += [f"{field.json_name}[{index}]" for index in range(tax_exemptions)]
         elif field.name not in _OMITTED:
             names.append(field.json_name)
-    return names
+    return [*names, EXPORT_COLUMN]
 
 
 def _csv_row(customer: Customer, addresses: int, tax_exemptions: int) -> list[str]:
@@ -158,22 +162,23 @@ def _csv_row(customer: Customer, addresses: int, tax_exemptions: int) -> list[st
             missing = addresses - len(customer.addresses)
             cells += [""] * (missing * len(_ADDRESS_FIELDS))
         elif field.name == "tax_exemptions":
-            cells += [escape_present(each) for each in customer.tax_exemptions]
+            cells += [protect(each) for each in customer.tax_exemptions]
             cells += [""] * (tax_exemptions - len(customer.tax_exemptions))
         elif field.name not in _OMITTED:
             cells.append(_csv_cell(customer, field))
-    return cells
+    return [*cells, _EXPORT_MARK]
 
 
 def _csv_cell(message: Message, field: FieldDescriptor) -> str:
     if map_value_field(field):
-        entries = json_format.MessageToDict(message).get(field.json_name)
+        if entries := getattr(message, field.name):
+            entries = json_format.MessageToDict(message)[field.json_name]
         return json.dumps(entries, ensure_ascii=False) if entries else ""
     if not message.HasField(field.name):
         return ""
     value = getattr(message, field.name)
     if isinstance(value, str):
-        return escape_present(value)
+        return protect(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if field.enum_type is not None:

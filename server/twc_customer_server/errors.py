@@ -83,13 +83,26 @@ class NotFound(ServiceError):
 class AlreadyExists(ServiceError):
     """Values that are unique within the tenant belong to other customers."""
 
+    _problem = "another customer has the same"
+
     def __init__(self, clashes: Sequence[Clash]) -> None:
         first = clashes[:_SHOWN_CLASHES]
         taken = ", ".join(f"{field} (customer {owner})" for field, owner in first)
         more = len(clashes) - len(first)
         rest = f" (and {more} more)" if more else ""
-        super().__init__(f"another customer has the same {taken}{rest}")
+        super().__init__(f"{self._problem} {taken}{rest}")
         self.clashes = clashes
+
+    def only_owner(self) -> str | None:
+        """Returns the id of the customer that has all the values, if it is only one."""
+        owner, *others = {clash.customer_id for clash in self.clashes}
+        return None if others else owner
+
+
+class AmbiguousConflict(AlreadyExists):
+    """Values of a customer that is to change an existing one belong to several of them."""
+
+    _problem = "no customer was changed, because several have values of this one:"
 
 
 class IdMismatch(ServiceError):

@@ -1,6 +1,7 @@
 """Invalid files and rows are refused or rejected, with the reason."""
 
 import csv
+import gzip
 import json
 from typing import Any
 
@@ -14,34 +15,79 @@ GOOD = b"a@example.com"
 # customers that are stored nevertheless.
 REFUSED: dict[str, tuple[str, bytes, str, int]] = {
     "empty": ("x.csv", b"", "the file is empty", 0),
-    "UTF-16": ("x.csv", "email\na@example.com".encode("utf-16"), "UTF-16", 0),
+    "blank rows": ("x.csv", b"\n,,\n , \n", "the file is empty", 0),
+    "UTF-16": ("x.csv", "email\na@example.com".encode("utf-16"), "use --encoding utf-16, or", 0),
+    "UTF-16 without a mark": (
+        "x.csv",
+        "email\na@example.com".encode("utf-16-be"),
+        "the file is in UTF-16-BE: use --encoding utf-16-be",
+        0,
+    ),
     "UTF-32": ("x.jsonl", "{}".encode("utf-32"), "UTF-32", 0),
     "Latin-1": (
         "x.csv",
         b"email,firstName\n%b,J\xf6rg\n" % GOOD,
-        "line 2 is not UTF-8: byte 16 of the line is 0xf6",
+        "line 2 is not UTF-8: byte 16 of the line is 0xf6; it looks like windows-1252: use",
+        0,
+    ),
+    "Shift JIS": (
+        "x.csv",
+        "email,firstName\n,名前\n".encode("shift_jis"),
+        "line 2 is not UTF-8: byte 2 of the line is 0x96; use --encoding",
+        0,
+    ),
+    "Excel": ("x.csv", b"PK\x03\x04....[Content_Types].xml", "Excel workbook (.xlsx), not CSV", 0),
+    "Excel by name": ("x.xlsx", b"PK\x03\x04....xl/workbook.xml", "an Excel workbook (.xlsx)", 0),
+    "older Excel": ("x.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook (.xls)", 0),
+    "OpenDocument": (
+        "x.ods",
+        b"PK\x03\x04..mimetypeapplication/vnd.oasis.opendocument.spreadsheetPK",
+        "an OpenDocument spreadsheet (.ods)",
+        0,
+    ),
+    "ZIP": ("x.csv", b"PK\x03\x04....x.csv", "a ZIP archive, not CSV or JSON: unpack it", 0),
+    "gzip": (
+        "x.csv.gz",
+        gzip.compress(b"email\n"),
+        "compressed by gzip, not CSV or JSON: unpack",
         0,
     ),
     "Latin-1, later": ("x.csv", b"email\n%b\n\xf6\n" % GOOD, "line 3 is not UTF-8", 1),
     "Latin-1 in JSON Lines": ("x.jsonl", b'{"email":"%b"}\n\xf6' % GOOD, "line 2 is not UTF-8", 1),
     "Latin-1 in JSON": ("x.json", b'[{"email":"%b"},\n"\xf6"]' % GOOD, "line 2", 1),
+    "HTML": ("x.csv", b"\n<!DOCTYPE html><html></html>", "HTML or XML, not CSV or JSON", 0),
+    "JSON as CSV": ("x.csv", b'[{"email":"a"}]', "the file is JSON, not CSV: use --format json", 0),
+    "CSV as JSON": ("x.json", b"email\n%b\n" % GOOD, "for CSV --format csv", 0),
     "unknown columns": ("x.csv", b"email,Shoe\n", 'not fields of a customer: "Shoe"', 0),
-    "another separator": ("x.csv", b"email;firstName\n", '"email;firstName"', 0),
+    "an unusual delimiter": ("x.csv", b"email:firstName\n", "name it with --delimiter", 0),
     "a column twice": ("x.csv", b"email,phone,email\n", 'two columns "email"', 0),
+    "a column twice in another case": ("x.csv", b"email,Email\n", 'two columns for "email"', 0),
     "a field twice": (
         "x.csv",
         b"customer_state,customerState\n",
         'two columns for "customer_state"',
         0,
     ),
-    "a column without a name": ("x.csv", b"email,\n", 'not fields of a customer: ""', 0),
     "a quote in a value": ("x.csv", b'email\n%b\n"a"b\n' % GOOD, "line 3 is not CSV", 1),
-    "an open quote": ("x.csv", b'email\n%b\n"a\nb\n' % GOOD, "line 4 is not CSV", 1),
+    "an open quote": ("x.csv", b'email\n%b\n"a\nb\n' % GOOD, "line 3 is not CSV", 1),
+    "an open quote within a row": (
+        "x.csv",
+        b'email,firstName\n%b,\n"a\n""b","c\nd\n' % GOOD,
+        "line 4 is not CSV: the quote that opens here is not closed",
+        1,
+    ),
+    "an open quote before another": (
+        "x.csv",
+        b'email,firstName\n%b,\nb,"c\nd,\n"e",\n' % GOOD,
+        "line 3 is not CSV: ',' expected after '\"' in line 5, where the quote that opens here",
+        1,
+    ),
+    "lines of old Macs": ("x.csv", b"email\r%b\r" % GOOD, "has a CR without LF", 0),
     "a long line": ("x.csv", b"email\n%b\n" % GOOD + b"a" * (5 << 20), "line 3 is longer", 1),
     "a long row": (
         "x.csv",
         b'email\n%b\n"' % GOOD + b"a\n" * (3 << 20),
-        "is in a row of more than 4 MiB",
+        "line 3 is in a row of more than 4 MiB",
         1,
     ),
     "a long line of JSON": ("x.jsonl", b'{"email":"' + b"a" * (5 << 20), "line 1 is longer", 0),
@@ -89,6 +135,11 @@ def test_refused_file(cli: CommandLine, file: tuple[str, bytes, str, int]) -> No
 ROWS: dict[str, tuple[str, str, tuple[str, str, str]]] = {
     "too few cells": ("x.csv", "a@example.com", ("", "", "has 1 cells, but the header has 4")),
     "too many cells": ("x.csv", "a,b,c,d,e", ("", "", "has 5 cells, but the header has 4")),
+    "a value without a column": (
+        "x.csv",
+        "a@example.com,,,,b",
+        ("", "", "has 5 cells, but the header has 4"),
+    ),
     "NUL": (
         "x.csv",
         "a@example.com,A\0,,",

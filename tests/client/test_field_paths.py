@@ -2,7 +2,7 @@
 
 import pytest
 
-from twc_customer_client.formats.csv_reader import kind_of
+from twc_customer_client.formats.columns import kind_of
 from twc_customer_client.formats.customer_json import preview
 from twc_customer_client.formats.field_paths import (
     CUSTOMER,

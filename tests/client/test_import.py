@@ -62,51 +62,95 @@ def test_formats(cli: CommandLine, file: tuple[str, ...]) -> None:
     assert {each.name for each in cli.folder.iterdir()} == {name}
 
 
-SHOPIFY = {
-    "older": (
-        (
-            "First Name,Last Name,Email,Company,Address1,Address2,City,Province,Province Code,"
-            "Country,Country Code,Zip,Phone,Accepts Marketing,Total Spent,Total Orders,Tags,Note,"
-            "Tax Exempt"
-        ),
-        (
-            "Ada,Lovelace,ada@example.com,Engines,Main 1,,Berlin,Berlin,BE,Germany,DE,'01067,"
-            "'+49 170 1234567,yes,10.00,1,vip,=call,no"
-        ),
-    ),
-    "newer": (
-        (
-            "Customer ID,First Name,Last Name,Email,Accepts Email Marketing,"
-            "Default Address Company,Default Address Address1,Default Address Address2,"
-            "Default Address City,"
-            "Default Address Province Code,Default Address Country Code,Default Address Zip,"
-            "Default Address Phone,Phone,Accepts SMS Marketing,Total Spent,Total Orders,Note,Tags,"
-            "Tax Exempt"
-        ),
-        (
-            "'7001,Ada,Lovelace,ada@example.com,yes,Engines,Main 1,,Berlin,BE,DE,'01067,030 1,"
-            "'+491701234567,no,10.00,1,=call,vip,no"
-        ),
-    ),
+DELIMITED = {
+    "semicolon": ("x.csv", "email;firstName\n{};Ada\n"),
+    "tab": ("x.tsv", "email\tfirstName\n{}\tAda\n"),
+    "pipe": ("x.csv", "email|firstName\n{}|Ada\n"),
+    "more of another delimiter": ("x.csv", '"email";Note, long, or none;firstName\n{};;Ada\n'),
+    "named": ("x.csv", "email:firstName\n{}:Ada\n", "--delimiter", ":"),
+    "named by a word": ("x.csv", "email\tfirstName\n{}\tAda\n", "--delimiter", "tab"),
+    "named within the file": ("x.csv", "sep=:\r\nemail:firstName\r\n{}:Ada\r\n"),
+    "one column": ("x.csv", "email\n{}\n"),
+    "blank rows": ("x.csv", ",,\n\nemail,firstName,\n,,\n{},Ada,\n , ,\n\n,,,,\n"),
+    "cells too many": ("x.csv", "email,firstName\n{},Ada,,,\n"),
+    "names in other cases": ("x.csv", "EMAIL,firstname,Addresses[0].CITY\n{},Ada,\n"),
 }
 
 
-@pytest.mark.parametrize("table", SHOPIFY.values(), ids=SHOPIFY)
-def test_shopify(cli: CommandLine, table: tuple[str, str]) -> None:
-    """Shopify's customer exports are imported with every column."""
-    cli.import_file(cli.write("shop.csv", *table), "--mapping", "shopify")
-    [ada] = cli.export()
-    attributes = ada["attributeGroups"]["shopify"]["attributes"]
-    [address] = ada["addresses"]
+@pytest.mark.parametrize("file", DELIMITED.values(), ids=DELIMITED)
+def test_delimiters(cli: CommandLine, file: tuple[str, ...]) -> None:
+    """The delimiter is that of the header; rows and columns without a value do not matter."""
+    name, content, *options = file
+    path = cli.write(name, content.format("ada@example.com"))
+    summary = cli.import_file(path, "--ignore-unknown", *options)
+    [ada] = cli.stored()
 
-    assert (ada["email"], ada["phone"]) == ("ada@example.com", "+491701234567")
-    assert (ada["accepts_marketing"], ada["taxExempt"]) == (True, False)
-    assert ada.get("customerRef") in {None, "7001"}
-    assert (address["company"], address["postcode"]) == ("Engines", "01067")
-    assert (address["provinceCode"], address["countryCode"]) == ("BE", "DE")
-    assert attributes["Note"]["attribute_value"] == "=call"
-    assert attributes["Tags"]["attribute_value"] == "vip"
-    assert attributes["Total Spent"]["attribute_value"] == "10.00"
+    assert (summary["created"], summary["rejected"]) == (1, 0)
+    assert ada.email == "ada@example.com"
+    assert ada.first_name == ("" if content.startswith("email\n") else "Ada")
+
+
+def test_value_without_a_name(cli: CommandLine) -> None:
+    """A row with a value in a column that has no name is rejected."""
+    path = cli.write("x.csv", "email,,", "a@example.com,,", "b@example.com,,b")
+    result = cli.run("import", path, "--json")
+
+    assert (result.json["created"], result.json["rejected"]) == (1, 1)
+    assert "a value in column 3, which has no name" in (cli.folder / "x.rejects.csv").read_text()
+
+
+def test_rejects_of_another_delimiter(cli: CommandLine) -> None:
+    """A rejects file has the delimiter of its import, so that it is read alike."""
+    path = cli.write("x.csv", "email;firstName", "a;Ada,Augusta")
+    assert cli.run("import", path).status == 3
+    rejects = cli.folder / "x.rejects.csv"
+    rejects.write_text(rejects.read_text().replace(";a;", ";a@example.com;"))
+
+    assert cli.import_file(rejects)["created"] == 1
+    assert cli.stored()[0].first_name == "Ada,Augusta"
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16"),
+        ("utf-16-be", "UTF-16BE"),
+        ("windows-1252", "windows-1252"),
+        ("mac-roman", "macintosh"),
+        ("utf-8-sig", "utf-8"),
+        ("utf-8", "utf-8-sig"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.json"])
+def test_encodings(cli: CommandLine, name: str, written: str, named: str) -> None:
+    """A file may have any encoding that is named."""
+    content = {
+        "x.csv": "email,firstName\nada@example.com,Zoë “é”\n",
+        "x.jsonl": '{"email":"ada@example.com","firstName":"Zoë “é”"}\n',
+        "x.json": '[{"email":"ada@example.com","firstName":"Zoë “é”"}]',
+    }[name]
+    path = cli.folder / name
+    path.write_bytes(content.encode(written))
+    cli.import_file(path, "--encoding", named)
+
+    assert cli.stored()[0].first_name == "Zoë “é”"
+
+
+@cases(
+    mark=("utf-8-sig", "windows-1252", "the file is in UTF-8: leave out --encoding"),
+    text=("utf-8", "utf-16", "the file is not in UTF-16: leave out --encoding"),
+    undefined=("iso-8859-1", "windows-1252", "line 3 is not in cp1252"),
+)
+def test_wrong_encoding(cli: CommandLine, case: tuple[str, str, str]) -> None:
+    """A file that is not in the encoding that is named is refused where that shows."""
+    written, named, error = case
+    path = cli.folder / "x.csv"
+    path.write_bytes("email,firstName\na@example.com,Zoë\nb@example.com,\x81\n".encode(written))
+    result = cli.run("import", path, "--encoding", named)
+
+    assert result.status == 1
+    assert error in result.err
 
 
 def test_standard_input(cli: CommandLine) -> None:
@@ -169,6 +213,10 @@ def test_summary(cli: CommandLine) -> None:
 USAGE = {
     "format": ("import", "x.txt"),
     "map": ("import", "x.csv", "--map", "email"),
+    "encoding": ("import", "x.csv", "--encoding", "klingon"),
+    "no encoding of text": ("import", "x.csv", "--encoding", "hex"),
+    "delimiter": ("import", "x.csv", "--delimiter", "::"),
+    "quote as delimiter": ("import", "x.csv", "--delimiter", '"'),
     "no such option": ("import", "x.csv", "--no"),
     "tombstones in CSV": ("export", "x.csv", "--include-deleted"),
     "export as JSON": ("export", "x.json"),

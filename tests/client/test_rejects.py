@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.client.command_line import CommandLine, emails
-from twc_customer_client.formats.csv_reader import REJECT_COLUMNS
+from twc_customer_client.formats.columns import REJECT_COLUMNS
 
 GOOD = [*emails(1, 2, 3)]
 
@@ -59,7 +59,11 @@ def test_csv_not_corrected(cli: CommandLine) -> None:
     )
 
     assert again[0] == before[0] == [*REJECT_COLUMNS, "email", "phone"]
-    assert [row[4:] for row in before[1:]] == [["1@example.com"], ["2", "+1", "3"], ["'@x", "1"]]
+    assert [row[4:] for row in before[1:]] == [
+        ["1@example.com"],
+        ["'2", "'+1", "'3"],
+        ["'@x", "'1"],
+    ]
     assert [row[4:] for row in again[1:]] == [row[4:] for row in before[1:]]
 
 
@@ -108,6 +112,9 @@ def test_existing_rejects_file(cli: CommandLine) -> None:
     again = cli.run("import", path)
 
     assert again.status == 1
+    assert (
+        "x.rejects.jsonl has the rejects of an earlier import of x.jsonl: correct it" in again.err
+    )
     assert "move it away, or name another file with --rejects" in again.err
     assert rejects.read_text() == before
     assert cli.run("import", path, "--rejects", cli.folder / "other.jsonl").status == 3

@@ -83,14 +83,16 @@ def test_stopped_client(
         cli = make_cli(address, "acme")
         cli.environment |= WITHOUT_COVERAGE
         write_customers(cli, path.name)
-        process = cli.start("import", path, "--json")
+        command = ("import", path, "--json", "--results", "results.csv")
+        process = cli.start(*command)
         wait_until(lambda: read_state(path).get("done"))
         process.send_signal(number)
         stopped = finish(process)
         done = read_state(path)["done"]
         seen_before = len(service.seen)
         service.released.set()
-        resumed = finish(cli.start("import", path, "--json"))
+        resumed = finish(cli.start(*command))
+    rows = list(csv.DictReader((tmp_path / "results.csv").read_text().splitlines()))
 
     assert stopped.status == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     if number != signal.SIGKILL:
@@ -101,6 +103,7 @@ def test_stopped_client(
     assert {*service.seen} == {*range(1, CUSTOMERS + 1)}
     assert resumed.json["created"] == CUSTOMERS - CUSTOMERS // BAD_EVERY
     assert resumed.json["rejected"] == CUSTOMERS // BAD_EVERY
+    assert [row["line"] for row in rows] == [str(number) for number in range(1, CUSTOMERS + 1)]
     assert_complete(path, path.with_name("x.rejects.jsonl"))
 
 
@@ -172,6 +175,7 @@ def test_another_import(interrupted: tuple[CommandLine, Path]) -> None:
     differing = {
         "ignore_unknown": cli.run("import", path, "--ignore-unknown"),
         "tenant": cli.run("--tenant", "globex", "import", path),
+        "on_conflict": cli.run("import", path, "--on-conflict", "update"),
         "rejects": cli.run("import", path, "--rejects", path.with_name("other.jsonl")),
     }
     os.utime(path, (1, 1))

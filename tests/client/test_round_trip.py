@@ -1,6 +1,7 @@
 """An export can be imported again without a change, in each format."""
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.client.command_line import CommandLine, without_server_fields
 from twc_customer_client.exporting import CsvWriter, JsonLinesWriter, csv_header
-from twc_customer_client.formats.csv_cells import escape, escape_present, re_escape, unescape
-from twc_customer_client.formats.csv_reader import ColumnOptions, Columns, CsvReader
+from twc_customer_client.formats.columns import ColumnOptions, Columns
+from twc_customer_client.formats.csv_cells import protect, quote, read_foreign, unprotect
+from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.customer_json import parse_customer
 from twc_customer_client.formats.json_reader import JsonLinesReader
 from twc_customer_client.formats.mappings import MAPPINGS
@@ -64,18 +66,129 @@ def read_lines(text: str) -> LineReader:
 @given(texts)
 def test_cell(text: str) -> None:
     """Any text survives being written to a cell, and no cell begins like a formula."""
-    for cell in (escape(text), escape_present(text)):
-        assert unescape(cell) == text
-        assert not cell.startswith(("=", "@", "-", "\t", "\r"))
-    assert escape_present(text) != ""
+    cell = protect(text)
+    assert unprotect(cell) == text
+    assert cell
+    assert not cell.startswith(("=", "+", "@", "-", "\t", "\r", "\0"))
+    assert quote(text) in (text, f"'{text}")
 
 
-@given(texts)
-def test_foreign_cell(text: str) -> None:
-    """A cell of another program has the same text when it is written again, and stays empty."""
-    again = re_escape(text)
-    assert unescape(again) == unescape(text)
-    assert bool(again) == bool(text)
+# Texts that some spreadsheet makes a number, a date, a truth value or a formula of.
+CONVERTED = [
+    "00123",
+    "+442079460958",
+    "030-1234",
+    "12345678901234567890",
+    "1E5",
+    "0x10",
+    "1,000",
+    "1.000,5",
+    "5%",
+    "10\xa0%",
+    "$5",
+    "€5",
+    "5 €",
+    "5 USD",
+    "(5)",
+    "-5",
+    "2001-05-28",
+    "2001-05-28T10:00",
+    "28.5.2001",
+    "12/31/2020",
+    "1/2",
+    "1 1/2",
+    "12:30",
+    "10 AM",
+    "5-6",
+    "MAR1",
+    "Sept2",
+    "Jan-20",
+    "May 5",
+    "März 5",
+    "5 mai 2020",
+    "5 de mayo de 2020",
+    "Monday, May 5, 2020",
+    "5月28日",
+    "令和5年5月28日",
+    "R5.5.28",
+    "\uff11\uff12",
+    "\u0663",
+    "TRUE",
+    "false",
+    "Wahr",
+    "ложь",
+    "=1+1",
+    "@x",
+    "\uff1d1",
+    "#N/A",
+    "",
+    " 5",
+    "5 ",
+    " ",
+    "'",
+    "'t",
+    "''",
+]
+
+# Texts that every spreadsheet leaves alone.
+KEPT = [
+    "Ada",
+    "O'Neil",
+    "May",
+    "ada@example.com",
+    "1@example.com",
+    "CUST-1001",
+    "A-1",
+    "DE12345",
+    "SW1A 1AA",
+    "12 Baker Street",
+    "12345 Berlin",
+    " x ",
+    "a\nb",
+    '{"a": 1}',
+    '"5"',
+    "01a2170c-edf1-7080-83b7-a7c771031e15",
+    "2026-05-28T10:00:00.123Z",
+]
+
+
+@pytest.mark.parametrize("text", CONVERTED)
+def test_protected_text(text: str) -> None:
+    """A text that a spreadsheet would change has a `'` before it."""
+    assert protect(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_text_as_it_is(text: str) -> None:
+    """A text that no spreadsheet changes is written as it is."""
+    assert protect(text) == text
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("'=1", "=1"),
+        ("''=1", "'=1"),
+        ("'+1", "+1"),
+        ("'", ""),
+        ("''", "'"),
+        ("'t", "'t"),
+        ("'1", "'1"),
+    ],
+)
+def test_foreign_cell(cell: str, text: str) -> None:
+    """In another program's file only a `'` before a formula, or alone, is none of the text."""
+    assert read_foreign(cell) == text
+
+
+@pytest.mark.parametrize("character", ["\r", "\r\n", "\t", "\0"])
+def test_lost_character(character: str) -> None:
+    """A text with a character that spreadsheets do not keep is written as a JSON string."""
+    text = f'"a{character}b'
+    cell = protect(text)
+    assert cell == f"'{json.dumps(text)}"
+    assert unprotect(cell) == text
+    assert unprotect(cell[:-1]) == cell[1:-1]
 
 
 @given(st.lists(customers, min_size=1, max_size=3))
@@ -153,8 +266,9 @@ def test_through_the_server(cli: CommandLine, other_cli: CommandLine, name: str)
 
 
 def test_header() -> None:
-    """An import knows every column of an export, and none needs an escape."""
+    """An import knows every column of an export, and none needs protection."""
     header = csv_header(2, 2)
     columns = Columns(header, ColumnOptions({}, MAPPINGS["twc"], ignore_unknown=False))
     assert columns.header == header
-    assert header == [escape(name) for name in header]
+    assert columns.dropped == {}
+    assert header == [protect(name) for name in header]

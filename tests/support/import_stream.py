@@ -11,12 +11,17 @@ from tests.support.client import Client
 Batch = pb.ImportCustomersRequest
 
 
-def batch(*customers: Customer | None, first: int = 0, check: bool = False) -> Batch:
+def batch(
+    *customers: Customer | None,
+    first: int = 0,
+    check: bool = False,
+    on_conflict: pb.ImportCustomersRequest.OnConflict | None = None,
+) -> Batch:
     """A batch of customers with sequence numbers from `first`."""
     items = [
         pb.ImportItem(sequence=number, customer=it) for number, it in enumerate(customers, first)
     ]
-    return Batch(items=items, validate_only=check)
+    return Batch(items=items, validate_only=check, on_conflict=on_conflict)
 
 
 def outcomes(answer: pb.ImportCustomersResponse) -> list[str]:

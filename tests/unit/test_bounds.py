@@ -11,7 +11,7 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support import builders
 from tests.unit.steps import NOW, settled, stored
-from twc_customer_server.api import bulk
+from twc_customer_server.api import bulk, imports
 from twc_customer_server.api.status import MAX_DETAILS_BYTES, to_status
 from twc_customer_server.customers import update
 from twc_customer_server.customers.customer import prepare_new
@@ -182,7 +182,7 @@ def test_import_of_many_errors() -> None:
     item = pb.ImportItem(customer=bad_attributes(1, 10, "n" * 1000))
     request = pb.ImportCustomersRequest(items=[item] * 1000)
     outcomes = bulk.validate_each([item.customer for item in request.items], _prepare)
-    response = bulk.import_response(request, outcomes)
+    response = imports.import_response(request, outcomes)
     sizes = [details_bytes(result.error) for result in response.results]
 
     assert max(sizes) <= 2048 + 512

@@ -9,7 +9,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.unit.steps import LATER, NOW, fields_of, refusals
-from twc_customer_server.api import bulk
+from twc_customer_server.api import bulk, imports
 from twc_customer_server.customers.customer import has_same_values, prepare_new, set_server_fields
 from twc_customer_server.errors import (
     AlreadyExists,
@@ -18,6 +18,7 @@ from twc_customer_server.errors import (
     RequestTooLarge,
     Violation,
 )
+from twc_customer_server.storage.upserts import Unchanged
 
 GIVEN: dict[str, Any] = {
     "email": "ada@example.com",
@@ -84,17 +85,17 @@ def test_different_customer(fields: dict[str, Any]) -> None:
 
 def test_batch_of_none() -> None:
     """A batch without a customer is refused."""
-    assert fields_of(refusals(lambda: bulk.check_batch(request_of()))) == ["items"]
+    assert fields_of(refusals(lambda: imports.check_batch(request_of()))) == ["items"]
 
 
 def test_largest_batch() -> None:
     """A batch may have 1,000 customers, and 4 MiB."""
-    bulk.check_batch(request_of(*[Customer()] * 1000))
+    imports.check_batch(request_of(*[Customer()] * 1000))
     request = request_of(Customer(first_name="x" * (1 << 22)))
     name = request.items[0].customer.first_name
     request.items[0].customer.first_name = name[request.ByteSize() - (1 << 22) :]
     assert request.ByteSize() == 1 << 22
-    bulk.check_batch(request)
+    imports.check_batch(request)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +106,14 @@ def test_largest_batch() -> None:
 def test_too_large_batch(customers: list[Customer]) -> None:
     """More than that is refused."""
     with pytest.raises(RequestTooLarge, match="1,000 customers and 4 MiB"):
-        bulk.check_batch(request_of(*customers))
+        imports.check_batch(request_of(*customers))
 
 
 def test_response() -> None:
     """Each item is answered in its place, with its number and what became of it."""
     error = InvalidInput([Violation("email", "is required")])
-    outcomes: list[bulk.Outcome] = [Customer(id="1"), bulk.Unchanged("2"), error]
-    answer = bulk.import_response(request_of(Customer(), Customer(), Customer()), outcomes)
+    outcomes: list[bulk.Outcome] = [Customer(id="1"), Unchanged("2"), error]
+    answer = imports.import_response(request_of(Customer(), Customer(), Customer()), outcomes)
     assert [it.sequence for it in answer.results] == [-1, -2, -3]
     assert [it.WhichOneof("outcome") for it in answer.results] == ["created", "unchanged", "error"]
     assert (answer.results[0].created, answer.results[1].unchanged) == ("1", "2")
@@ -122,7 +123,7 @@ def test_response() -> None:
 def test_response_to_a_check() -> None:
     """A customer that was only checked is valid, and has no id."""
     request = request_of(Customer(), validate_only=True)
-    [result] = bulk.import_response(request, [Customer(id="1")]).results
+    [result] = imports.import_response(request, [Customer(id="1")]).results
     assert result.WhichOneof("outcome") == "valid"
 
 
@@ -136,5 +137,5 @@ def test_response_to_a_check() -> None:
 )
 def test_size_of_response(error: InvalidInput | AlreadyExists) -> None:
     """The answer to a batch of 1,000 faults is less than the 4 MiB that clients take."""
-    answer = bulk.import_response(request_of(*[Customer()] * 1000), [error] * 1000)
+    answer = imports.import_response(request_of(*[Customer()] * 1000), [error] * 1000)
     assert answer.ByteSize() < 3 << 20

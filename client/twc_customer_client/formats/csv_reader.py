@@ -1,61 +1,52 @@
-"""Reads customers from CSV: maps columns to fields, and rows to JSON."""
+"""Reads customers from CSV: finds the delimiter, divides lines into rows, and skips blank ones."""
 
 import csv
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
-
-from google.protobuf.descriptor import FieldDescriptor
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
 
 from twc_customer_client.errors import InputFileError
-from twc_customer_client.formats.csv_cells import unescape
-from twc_customer_client.formats.field_paths import (
-    CUSTOMER,
-    Path,
-    canonical_path,
-    format_path,
-    is_collection,
-    is_timestamp,
-    parse_path,
-    resolve_field,
-)
-from twc_customer_client.formats.json_reader import parse_json
-from twc_customer_client.formats.mappings import ColumnMapping
-from twc_customer_client.formats.records import (
-    MAX_RECORD_BYTES,
-    LineReader,
-    Record,
-    RejectReason,
-)
+from twc_customer_client.formats.columns import ColumnOptions, Columns, column_name
+from twc_customer_client.formats.records import MAX_RECORD_BYTES, LineReader, Record
 
-# The columns that a rejects file adds, which an import of it ignores.
-REJECT_COLUMNS = ("reject_line", "reject_field", "reject_value", "reject_reason")
+# In the order of preference between those that divide a header alike.
+_DELIMITERS = (",", ";", "\t", "|")
 
-_TRUE = {"true", "yes", "1"}
-_FALSE = {"false", "no", "0"}
+# The line before the header by which Excel is told the delimiter.
+_DELIMITER_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+_END_IN_QUOTE = "unexpected end of data"
+_BARE_CARRIAGE_RETURN = "new-line character"
 
 csv.field_size_limit(MAX_RECORD_BYTES)
-
-
-class ColumnOptions(NamedTuple):
-    """Field paths by column names: the user's, those of another system, or the names themselves."""
-
-    overrides: Mapping[str, str]
-    mapping: ColumnMapping
-    ignore_unknown: bool
 
 
 class CsvReader:
     """Reads a record from each row that is not blank."""
 
-    def __init__(self, lines: LineReader, options: ColumnOptions) -> None:
-        """Reads the header. Raises InputFileError."""
+    def __init__(
+        self, lines: LineReader, options: ColumnOptions, delimiter: str | None = None
+    ) -> None:
+        """Reads the header, which shows a delimiter that is not given. Raises InputFileError."""
         self._lines = lines
-        self._row_start = 0
+        # The lines of the row that is being read, the number of the first of
+        # them, and the offset before it.
+        self._row_lines: list[str] = []
         self._row_line = 0
-        self._rows = csv.reader(self._bounded_lines(), strict=True)
-        header = self._next_row()
+        self._row_start = 0
+        source = self._row_source()
+        first = self._first_line(source)
+        if match := _DELIMITER_LINE.fullmatch(first):
+            delimiter, first = delimiter or match[1], self._first_line(source)
+        if first.lstrip().startswith(("{", "[")):
+            raise InputFileError("", "the file is JSON, not CSV: use --format json or jsonl")
+        self.delimiter = delimiter or _find_delimiter(first, options)
+        rows = chain([first], source) if first else source
+        self._rows = csv.reader(rows, delimiter=self.delimiter, strict=True)
+        header: list[str] | None = []
+        while header is not None and not any(map(str.strip, header)):
+            header = self._next_row()
         if header is None:
             raise InputFileError("", "the file is empty: a CSV file begins with a header")
         self.columns = Columns(header, options)
@@ -63,143 +54,82 @@ class CsvReader:
     def records(self) -> Iterator[Record]:
         """Reads row by row. Raises InputFileError."""
         while (row := self._next_row()) is not None:
-            value, reasons = self.columns.read(row)
-            yield Record(self._row_line, self._row_line, self._lines.end, row, value, reasons)
+            if not self.columns.is_blank(row):
+                value, reasons = self.columns.read(row)
+                yield Record(self._row_line, self._row_line, self._lines.end, row, value, reasons)
+
+    def _first_line(self, source: Iterator[str]) -> str:
+        """Returns the next line that is not blank; empty at the end."""
+        for line in source:
+            if line.strip():
+                return line
+            self._row_lines.clear()
+        return ""
 
     def _next_row(self) -> list[str] | None:
-        row: list[str] | None = []
-        while row == []:
-            self._row_start, self._row_line = self._lines.end, self._lines.number + 1
-            try:
-                row = next(self._rows, None)
-            except csv.Error as error:
-                raise InputFileError(self._lines.location, f"is not CSV: {error}") from None
+        try:
+            row = next(self._rows, None)
+        except csv.Error as error:
+            raise self._to_file_error(error) from None
+        self._row_lines.clear()
+        self._row_start = self._lines.end
         return row
 
-    def _bounded_lines(self) -> Iterator[str]:
+    def _row_source(self) -> Iterator[str]:
+        """Yields the lines, and keeps those of the row."""
         for line in self._lines:
+            if not self._row_lines:
+                self._row_line = self._lines.number
+            self._row_lines.append(line)
             if self._lines.end - self._row_start > MAX_RECORD_BYTES:
-                raise InputFileError(
-                    self._lines.location,
-                    f"is in a row of more than {MAX_RECORD_BYTES >> 20} MiB: is a quote left open?",
+                limit = f"{MAX_RECORD_BYTES >> 20} MiB"
+                problem = (
+                    f"is in a row of more than {limit}: is the quote that opens here left open?"
                 )
+                raise InputFileError(self._quote_location(), problem)
             yield line
 
+    def _to_file_error(self, error: csv.Error) -> InputFileError:
+        """Describes an error where it can be corrected: where the last quote opens."""
+        problem = str(error)
+        if problem == _END_IN_QUOTE:
+            problem = "the quote that opens here is not closed"
+        elif problem.startswith(_BARE_CARRIAGE_RETURN):
+            advice = "end lines with LF or CRLF, and quote cells with line breaks"
+            return InputFileError(self._lines.location, f"has a CR without LF: {advice}")
+        elif len(self._row_lines) > 1:
+            problem = f"{problem} in {self._lines.location}, where the quote that opens here ends"
+        return InputFileError(self._quote_location(), f"is not CSV: {problem}")
 
-class Columns:
-    """Converts the rows under a header to JSON."""
-
-    def __init__(self, header: Sequence[str], options: ColumnOptions) -> None:
-        """Maps each column. Raises InputFileError if one is unknown or appears twice."""
-        names = [unescape(name).strip() for name in header]
-        self._quotes_digits = options.mapping.quotes_digits
-        self._columns = list(_map_columns(names, options))
-        self.header = header
-
-    def read(self, row: Sequence[str]) -> tuple[dict[str, Any] | None, tuple[RejectReason, ...]]:
-        """Returns a row as a customer's JSON without its empty cells, and why it is rejected."""
-        if len(row) != len(self.header):
-            reason = f"has {len(row)} cells, but the header has {len(self.header)}"
-            return None, (RejectReason("", "", reason),)
-        tree: dict[Any, Any] = {}
-        reasons = []
-        for column in self._columns:
-            if cell := row[column.position]:
-                text = self._text_of(cell)
-                try:
-                    _insert(tree, column.path, _parse_value(text, column.kind))
-                except ValueError as error:
-                    reasons.append(RejectReason(format_path(column.path), text, str(error)))
-        return _with_lists(tree), tuple(reasons)
-
-    def _text_of(self, cell: str) -> str:
-        if self._quotes_digits and cell[0] == "'" and cell[1:2].isdigit():
-            return cell[1:]
-        return unescape(cell)
+    def _quote_location(self) -> str:
+        """Returns the line of the row in which its last quoted cell begins."""
+        number = self._row_line + _last_quote(self._row_lines, self.delimiter)
+        return f"line {number:,}"
 
 
-def kind_of(path: Path) -> str:
-    """Returns how a cell writes the value at a path: text, bool or json. Raises ValueError."""
-    field = resolve_field(CUSTOMER, path)
-    is_message = field.message_type is not None and not is_timestamp(field)
-    if is_message or is_collection(field, path):
-        return "json"
-    return "bool" if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL else "text"
+def _find_delimiter(line: str, options: ColumnOptions) -> str:
+    """Returns the delimiter by which the most columns of a header are known, else are there."""
+
+    def columns(delimiter: str) -> tuple[int, int]:
+        cells: list[str] = []
+        with suppress(csv.Error):  # The reader of the rows reports it.
+            cells = next(csv.reader([line], delimiter=delimiter), [])
+        names = [column_name(cell) for cell in cells]
+        return sum(map(options.knows, names)), len(names)
+
+    return max(_DELIMITERS, key=columns)
 
 
-class _Column(NamedTuple):
-    position: int
-    path: Path
-    kind: str
-
-
-def _map_columns(names: Sequence[str], options: ColumnOptions) -> Iterator[_Column]:
-    _refuse_any("has two columns", _repeated(names))
-    _refuse_any("has no column", [name for name in options.overrides if name not in names])
-    unknown, paths = [], []
-    for position, name in enumerate(names):
-        if name in REJECT_COLUMNS:
-            continue
-        path = options.overrides.get(name) or options.mapping.paths.get(name.lower(), name)
-        column = _map_column(position, path)
-        if column is None:
-            unknown.append(name)
-        else:
-            paths.append(format_path(column.path))
-            yield column
-    _refuse_any("has two columns for", _repeated(paths))
-    if not options.ignore_unknown:
-        hint = " (map them with --map 'Column=field', or skip them with --ignore-unknown)"
-        _refuse_any("has columns that are not fields of a customer:", unknown, hint)
-
-
-def _map_column(position: int, text: str) -> _Column | None:
-    """Returns the column for a field path; None if there is no such field."""
-    try:
-        path = canonical_path(CUSTOMER, parse_path(text))
-        return _Column(position, path, kind_of(path))
-    except ValueError:
-        return None
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _refuse_any(problem: str, names: Sequence[str], hint: str = "") -> None:
-    if names:
-        listed = ", ".join(json.dumps(name, ensure_ascii=False) for name in names)
-        raise InputFileError("the header", f"{problem} {listed}{hint}")
-
-
-def _parse_value(text: str, kind: str) -> Any:
-    if kind == "bool":
-        if text.strip().lower() in _TRUE:
-            return True
-        if text.strip().lower() in _FALSE:
-            return False
-        raise ValueError("must be true or false, yes or no, 1 or 0")
-    if kind == "json":
-        try:
-            return parse_json(text)
-        except ValueError:
-            raise ValueError("must be JSON") from None
-    return text
-
-
-def _insert(tree: dict[Any, Any], path: Path, value: Any) -> None:
-    """Inserts a value into dicts by field names, map keys and indexes of lists."""
-    for step in path[:-1]:
-        tree = tree.setdefault(step, {})
-        if not isinstance(tree, dict):
-            raise ValueError("is part of a value that another column sets as a whole")  # noqa: TRY004
-    tree[path[-1]] = value
-
-
-def _with_lists(tree: Any) -> Any:
-    """Returns a tree with lists in place of dicts by indexes, without the gaps between those."""
-    if not isinstance(tree, dict):
-        return tree
-    if tree and all(isinstance(key, int) for key in tree):
-        return [_with_lists(tree[index]) for index in sorted(tree)]
-    return {key: _with_lists(value) for key, value in tree.items()}
+def _last_quote(lines: Sequence[str], delimiter: str) -> int:
+    """Returns the index of the line in which the last quoted cell begins."""
+    opened = 0
+    is_quoted = False
+    before = delimiter
+    for index, line in enumerate(lines):
+        for character in line:
+            if character == '"':
+                if not is_quoted and before in (delimiter, "\n"):
+                    opened = index
+                is_quoted = not is_quoted
+            before = character
+    return opened

@@ -55,9 +55,7 @@ def resolve_field(message: Descriptor, path: Path) -> FieldDescriptor:
     """Returns the field that a path ends at. Raises ValueError if there is none."""
     if not path or not isinstance(path[0], str) or isinstance(path[0], MapKey):
         raise ValueError(path)
-    field = fields_by_name(message).get(path[0])
-    if field is None:
-        raise ValueError(path)
+    field = _find_field(message, path[0])
     rest = path[1:]
     if not rest:
         return field
@@ -71,7 +69,7 @@ def resolve_field(message: Descriptor, path: Path) -> FieldDescriptor:
 def canonical_path(message: Descriptor, path: Path) -> Path:
     """Returns a path with each field by its JSON name. Raises ValueError if there is none."""
     resolve_field(message, path)
-    field = fields_by_name(message)[str(path[0])]
+    field = _find_field(message, str(path[0]))
     element = map_value_field(field) or field
     length = 2 if field.is_repeated else 1
     head, rest = (field.json_name, *path[1:length]), path[length:]
@@ -116,6 +114,14 @@ def get_value(value: Any, path: Path) -> Any:
         else:
             return None
     return value
+
+
+def _find_field(message: Descriptor, name: str) -> FieldDescriptor:
+    """Returns the field with a name in any case, as headers have it. Raises ValueError."""
+    for each, field in fields_by_name(message).items():
+        if each.lower() == name.lower():
+            return field
+    raise ValueError(name)
 
 
 def _resolve_element(field: FieldDescriptor, rest: Path, step_type: type[Step]) -> FieldDescriptor:

@@ -101,8 +101,9 @@ class JsonArrayReader:
         while chunk and not chunk.strip():
             chunk = self._next_chunk()
         if not chunk.lstrip().startswith(b"["):
-            hint = "; for one customer per line use --format jsonl" if chunk.strip() else ""
-            raise InputFileError("", f"the file is not a JSON array: it must begin with [{hint}")
+            hint = "; for one customer per line use --format jsonl, for CSV --format csv"
+            problem = f"the file is not a JSON array: it must begin with [{hint}"
+            raise InputFileError("", problem if chunk.strip() else problem.removesuffix(hint))
         return chunk
 
 

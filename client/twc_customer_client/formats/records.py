@@ -5,19 +5,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, cast
 
 from twc_customer_client.errors import InputFileError
+from twc_customer_client.formats.encodings import as_utf8, guess_encoding
 
 if TYPE_CHECKING:
     import io
 
 # The longest line, CSV row or JSON item: the largest customer in JSON takes less.
 MAX_RECORD_BYTES = 4 * 1024 * 1024
-
-_UNSUPPORTED_ENCODINGS = {
-    codecs.BOM_UTF32_LE: "UTF-32",
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
 
 
 class RejectReason(NamedTuple):
@@ -52,21 +46,19 @@ class RecordReader(Protocol):
 
 
 class LineReader:
-    """Reads the lines of a UTF-8 file, with or without a byte order mark.
+    """Reads the lines of a file, with or without a byte order mark.
 
-    `number` is the last line's number, and `end` the offset of its end in bytes.
+    `number` is the last line's number, and `end` the offset of its end in bytes
+    of UTF-8.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        """Checks the byte order mark. Raises InputFileError if it is another encoding's."""
-        self._file = cast("io.BufferedReader", file)
+    def __init__(self, file: BinaryIO, encoding: str = "utf-8") -> None:
+        """`encoding` is a canonical name. Raises InputFileError if the file shows another one."""
+        self._encoding = encoding
+        self._file = as_utf8(cast("io.BufferedReader", file), encoding)
         self.number = 0
         self.end = 0
-        start = self._file.peek(4)
-        for mark, name in _UNSUPPORTED_ENCODINGS.items():
-            if start.startswith(mark):
-                raise InputFileError("", f"the file is in {name}: save it as UTF-8")
-        if start.startswith(codecs.BOM_UTF8):
+        if self._file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
             self.end = len(self._file.read(len(codecs.BOM_UTF8)))
 
     def read_bytes(self, limit: int = MAX_RECORD_BYTES) -> bytes:
@@ -92,7 +84,13 @@ class LineReader:
         try:
             return line.decode()
         except UnicodeDecodeError as error:
-            raise InputFileError(
-                self.location,
-                f"is not UTF-8: byte {error.start + 1:,} of the line is 0x{line[error.start]:02x}",
-            ) from None
+            raise InputFileError(self.location, self._problem(line, error.start)) from None
+
+    def _problem(self, line: bytes, place: int) -> str:
+        """Tells where a line is not text, and what it seems to be in."""
+        if self._encoding != "utf-8":
+            return f"is not in {self._encoding}: name the file's own encoding with --encoding"
+        guess = guess_encoding(line)
+        advice = f"it looks like {guess}: use --encoding {guess}" if guess else "use --encoding"
+        found = f"is not UTF-8: byte {place + 1:,} of the line is 0x{line[place]:02x}"
+        return f"{found}; {advice}, or save the file as UTF-8"

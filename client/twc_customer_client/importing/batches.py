@@ -16,6 +16,8 @@ from twc_customer_client.importing.checkpoint import Counts
 _BATCH_RECORDS = 400
 _BATCH_BYTES = 1024 * 1024
 
+_REJECTED = "rejected"
+
 
 class Batch(NamedTuple):
     """Records in order, and the request with those that are customers.
@@ -29,10 +31,20 @@ class Batch(NamedTuple):
 
 
 class BatchOptions(NamedTuple):
-    """Whether the server only validates customers, and whether unknown members are ignored."""
+    """How the server treats customers and those that they clash with; what this client ignores."""
 
     validate_only: bool
+    on_conflict: pb.ImportCustomersRequest.OnConflict
     ignore_unknown: bool
+
+
+class RecordResult(NamedTuple):
+    """What became of a record: its outcome and the customer's id, or why it is rejected."""
+
+    record: Record
+    result: str
+    customer_id: str
+    reasons: list[RejectReason]
 
 
 def collect_batches(records: Iterable[Record], options: BatchOptions) -> Iterator[Batch]:
@@ -53,24 +65,26 @@ def collect_batches(records: Iterable[Record], options: BatchOptions) -> Iterato
         raise errors[0]
 
 
-def count_outcomes(
+def count_results(
     batch: Batch, response: pb.ImportCustomersResponse | None, counts: Counts
-) -> list[tuple[Record, list[RejectReason]]]:
-    """Adds the outcomes of a batch to `counts`, and returns the rejected records.
+) -> list[RecordResult]:
+    """Returns the results of a batch's records, and adds them to `counts`.
 
     A batch with nothing to send has no response. Raises CommandError if the
     response does not match the batch.
     """
-    results = _results_by_number(batch, response)
-    rejects = []
+    outcomes = _results_by_number(batch, response)
+    results = []
     for record in batch.records:
         reasons = batch.reasons.get(record.number)
-        if reasons is None:
-            reasons = _count_outcome(record, results[record.number], counts)
-        if reasons:
-            counts.rejected += 1
-            rejects.append((record, reasons))
-    return rejects
+        result = (
+            _result_of(record, outcomes[record.number])
+            if reasons is None
+            else RecordResult(record, _REJECTED, "", reasons)
+        )
+        setattr(counts, result.result, getattr(counts, result.result) + 1)
+        results.append(result)
+    return results
 
 
 def _until_error(records: Iterable[Record], errors: list[CommandError]) -> Iterator[Record]:
@@ -81,7 +95,10 @@ def _until_error(records: Iterable[Record], errors: list[CommandError]) -> Itera
 
 
 def _new_batch(options: BatchOptions) -> Batch:
-    return Batch([], {}, pb.ImportCustomersRequest(validate_only=options.validate_only))
+    request = pb.ImportCustomersRequest(
+        validate_only=options.validate_only, on_conflict=options.on_conflict
+    )
+    return Batch([], {}, request)
 
 
 def _add(batch: Batch, record: Record, options: BatchOptions) -> None:
@@ -106,19 +123,20 @@ def _results_by_number(
     return results
 
 
-def _count_outcome(record: Record, result: pb.ImportResult, counts: Counts) -> list[RejectReason]:
+def _result_of(record: Record, result: pb.ImportResult) -> RecordResult:
     outcome = result.WhichOneof("outcome")
     if outcome is None:
         raise CommandError(
             "the server's response has an unknown outcome: is the server newer than this client?"
         )
-    if outcome == "error":
-        return [
-            RejectReason(field, _preview_field(record, field), description)
-            for field, description in status_violations(result.error)
-        ]
-    setattr(counts, outcome, getattr(counts, outcome) + 1)
-    return []
+    if outcome != "error":
+        value = getattr(result, outcome)
+        return RecordResult(record, outcome, value if isinstance(value, str) else "", [])
+    reasons = [
+        RejectReason(field, _preview_field(record, field), description)
+        for field, description in status_violations(result.error)
+    ]
+    return RecordResult(record, _REJECTED, "", reasons)
 
 
 def _preview_field(record: Record, field: str) -> str:

@@ -17,27 +17,31 @@ class Counts:
     """Numbers of customers by outcome."""
 
     created: int = 0
+    updated: int = 0
     unchanged: int = 0
+    skipped: int = 0
     valid: int = 0
     rejected: int = 0
 
     @property
     def total(self) -> int:
         """The number of customers with an outcome."""
-        return self.created + self.unchanged + self.valid + self.rejected
+        return sum(asdict(self).values())
 
 
 @dataclass
 class Checkpoint:
     """The state of the import that `identity` describes.
 
-    The outcomes of all records up to `last_record` are in `counts`, and the
-    first `rejects_size` bytes of the rejects file have those that were rejected.
+    The outcomes of all records up to `last_record` are in `counts`, and in the
+    first `results_size` bytes of the results file; the first `rejects_size`
+    bytes of the rejects file have those that were rejected.
     """
 
     identity: dict[str, Any]
     last_record: int = 0
     rejects_size: int = 0
+    results_size: int = 0
     counts: Counts = field(default_factory=Counts)
 
 
@@ -55,6 +59,7 @@ class StateFile:
                 stored["of"],
                 int(stored["done"]),
                 int(stored["rejects"]),
+                int(stored["results"]),
                 Counts(**stored["counts"]),
             )
         except FileNotFoundError:
@@ -71,10 +76,10 @@ class StateFile:
             )
         return checkpoint
 
-    def owns_rejects(self, path: Path) -> bool:
-        """Returns whether the import, even one of other options, wrote the rejects file."""
+    def owns(self, kind: str, path: Path | None) -> bool:
+        """Returns whether the import, even one of other options, wrote its file of a kind."""
         try:
-            return bool(json.loads(self.path.read_text("utf-8"))["of"]["rejects"] == str(path))
+            return bool(json.loads(self.path.read_text("utf-8"))["of"][kind] == str(path))
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -84,6 +89,7 @@ class StateFile:
             "of": checkpoint.identity,
             "done": checkpoint.last_record,
             "rejects": checkpoint.rejects_size,
+            "results": checkpoint.results_size,
             "counts": asdict(checkpoint.counts),
         }
         new = self.path.with_name(self.path.name + ".new")

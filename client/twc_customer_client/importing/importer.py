@@ -7,15 +7,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from twc.customer.v2 import customer_service_pb2 as pb
+
 from twc_customer_client.connection import Connection
 from twc_customer_client.errors import CommandError, Interrupted
-from twc_customer_client.formats.csv_reader import ColumnOptions, CsvReader
+from twc_customer_client.formats.columns import ColumnOptions, Columns
+from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesReader
 from twc_customer_client.formats.records import LineReader, RecordReader
 from twc_customer_client.importing.batches import BatchOptions, collect_batches
 from twc_customer_client.importing.checkpoint import Counts, fingerprint
 from twc_customer_client.importing.rejects import CsvRejects, JsonRejects, RejectsFormat
-from twc_customer_client.importing.results import ImportResults, open_results
+from twc_customer_client.importing.results import ImportResults, OutputPaths, open_results
 from twc_customer_client.importing.sender import BatchSender
 from twc_customer_client.progress import show_progress
 
@@ -23,41 +26,54 @@ from twc_customer_client.progress import show_progress
 class ImportJob(NamedTuple):
     """A file to import, standard input if `path` is None, and the options of the command.
 
-    `identity` are options that must be the same for an interrupted import to be resumed.
+    Without a `delimiter` the header of a CSV file shows it. `identity` are
+    options that must be the same for an interrupted import to be resumed.
     """
 
     path: Path | None
     format: str
+    encoding: str
+    delimiter: str | None
     columns: ColumnOptions
+    on_conflict: pb.ImportCustomersRequest.OnConflict
     rejects: Path
+    results: Path | None
     identity: dict[str, Any]
     dry_run: bool
     restart: bool
 
 
 class ImportSummary(NamedTuple):
-    """The outcome of an import; `error` is the reason why it is incomplete, if it is."""
+    """The outcome of an import; `error` is the reason why it is incomplete, if it is.
+
+    `columns` are those of a CSV file.
+    """
 
     counts: Counts
     last_record: int
     rejects: Path | None
     seconds: float
     error: CommandError | None
+    columns: Columns | None
 
 
 def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
     """Imports a file, and resumes an interrupted import of it. Raises CommandError."""
     start = time.monotonic()
     with _open_input(job.path) as file:
-        reader, rejects_format = _open_reader(LineReader(file), job)
+        reader, rejects_format = _open_reader(LineReader(file, job.encoding), job)
         results = open_results(
-            _state_path(job), job.rejects, rejects_format, _identity(job), restart=job.restart
+            OutputPaths(job.path, _state_path(job), job.rejects, job.results),
+            rejects_format,
+            _identity(job),
+            restart=job.restart,
         )
         error = _send(connection, reader, results, job)
     results.close(complete=error is None)
     rejects = job.rejects if results.counts.rejected else None
     seconds = time.monotonic() - start
-    return ImportSummary(results.counts, results.last_record, rejects, seconds, error)
+    columns = reader.columns if isinstance(reader, CsvReader) else None
+    return ImportSummary(results.counts, results.last_record, rejects, seconds, error, columns)
 
 
 def _send(
@@ -66,9 +82,10 @@ def _send(
     """Sends the records without an outcome; returns the error that ended it before the last."""
     resumed_after, resumed_total = results.last_record, results.counts.total
     records = (record for record in reader.records() if record.number > resumed_after)
-    options = BatchOptions(job.dry_run, job.columns.ignore_unknown)
+    options = BatchOptions(job.dry_run, job.on_conflict, job.columns.ignore_unknown)
     sender = BatchSender(connection, collect_batches(records, options))
-    size = job.path.stat().st_size if job.path else None
+    # Of another encoding than UTF-8, the bytes that are read are not those of the file.
+    size = job.path.stat().st_size if job.path and job.encoding == "utf-8" else None
     action = "checking" if job.dry_run else "importing"
     try:
         with show_progress(action, size) as update, closing(sender.responses()) as responses:
@@ -84,8 +101,8 @@ def _send(
 
 def _open_reader(lines: LineReader, job: ImportJob) -> tuple[RecordReader, RejectsFormat]:
     if job.format == "csv":
-        reader = CsvReader(lines, job.columns)
-        return reader, CsvRejects(reader.columns.header)
+        reader = CsvReader(lines, job.columns, job.delimiter)
+        return reader, CsvRejects(reader.columns, reader.delimiter)
     if job.format == "jsonl":
         return JsonLinesReader(lines), JsonRejects()
     return JsonArrayReader(lines), JsonRejects()
@@ -111,5 +128,6 @@ def _state_path(job: ImportJob) -> Path | None:
 
 
 def _identity(job: ImportJob) -> dict[str, Any]:
-    identity = {"format": job.format, "rejects": str(job.rejects)} | job.identity
+    identity = {"format": job.format, "rejects": str(job.rejects), "results": str(job.results)}
+    identity |= job.identity
     return identity | (fingerprint(job.path) if job.path else {})

@@ -1,29 +1,62 @@
-"""Records the results of an import: counts, rejects and checkpoint."""
+"""Records the results of an import: counts, rejects, the result of each record, and checkpoint."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client.importing.batches import Batch, count_outcomes
+from twc_customer_client.importing.batches import Batch, RecordResult, count_results
 from twc_customer_client.importing.checkpoint import Checkpoint, Counts, StateFile
-from twc_customer_client.importing.rejects import RejectsFile, RejectsFormat
+from twc_customer_client.importing.output_file import OutputFile
+from twc_customer_client.importing.rejects import RejectsFormat
 
 # An import that is killed repeats at most this time's work, and its open batches.
 _SAVE_SECONDS = 1.0
+
+_RESULTS_HEADER = "line,result,id\n"
+
+
+class OutputPaths(NamedTuple):
+    """The paths of the files of an import of `source`, which is None for standard input."""
+
+    source: Path | None
+    state: Path | None
+    rejects: Path
+    results: Path | None
+
+    def describe_rejects(self) -> str:
+        """Tells of which import an existing rejects file is, as far as its name does."""
+        if self.source is None or self.rejects.parent != self.source.parent:
+            return "an earlier import"
+        is_named_alike = self.rejects.name.startswith(f"{self.source.stem}.")
+        return f"an earlier import of {self.source.name}" if is_named_alike else "an earlier import"
+
+
+class OutputFiles(NamedTuple):
+    """The open files of an import; without a state file it cannot be resumed."""
+
+    state: StateFile | None
+    rejects: OutputFile
+    results: OutputFile | None
+
+    @property
+    def appended(self) -> list[OutputFile]:
+        """The files that are appended to."""
+        return [self.rejects, self.results] if self.results else [self.rejects]
 
 
 class ImportResults:
     """The results of an import so far, which one of the same identity continues."""
 
     def __init__(
-        self, state_file: StateFile | None, rejects: RejectsFile, checkpoint: Checkpoint
+        self, files: OutputFiles, rejects_format: RejectsFormat, checkpoint: Checkpoint
     ) -> None:
-        """Saves the checkpoint; without a state file the import cannot be resumed."""
-        self._state_file = state_file
-        self._rejects = rejects
+        """Saves the checkpoint."""
+        self._files = files
+        self._format = rejects_format
         self._checkpoint = checkpoint
         self._saved_at = 0.0
         self._save()
@@ -41,10 +74,14 @@ class ImportResults:
     def record(self, batch: Batch, response: pb.ImportCustomersResponse | None) -> None:
         """Records the outcomes of a batch. Raises CommandError."""
         counts = replace(self._checkpoint.counts)
-        for record, reasons in count_outcomes(batch, response, counts):
-            self._rejects.add(record, reasons)
+        results = count_results(batch, response, counts)
+        self._write(results)
         self._checkpoint = Checkpoint(
-            self._checkpoint.identity, batch.records[-1].number, self._rejects.size, counts
+            self._checkpoint.identity,
+            batch.records[-1].number,
+            self._files.rejects.size,
+            self._files.results.size if self._files.results else 0,
+            counts,
         )
         if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
             self._save()
@@ -57,36 +94,56 @@ class ImportResults:
         is_over = complete or not self.last_record
         if not is_over:
             self._save()
-        self._rejects.close()
-        if is_over and self._state_file:
-            self._state_file.remove()
+        for file in self._files.appended:
+            file.close()
+        if is_over and self._files.state:
+            self._files.state.remove()
+
+    def _write(self, results: Sequence[RecordResult]) -> None:
+        rejects = self._files.rejects
+        for result in results:
+            if result.reasons:
+                header = "" if rejects.size else self._format.header()
+                rejects.add(header + self._format.row(result.record, result.reasons))
+        if self._files.results:
+            lines = [f"{it.record.line},{it.result},{it.customer_id}\n" for it in results]
+            header = "" if self._files.results.size else _RESULTS_HEADER
+            self._files.results.add(header + "".join(lines))
 
     def _save(self) -> None:
-        # The rejects first: a checkpoint must not count bytes that are not on disk.
-        self._rejects.sync()
-        if self._state_file:
-            self._state_file.save(self._checkpoint)
+        # The files first: a checkpoint must not count bytes that are not on disk.
+        for file in self._files.appended:
+            file.sync()
+        if self._files.state:
+            self._files.state.save(self._checkpoint)
         self._saved_at = time.monotonic()
 
 
 def open_results(
-    state_path: Path | None,
-    rejects_path: Path,
-    rejects_format: RejectsFormat,
-    identity: dict[str, Any],
-    *,
-    restart: bool,
+    paths: OutputPaths, rejects_format: RejectsFormat, identity: dict[str, Any], *, restart: bool
 ) -> ImportResults:
     """Opens the results of a new or an interrupted import.
 
     Raises CommandError if the files are those of an import of another identity.
     """
-    state_file = StateFile(state_path) if state_path else None
-    checkpoint, size = None, None
+    state_file = StateFile(paths.state) if paths.state else None
+    checkpoint = None
+    rejects_size = results_size = None
     if state_file and restart:
-        size = 0 if state_file.owns_rejects(rejects_path) else None
+        rejects_size = 0 if state_file.owns("rejects", paths.rejects) else None
+        results_size = 0 if state_file.owns("results", paths.results) else None
         state_file.remove()
     elif state_file and (checkpoint := state_file.load(identity)):
-        size = checkpoint.rejects_size
-    rejects = RejectsFile(rejects_path, rejects_format, size)
-    return ImportResults(state_file, rejects, checkpoint or Checkpoint(identity))
+        rejects_size, results_size = checkpoint.rejects_size, checkpoint.results_size
+    rejects = OutputFile(
+        paths.rejects,
+        rejects_size,
+        f"has the rejects of {paths.describe_rejects()}: correct it and import it; "
+        "to import all again, move it away, or name another file with --rejects",
+    )
+    results = None
+    if paths.results:
+        refusal = "exists already: move it away, or name another file with --results"
+        results = OutputFile(paths.results, results_size, refusal)
+    files = OutputFiles(state_file, rejects, results)
+    return ImportResults(files, rejects_format, checkpoint or Checkpoint(identity))

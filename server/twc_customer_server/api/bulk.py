@@ -1,8 +1,7 @@
-"""Uploads and imports: stores many new customers, each with an outcome of its own."""
+"""Lists of customers, each with an outcome of its own: validates, stores and answers uploads."""
 
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
-from itertools import chain
 from typing import NamedTuple
 
 from google.protobuf.proto import parse_length_prefixed, serialize_length_prefixed
@@ -11,7 +10,6 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server import contract
 from twc_customer_server.api.budgets import DetailsBudget, ViolationBudget
-from twc_customer_server.customers.customer import same_values_as
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -21,20 +19,18 @@ from twc_customer_server.errors import (
     Violation,
 )
 from twc_customer_server.storage.store import Commit, CustomerStore
-
-# The details of one item's error, at most: the response to a whole batch must
-# stay below the 4 MiB that gRPC clients accept.
-_MAX_ITEM_DETAILS_BYTES = 2048
+from twc_customer_server.storage.upserts import Unchanged, Updated
 
 
-class Unchanged(NamedTuple):
-    """The customer of an import exists already, with the same values."""
+class Skipped(NamedTuple):
+    """The customer of an import is skipped, because it clashes with another one."""
 
     customer_id: str
 
 
-# The outcome of one customer of a list: stored, unchanged, or refused.
-Outcome = Customer | Unchanged | ServiceError
+# The outcome of one customer of a list: stored, a change of another one, left out, or
+# refused.
+Outcome = Customer | Updated | Unchanged | Skipped | ServiceError
 
 # Validates a request's customer and completes it, in place, and stops at a number of
 # violations. Raises InvalidInput.
@@ -79,6 +75,23 @@ def validate_each(customers: Iterable[Customer], prepare: Prepare) -> list[Outco
     return [_validate(customer, prepare, budget) for customer in customers]
 
 
+def store_each(
+    store: CustomerStore, tenant: str, validated: Sequence[Outcome], commit: Commit
+) -> list[Outcome]:
+    """Inserts the valid customers in one transaction; returns the outcomes of all."""
+    valid = [outcome for outcome in validated if isinstance(outcome, Customer)]
+    if not valid:
+        return list(validated)
+    if commit is Commit.IF_ALL and len(valid) < len(validated):
+        # The valid ones are inserted, and rolled back, for their conflicts.
+        commit = Commit.NEVER
+    conflicts = iter(store.insert_each(tenant, valid, commit))
+    return [
+        (next(conflicts) or outcome) if isinstance(outcome, Customer) else outcome
+        for outcome in validated
+    ]
+
+
 def store_upload(
     store: CustomerStore, tenant: str, upload: Upload
 ) -> list[pb.UploadCustomersResult]:
@@ -88,7 +101,7 @@ def store_upload(
     an atomic upload cannot store all.
     """
     commit = Commit.IF_ALL if upload.atomic else Commit.ALWAYS
-    outcomes = _store_each(store, tenant, upload.validated, commit)
+    outcomes = store_each(store, tenant, upload.validated, commit)
     if upload.atomic and (error := combined_error(upload.validated, outcomes)):
         raise error
     return upload_results(outcomes)
@@ -98,45 +111,6 @@ def upload_results(outcomes: Iterable[Outcome]) -> list[pb.UploadCustomersResult
     """Builds the results of an upload, in order."""
     budget = DetailsBudget()
     return [_upload_result(index, outcome, budget) for index, outcome in enumerate(outcomes)]
-
-
-def import_batch(
-    store: CustomerStore, tenant: str, request: pb.ImportCustomersRequest, prepare: Prepare
-) -> pb.ImportCustomersResponse:
-    """Stores a batch of an import, or only validates it; returns its results in order.
-
-    Raises what `check_batch` raises.
-    """
-    check_batch(request)
-    customers = [item.customer for item in request.items]
-    commit = Commit.NEVER if request.validate_only else Commit.ALWAYS
-    outcomes = _store_each(store, tenant, validate_each(customers, prepare), commit)
-    outcomes = _resolve_unchanged(store, tenant, customers, outcomes)
-    return import_response(request, outcomes)
-
-
-def check_batch(request: pb.ImportCustomersRequest) -> None:
-    """Checks the size of a batch. Raises InvalidInput if it is empty, and RequestTooLarge."""
-    if not request.items:
-        raise InvalidInput([Violation("items", "must have at least one customer")])
-    if (
-        len(request.items) > contract.MAX_BATCH_CUSTOMERS
-        or request.ByteSize() > contract.MAX_BATCH_BYTES
-    ):
-        raise RequestTooLarge(contract.BATCH_TOO_LARGE)
-
-
-def import_response(
-    request: pb.ImportCustomersRequest, outcomes: Sequence[Outcome]
-) -> pb.ImportCustomersResponse:
-    """Builds the response to a batch, with a result for each item in order."""
-    budget = DetailsBudget(_MAX_ITEM_DETAILS_BYTES)
-    return pb.ImportCustomersResponse(
-        results=[
-            _import_result(item.sequence, outcome, budget, validate_only=request.validate_only)
-            for item, outcome in zip(request.items, outcomes, strict=True)
-        ]
-    )
 
 
 def combined_error(
@@ -191,57 +165,6 @@ def _validate(customer: Customer, prepare: Prepare, budget: ViolationBudget) -> 
     return customer
 
 
-def _store_each(
-    store: CustomerStore, tenant: str, validated: Sequence[Outcome], commit: Commit
-) -> list[Outcome]:
-    """Inserts the valid customers in one transaction; returns the outcomes of all."""
-    valid = [outcome for outcome in validated if isinstance(outcome, Customer)]
-    if not valid:
-        return list(validated)
-    if commit is Commit.IF_ALL and len(valid) < len(validated):
-        # The valid ones are inserted, and rolled back, for their conflicts.
-        commit = Commit.NEVER
-    conflicts = iter(store.insert_each(tenant, valid, commit))
-    return [
-        (next(conflicts) or outcome) if isinstance(outcome, Customer) else outcome
-        for outcome in validated
-    ]
-
-
-def _resolve_unchanged(
-    store: CustomerStore,
-    tenant: str,
-    customers: Sequence[Customer],
-    outcomes: Sequence[Outcome],
-) -> list[Outcome]:
-    """Replaces a conflict with a customer of the same values by Unchanged.
-
-    That customer may be an earlier one of the batch, which is not stored if
-    the batch is only validated.
-    """
-    waiting: dict[str, list[int]] = {}
-    for index, outcome in enumerate(outcomes):
-        if owner := _only_owner(outcome):
-            waiting.setdefault(owner, []).append(index)
-    in_batch = {it.id: it for it in outcomes if isinstance(it, Customer)}
-    stored = store.get_each(tenant, sorted(waiting.keys() - in_batch.keys()))
-    resolved = list(outcomes)
-    for owner, existing in chain(in_batch.items(), stored):
-        is_same = same_values_as(existing)
-        for index in waiting.get(owner, ()):
-            if is_same(customers[index]):
-                resolved[index] = Unchanged(owner)
-    return resolved
-
-
-def _only_owner(outcome: Outcome) -> str | None:
-    """Returns the id of the customer that an outcome conflicts with, if it is only one."""
-    if not isinstance(outcome, AlreadyExists):
-        return None
-    owner, *others = {clash.customer_id for clash in outcome.clashes}
-    return None if others else owner
-
-
 def _encode(result: pb.UploadCustomersResult) -> bytes:
     encoded = BytesIO()
     serialize_length_prefixed(result, encoded)
@@ -253,19 +176,3 @@ def _upload_result(index: int, outcome: Outcome, budget: DetailsBudget) -> pb.Up
         return pb.UploadCustomersResult(index=index, error=budget.to_status(outcome))
     assert isinstance(outcome, Customer)  # noqa: S101 - only an import leaves one unchanged
     return pb.UploadCustomersResult(index=index, customer=outcome)
-
-
-def _import_result(
-    sequence: int, outcome: Outcome, budget: DetailsBudget, *, validate_only: bool
-) -> pb.ImportResult:
-    result = pb.ImportResult(sequence=sequence)
-    match outcome:
-        case ServiceError():
-            result.error.CopyFrom(budget.to_status(outcome))
-        case Unchanged():
-            result.unchanged = outcome.customer_id
-        case _ if validate_only:
-            result.valid.SetInParent()
-        case _:
-            result.created = outcome.id
-    return result

@@ -7,14 +7,19 @@ from datetime import UTC, datetime
 from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from twc_customer_server.api import bulk, exports, lookup, selectors
+from twc_customer_server.api import bulk, exports, imports, lookup, selectors
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import update
-from twc_customer_server.customers.customer import prepare_new, set_server_fields
+from twc_customer_server.customers.customer import (
+    is_unchanged,
+    prepare_new,
+    set_server_fields,
+)
 from twc_customer_server.customers.fields import MAX_VIOLATIONS, to_milliseconds
 from twc_customer_server.errors import (
     AlreadyExists,
@@ -78,8 +83,9 @@ class CustomerServicer:
         # Some clients wait for the response metadata before they send a batch.
         call.set_status(200)
         prepare = partial(self._prepare, call.tenant)
+        revise = partial(self._revise, call.tenant)
         for request in requests:
-            yield bulk.import_batch(self._store, call.tenant, request, prepare)
+            yield imports.import_batch(self._store, call.tenant, request, prepare, revise)
 
     def ExportCustomers(
         self, request: pb.ExportCustomersRequest, call: Call
@@ -191,6 +197,20 @@ class CustomerServicer:
         now = _now()
         prepare_new(customer, self._region(tenant), now, max_violations)
         set_server_fields(customer, now)
+
+    def _revise(self, tenant: str, stored: Customer, request: Customer) -> Customer | None:
+        """Returns a stored customer with the fields that a request sets; None if none differs.
+
+        Raises InvalidInput.
+        """
+        now = _now()
+        changed = Customer()
+        changed.CopyFrom(stored)
+        update.update(changed, request, FieldMask(), self._region(tenant), now)
+        if is_unchanged(changed, stored):
+            return None
+        set_server_fields(changed, now)
+        return changed
 
     def _change(
         self,

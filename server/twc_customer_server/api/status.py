@@ -29,6 +29,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.InvalidTenant: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_TENANT),
     errors.NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
+    errors.AmbiguousConflict: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     errors.IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
     errors.EtagMismatch: (code_pb2.ABORTED, reasons.ETAG_MISMATCH),
     errors.IdempotencyKeyReused: (code_pb2.INVALID_ARGUMENT, reasons.IDEMPOTENCY_KEY_REUSED),

@@ -152,6 +152,11 @@ def has_same_values(new: pb.Customer, stored: pb.Customer) -> bool:
     return same_values_as(stored)(new)
 
 
+def is_unchanged(changed: pb.Customer, stored: pb.Customer) -> bool:
+    """Tells whether an update has left every field that clients set as it was stored."""
+    return _client_values(changed, timed=True) == _client_values(stored, timed=True)
+
+
 def same_values_as(stored: pb.Customer) -> Callable[[pb.Customer], bool]:
     """Returns `has_same_values` of one stored customer, which may be much larger than new ones."""
     values_of_stored = cache(partial(_client_values, stored))

@@ -3,12 +3,12 @@
 Building a query takes fifteen times as long as running it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from peewee import Tuple, Value
 
-from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.database import Database, Row
 from twc_customer_server.storage.schema import UNIQUE, Column, CustomerRow
 
 # Values that one statement looks up. A statement for each value would cost a
@@ -54,10 +54,15 @@ def values_of(columns: Iterable[Column]) -> dict[Column, Value]:
     return {column: parameter(column.column_name) for column in columns}
 
 
-def lookup_parameters(values: list[str]) -> dict[str, str]:
-    """Returns the parameters of a statement that looks up at most LOOKUP_SIZE values."""
-    padded = values + values[-1:] * (LOOKUP_SIZE - len(values))
-    return {f"value_{number}": value for number, value in enumerate(padded)}
+def look_up(
+    database: Database, statement: str, tenant: str, values: Sequence[str]
+) -> Iterator[Row]:
+    """Yields what a statement finds of values, which it looks up LOOKUP_SIZE at a time."""
+    for start in range(0, len(values), LOOKUP_SIZE):
+        chunk = [*values[start : start + LOOKUP_SIZE]]
+        padded = chunk + chunk[-1:] * (LOOKUP_SIZE - len(chunk))
+        asked = {f"value_{number}": value for number, value in enumerate(padded)}
+        yield from database.rows(statement, {"tenant": tenant, **asked})
 
 
 class Statements:
@@ -75,6 +80,7 @@ class Statements:
             for name, column in _SELECTORS.items()
         }
         self.bodies = self._compile(_look_up(_row.id, _row.body))
+        self.bodies_for_update = self._compile(self._locked(_look_up(_row.id, _row.body)))
         self.owner = {
             name: self._compile(_select_one(column, _row.id)) for name, column in UNIQUE.items()
         }

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailable
-from twc_customer_server.storage.database import Database, Row, UniqueViolationError
+from twc_customer_server.storage.database import Database, Parameters, Row, UniqueViolationError
 from twc_customer_server.storage.export import Export, Exported, Place, parts
 from twc_customer_server.storage.rows import Key, changed_columns, new_row, unique_keys
-from twc_customer_server.storage.statements import LOOKUP_SIZE, Statements, lookup_parameters
+from twc_customer_server.storage.statements import Statements, look_up
+from twc_customer_server.storage.upserts import CONTENDED, ConflictUpdates, Edit, Upserted
 
 # A page ends early beyond this size. Rows are read in chunks of one more than
 # the default page.
@@ -19,7 +20,6 @@ CHUNK_ROWS = 101
 
 # Attempts at a write whose conflicts come and go.
 _ATTEMPTS = 5
-_CONTENDED = "concurrent calls keep changing the same values; try again"
 
 # Raises an error unless a stored customer, encoded, may be changed.
 Precondition = Callable[[bytes], None]
@@ -64,8 +64,8 @@ class CustomerStore:
         return rows[0][0] if rows else None
 
     def get_each(self, tenant: str, ids: Sequence[str]) -> Iterator[tuple[str, Customer]]:
-        """Yields the customers with some ids, with a statement for each LOOKUP_SIZE of them."""
-        for customer_id, body in self._look_up(self._sql.bodies, tenant, ids):
+        """Yields the customers with some ids, in few statements."""
+        for customer_id, body in look_up(self._database, self._sql.bodies, tenant, ids):
             yield customer_id, Customer.FromString(body)
 
     def search(self, tenant: str, wanted: Mapping[str, str], after: str, limit: int) -> list[Found]:
@@ -126,7 +126,7 @@ class CustomerStore:
             self._raise_if_clashing(tenant, customer)
             if self._is_stored(tenant, customer):
                 return body
-        raise Unavailable(_CONTENDED)
+        raise Unavailable(CONTENDED)
 
     def insert_each(
         self, tenant: str, customers: Sequence[Customer], commit: Commit = Commit.ALWAYS
@@ -136,26 +136,33 @@ class CustomerStore:
         Rolls back unless `commit` allows; the conflicts are the same then.
         """
         rows = [new_row(tenant, customer) for customer in customers]
-        positions = {customer.id: position for position, customer in enumerate(customers)}
 
         def unit() -> Conflicts:
-            inserted = self._database.run_each(self._sql.insert, rows)
-            refused = [
-                customer for customer, is_in in zip(customers, inserted, strict=True) if not is_in
-            ]
-            clashes = iter(self._clashes_each(tenant, refused))
-            conflicts = [
-                None if is_in else self._conflict(tenant, customer, next(clashes), positions)
-                for customer, is_in in zip(customers, inserted, strict=True)
-            ]
+            conflicts = self._insert_within(tenant, customers, rows)
             if commit is Commit.NEVER or (commit is Commit.IF_ALL and any(conflicts)):
                 raise _RolledBack(conflicts)
             return conflicts
 
-        try:
-            return self._database.write(unit, repeatable=True, bulk=True)
-        except _RolledBack as rolled_back:
-            return rolled_back.conflicts
+        return self._write_each(unit)
+
+    def upsert_each(
+        self, tenant: str, customers: Sequence[Customer], edit: Edit, commit: Commit = Commit.ALWAYS
+    ) -> list[Upserted]:
+        """Inserts new customers as `insert_each` does, then edits those that they conflict with.
+
+        One without an id is not inserted. Returns what became of each conflict, None without one.
+        """
+        rows = [new_row(tenant, customer) for customer in customers if customer.id]
+
+        def unit() -> list[Upserted]:
+            conflicts = self._insert_within(tenant, customers, rows)
+            updates = ConflictUpdates(self._database, self._sql, edit, self.clashes)
+            outcomes = updates.run(tenant, customers, conflicts)
+            if commit is Commit.NEVER:
+                raise _RolledBack(outcomes)
+            return outcomes
+
+        return self._write_each(unit)
 
     def change(
         self,
@@ -175,7 +182,7 @@ class CustomerStore:
                 return self._database.write(lambda: self._edit(tenant, key, edit, precondition))
             except _UniqueConflict as conflict:
                 self._raise_if_clashing(tenant, conflict.customer)
-        raise Unavailable(_CONTENDED)
+        raise Unavailable(CONTENDED)
 
     def delete(
         self, tenant: str, key: Key, now: int, precondition: Precondition | None = None
@@ -197,6 +204,29 @@ class CustomerStore:
                 self._database.run(statement, parameters)
 
         self._database.write(unit, repeatable=True)
+
+    def _write_each(self, unit: Callable[[], list[Any]]) -> list[Any]:
+        """Runs a unit of work of a list of customers, which may roll itself back."""
+        try:
+            return self._database.write(unit, repeatable=True, bulk=True)
+        except _RolledBack as rolled_back:
+            return rolled_back.outcomes
+
+    def _insert_within(
+        self, tenant: str, customers: Sequence[Customer], rows: Sequence[Parameters]
+    ) -> Conflicts:
+        """Inserts the rows, of the customers with an id, as part of a unit of work."""
+        written = iter(self._database.run_each(self._sql.insert, rows))
+        inserted = [bool(customer.id and next(written)) for customer in customers]
+        refused = [it for it, is_in in zip(customers, inserted, strict=True) if not is_in]
+        clashes = iter(self._clashes_each(tenant, refused))
+        positions = {it.id: position for position, it in enumerate(customers) if it.id}
+        return [
+            None
+            if inserted[position]
+            else self._conflict(tenant, customer, next(clashes), positions, position)
+            for position, customer in enumerate(customers)
+        ]
 
     def _for_update(self, tenant: str, key: Key) -> list[Row]:
         """Reads a customer that no other write changes until the unit of work ends."""
@@ -238,47 +268,48 @@ class CustomerStore:
         owners: dict[tuple[str, str | None], str] = {}
         for field, statement in self._sql.owners.items():
             values = sorted({keys[field] or "" for keys in unique})
-            for value, owner in self._look_up(statement, tenant, values):
+            for value, owner in look_up(self._database, statement, tenant, values):
                 owners[field, value] = owner
         return [
             [Clash(item[0], owners[item]) for item in keys.items() if item in owners]
             for keys in unique
         ]
 
-    def _look_up(self, statement: str, tenant: str, values: Sequence[str]) -> Iterator[Row]:
-        for start in range(0, len(values), LOOKUP_SIZE):
-            asked = lookup_parameters([*values[start : start + LOOKUP_SIZE]])
-            yield from self._database.rows(statement, {"tenant": tenant, **asked})
-
     def _is_stored(self, tenant: str, customer: Customer) -> bool:
         """Tells whether a new customer is stored already, since its insertion may run twice."""
         return self.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
 
     def _conflict(
-        self, tenant: str, customer: Customer, clashes: list[Clash], positions: Mapping[str, int]
+        self,
+        tenant: str,
+        customer: Customer,
+        clashes: list[Clash],
+        positions: Mapping[str, int],
+        position: int,
     ) -> AlreadyExists | None:
         """Resolves an insert conflict: returns the clashes, or retries if they have gone.
 
         Customers later in the list do not count: they were inserted after it.
         """
-        position = positions[customer.id]
         for _ in range(_ATTEMPTS):
             if earlier := [it for it in clashes if positions.get(it.customer_id, -1) < position]:
                 return AlreadyExists(earlier)
+            if not customer.id:
+                return None
             if self._is_stored(tenant, customer):
                 return None
             if self._database.run(self._sql.insert, new_row(tenant, customer)):
                 return None
             clashes = self.clashes(tenant, customer)
-        raise Unavailable(_CONTENDED)
+        raise Unavailable(CONTENDED)
 
 
 class _RolledBack(Exception):
-    """Rolls back a transaction of new customers, and carries their conflicts."""
+    """Rolls back a transaction of a list of customers, and carries their outcomes."""
 
-    def __init__(self, conflicts: Conflicts) -> None:
+    def __init__(self, outcomes: list[Any]) -> None:
         super().__init__()
-        self.conflicts = conflicts
+        self.outcomes = outcomes
 
 
 class _UniqueConflict(Exception):
