@@ -180,6 +180,14 @@ def test_timestamp_of_present_moment() -> None:
     assert fields.to_timestamp(NOW).ToJsonString() == "2026-03-04T05:06:07.891Z"
 
 
+def test_timestamp_of_whole_second() -> None:
+    """The server's times have a fraction in JSON, a millisecond where it would be none."""
+    whole = NOW.replace(microsecond=999)
+
+    assert fields.to_timestamp(whole).ToJsonString() == "2026-03-04T05:06:07.001Z"
+    assert fields.to_timestamp(NOW.replace(microsecond=1_000)) == fields.to_timestamp(whole)
+
+
 @pytest.mark.parametrize(
     "moment",
     [

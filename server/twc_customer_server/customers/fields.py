@@ -74,6 +74,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NANOS_PER_SECOND = 1_000_000_000
 _NANOS_PER_MILLI = 1_000_000
+_MILLIS_PER_SECOND = 1_000
 
 
 def text_problem(text: str, max_length: int = MAX_TEXT_LENGTH) -> str | None:
@@ -190,9 +191,14 @@ def timestamp_problem(timestamp: Timestamp) -> str | None:
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
-    """Converts a moment to a timestamp of millisecond precision."""
+    """Converts a moment of the server's to a timestamp of millisecond precision.
+
+    A whole second becomes its first millisecond, because JSON would have no
+    fraction, which is hard to parse where all other times have one.
+    """
     timestamp = Timestamp()
-    timestamp.FromMilliseconds(to_milliseconds(moment))
+    milliseconds = to_milliseconds(moment)
+    timestamp.FromMilliseconds(milliseconds + (milliseconds % _MILLIS_PER_SECOND == 0))
     return timestamp
 
 
