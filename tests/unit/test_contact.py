@@ -74,6 +74,13 @@ NUMBERS = {
     "no-break spaces": ("+49\u00a030\u00a0901820", None, "+4930901820"),
     "left-to-right mark": ("\u200e+49 170 1234567", None, "+491701234567"),
     "trunk zero in parentheses": ("+44 (0)20 7946 0958", None, "+442079460958"),
+    "variation selector": ("+49\ufe0d 170 1234567", None, "+491701234567"),
+    "isolated from text of the other direction": (
+        "\u2068+49 170 1234567\u2069",
+        None,
+        "+491701234567",
+    ),
+    "characters around": ("<#+49 170 1234567>,", None, "+491701234567"),
     "full-width digits": ("\uff0b\uff14\uff19\uff11\uff17\uff10 1234567", None, "+491701234567"),
     "Arabic digits": (
         "\u0660\u0661\u0667\u0660\u0661\u0662\u0663\u0664\u0665\u0666\u0667",
@@ -83,6 +90,29 @@ NUMBERS = {
     "tel URI": ("tel:+49-170-1234567", None, "+491701234567"),
     "no country needed of": ("+800 1234 5678", None, "+80012345678"),
     "prefix before region": ("+33 6 12 34 56 78", "DE", "+33612345678"),
+    "trunk zero in parentheses without a plus sign": ("49(0)345279580", "DE", "+49345279580"),
+    "trunk zero in parentheses behind 00": ("0049 (0)345 279580", None, "+49345279580"),
+    "trunk prefix of Russia in parentheses": ("+7 (8) 495 123-45-67", None, "+74951234567"),
+    "zero in parentheses that Italy keeps": ("+39 (0)6 1234567", None, "+39061234567"),
+    "zero in parentheses that Italy has not": ("+39 (0)347 1234567", None, "+393471234567"),
+    "00 without a country": ("0049 170 1234567", None, "+491701234567"),
+    "00 in Russia": ("0044 20 7946 0958", "RU", "+442079460958"),
+    "00 in the United States": ("0044 20 7946 0958", "US", "+442079460958"),
+    "00 in Japan": ("001 415 555 2671", "JP", "+14155552671"),
+    "810 in Russia": ("8 10 44 20 7946 0958", "RU", "+442079460958"),
+    "00 and a carrier in Brazil": ("0015 44 20 7946 0958", "BR", "+442079460958"),
+    "own country code": ("41 44 668 18 00", "CH", "+41446681800"),
+    "own country code, where numbers may begin with it": ("4930123456", "DE", "+4930123456"),
+    "other country code": ("44 7911 123456", "US", "+447911123456"),
+    "prefix that Mexico gave up": ("+52 1 55 1234 5678", None, "+525512345678"),
+    "prefix that Mexico gave up, in Mexico": ("044 55 1234 5678", "MX", "+525512345678"),
+    "prefix that Mexico gave up, elsewhere": ("0052 1 55 1234 5678", "DE", "+525512345678"),
+    "area code like a country code": ("(352) 371-1234", "US", "+13523711234"),
+    "country code behind which an area code is missing": ("67206899", "YE", "+96767206899"),
+    "trunk prefix that begins a country code": ("84951234567", "RU", "+74951234567"),
+    "length that tells the country": ("6565123456", "IN", "+916565123456"),
+    "zeros at the end of a number": ("+44 20 7000 0000", None, "+442070000000"),
+    "digits of one kind that are a number": ("044 444 44 44", "CH", "+41444444444"),
     "00 in Germany": ("0041 44 668 18 00", "DE", "+41446681800"),
     "011 in the United States": ("011 49 170 1234567", "US", "+491701234567"),
     "Germany": ("0170 1234567", "DE", "+491701234567"),
@@ -90,6 +120,7 @@ NUMBERS = {
     "Switzerland": ("044 668 18 00", "CH", "+41446681800"),
     "France": ("01 23 45 67 89", "FR", "+33123456789"),
     "United Kingdom": ("020 7946 0958", "GB", "+442079460958"),
+    "Italy keeps the zero of a range that is not in use": ("0446681800", "IT", "+390446681800"),
     "Italy keeps the zero": ("06 1234567", "IT", "+39061234567"),
     "United States": ("(212) 555-0123", "US", "+12125550123"),
     "Brazil": ("(11) 91234-5678", "BR", "+5511912345678"),
@@ -98,7 +129,7 @@ NUMBERS = {
     "India": ("011 2345 6789", "IN", "+911123456789"),
     "Japan": ("03-1234-5678", "JP", "+81312345678"),
     "Australia": ("02 9876 5432", "AU", "+61298765432"),
-    "15 digits": ("+43 1111111111111", None, "+431111111111111"),
+    "15 digits": ("+43 1720102030405", None, "+431720102030405"),
 }
 
 NOT_NUMBERS = {
@@ -115,12 +146,36 @@ NOT_NUMBERS = {
     "hundreds of digits": ("1" * 300, "DE", phones.NOT_A_PHONE),
     "emergency number": ("110", "DE", phones.NOT_A_PHONE),
     "local number": ("555-0123", "US", phones.NOT_A_PHONE),
+    "local number in Canada": ("555-0123", "CA", phones.NOT_A_PHONE),
     "extension": ("+49 170 1234567 ext. 5", None, phones.HAS_EXTENSION),
     "short extension": ("+49 170 1234567 x5", None, phones.HAS_EXTENSION),
     "extension in a URI": ("tel:+49-170-1234567;ext=5", None, phones.HAS_EXTENSION),
     "no country": ("0170 1234567", None, phones.NO_COUNTRY),
     "unknown region": ("0170 1234567", "XX", phones.NO_COUNTRY),
-    "00 without a country": ("0049 170 1234567", None, phones.NO_COUNTRY),
+    "country code without a country": ("49 170 1234567", None, phones.NO_COUNTRY),
+    "00 and no country code": ("00 0 170 1234567", "DE", phones.NOT_A_PHONE),
+    "zero behind a country code": ("+56026354444", None, phones.NOT_A_PHONE),
+    "zero in parentheses, and a digit too few": ("+56 (0)2 635 4444", None, phones.NOT_A_PHONE),
+    "one digit without a country": ("1", None, phones.NOT_A_PHONE),
+    "zeros": ("000-000-0000", "US", phones.PLACEHOLDER),
+    "zeros without a country": ("+00000000000", None, phones.PLACEHOLDER),
+    "zeros behind a country code": ("+1 000 000 0000", None, phones.PLACEHOLDER),
+    "zeros behind an area code": ("+1 212 000 0000", None, phones.PLACEHOLDER),
+    "ones": ("1111111111", "DE", phones.PLACEHOLDER),
+    "nines that are a number": ("99999999", "NO", phones.PLACEHOLDER),
+    "nines behind a country code": ("+91 99999 99999", None, phones.PLACEHOLDER),
+    "digits that count up": ("123-456-7890", "US", phones.PLACEHOLDER),
+    "digits that count down": ("+1 987 654 3210", None, phones.PLACEHOLDER),
+}
+
+# A number, the region it is read in, and what it may mean there.
+UNCLEAR = {
+    "own country code": ("491716783154", "DE", "+491716783154 or +49491716783154"),
+    "other country code": ("442079460958", "DE", "+442079460958 or +49442079460958"),
+    "country code in parentheses": ("(49) 171 6783154", "DE", "+491716783154 or +49491716783154"),
+    "length that tells the country": ("4930123456", "US", "+14930123456 or +4930123456"),
+    "two prefixes": ("0034612345678", "SG", "+34612345678 or +4612345678"),
+    "zero that may be kept": ("+39 (0)3123456789", None, "+3903123456789 or +393123456789"),
 }
 
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
@@ -176,7 +231,14 @@ def test_invalid_phone(number: str, region: str | None, wrong: str) -> None:
 def test_phone_beyond_15_digits() -> None:
     """E.164 has no number of more than 15 digits."""
     with pytest.raises(ValueError, match="must be a phone number"):
-        phones.to_e164("+49 1111111111111 11", None)
+        phones.to_e164("+49 1720102030405 11", None)
+
+
+@pytest.mark.parametrize(("number", "region", "meanings"), UNCLEAR.values(), ids=UNCLEAR)
+def test_unclear_phone(number: str, region: str, meanings: str) -> None:
+    """A number that may be one of two is refused with both."""
+    with pytest.raises(ValueError, match=f"^{re.escape(phones.AMBIGUOUS.format(meanings))}$"):
+        phones.to_e164(number, region)
 
 
 @EXAMPLES

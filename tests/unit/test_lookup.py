@@ -41,6 +41,11 @@ PARAMETERS = {
     "mobile of the region": ({"mobile": "0170 1234567"}, {"mobile": "+491701234567"}),
     "phone": ({"phone": "+49 30 901820"}, {"phone": "+4930901820"}),
     "phone whose plus is a space": ({"phone": " 4930901820"}, {"phone": "+4930901820"}),
+    "mobile with a former prefix": ({"mobile": "+5215512345678"}, {"mobile": "+525512345678"}),
+    "mobile that was stored before a rule": (
+        {"mobile": "+56026354444"},
+        {"mobile": "+56026354444"},
+    ),
     "phone of the region": ({"phone": "030 901820"}, {"phone": "+4930901820"}),
     "several": (
         {"email": "ada@example.com", "first_name": "Ada", "phone": "030 901820"},
@@ -66,6 +71,11 @@ WRONG = {
     "empty phone": ({"phone": ""}, "phone", BLANK),
     "no email": ({"email": "string"}, "email", fields.NOT_AN_EMAIL),
     "no phone": ({"phone": "string"}, "phone", phones.NOT_A_PHONE),
+    "unclear phone": (
+        {"phone": "491716783154"},
+        "phone",
+        phones.AMBIGUOUS.format("+491716783154 or +49491716783154"),
+    ),
     "extension": ({"mobile": "030 901820 x5"}, "mobile", phones.HAS_EXTENSION),
     "NUL": ({"first_name": "a\0b"}, "firstName", CONTROL),
     "control character": ({"phone": "030\x1b901820"}, "phone", CONTROL),
