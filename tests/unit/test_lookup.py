@@ -12,7 +12,7 @@ from twc.customer.v2.customer_service_pb2 import LookupCustomersRequest
 from tests.unit.steps import ANY_TEXT, EXAMPLES, fields_of, refusals
 from twc_customer_server.api import lookup
 from twc_customer_server.api.lookup import Lookup
-from twc_customer_server.customers import fields, phones
+from twc_customer_server.customers import emails, phones
 from twc_customer_server.errors import Violation
 
 TENANT = "acme"
@@ -30,6 +30,11 @@ PARAMETERS = {
         {"email": "ada news@example.com"},
         {"email": "ada+news@example.com"},
     ),
+    "email in quotes": (
+        {"email": '"Ada + News"@example.com'},
+        {"email": "ada + news@example.com"},
+    ),
+    "email with dots": ({"email": "a..b@docomo.ne.jp"}, {"email": "a..b@docomo.ne.jp"}),
     "email at an international domain": (
         {"email": "ada@b\u00fccher.example"},
         {"email": "ada@xn--bcher-kva.example"},
@@ -69,7 +74,7 @@ WRONG = {
     "empty last name": ({"last_name": ""}, "lastName", BLANK),
     "blank mobile": ({"mobile": " "}, "mobile", BLANK),
     "empty phone": ({"phone": ""}, "phone", BLANK),
-    "no email": ({"email": "string"}, "email", fields.NOT_AN_EMAIL),
+    "no email": ({"email": "string"}, "email", f"{emails.NOT_AN_EMAIL}; has no @"),
     "no phone": ({"phone": "string"}, "phone", phones.NOT_A_PHONE),
     "unclear phone": (
         {"phone": "491716783154"},

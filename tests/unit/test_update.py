@@ -8,7 +8,7 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support import builders
 from tests.unit.steps import LATER, NOW, copy, fields_of, refusals, stored, timestamp
-from twc_customer_server.customers import fields, phones, update
+from twc_customer_server.customers import emails, phones, update
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
@@ -174,6 +174,39 @@ def test_masked_field_without_value(field: str, left: Any) -> None:
     assert _update(copy(before), field) == _with(before, field, left)
 
 
+# Values that were stored before a rule refused them.
+OLD_VALUES = {
+    "phone": "+56026354444",
+    "mobile": "+10000000000",
+    "email": "a..b@docomo.ne.jp",
+}
+
+
+@pytest.mark.parametrize(("field", "value"), OLD_VALUES.items(), ids=OLD_VALUES)
+def test_old_value(field: str, value: str) -> None:
+    """A value that is stored stays valid, also where an update repeats it, until it is changed."""
+    before = _with(_full(), field, value)
+
+    assert _update(copy(before), first_name="Eve") == _with(before, "first_name", "Eve")
+    assert _put(copy(before), copy(before)) == before
+    assert fields_of(refusals(lambda: _update(copy(before), **{field: "0" + value}))) == [field]
+
+
+@pytest.mark.parametrize("email", ["string", " ada@example"])
+def test_old_email_of_address(email: str) -> None:
+    """An address whose e-mail address was stored before it had to be one stays as it is."""
+    before = _full()
+    before.addresses[1].email = email
+
+    assert _update(copy(before), first_name="Eve") == _with(before, "first_name", "Eve")
+    assert _put(copy(before), copy(before)) == before
+    changed = copy(before)
+    update.add_address(changed, Address(city="Wien"), None, NOW)
+    assert [address.email for address in changed.addresses] == ["", email, ""]
+    changed.addresses[2].email = f"{email}."
+    assert fields_of(refusals(lambda: _put(copy(before), changed))) == ["addresses[2].email"]
+
+
 def test_cleared_email() -> None:
     """An update cannot take away what is required."""
     assert fields_of(refusals(lambda: _update(_full(), "email"))) == ["email"]
@@ -299,7 +332,7 @@ def test_all_violations_at_once() -> None:
     )
 
     assert violations == [
-        Violation("email", f"is required, and {fields.NOT_AN_EMAIL}"),
+        Violation("email", f"is required, and {emails.NOT_AN_EMAIL}"),
         Violation("dob", "must not be in the future"),
         Violation("customer_state", "must be disabled, invited, enabled or declined"),
         Violation("taxExemptions[0]", "must not be empty"),

@@ -8,7 +8,7 @@ from uuid import UUID
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_server.api import page_tokens
-from twc_customer_server.customers import fields, phones
+from twc_customer_server.customers import emails, fields, phones
 from twc_customer_server.errors import InvalidInput, Violation
 from twc_customer_server.storage import rows
 
@@ -82,10 +82,13 @@ def _key(name: str, value: str, region: str | None) -> str:
     if name in ("first_name", "last_name"):
         return rows.name_key(value)
     if name == "email":
-        # A plus sign that was not percent-encoded arrives as a space.
-        email = value.strip().replace(" ", "+")
-        if not fields.is_email(email):
-            raise ValueError(fields.NOT_AN_EMAIL)
+        email = value.strip()
+        # A plus sign that was not percent-encoded arrives as a space; within quotes it may be one.
+        if not email.startswith('"'):
+            email = email.replace(" ", "+")
+        # What is stored is found, whatever the setting is now.
+        if problem := emails.problem(email, accept_dots=True):
+            raise ValueError(problem)
         return rows.email_key(email)
     number = "+" + value[1:] if value[0] == " " else value
     try:

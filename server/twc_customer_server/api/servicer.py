@@ -43,11 +43,17 @@ class CustomerServicer:
         store: CustomerStore,
         idempotency: IdempotencyStore,
         region: Callable[[str], str | None],
+        *,
+        accept_email_dots: bool = False,
     ) -> None:
-        """`region` returns the default region of a tenant, if it has one."""
+        """`region` returns the default region of a tenant, if it has one.
+
+        `accept_email_dots` is the setting of that name.
+        """
         self._store = store
         self._idempotency = idempotency
         self._region = region
+        self._email_dots = accept_email_dots
 
     def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
         keyed = _keyed(call, "CreateCustomer", request)
@@ -96,7 +102,7 @@ class CustomerServicer:
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
         customer = request.customer
-        prepare_new(customer, self._region(call.tenant), _now())
+        self._validate(call.tenant, customer, _now(), MAX_VIOLATIONS)
         if clashes := self._store.clashes(call.tenant, customer):
             raise AlreadyExists(clashes)
         return customer
@@ -108,7 +114,8 @@ class CustomerServicer:
             # A copy, since the update modifies it and may run again.
             changes = Customer()
             changes.CopyFrom(request.customer)
-            update.update(stored, changes, request.update_mask, region, now)
+            dots = self._email_dots
+            update.update(stored, changes, request.update_mask, region, now, accept_email_dots=dots)
 
         return self._change(call, keyed, _selector(request.customer), edit)
 
@@ -116,7 +123,8 @@ class CustomerServicer:
         keyed = _keyed(call, "AddCustomerAddress", request)
 
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
-            update.add_address(stored, request.address, region, now)
+            dots = self._email_dots
+            update.add_address(stored, request.address, region, now, accept_email_dots=dots)
 
         return self._change(call, keyed, Key.id(_required("id", request.id)), edit)
 
@@ -154,8 +162,12 @@ class CustomerServicer:
     ) -> None:
         """Validates and completes a request's new customer, in place. Raises InvalidInput."""
         now = _now()
-        prepare_new(customer, self._region(tenant), now, max_violations)
+        self._validate(tenant, customer, now, max_violations)
         set_server_fields(customer, now)
+
+    def _validate(self, tenant: str, customer: Customer, now: datetime, limit: int) -> None:
+        dots = self._email_dots
+        prepare_new(customer, self._region(tenant), now, limit, accept_email_dots=dots)
 
     def _change(
         self,

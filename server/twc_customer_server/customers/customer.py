@@ -4,15 +4,14 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from functools import cache, partial
 from itertools import chain, islice
-from typing import NamedTuple
 
 from twc.customer.v2 import customer_pb2 as pb
 from uuid_utils import uuid7
 
-from twc_customer_server.customers import addresses, attributes, fields, phones
+from twc_customer_server.customers import addresses, attributes, emails, fields, phones
+from twc_customer_server.customers.context import MAX_CUSTOMER_BYTES, ValidationContext
 from twc_customer_server.errors import InvalidInput, Violation
 
-MAX_CUSTOMER_BYTES = 256 * 1024
 MAX_TAX_EXEMPTIONS = 100
 
 # The server sets these; input is ignored.
@@ -29,37 +28,26 @@ _STATES = "must be disabled, invited, enabled or declined"
 _LEVELS = "must be single_opt_in, confirmed_opt_in or unknown"
 
 
-class ValidationContext(NamedTuple):
-    """Facts that the rules need beside the customer.
-
-    `region` is the tenant's default region. `known_ids` are the ids of the
-    addresses that are stored, and `max_bytes` the size that the customer may
-    have: a stored one that is larger than the limit may stay so. The rules
-    stop at `max_violations`.
-    """
-
-    now: datetime
-    region: str | None = None
-    known_ids: Collection[str] = ()
-    max_bytes: int = MAX_CUSTOMER_BYTES
-    max_violations: int = fields.MAX_VIOLATIONS
-
-
 def prepare_new(
     customer: pb.Customer,
     region: str | None,
     now: datetime,
     max_violations: int = fields.MAX_VIOLATIONS,
+    *,
+    accept_email_dots: bool = False,
 ) -> None:
     """Validates a request's new customer and brings it, in place, into the stored form.
 
-    `region` is the tenant's default region. Ids and dates are left to
-    `set_server_fields`. Raises InvalidInput with at most `max_violations`.
+    `region` is the tenant's default region, `accept_email_dots` the setting.
+    Ids and dates are left to `set_server_fields`. Raises InvalidInput with at
+    most `max_violations`.
     """
     stated = customer.HasField("accepts_marketing") or bool(customer.marketing_optin_level)
     if stated and not customer.HasField("marketing_preferences_updated_at"):
         customer.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
-    context = ValidationContext(now, region, max_violations=max_violations)
+    context = ValidationContext(
+        now, region, max_violations=max_violations, accept_email_dots=accept_email_dots
+    )
     normalize_and_validate(customer, requested_default_address(customer), context)
     for field in SERVER_FIELDS:
         customer.ClearField(field)
@@ -90,9 +78,9 @@ def normalize_and_validate(
     _fill_defaults(customer)
     rules = chain(
         fields.check_texts(customer),
-        addresses.normalize_and_validate(customer, default, context.known_ids),
-        _check_fields(customer, context.now),
-        _normalize_phones(customer, context.region),
+        addresses.normalize_and_validate(customer, default, context),
+        _normalize_fields(customer, context),
+        _normalize_phones(customer, context),
         attributes.check(customer) if customer.attribute_groups else (),
     )
     found = [*islice(rules, context.max_violations)]
@@ -182,14 +170,16 @@ def _fill_defaults(customer: pb.Customer) -> None:
     normalize_marketing(customer)
 
 
-def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
+def _normalize_fields(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:
     if not customer.email:
-        yield Violation("email", "is required, and " + fields.NOT_AN_EMAIL)
-    elif not fields.is_email(customer.email):
-        yield Violation("email", fields.NOT_AN_EMAIL)
+        yield Violation("email", "is required, and " + emails.NOT_AN_EMAIL)
+    elif customer.email not in context.known_texts and (
+        problem := emails.problem(customer.email, accept_dots=context.accept_email_dots)
+    ):
+        yield Violation("email", problem)
     if customer.customer_ref in _PATH_STEPS:
         yield Violation("customerRef", "must not be . or .., which URLs take for steps in a path")
-    if customer.dob and (problem := fields.birth_date_problem(customer.dob, now)):
+    if customer.dob and (problem := fields.birth_date_problem(customer.dob, context.now)):
         yield Violation("dob", problem)
     if customer.customerState not in _DEFINED_STATES:
         yield Violation("customer_state", _STATES)
@@ -202,10 +192,11 @@ def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
     yield from _check_tax_exemptions(customer)
 
 
-def _normalize_phones(customer: pb.Customer, region: str | None) -> Iterator[Violation]:
-    region = customer.default_address.country_code or region
+def _normalize_phones(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:
+    region = customer.default_address.country_code or context.region
     for field in ("mobile", "phone"):
-        if number := getattr(customer, field):
+        number = getattr(customer, field)
+        if number and number not in context.known_texts:
             try:
                 setattr(customer, field, phones.to_e164(number, region))
             except ValueError as error:

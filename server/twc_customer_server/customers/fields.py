@@ -1,13 +1,11 @@
-"""Rules of single fields: texts, e-mail addresses, dates and times."""
+"""Rules of single fields: texts, dates and times."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter, gt
 from typing import NamedTuple
 
-import email_validator
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -44,20 +42,6 @@ MAX_VIOLATIONS = 100
 
 # Characters of a caller's text that an error message repeats.
 _SHOWN_LENGTH = 64
-
-# Reserved names such as `.test` and `.invalid` serve in test systems and for
-# customers who were made anonymous.
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-
-# Matches nearly every address, none that the library would refuse, at a
-# hundredth of the library's time.
-_PLAIN_EMAIL = re.compile(
-    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]{1,30}(?:-[a-z0-9]{1,30})?\.){1,3}[a-z]{2,12}",
-    re.ASCII | re.IGNORECASE,
-).fullmatch
-_LOCAL_PART_LENGTH = 64
-_ACE_PREFIX = "xn--"
-NOT_AN_EMAIL = "must be an e-mail address, such as ada@example.com"
 
 NOT_A_DATE = (
     "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
@@ -128,31 +112,6 @@ def shorten(text: str) -> str:
 def map_entry_path(path: str, key: str) -> str:
     """Returns the path of a map's entry."""
     return f'{path}["{shorten(key)}"]'
-
-
-def is_email(text: str) -> bool:
-    """Tells whether a text is an e-mail address (RFC 5321, RFC 6531) at a domain with a dot."""
-    if len(text) > MAX_EMAIL_LENGTH:
-        return False
-    if _PLAIN_EMAIL(text) and text.index("@") <= _LOCAL_PART_LENGTH:
-        return True
-    if not _has_possible_length(text.rpartition("@")[2]):
-        return False
-    try:
-        email_validator.validate_email(text, check_deliverability=False, strict=True)
-    except email_validator.EmailNotValidError:
-        return False
-    return True
-
-
-def _has_possible_length(domain: str) -> bool:
-    """Tells whether a domain may be short enough in its ASCII form (RFC 5890).
-
-    The library finds out by converting all of it, which costs a thousand times as much.
-    """
-    mapped = unicodedata.normalize("NFKC", domain)
-    international = sum(not label.isascii() for label in mapped.split("."))
-    return len(mapped) + international * len(_ACE_PREFIX) <= MAX_EMAIL_LENGTH
 
 
 def parse_date(text: str) -> datetime:

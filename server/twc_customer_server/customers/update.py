@@ -8,10 +8,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2 import customer_pb2 as pb
 
 from twc_customer_server.customers import addresses, fields
+from twc_customer_server.customers.context import MAX_CUSTOMER_BYTES, ValidationContext
 from twc_customer_server.customers.customer import (
-    MAX_CUSTOMER_BYTES,
     SERVER_FIELDS,
-    ValidationContext,
     clear_unknown_ids,
     normalize_and_validate,
     normalize_marketing,
@@ -28,12 +27,14 @@ _FIELDS_BY_NAME = {
 _CLIENT_FIELDS = frozenset(pb.Customer.DESCRIPTOR.fields_by_name) - SERVER_FIELDS
 
 
-def update(
+def update(  # noqa: PLR0913 - all that a change depends on
     stored: pb.Customer,
     request: pb.Customer,
     mask: FieldMask,
     region: str | None,
     now: datetime,
+    *,
+    accept_email_dots: bool = False,
 ) -> None:
     """Applies an update request to a stored customer, in place; modifies the request too.
 
@@ -41,8 +42,7 @@ def update(
     """
     names = _masked(mask) if mask.paths else {field.name for field, _ in request.ListFields()}
     names &= _CLIENT_FIELDS
-    known_ids = {address.id for address in stored.addresses}
-    max_bytes = max(MAX_CUSTOMER_BYTES, stored.ByteSize())
+    context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     # A request that repeats the stored time does not set one.
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
@@ -57,22 +57,42 @@ def update(
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
     if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
         stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
-    context = ValidationContext(now, region, known_ids, max_bytes)
     normalize_and_validate(stored, default, context)
-    clear_unknown_ids(stored, known_ids)
+    clear_unknown_ids(stored, context.known_ids)
 
 
 def add_address(
-    stored: pb.Customer, address: pb.Address, region: str | None, now: datetime
+    stored: pb.Customer,
+    address: pb.Address,
+    region: str | None,
+    now: datetime,
+    *,
+    accept_email_dots: bool = False,
 ) -> None:
     """Adds an address to a stored customer. Raises InvalidInput, with paths within the address."""
-    if violations := addresses.check(address):
+    context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
+    if violations := addresses.check(address, context):
         raise InvalidInput(violations)
     address.ClearField("id")
     if address.default_address:
         addresses.clear_marks(stored)
     stored.addresses.append(address)
-    normalize_and_validate(stored, None, ValidationContext(now, region))
+    normalize_and_validate(stored, None, context)
+
+
+def context_of(
+    stored: pb.Customer, region: str | None, now: datetime, *, accept_email_dots: bool = False
+) -> ValidationContext:
+    """Returns the facts that the rules need of a stored customer before it is changed."""
+    texts = (stored.email, stored.mobile, stored.phone)
+    return ValidationContext(
+        now,
+        region,
+        known_ids={address.id for address in stored.addresses},
+        known_texts={*texts, *(address.email for address in stored.addresses)},
+        max_bytes=max(MAX_CUSTOMER_BYTES, stored.ByteSize()),
+        accept_email_dots=accept_email_dots,
+    )
 
 
 def _choose_default(
