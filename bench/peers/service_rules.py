@@ -67,10 +67,13 @@ def check_reference(value: str) -> str:
 
 
 def check_birth(value: str) -> str:
-    """Checks a date of birth, which may be blank. Raises ValueError."""
-    if trim(value) and (problem := fields.birth_date_problem(value, datetime.now(UTC))):
-        raise rule_error(problem)
-    return value
+    """Checks and normalizes a date of birth, which may be blank. Raises ValueError."""
+    if not trim(value):
+        return value
+    try:
+        return fields.normalize_past_date(value, datetime.now(UTC))
+    except ValueError as error:
+        raise rule_error(str(error)) from None
 
 
 def check_moment(value: str) -> str:

@@ -179,8 +179,18 @@ def _normalize_fields(customer: pb.Customer, context: ValidationContext) -> Iter
         yield Violation("email", problem)
     if customer.customer_ref in _PATH_STEPS:
         yield Violation("customerRef", "must not be . or .., which URLs take for steps in a path")
-    if customer.dob and (problem := fields.birth_date_problem(customer.dob, context.now)):
-        yield Violation("dob", problem)
+    if customer.dob:
+        try:
+            dob = fields.normalize_past_date(customer.dob, context.now)
+            if dob != customer.dob:
+                customer.dob = dob
+        except ValueError as error:
+            yield Violation("dob", str(error))
+    yield from _check_states(customer)
+    yield from _check_tax_exemptions(customer)
+
+
+def _check_states(customer: pb.Customer) -> Iterator[Violation]:
     if customer.customerState not in _DEFINED_STATES:
         yield Violation("customer_state", _STATES)
     if customer.marketing_optin_level not in _DEFINED_LEVELS:
@@ -189,7 +199,6 @@ def _normalize_fields(customer: pb.Customer, context: ValidationContext) -> Iter
         problem := fields.timestamp_problem(customer.marketing_preferences_updated_at)
     ):
         yield Violation("marketing_preferences_updated_at", problem)
-    yield from _check_tax_exemptions(customer)
 
 
 def _normalize_phones(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:

@@ -46,7 +46,12 @@ _SHOWN_LENGTH = 64
 NOT_A_DATE = (
     "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
 )
+NOT_A_PAST_DATE = (
+    "must be a date such as 2001-05-28 or 28-05-2001, day first, "
+    "or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
+)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_DAY_FIRST = re.compile(r"(\d\d)-(\d\d)-(\d{4})", re.ASCII).fullmatch
 _DATE_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d++))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 ).fullmatch
@@ -131,12 +136,21 @@ def parse_date(text: str) -> datetime:
     raise ValueError(NOT_A_DATE)
 
 
-def birth_date_problem(text: str, now: datetime) -> str | None:
-    """Returns the rule that a date of birth breaks, or None."""
+def normalize_past_date(text: str, now: datetime) -> str:
+    """Returns a date of the past without white space around it, a calendar date as `yyyy-MM-dd`.
+
+    Raises ValueError with the rule that it breaks.
+    """
+    text = trim(text)
+    if text[2:3] == "-" and (parts := _DAY_FIRST(text)):
+        text = "-".join(reversed(parts.groups()))
     try:
-        return "must not be in the future" if parse_date(text) > now else None
+        moment = parse_date(text)
     except ValueError:
-        return NOT_A_DATE
+        raise ValueError(NOT_A_PAST_DATE) from None
+    if moment > now:
+        raise ValueError("must not be in the future")
+    return text
 
 
 def timestamp_problem(timestamp: Timestamp) -> str | None:
