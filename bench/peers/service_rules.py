@@ -13,7 +13,7 @@ from twc_customer_server.api.lookup import _key
 from twc_customer_server.customers import emails, fields
 from twc_customer_server.customers.addresses import _COUNTRIES, EMPTY, MAX_ADDRESSES, NOT_A_COUNTRY
 from twc_customer_server.customers.attributes import _PARSERS, MAX_ATTRIBUTES, MAX_GROUPS
-from twc_customer_server.customers.customer import _PATH_STEPS, MAX_TAX_EXEMPTIONS
+from twc_customer_server.customers.customer import _PATH_STEPS, MAX_TAX_EXEMPTIONS, NOT_ACCEPTED
 from twc_customer_server.customers.fields import (
     MAX_EMAIL_LENGTH,
     MAX_TEXT_LENGTH,
@@ -30,6 +30,7 @@ __all__ = [
     "MAX_GROUPS",
     "MAX_TAX_EXEMPTIONS",
     "MAX_TEXT_LENGTH",
+    "NOT_ACCEPTED",
     "to_e164",
     "trim",
 ]

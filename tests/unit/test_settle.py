@@ -102,7 +102,6 @@ VALID_CUSTOMER = st.builds(
     active=st.none() | st.booleans(),
     accepts_marketing=st.booleans(),
     customerState=st.none() | st.integers(0, 4),
-    marketing_optin_level=st.none() | st.integers(0, 3),
     tax_exemptions=st.lists(NAME, max_size=2),
     # Which of two equal addresses is the default only ids could tell.
     addresses=st.lists(ADDRESS, max_size=3, unique_by=lambda address: address.city),

@@ -59,7 +59,7 @@ VALUES: dict[str, Any] = {
     "customerState": Customer.declined,
     "tax_exempt": False,
     "tax_exemptions": ["CA_BC_PST_EXEMPTION", "CA_QC_QST_EXEMPTION"],
-    "verified_email": False,
+    "verified_email": True,
 }
 
 # What is left of a field that is cleared.
@@ -124,6 +124,7 @@ def _with(customer: Customer, field: str, value: Any) -> Customer:
 def test_given_field(field: str, value: Any) -> None:
     """A field that is given replaces what is stored, and leaves all else."""
     before = _full()
+    before.verified_email = False
 
     assert _update(copy(before), **{field: value}) == _with(before, field, value)
 
@@ -172,6 +173,22 @@ def test_masked_field_without_value(field: str, left: Any) -> None:
     before = _full()
 
     assert _update(copy(before), field) == _with(before, field, left)
+
+
+@pytest.mark.parametrize(
+    ("given", "verified"),
+    [
+        ({"email": "eve@example.com"}, False),
+        ({"email": "eve@example.com", "verified_email": True}, True),
+        ({"email": " ADA@example.com"}, True),
+        ({"first_name": "Eve"}, True),
+    ],
+    ids=["new", "new and verified", "other case", "not given"],
+)
+def test_verification_of_email(given: dict[str, Any], verified: bool) -> None:  # noqa: FBT001
+    """A new e-mail address is not verified unless the same request says so."""
+    assert _update(_full(), **given).verified_email is verified
+    assert _update(_full(), *given, **given).verified_email is verified
 
 
 # Values that were stored before a rule refused them.
@@ -227,6 +244,7 @@ def test_cleared_addresses() -> None:
 def test_spellings_in_mask(field: str, spelling: str) -> None:
     """A mask may spell a field as Protobuf or as JSON does."""
     before = _full()
+    before.verified_email = False
     value = VALUES[field]
 
     assert _update(copy(before), spelling, **{field: value}) == _with(before, field, value)

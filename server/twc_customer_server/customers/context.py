@@ -14,15 +14,17 @@ class ValidationContext(NamedTuple):
 
     `region` is the tenant's default region. `known_ids` are the ids of the
     addresses that are stored, `known_texts` the e-mail addresses and phone
-    numbers: those that a later rule would refuse stay valid. `max_bytes` is the
-    size that the customer may have: a stored one that is larger than the limit
-    may stay so. The rules stop at `max_violations`.
+    numbers: those that a later rule would refuse stay valid. `known_level` is
+    the opt-in level that is stored. `max_bytes` is the size that the customer
+    may have: a stored one that is larger than the limit may stay so. The rules
+    stop at `max_violations`.
     """
 
     now: datetime
     region: str | None = None
     known_ids: Collection[str] = ()
     known_texts: Collection[str] = ()
+    known_level: int = 0
     max_bytes: int = MAX_CUSTOMER_BYTES
     max_violations: int = fields.MAX_VIOLATIONS
     accept_email_dots: bool = False

@@ -26,6 +26,7 @@ _DEFINED_STATES = frozenset(pb.Customer.State.values())
 _DEFINED_LEVELS = frozenset(pb.Customer.MarketingOptinLevel.values())
 _STATES = "must be disabled, invited, enabled or declined"
 _LEVELS = "must be single_opt_in, confirmed_opt_in or unknown"
+NOT_ACCEPTED = "must not be set unless accepts_marketing is true"
 
 
 def prepare_new(
@@ -75,7 +76,7 @@ def normalize_and_validate(
     `default` is the address that the request's field `default_address` asks
     for, if any. Raises InvalidInput with the first violations, at most one a field.
     """
-    _fill_defaults(customer)
+    _fill_defaults(customer, context.known_level)
     rules = chain(
         fields.check_texts(customer),
         addresses.normalize_and_validate(customer, default, context),
@@ -95,12 +96,15 @@ def normalize_and_validate(
         raise InvalidInput([*violations.values()], is_cut=is_cut)
 
 
-def normalize_marketing(customer: pb.Customer) -> None:
-    """Makes the opt-in level agree with `accepts_marketing`."""
-    if customer.marketing_optin_level not in _DEFINED_LEVELS:
-        return  # `normalize_and_validate` refuses it.
+def normalize_marketing(customer: pb.Customer, known_level: int) -> None:
+    """Makes the opt-in level agree with `accepts_marketing`.
+
+    A customer who accepts no marketing loses `known_level`, which is stored;
+    another level is left for `normalize_and_validate` to refuse.
+    """
     if not customer.accepts_marketing:
-        customer.ClearField("marketing_optin_level")
+        if customer.marketing_optin_level in (0, known_level):
+            customer.ClearField("marketing_optin_level")
     elif not customer.marketing_optin_level:
         customer.marketing_optin_level = pb.Customer.unknown
 
@@ -155,7 +159,7 @@ def _client_values(customer: pb.Customer, *, timed: bool) -> pb.Customer:
     return values
 
 
-def _fill_defaults(customer: pb.Customer) -> None:
+def _fill_defaults(customer: pb.Customer, known_level: int) -> None:
     customer.email = fields.trim(customer.email)
     for field in _UNSET_IF_BLANK:
         if not fields.trim(getattr(customer, field)):
@@ -167,7 +171,7 @@ def _fill_defaults(customer: pb.Customer) -> None:
     for field in ("accepts_marketing", "tax_exempt", "verified_email"):
         if not customer.HasField(field):
             setattr(customer, field, False)
-    normalize_marketing(customer)
+    normalize_marketing(customer, known_level)
 
 
 def _normalize_fields(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:
@@ -195,6 +199,8 @@ def _check_states(customer: pb.Customer) -> Iterator[Violation]:
         yield Violation("customer_state", _STATES)
     if customer.marketing_optin_level not in _DEFINED_LEVELS:
         yield Violation("marketing_optin_level", _LEVELS)
+    elif customer.marketing_optin_level and not customer.accepts_marketing:
+        yield Violation("marketing_optin_level", NOT_ACCEPTED)
     if customer.HasField("marketing_preferences_updated_at") and (
         problem := fields.timestamp_problem(customer.marketing_preferences_updated_at)
     ):

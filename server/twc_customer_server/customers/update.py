@@ -38,11 +38,14 @@ def update(  # noqa: PLR0913 - all that a change depends on
 ) -> None:
     """Applies an update request to a stored customer, in place; modifies the request too.
 
-    An empty mask is the implied mask of AIP-134. Raises InvalidInput.
+    An empty mask is the implied mask of AIP-134. A new e-mail address is not
+    verified unless the request says so. Raises InvalidInput.
     """
     names = _masked(mask) if mask.paths else {field.name for field, _ in request.ListFields()}
     names &= _CLIENT_FIELDS
     context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
+    if "email" in names and fields.trim(request.email).lower() != stored.email.lower():
+        stored.verified_email = False
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     # A request that repeats the stored time does not set one.
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
@@ -53,7 +56,7 @@ def update(  # noqa: PLR0913 - all that a change depends on
     for name in names:
         stored.ClearField(name)
     stored.MergeFrom(request)
-    normalize_marketing(stored)
+    normalize_marketing(stored, context.known_level)
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
     if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
         stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
@@ -90,6 +93,7 @@ def context_of(
         region,
         known_ids={address.id for address in stored.addresses},
         known_texts={*texts, *(address.email for address in stored.addresses)},
+        known_level=stored.marketing_optin_level,
         max_bytes=max(MAX_CUSTOMER_BYTES, stored.ByteSize()),
         accept_email_dots=accept_email_dots,
     )
