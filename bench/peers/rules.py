@@ -13,6 +13,7 @@ from bench.peers.error_responses import InvalidInput, Violation
 from bench.peers.service_rules import (
     EMPTY,
     MAX_ADDRESSES,
+    NOT_ACCEPTED,
     format_moment,
     search_key,
     to_e164,
@@ -51,7 +52,7 @@ def create(request: Json, region: str | None) -> Json:
     customer |= {"id": str(uuid7()), "createdDate": now, "lastModifiedDate": now}
     if any(name in request for name in _MARKETING):
         customer.setdefault(_MARKETING_UPDATED, now)
-    _normalize_marketing(customer)
+    _normalize_marketing(customer, None)
     _normalize_groups(customer)
     _normalize_addresses(customer, request.get("defaultAddress"), (), None)
     _normalize_contact(customer, request, region)
@@ -67,7 +68,9 @@ def update(stored: Json, request: Json, region: str | None) -> Json:
         if name not in _SERVER_FIELDS and value not in ([], {})
     }
     customer = stored | fields | {"lastModifiedDate": now}
-    _normalize_marketing(customer)
+    if customer["email"].lower() != stored["email"].lower():
+        customer["verified_email"] = fields.get("verified_email", False)
+    _normalize_marketing(customer, stored.get("marketing_optin_level"))
     _normalize_groups(customer)
     if any(stored.get(name) != customer.get(name) for name in _MARKETING) and (
         fields.get(_MARKETING_UPDATED) in (None, stored.get(_MARKETING_UPDATED))
@@ -120,11 +123,12 @@ def _normalize_groups(customer: Json) -> None:
         group.setdefault("attributes", {})
 
 
-def _normalize_marketing(customer: Json) -> None:
-    if not customer["accepts_marketing"]:
-        customer.pop("marketing_optin_level", None)
-    else:
+def _normalize_marketing(customer: Json, known_level: str | None) -> None:
+    """Makes the opt-in level, of which one is stored, agree with `accepts_marketing`."""
+    if customer["accepts_marketing"]:
         customer.setdefault("marketing_optin_level", "unknown")
+    elif customer.pop("marketing_optin_level", None) not in (None, known_level):
+        raise InvalidInput([Violation("marketing_optin_level", NOT_ACCEPTED)])
 
 
 def _normalize_contact(customer: Json, request: Json, region: str | None) -> None:

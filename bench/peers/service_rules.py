@@ -10,15 +10,13 @@ from pydantic_core import PydanticCustomError
 from twc.customer.v2.customer_pb2 import Attribute
 
 from twc_customer_server.api.lookup import _key
-from twc_customer_server.customers import fields
+from twc_customer_server.customers import emails, fields
 from twc_customer_server.customers.addresses import _COUNTRIES, EMPTY, MAX_ADDRESSES, NOT_A_COUNTRY
 from twc_customer_server.customers.attributes import _PARSERS, MAX_ATTRIBUTES, MAX_GROUPS
-from twc_customer_server.customers.customer import _PATH_STEPS, MAX_TAX_EXEMPTIONS
+from twc_customer_server.customers.customer import _PATH_STEPS, MAX_TAX_EXEMPTIONS, NOT_ACCEPTED
 from twc_customer_server.customers.fields import (
     MAX_EMAIL_LENGTH,
     MAX_TEXT_LENGTH,
-    NOT_AN_EMAIL,
-    is_email,
     trim,
 )
 from twc_customer_server.customers.phones import to_e164
@@ -32,6 +30,7 @@ __all__ = [
     "MAX_GROUPS",
     "MAX_TAX_EXEMPTIONS",
     "MAX_TEXT_LENGTH",
+    "NOT_ACCEPTED",
     "to_e164",
     "trim",
 ]
@@ -56,8 +55,8 @@ def rule_error(message: str) -> ValueError:
 
 def check_email(value: str) -> str:
     """Checks an e-mail address. Raises ValueError."""
-    if not is_email(value):
-        raise rule_error(NOT_AN_EMAIL)
+    if problem := emails.problem(value):
+        raise rule_error(problem)
     return value
 
 
@@ -69,10 +68,13 @@ def check_reference(value: str) -> str:
 
 
 def check_birth(value: str) -> str:
-    """Checks a date of birth, which may be blank. Raises ValueError."""
-    if trim(value) and (problem := fields.past_date_problem(value, datetime.now(UTC))):
-        raise rule_error(problem)
-    return value
+    """Checks and normalizes a date of birth, which may be blank. Raises ValueError."""
+    if not trim(value):
+        return value
+    try:
+        return fields.normalize_past_date(value, datetime.now(UTC))
+    except ValueError as error:
+        raise rule_error(str(error)) from None
 
 
 def check_moment(value: str) -> str:

@@ -50,7 +50,12 @@ class App:
         self._access_log = AccessLog()
         self._authenticator = authenticator(settings)
         rpcs = wrap(
-            CustomerServicer(CustomerStore(self._database), idempotency, settings.region),
+            CustomerServicer(
+                CustomerStore(self._database),
+                idempotency,
+                settings.region,
+                accept_email_dots=settings.accept_email_dots,
+            ),
             AwaitingAuthenticator(self._authenticator, max(1, settings.threads // 4)),
             metrics,
             on_call_end=self._access_log.add,

@@ -91,6 +91,10 @@ class Settings(BaseSettings):
         description="Country by tenant, or `*` for all, in which phone numbers without an "
         'international prefix are read: `{"acme": "DE"}`.',
     )
+    accept_email_dots: bool = Field(
+        default=False,
+        description="Store e-mail addresses with dots that follow one another or precede the @.",
+    )
     idempotency_quota_bytes: int = Field(
         1 << 28,
         ge=0,

@@ -234,7 +234,7 @@ WEIRD: list[dict[str, Any]] = [
         "verified_email": True,
         "addresses": [
             {"addressName": "+", "city": "\U0001f600\r\nx\ty", "countryCode": "de"},
-            {"city": "'", "email": "'=x", "defaultAddress": True, "phone": "-12"},
+            {"city": "'", "email": "'=x@example.com", "defaultAddress": True, "phone": "-12"},
         ],
         "attributeGroups": {
             'a.b["c"]': {

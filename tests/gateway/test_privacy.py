@@ -41,14 +41,18 @@ def _valid() -> dict[str, Any]:
     free = ("id", "customerRef", "firstName", "lastName")
     customer |= {name: _canary() for name in free} | {"email": f"{_canary()}@example.com"}
     customer |= {"mobile": f"+49170{next(_numbers):07}", "phone": f"+49171{next(_numbers):07}"}
-    address = _sing(CUSTOMER["addresses"][0]) | {"countryCode": "DE"}
+    address = _sing(CUSTOMER["addresses"][0]) | {
+        "countryCode": "DE",
+        "email": f"{_canary()}@example.com",
+    }
     group = {
         "attribute_group": _canary(),
         "attributes": {_canary(): {"attribute_value": _canary()}},
     }
     return customer | {
         "addresses": [address],
-        "defaultAddress": _sing(address) | {"countryCode": "DE"},
+        "defaultAddress": _sing(address)
+        | {"countryCode": "DE", "email": f"{_canary()}@example.com"},
         "attributeGroups": {_canary(): group},
         "taxExemptions": [_canary()],
     }

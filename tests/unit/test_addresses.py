@@ -7,9 +7,12 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
 from tests.unit.steps import NOW, fields_of, refused, settled
-from twc_customer_server.customers import addresses
+from twc_customer_server.customers import addresses, emails
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
+
+CONTEXT = ValidationContext(NOW)
 
 NOT_A_COUNTRY = "must be an ISO 3166-1 alpha-2 code, such as DE"
 EMPTY = "must set a field that describes the address, such as address1 or city"
@@ -157,8 +160,16 @@ def test_default_address_with_other_content(difference: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("given", "kept"),
-    [("DE", "DE"), ("de", "DE"), ("Gb", "GB"), (" fr\t", "FR")],
-    ids=["upper case", "lower case", "mixed case", "spaces"],
+    [
+        ("DE", "DE"),
+        ("de", "DE"),
+        ("Gb", "GB"),
+        (" fr\t", "FR"),
+        ("xk", "XK"),
+        ("AC", "AC"),
+        ("TA", "TA"),
+    ],
+    ids=["upper case", "lower case", "mixed case", "spaces", "Kosovo", "Ascension", "Tristan"],
 )
 def test_case_of_country_code(given: str, kept: str) -> None:
     """A country code is accepted in any case and stored in upper case."""
@@ -177,7 +188,7 @@ def test_blank_country_code(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code", ["string", "D", "DEU", "276", "XX", "UK", "EU", "D E", "\uff24\uff25"], ids=ascii
+    "code", ["string", "D", "XX", "EU", "D E", "AN", "\uff24\uff25"], ids=ascii
 )
 def test_invalid_country_code(code: str) -> None:
     """What is no ISO 3166-1 alpha-2 code is refused, with an example of one."""
@@ -189,6 +200,66 @@ def test_invalid_country_code(code: str) -> None:
     assert refused(customer) == [
         Violation("addresses[1].countryCode", NOT_A_COUNTRY),
         Violation("defaultAddress.countryCode", NOT_A_COUNTRY),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [
+        ("UK", "GB"),
+        ("uk ", "GB"),
+        ("EL", "GR"),
+        ("JA", "JP"),
+        ("IC", "ES"),
+        ("SU", "RU"),
+        ("DEU", "DE"),
+        ("276", "DE"),
+        ("Germany", "DE"),
+        ("XKX", "XK"),
+    ],
+)
+def test_other_country_code(code: str, meant: str) -> None:
+    """What stands for a country elsewhere is refused with the code of that country."""
+    customer = builders.customer(addresses=[builders.address(country_code=code)])
+    shown = code.strip().upper()
+
+    assert refused(customer) == [
+        Violation("addresses[0].countryCode", f"{NOT_A_COUNTRY}; that of {shown} is {meant}")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(" Ada@Example.com\n", "Ada@Example.com"), ('"ada l"@example.com', '"ada l"@example.com')],
+)
+def test_email_of_address(given: str, kept: str) -> None:
+    """An address has an e-mail address without white space around it."""
+    customer = settled(builders.customer(addresses=[builders.address(email=given)]))
+
+    assert customer.addresses[0].email == kept
+    assert customer.default_address.email == kept
+
+
+@pytest.mark.parametrize("email", ["", " "], ids=["empty", "blank"])
+def test_blank_email_of_address(email: str) -> None:
+    """A blank e-mail address of an address says that there is none."""
+    customer = settled(builders.customer(addresses=[builders.address(email=email)]))
+
+    assert not customer.addresses[0].HasField("email")
+
+
+def test_invalid_email_of_address() -> None:
+    """What is no e-mail address is refused by its path in the list and in the default address."""
+    customer = builders.customer(
+        addresses=[builders.address(email="ada")],
+        default_address=builders.address(email="ada..l@example.com"),
+    )
+
+    assert refused(customer) == [
+        Violation("addresses[0].email", f"{emails.NOT_AN_EMAIL}; has no @"),
+        Violation(
+            "defaultAddress.email", f"{emails.NOT_AN_EMAIL}; has two dots in a row at position 4"
+        ),
     ]
 
 
@@ -221,7 +292,6 @@ TEXTS = [
     ("postcode", "postcode", 1024),
     ("country", "country", 1024),
     ("phone", "phone", 64),
-    ("email", "email", 254),
 ]
 
 
@@ -320,8 +390,9 @@ def test_stamp_of_addresses() -> None:
 
 def test_paths_of_single_address() -> None:
     """An address that stands alone is checked with paths that begin at it."""
-    assert list(addresses.check(Address(country_code="XX", email="x" * 255))) == [
+    assert list(addresses.check(Address(country_code="XX", email="x" * 255), CONTEXT)) == [
         Violation("email", "must be at most 254 characters long, has 255"),
         Violation("countryCode", NOT_A_COUNTRY),
+        Violation("email", "must be at most 254 characters long, has 255"),
     ]
-    assert list(addresses.check(Address())) == [Violation("address", EMPTY)]
+    assert list(addresses.check(Address(), CONTEXT)) == [Violation("address", EMPTY)]

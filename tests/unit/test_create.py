@@ -6,8 +6,9 @@ import pytest
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
-from tests.unit.steps import fields_of, refused, settled, timestamp
+from tests.unit.steps import NOW, fields_of, refused, settled, timestamp
 from twc_customer_server.customers import fields, phones
+from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import Violation
 
 NO_EMAIL = "is required, and must be an e-mail address, such as ada@example.com"
@@ -72,10 +73,26 @@ def test_email_in_white_space() -> None:
     assert settled(Customer(email=" \tAda@Example.com\r\n")).email == "Ada@Example.com"
 
 
+def test_email_with_dots() -> None:
+    """Dots in a row are accepted in all e-mail addresses if the setting is on, else in none."""
+    customer = builders.customer(
+        email="a..b@docomo.ne.jp", addresses=[builders.address(email="ab.@ezweb.ne.jp")]
+    )
+
+    assert fields_of(refused(customer)) == ["addresses[0].email", "email"]
+    prepare_new(customer, None, NOW, accept_email_dots=True)
+
+
+@pytest.mark.parametrize("field", ["dob", "member_since"])
+def test_form_of_past_date(field: str) -> None:
+    """A date of the past is stored in its normal form."""
+    assert getattr(settled(builders.customer(**{field: " 28-05-2001 "})), field) == "2001-05-28"
+
+
 def test_invalid_email() -> None:
-    """What is no e-mail address is refused with an example of one."""
+    """What is no e-mail address is refused with an example of one, and what is wrong with it."""
     assert refused(Customer(email="string")) == [
-        Violation("email", "must be an e-mail address, such as ada@example.com")
+        Violation("email", "must be an e-mail address, such as ada@example.com; has no @")
     ]
 
 
@@ -161,7 +178,7 @@ def test_national_number_without_country() -> None:
     ("dob", "wrong"),
     [
         ("2026-03-05", "must not be in the future"),
-        ("string", fields.NOT_A_DATE),
+        ("string", fields.NOT_A_PAST_DATE),
     ],
     ids=["future", "placeholder"],
 )

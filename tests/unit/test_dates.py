@@ -1,5 +1,6 @@
 """Dates and times: how they are read, checked and cut."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -46,8 +47,6 @@ UNREADABLE = [
     "2001-01-00",
     "0000-01-01",
     "10000-01-01",
-    " 2001-05-28",
-    "2001-05-28\n",
     "２001-05-28",  # noqa: RUF001 - a full-width digit is the case
     "2001-05-28T",
     "2001-05-28T00:00Z",
@@ -66,6 +65,29 @@ UNREADABLE = [
     "2001-05-28T00:00:00Z\0",
 ]
 
+BLANK_AROUND = [" 2001-05-28", "2001-05-28\n", "2001-05-28T00:00:00Z\u00a0"]
+
+# Day first, but not plainly so.
+UNREADABLE_BIRTHS = [
+    "05-28-2001",
+    "29-02-2001",
+    "28-5-2001",
+    "28-05-01",
+    "28/05/2001",
+    "28.05.2001",
+]
+
+# Dates of birth, and the form in which they are stored.
+NORMALIZED = {
+    "28-05-2001": "2001-05-28",
+    "05-06-2001": "2001-06-05",
+    "29-02-2000": "2000-02-29",
+    " 28-05-2001\n": "2001-05-28",
+    "\t2001-05-28 ": "2001-05-28",
+    "2001-05-28T00:00:00Z\u00a0": "2001-05-28T00:00:00Z",
+    "2001-05-28 00:00:00.50+02:00": "2001-05-28 00:00:00.50+02:00",
+}
+
 BIRTHS = {
     "long ago": "1901-01-01",
     "first year": "0001-01-01",
@@ -79,6 +101,7 @@ NOT_YET = {
     "tomorrow": "2026-03-05",
     "in a second": "2026-03-04T05:06:08Z",
     "in a second elsewhere": "2026-03-04T15:06:08+10:00",
+    "tomorrow, day first": "05-03-2026",
     "last year": "9999-12-31",
     "after the last year in UTC": "9999-12-31T23:59:59-14:00",
 }
@@ -125,37 +148,57 @@ def test_round_trip_of_moment(moment: datetime, separator: str, digits: int) -> 
 
 
 @EXAMPLES
-@given(ANY_TEXT | st.from_regex(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d[+-]\d\d:\d\d)?"))
+@given(
+    ANY_TEXT | st.from_regex(r"\d\d-\d\d-\d{4}|\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d:\d\d[+-]\d\d:\d\d)?")
+)
 def test_any_text_as_birth_date(text: str) -> None:
     """Whatever the text, it is a date of birth or something is said to be wrong with it."""
-    assert fields.past_date_problem(text, NOW) in (
-        None,
-        "must not be in the future",
-        "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z",
-    )
+    problems = f"must not be in the future|{re.escape(fields.NOT_A_PAST_DATE)}"
+    try:
+        once = fields.normalize_past_date(text, NOW)
+    except ValueError:
+        with pytest.raises(ValueError, match=f"^({problems})$"):
+            fields.normalize_past_date(text, NOW)
+    else:
+        assert fields.normalize_past_date(once, NOW) == once
 
 
 @pytest.mark.parametrize("text", BIRTHS.values(), ids=BIRTHS)
 def test_valid_birth_date(text: str) -> None:
     """A date up to the present moment can be a date of birth."""
-    assert fields.past_date_problem(text, NOW) is None
+    assert fields.normalize_past_date(text, NOW) == text
+
+
+@pytest.mark.parametrize(("text", "kept"), NORMALIZED.items(), ids=ascii)
+def test_form_of_birth_date(text: str, kept: str) -> None:
+    """A calendar date has one form, without white space around it; a date-time stays as given."""
+    assert fields.normalize_past_date(text, NOW) == kept
 
 
 def test_birth_date_of_this_moment() -> None:
     """The present moment is not in the future."""
-    assert fields.past_date_problem("2001-05-28T00:00:00Z", IN_2001) is None
+    assert fields.normalize_past_date("2001-05-28T00:00:00Z", IN_2001) == "2001-05-28T00:00:00Z"
 
 
 @pytest.mark.parametrize("text", NOT_YET.values(), ids=NOT_YET)
 def test_future_birth_date(text: str) -> None:
     """A date of birth is not in the future."""
-    assert fields.past_date_problem(text, NOW) == "must not be in the future"
+    with pytest.raises(ValueError, match=r"^must not be in the future$"):
+        fields.normalize_past_date(text, NOW)
 
 
-@pytest.mark.parametrize("text", UNREADABLE, ids=ascii)
+@pytest.mark.parametrize("text", [*UNREADABLE, *UNREADABLE_BIRTHS], ids=ascii)
 def test_unreadable_birth_date(text: str) -> None:
     """What cannot be read as a date is answered with what could be."""
-    assert fields.past_date_problem(text, NOW) == fields.NOT_A_DATE
+    with pytest.raises(ValueError, match=f"^{re.escape(fields.NOT_A_PAST_DATE)}$"):
+        fields.normalize_past_date(text, NOW)
+
+
+@pytest.mark.parametrize("text", [*BLANK_AROUND, "28-05-2001"], ids=ascii)
+def test_unreadable_date(text: str) -> None:
+    """Elsewhere than in a date of birth a date has no white space and its year first."""
+    with pytest.raises(ValueError, match=f"^{re.escape(fields.NOT_A_DATE)}$"):
+        fields.parse_date(text)
 
 
 @pytest.mark.parametrize(("seconds", "nanos", "kept"), TIMESTAMPS.values(), ids=TIMESTAMPS)
@@ -178,6 +221,14 @@ def test_timestamp_out_of_range(seconds: int, nanos: int) -> None:
 def test_timestamp_of_present_moment() -> None:
     """The present moment is written with millisecond precision."""
     assert fields.to_timestamp(NOW).ToJsonString() == "2026-03-04T05:06:07.891Z"
+
+
+def test_timestamp_of_whole_second() -> None:
+    """The server's times have a fraction in JSON, a millisecond where it would be none."""
+    whole = NOW.replace(microsecond=999)
+
+    assert fields.to_timestamp(whole).ToJsonString() == "2026-03-04T05:06:07.001Z"
+    assert fields.to_timestamp(NOW.replace(microsecond=1_000)) == fields.to_timestamp(whole)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,16 @@ EMAIL_CASES = {
     "sharp s in the local part": ("STRASSE@EXAMPLE.COM", "strasse@example.com"),
     "its lower case": ("stra\u00dfe@example.com", "strasse@example.com"),
     "Turkish capital": ("AL\u0130@example.com", "ali@example.com"),
+    "in quotes without need": ('"Ada"@example.com', "ada@example.com"),
+    "in quotes for its dots": ('"a..b"@docomo.ne.jp', "a..b@docomo.ne.jp"),
+    "dots of a carrier": ("A..B@docomo.ne.jp", "a..b@docomo.ne.jp"),
+    "in quotes for its at sign": ('"Ada@home"@example.com', "ada@home@example.com"),
+    "in quotes with a needless backslash": (r'"a\da"@example.com', "ada@example.com"),
+    "in quotes with quotes": (r'"a\"da"@example.com', 'a"da@example.com'),
+    "in quotes at an international domain": (
+        '"Ada"@b\u00fccher.example',
+        "ada@xn--bcher-kva.example",
+    ),
     "impossible ASCII form": ("ada@XN--A.example", "ada@xn--a.example"),
 }
 

@@ -12,7 +12,7 @@ from twc.customer.v2.customer_service_pb2 import LookupCustomersRequest
 from tests.unit.steps import ANY_TEXT, EXAMPLES, fields_of, refusals
 from twc_customer_server.api import lookup
 from twc_customer_server.api.lookup import Lookup
-from twc_customer_server.customers import fields, phones
+from twc_customer_server.customers import emails, phones
 from twc_customer_server.errors import Violation
 
 TENANT = "acme"
@@ -30,6 +30,11 @@ PARAMETERS = {
         {"email": "ada news@example.com"},
         {"email": "ada+news@example.com"},
     ),
+    "email in quotes": (
+        {"email": '"Ada + News"@example.com'},
+        {"email": "ada + news@example.com"},
+    ),
+    "email with dots": ({"email": "a..b@docomo.ne.jp"}, {"email": "a..b@docomo.ne.jp"}),
     "email at an international domain": (
         {"email": "ada@b\u00fccher.example"},
         {"email": "ada@xn--bcher-kva.example"},
@@ -41,6 +46,11 @@ PARAMETERS = {
     "mobile of the region": ({"mobile": "0170 1234567"}, {"mobile": "+491701234567"}),
     "phone": ({"phone": "+49 30 901820"}, {"phone": "+4930901820"}),
     "phone whose plus is a space": ({"phone": " 4930901820"}, {"phone": "+4930901820"}),
+    "mobile with a former prefix": ({"mobile": "+5215512345678"}, {"mobile": "+525512345678"}),
+    "mobile that was stored before a rule": (
+        {"mobile": "+56026354444"},
+        {"mobile": "+56026354444"},
+    ),
     "phone of the region": ({"phone": "030 901820"}, {"phone": "+4930901820"}),
     "several": (
         {"email": "ada@example.com", "first_name": "Ada", "phone": "030 901820"},
@@ -64,8 +74,13 @@ WRONG = {
     "empty last name": ({"last_name": ""}, "lastName", BLANK),
     "blank mobile": ({"mobile": " "}, "mobile", BLANK),
     "empty phone": ({"phone": ""}, "phone", BLANK),
-    "no email": ({"email": "string"}, "email", fields.NOT_AN_EMAIL),
+    "no email": ({"email": "string"}, "email", f"{emails.NOT_AN_EMAIL}; has no @"),
     "no phone": ({"phone": "string"}, "phone", phones.NOT_A_PHONE),
+    "unclear phone": (
+        {"phone": "491716783154"},
+        "phone",
+        phones.AMBIGUOUS.format("+491716783154 or +49491716783154"),
+    ),
     "extension": ({"mobile": "030 901820 x5"}, "mobile", phones.HAS_EXTENSION),
     "NUL": ({"first_name": "a\0b"}, "firstName", CONTROL),
     "control character": ({"phone": "030\x1b901820"}, "phone", CONTROL),

@@ -8,8 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
-from tests.unit.steps import LATER, copy, settled, stored, timestamp
+from tests.unit.steps import LATER, copy, refusals, refused, settled, stored, timestamp
 from twc_customer_server.customers import update
+from twc_customer_server.errors import Violation
 
 SINGLE, CONFIRMED = Customer.single_opt_in, Customer.confirmed_opt_in
 UNKNOWN = Customer.unknown
@@ -35,11 +36,17 @@ CREATED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"accepts_marketing": True, "marketing_optin_level": SINGLE},
     ),
     "declined": ({"accepts_marketing": False}, {"accepts_marketing": False}),
-    "declined with a level": (
-        {"accepts_marketing": False, "marketing_optin_level": CONFIRMED},
+    "declined with no level": (
+        {"accepts_marketing": False, "marketing_optin_level": 0},
         {"accepts_marketing": False},
     ),
-    "a level alone": ({"marketing_optin_level": SINGLE}, {"accepts_marketing": False}),
+}
+
+# Levels that a request states, but no acceptance.
+NOT_ACCEPTED: dict[str, dict[str, Any]] = {
+    "declined": {"accepts_marketing": False, "marketing_optin_level": CONFIRMED},
+    "unknown": {"accepts_marketing": False, "marketing_optin_level": UNKNOWN},
+    "a level alone": {"marketing_optin_level": SINGLE},
 }
 
 YES: dict[str, Any] = {"accepts_marketing": True, "marketing_optin_level": SINGLE}
@@ -68,7 +75,6 @@ REPEATS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "same acceptance": (YES, {"accepts_marketing": True}),
     "same level": (YES, {"marketing_optin_level": SINGLE}),
     "same refusal": (NO, NO),
-    "level that does not count": (NO, {"marketing_optin_level": SINGLE}),
 }
 
 
@@ -90,6 +96,35 @@ def _updated(customer: Customer, *mask: str, **fields: Any) -> Customer:
 def test_level_of_new_customer(given: dict[str, Any], kept: dict[str, Any]) -> None:
     """The level is not set unless marketing is accepted, and then unknown by default."""
     assert _preferences(settled(builders.customer(**given))) == kept
+
+
+@pytest.mark.parametrize("given", NOT_ACCEPTED.values(), ids=NOT_ACCEPTED)
+def test_level_without_acceptance(given: dict[str, Any]) -> None:
+    """A level without acceptance is refused, on create, and on update of one who accepts none."""
+    violations = [
+        Violation("marketing_optin_level", "must not be set unless accepts_marketing is true")
+    ]
+
+    assert refused(builders.customer(**given)) == violations
+    assert refusals(lambda: _updated(stored(**NO), **given)) == violations
+    assert _preferences(_updated(stored(**YES), marketing_optin_level=CONFIRMED)) == YES | {
+        "marketing_optin_level": CONFIRMED
+    }
+
+
+def test_stored_level_without_acceptance() -> None:
+    """A level that is stored without acceptance is dropped by the next change, whatever that is."""
+    for change in ({"first_name": "Ada"}, {"marketing_optin_level": SINGLE}):
+        customer = stored(**NO)
+        customer.marketing_optin_level = SINGLE
+
+        assert _preferences(_updated(customer, **change)) == NO
+
+    customer = stored(**NO)
+    customer.marketing_optin_level = SINGLE
+    update.add_address(customer, builders.address(), None, LATER)
+
+    assert _preferences(customer) == NO
 
 
 @pytest.mark.parametrize("given", [YES, NO], ids=["accepted", "declined"])

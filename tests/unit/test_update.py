@@ -8,7 +8,7 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support import builders
 from tests.unit.steps import LATER, NOW, copy, fields_of, refusals, stored, timestamp
-from twc_customer_server.customers import fields, phones, update
+from twc_customer_server.customers import emails, phones, update
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
@@ -59,7 +59,7 @@ VALUES: dict[str, Any] = {
     "customerState": Customer.declined,
     "tax_exempt": False,
     "tax_exemptions": ["CA_BC_PST_EXEMPTION", "CA_QC_QST_EXEMPTION"],
-    "verified_email": False,
+    "verified_email": True,
 }
 
 # What is left of a field that is cleared.
@@ -124,6 +124,7 @@ def _with(customer: Customer, field: str, value: Any) -> Customer:
 def test_given_field(field: str, value: Any) -> None:
     """A field that is given replaces what is stored, and leaves all else."""
     before = _full()
+    before.verified_email = False
 
     assert _update(copy(before), **{field: value}) == _with(before, field, value)
 
@@ -174,6 +175,55 @@ def test_masked_field_without_value(field: str, left: Any) -> None:
     assert _update(copy(before), field) == _with(before, field, left)
 
 
+@pytest.mark.parametrize(
+    ("given", "verified"),
+    [
+        ({"email": "eve@example.com"}, False),
+        ({"email": "eve@example.com", "verified_email": True}, True),
+        ({"email": " ADA@example.com"}, True),
+        ({"first_name": "Eve"}, True),
+    ],
+    ids=["new", "new and verified", "other case", "not given"],
+)
+def test_verification_of_email(given: dict[str, Any], verified: bool) -> None:  # noqa: FBT001
+    """A new e-mail address is not verified unless the same request says so."""
+    assert _update(_full(), **given).verified_email is verified
+    assert _update(_full(), *given, **given).verified_email is verified
+
+
+# Values that were stored before a rule refused them.
+OLD_VALUES = {
+    "phone": "+56026354444",
+    "mobile": "+10000000000",
+    "email": "a..b@docomo.ne.jp",
+}
+
+
+@pytest.mark.parametrize(("field", "value"), OLD_VALUES.items(), ids=OLD_VALUES)
+def test_old_value(field: str, value: str) -> None:
+    """A value that is stored stays valid, also where an update repeats it, until it is changed."""
+    before = _with(_full(), field, value)
+
+    assert _update(copy(before), first_name="Eve") == _with(before, "first_name", "Eve")
+    assert _put(copy(before), copy(before)) == before
+    assert fields_of(refusals(lambda: _update(copy(before), **{field: "0" + value}))) == [field]
+
+
+@pytest.mark.parametrize("email", ["string", " ada@example"])
+def test_old_email_of_address(email: str) -> None:
+    """An address whose e-mail address was stored before it had to be one stays as it is."""
+    before = _full()
+    before.addresses[1].email = email
+
+    assert _update(copy(before), first_name="Eve") == _with(before, "first_name", "Eve")
+    assert _put(copy(before), copy(before)) == before
+    changed = copy(before)
+    update.add_address(changed, Address(city="Wien"), None, NOW)
+    assert [address.email for address in changed.addresses] == ["", email, ""]
+    changed.addresses[2].email = f"{email}."
+    assert fields_of(refusals(lambda: _put(copy(before), changed))) == ["addresses[2].email"]
+
+
 def test_cleared_email() -> None:
     """An update cannot take away what is required."""
     assert fields_of(refusals(lambda: _update(_full(), "email"))) == ["email"]
@@ -194,6 +244,7 @@ def test_cleared_addresses() -> None:
 def test_spellings_in_mask(field: str, spelling: str) -> None:
     """A mask may spell a field as Protobuf or as JSON does."""
     before = _full()
+    before.verified_email = False
     value = VALUES[field]
 
     assert _update(copy(before), spelling, **{field: value}) == _with(before, field, value)
@@ -299,7 +350,7 @@ def test_all_violations_at_once() -> None:
     )
 
     assert violations == [
-        Violation("email", f"is required, and {fields.NOT_AN_EMAIL}"),
+        Violation("email", f"is required, and {emails.NOT_AN_EMAIL}"),
         Violation("dob", "must not be in the future"),
         Violation("customer_state", "must be disabled, invited, enabled or declined"),
         Violation("taxExemptions[0]", "must not be empty"),

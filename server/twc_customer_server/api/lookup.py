@@ -1,5 +1,6 @@
 """Parses the request of a lookup, and builds the headers of its pages."""
 
+import re
 from typing import NamedTuple
 from urllib.parse import urlencode
 from uuid import UUID
@@ -16,6 +17,8 @@ MAX_PAGE_SIZE = 1000
 
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 _JSON_NAMES = {field.name: field.json_name for field in pb.LookupCustomersRequest.DESCRIPTOR.fields}
+
+_E164 = re.compile(r"\+[1-9][0-9]{3,14}").fullmatch
 
 # gRPC peers accept 8 KiB of headers: a longer link is left out, the token is not.
 _MAX_LINK_LENGTH = 4096
@@ -81,7 +84,14 @@ def _key(name: str, value: str, region: str | None) -> str:
         return rows.name_key(value)
     if name == "email":
         return rows.email_key(selectors.parse_email(value))
-    return phones.to_e164("+" + value[1:] if value[0] == " " else value, region)
+    number = "+" + value[1:] if value[0] == " " else value
+    try:
+        return phones.to_e164(number, region)
+    except ValueError:
+        # A number that was stored before a rule refused it is found as it is stored.
+        if _E164(number):
+            return number
+        raise
 
 
 def _after(token: str, tenant: str, wanted: dict[str, str]) -> str:

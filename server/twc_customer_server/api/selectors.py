@@ -5,7 +5,7 @@ from collections.abc import Callable
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_server.customers import fields
+from twc_customer_server.customers import emails, fields
 from twc_customer_server.errors import InvalidInput, Violation
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage import rows
@@ -25,10 +25,13 @@ def parse_id(field: str, text: str) -> str:
 
 def parse_email(text: str) -> str:
     """Returns an e-mail address to compare. Raises ValueError if the text is none."""
-    # A plus sign that was not percent-encoded arrives as a space.
-    email = text.strip().replace(" ", "+")
-    if not fields.is_email(email):
-        raise ValueError(fields.NOT_AN_EMAIL)
+    email = text.strip()
+    # A plus sign that was not percent-encoded arrives as a space; within quotes it may be one.
+    if not email.startswith('"'):
+        email = email.replace(" ", "+")
+    # What is stored is found, whatever the setting is now.
+    if problem := emails.problem(email, accept_dots=True):
+        raise ValueError(problem)
     return email
 
 

@@ -46,11 +46,17 @@ class CustomerServicer:
         store: CustomerStore,
         idempotency: IdempotencyStore,
         region: Callable[[str], str | None],
+        *,
+        accept_email_dots: bool = False,
     ) -> None:
-        """`region` returns the default region of a tenant, if it has one."""
+        """`region` returns the default region of a tenant, if it has one.
+
+        `accept_email_dots` is the setting of that name.
+        """
         self._store = store
         self._idempotency = idempotency
         self._region = region
+        self._email_dots = accept_email_dots
 
     def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
         keyed = _keyed(call, "CreateCustomer", request)
@@ -100,7 +106,7 @@ class CustomerServicer:
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
         customer = request.customer
-        prepare_new(customer, self._region(call.tenant), _now())
+        self._validate(call.tenant, customer, _now(), MAX_VIOLATIONS)
         if clashes := self._store.clashes(call.tenant, customer):
             raise AlreadyExists(clashes)
         return customer
@@ -116,7 +122,8 @@ class CustomerServicer:
             # A copy, since the update modifies it and may run again.
             given = Customer()
             given.CopyFrom(request.customer)
-            update.update(stored, given, mask, region, now)
+            dots = self._email_dots
+            update.update(stored, given, mask, region, now, accept_email_dots=dots)
 
         return self._change(call, keyed, key, edit)
 
@@ -124,7 +131,8 @@ class CustomerServicer:
         keyed = _keyed(call, "AddCustomerAddress", request)
 
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
-            update.add_address(stored, request.address, region, now)
+            dots = self._email_dots
+            update.add_address(stored, request.address, region, now, accept_email_dots=dots)
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
@@ -135,7 +143,8 @@ class CustomerServicer:
         def edit(stored: Customer, region: str | None, now: datetime) -> None:
             given = Address()
             given.CopyFrom(request.address)
-            context = update.context_of(stored, region, now)
+            dots = self._email_dots
+            context = update.context_of(stored, region, now, accept_email_dots=dots)
             update.update_address(stored, address_id, given, request.cleared_fields, context)
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
@@ -195,18 +204,23 @@ class CustomerServicer:
     ) -> None:
         """Validates and completes a request's new customer, in place. Raises InvalidInput."""
         now = _now()
-        prepare_new(customer, self._region(tenant), now, max_violations)
+        self._validate(tenant, customer, now, max_violations)
         set_server_fields(customer, now)
+
+    def _validate(self, tenant: str, customer: Customer, now: datetime, limit: int) -> None:
+        dots = self._email_dots
+        prepare_new(customer, self._region(tenant), now, limit, accept_email_dots=dots)
 
     def _revise(self, tenant: str, stored: Customer, request: Customer) -> Customer | None:
         """Returns a stored customer with the fields that a request sets; None if none differs.
 
         Raises InvalidInput.
         """
-        now = _now()
+        now, dots = _now(), self._email_dots
         changed = Customer()
         changed.CopyFrom(stored)
-        update.update(changed, request, FieldMask(), self._region(tenant), now)
+        region = self._region(tenant)
+        update.update(changed, request, FieldMask(), region, now, accept_email_dots=dots)
         if is_unchanged(changed, stored):
             return None
         set_server_fields(changed, now)

@@ -1,11 +1,13 @@
 """Rules of a customer's addresses, and the choice of the default address."""
 
 from collections.abc import Container, Iterator, Sequence
+from functools import cache
 
 import pycountry
 from twc.customer.v2 import customer_pb2 as pb
 
-from twc_customer_server.customers import fields
+from twc_customer_server.customers import emails, fields
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.errors import Violation
 
 MAX_ADDRESSES = 100
@@ -13,31 +15,57 @@ MAX_ADDRESSES = 100
 NOT_A_COUNTRY = "must be an ISO 3166-1 alpha-2 code, such as DE"
 EMPTY = "must set a field that describes the address, such as address1 or city"
 
-_COUNTRIES = frozenset(country.alpha_2 for country in pycountry.countries)
+# Kosovo, Ascension Island and Tristan da Cunha have codes that ISO 3166-1 leaves to its users, or
+# keeps for others, and which post and phone numbers use.
+_COUNTRIES = frozenset({country.alpha_2 for country in pycountry.countries} | {"XK", "AC", "TA"})
+
+# The right codes of countries by others that people write: of languages, of the European Union,
+# of the internet, of the past, and of parts of a country.
+_MEANT_COUNTRIES = {
+    "UK": "GB",
+    "EN": "GB",
+    "EL": "GR",
+    "JA": "JP",
+    "KO": "KR",
+    "CS": "CZ",
+    "DA": "DK",
+    "FX": "FR",
+    "CP": "FR",
+    "IC": "ES",
+    "EA": "ES",
+    "DD": "DE",
+    "SU": "RU",
+    "YU": "RS",
+    "TP": "TL",
+    "BU": "MM",
+    "ZR": "CD",
+    "KV": "XK",
+    "RKS": "XK",
+    "XKX": "XK",
+}
 
 # Fields that do not describe an address.
 _SERVER_FIELDS = ("id", "customer_id", "default_address")
 
 
 def normalize_and_validate(
-    customer: pb.Customer, default: pb.Address | None, known_ids: Container[str]
+    customer: pb.Customer, default: pb.Address | None, context: ValidationContext
 ) -> Iterator[Violation]:
     """Checks and normalises all addresses, and sets the default address.
 
-    `known_ids` are the ids of the addresses that are stored. The default is
-    `default`, which joins the list if it is not in it; else the marked one;
+    The default is `default`, which joins the list if it is not in it; else the marked one;
     else the first.
     """
     if len(customer.addresses) > MAX_ADDRESSES:
         yield _too_many()
         return
-    yield from _check_marks(customer.addresses, known_ids)
+    yield from _check_marks(customer.addresses, context.known_ids)
     for index, address in enumerate(customer.addresses):
-        yield from check(address, f"addresses[{index}].")
+        yield from check(address, context, f"addresses[{index}].")
     if default is None:
         _set_default(customer, _marked(customer.addresses))
         return
-    problems = check(default, "defaultAddress.")
+    problems = check(default, context, "defaultAddress.")
     found = _find(customer.addresses, default)
     if found is None or not _is_selector(default):
         yield from problems
@@ -49,8 +77,8 @@ def normalize_and_validate(
         yield _too_many()
 
 
-def check(address: pb.Address, path: str = "") -> list[Violation]:
-    """Checks one address and converts its country code to upper case.
+def check(address: pb.Address, context: ValidationContext, path: str = "") -> list[Violation]:
+    """Checks one address, trims its e-mail address and converts its country code to upper case.
 
     `path` precedes the names of the fields.
     """
@@ -62,10 +90,36 @@ def check(address: pb.Address, path: str = "") -> list[Violation]:
         if not code:
             address.ClearField("country_code")
         elif code not in _COUNTRIES:
-            violations.append(Violation(f"{path}countryCode", NOT_A_COUNTRY))
+            violations.append(Violation(f"{path}countryCode", _country_problem(code)))
+    email = address.email
+    if email not in context.known_texts and (email or address.HasField("email")):
+        if (trimmed := fields.trim(email)) != email:
+            address.email = email = trimmed
+        if not email:
+            address.ClearField("email")
+        elif problem := emails.problem(email, accept_dots=context.accept_email_dots):
+            violations.append(Violation(f"{path}email", problem))
     if not fields.has_text(address):
         violations.append(Violation(path.removesuffix(".") or "address", EMPTY))
     return violations
+
+
+def _country_problem(code: str) -> str:
+    """Returns what is wrong with a country code in upper case, with the one that it stands for."""
+    meant = _MEANT_COUNTRIES.get(code) or _other_codes().get(code)
+    return f"{NOT_A_COUNTRY}; that of {code} is {meant}" if meant else NOT_A_COUNTRY
+
+
+@cache
+def _other_codes() -> dict[str, str]:
+    """Returns the right codes of countries by their other codes and names, in upper case."""
+    others = ("alpha_3", "numeric", "name", "common_name", "official_name")
+    return {
+        str(getattr(country, attribute)).upper(): country.alpha_2
+        for country in pycountry.countries
+        for attribute in others
+        if hasattr(country, attribute)
+    }
 
 
 def clear_marks(customer: pb.Customer) -> None:

@@ -5,15 +5,14 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from functools import cache, partial
 from itertools import chain, islice
-from typing import NamedTuple
 
 from twc.customer.v2 import customer_pb2 as pb
 from uuid_utils import uuid7
 
-from twc_customer_server.customers import addresses, attributes, fields, phones
+from twc_customer_server.customers import addresses, attributes, emails, fields, phones
+from twc_customer_server.customers.context import MAX_CUSTOMER_BYTES, ValidationContext
 from twc_customer_server.errors import InvalidInput, Violation
 
-MAX_CUSTOMER_BYTES = 256 * 1024
 MAX_TAX_EXEMPTIONS = 100
 
 # The server sets these; input is ignored.
@@ -38,22 +37,7 @@ _DEFINED_STATES = frozenset(pb.Customer.State.values())
 _DEFINED_LEVELS = frozenset(pb.Customer.MarketingOptinLevel.values())
 _STATES = "must be disabled, invited, enabled or declined"
 _LEVELS = "must be single_opt_in, confirmed_opt_in or unknown"
-
-
-class ValidationContext(NamedTuple):
-    """Facts that the rules need beside the customer.
-
-    `region` is the tenant's default region. `known_ids` are the ids of the
-    addresses that are stored, and `max_bytes` the size that the customer may
-    have: a stored one that is larger than the limit may stay so. The rules
-    stop at `max_violations`.
-    """
-
-    now: datetime
-    region: str | None = None
-    known_ids: Collection[str] = ()
-    max_bytes: int = MAX_CUSTOMER_BYTES
-    max_violations: int = fields.MAX_VIOLATIONS
+NOT_ACCEPTED = "must not be set unless accepts_marketing is true"
 
 
 def prepare_new(
@@ -61,16 +45,21 @@ def prepare_new(
     region: str | None,
     now: datetime,
     max_violations: int = fields.MAX_VIOLATIONS,
+    *,
+    accept_email_dots: bool = False,
 ) -> None:
     """Validates a request's new customer and brings it, in place, into the stored form.
 
-    `region` is the tenant's default region. Ids and dates are left to
-    `set_server_fields`. Raises InvalidInput with at most `max_violations`.
+    `region` is the tenant's default region, `accept_email_dots` the setting.
+    Ids and dates are left to `set_server_fields`. Raises InvalidInput with at
+    most `max_violations`.
     """
     stated = customer.HasField("accepts_marketing") or bool(customer.marketing_optin_level)
     if stated and not customer.HasField("marketing_preferences_updated_at"):
         customer.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
-    context = ValidationContext(now, region, max_violations=max_violations)
+    context = ValidationContext(
+        now, region, max_violations=max_violations, accept_email_dots=accept_email_dots
+    )
     normalize_and_validate(customer, requested_default_address(customer), context)
     for field in SERVER_FIELDS:
         customer.ClearField(field)
@@ -98,12 +87,12 @@ def normalize_and_validate(
     `default` is the address that the request's field `default_address` asks
     for, if any. Raises InvalidInput with the first violations, at most one a field.
     """
-    _fill_defaults(customer)
+    _fill_defaults(customer, context.known_level)
     rules = chain(
         fields.check_texts(customer),
-        addresses.normalize_and_validate(customer, default, context.known_ids),
-        _check_fields(customer, context.now),
-        _normalize_phones(customer, context.region),
+        addresses.normalize_and_validate(customer, default, context),
+        _normalize_fields(customer, context),
+        _normalize_phones(customer, context),
         attributes.check(customer) if customer.attribute_groups else (),
     )
     found = [*islice(rules, context.max_violations)]
@@ -118,12 +107,15 @@ def normalize_and_validate(
         raise InvalidInput([*violations.values()], is_cut=is_cut)
 
 
-def normalize_marketing(customer: pb.Customer) -> None:
-    """Makes the opt-in level agree with `accepts_marketing`."""
-    if customer.marketing_optin_level not in _DEFINED_LEVELS:
-        return  # `normalize_and_validate` refuses it.
+def normalize_marketing(customer: pb.Customer, known_level: int) -> None:
+    """Makes the opt-in level agree with `accepts_marketing`.
+
+    A customer who accepts no marketing loses `known_level`, which is stored;
+    another level is left for `normalize_and_validate` to refuse.
+    """
     if not customer.accepts_marketing:
-        customer.ClearField("marketing_optin_level")
+        if customer.marketing_optin_level in (0, known_level):
+            customer.ClearField("marketing_optin_level")
     elif not customer.marketing_optin_level:
         customer.marketing_optin_level = pb.Customer.unknown
 
@@ -183,7 +175,7 @@ def _client_values(customer: pb.Customer, *, timed: bool) -> pb.Customer:
     return values
 
 
-def _fill_defaults(customer: pb.Customer) -> None:
+def _fill_defaults(customer: pb.Customer, known_level: int) -> None:
     customer.email = fields.trim(customer.email)
     for field in _UNSET_IF_BLANK:
         if not fields.trim(getattr(customer, field)):
@@ -195,24 +187,35 @@ def _fill_defaults(customer: pb.Customer) -> None:
     for field in ("accepts_marketing", "tax_exempt", "verified_email"):
         if not customer.HasField(field):
             setattr(customer, field, False)
-    normalize_marketing(customer)
+    normalize_marketing(customer, known_level)
 
 
-def _check_fields(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
+def _normalize_fields(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:
     if not customer.email:
-        yield Violation("email", "is required, and " + fields.NOT_AN_EMAIL)
-    elif not fields.is_email(customer.email):
-        yield Violation("email", fields.NOT_AN_EMAIL)
+        yield Violation("email", "is required, and " + emails.NOT_AN_EMAIL)
+    elif customer.email not in context.known_texts and (
+        problem := emails.problem(customer.email, accept_dots=context.accept_email_dots)
+    ):
+        yield Violation("email", problem)
     for field, json_name in _REFERENCES.items():
         if getattr(customer, field) in _PATH_STEPS:
             yield Violation(json_name, "must not be . or .., which URLs take for steps in a path")
-    for field, json_name in _PAST_DATES.items():
-        if (text := getattr(customer, field)) and (problem := fields.past_date_problem(text, now)):
-            yield Violation(json_name, problem)
     if not 0 <= customer.spend_to_next_tier < math.inf:
         yield Violation("spendToNextTier", "must be a number that is not negative")
+    yield from _normalize_dates(customer, context.now)
     yield from _check_states(customer)
     yield from _check_tax_exemptions(customer)
+
+
+def _normalize_dates(customer: pb.Customer, now: datetime) -> Iterator[Violation]:
+    for field, json_name in _PAST_DATES.items():
+        if text := getattr(customer, field):
+            try:
+                date = fields.normalize_past_date(text, now)
+                if date != text:
+                    setattr(customer, field, date)
+            except ValueError as error:
+                yield Violation(json_name, str(error))
 
 
 def _check_states(customer: pb.Customer) -> Iterator[Violation]:
@@ -220,16 +223,19 @@ def _check_states(customer: pb.Customer) -> Iterator[Violation]:
         yield Violation("customer_state", _STATES)
     if customer.marketing_optin_level not in _DEFINED_LEVELS:
         yield Violation("marketing_optin_level", _LEVELS)
+    elif customer.marketing_optin_level and not customer.accepts_marketing:
+        yield Violation("marketing_optin_level", NOT_ACCEPTED)
     if customer.HasField("marketing_preferences_updated_at") and (
         problem := fields.timestamp_problem(customer.marketing_preferences_updated_at)
     ):
         yield Violation("marketing_preferences_updated_at", problem)
 
 
-def _normalize_phones(customer: pb.Customer, region: str | None) -> Iterator[Violation]:
-    region = customer.default_address.country_code or region
+def _normalize_phones(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:
+    region = customer.default_address.country_code or context.region
     for field in ("mobile", "phone"):
-        if number := getattr(customer, field):
+        number = getattr(customer, field)
+        if number and number not in context.known_texts:
             try:
                 setattr(customer, field, phones.to_e164(number, region))
             except ValueError as error:

@@ -1,13 +1,11 @@
-"""Rules of single fields: texts, e-mail addresses, dates and times."""
+"""Rules of single fields: texts, dates and times."""
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter, gt
 from typing import NamedTuple
 
-import email_validator
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -45,24 +43,15 @@ MAX_VIOLATIONS = 100
 # Characters of a caller's text that an error message repeats.
 _SHOWN_LENGTH = 64
 
-# Reserved names such as `.test` and `.invalid` serve in test systems and for
-# customers who were made anonymous.
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-
-# Matches nearly every address, none that the library would refuse, at a
-# hundredth of the library's time.
-_PLAIN_EMAIL = re.compile(
-    r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9]{1,30}(?:-[a-z0-9]{1,30})?\.){1,3}[a-z]{2,12}",
-    re.ASCII | re.IGNORECASE,
-).fullmatch
-_LOCAL_PART_LENGTH = 64
-_ACE_PREFIX = "xn--"
-NOT_AN_EMAIL = "must be an e-mail address, such as ada@example.com"
-
 NOT_A_DATE = (
     "must be a date such as 2001-05-28 or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
 )
+NOT_A_PAST_DATE = (
+    "must be a date such as 2001-05-28 or 28-05-2001, day first, "
+    "or an RFC 3339 date-time such as 2001-05-28T00:00:00Z"
+)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_DAY_FIRST = re.compile(r"(\d\d)-(\d\d)-(\d{4})", re.ASCII).fullmatch
 _DATE_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d++))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 ).fullmatch
@@ -77,6 +66,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _NANOS_PER_SECOND = 1_000_000_000
 _NANOS_PER_MILLI = 1_000_000
+_MILLIS_PER_SECOND = 1_000
 
 
 def text_problem(text: str, max_length: int = MAX_TEXT_LENGTH) -> str | None:
@@ -143,31 +133,6 @@ def parse_id(text: str) -> str:
     return lower
 
 
-def is_email(text: str) -> bool:
-    """Tells whether a text is an e-mail address (RFC 5321, RFC 6531) at a domain with a dot."""
-    if len(text) > MAX_EMAIL_LENGTH:
-        return False
-    if _PLAIN_EMAIL(text) and text.index("@") <= _LOCAL_PART_LENGTH:
-        return True
-    if not _has_possible_length(text.rpartition("@")[2]):
-        return False
-    try:
-        email_validator.validate_email(text, check_deliverability=False, strict=True)
-    except email_validator.EmailNotValidError:
-        return False
-    return True
-
-
-def _has_possible_length(domain: str) -> bool:
-    """Tells whether a domain may be short enough in its ASCII form (RFC 5890).
-
-    The library finds out by converting all of it, which costs a thousand times as much.
-    """
-    mapped = unicodedata.normalize("NFKC", domain)
-    international = sum(not label.isascii() for label in mapped.split("."))
-    return len(mapped) + international * len(_ACE_PREFIX) <= MAX_EMAIL_LENGTH
-
-
 def parse_date(text: str) -> datetime:
     """Parses a calendar date, as its first moment in UTC, or an RFC 3339 date-time.
 
@@ -185,12 +150,21 @@ def parse_date(text: str) -> datetime:
     raise ValueError(NOT_A_DATE)
 
 
-def past_date_problem(text: str, now: datetime) -> str | None:
-    """Returns the rule that a date, which must not be in the future, breaks, or None."""
+def normalize_past_date(text: str, now: datetime) -> str:
+    """Returns a date of the past without white space around it, a calendar date as `yyyy-MM-dd`.
+
+    Raises ValueError with the rule that it breaks.
+    """
+    text = trim(text)
+    if text[2:3] == "-" and (parts := _DAY_FIRST(text)):
+        text = "-".join(reversed(parts.groups()))
     try:
-        return "must not be in the future" if parse_date(text) > now else None
+        moment = parse_date(text)
     except ValueError:
-        return NOT_A_DATE
+        raise ValueError(NOT_A_PAST_DATE) from None
+    if moment > now:
+        raise ValueError("must not be in the future")
+    return text
 
 
 def timestamp_problem(timestamp: Timestamp) -> str | None:
@@ -204,9 +178,14 @@ def timestamp_problem(timestamp: Timestamp) -> str | None:
 
 
 def to_timestamp(moment: datetime) -> Timestamp:
-    """Converts a moment to a timestamp of millisecond precision."""
+    """Converts a moment of the server's to a timestamp of millisecond precision.
+
+    A whole second becomes its first millisecond, because JSON would have no
+    fraction, which is hard to parse where all other times have one.
+    """
     timestamp = Timestamp()
-    timestamp.FromMilliseconds(to_milliseconds(moment))
+    milliseconds = to_milliseconds(moment)
+    timestamp.FromMilliseconds(milliseconds + (milliseconds % _MILLIS_PER_SECOND == 0))
     return timestamp
 
 

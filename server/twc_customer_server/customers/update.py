@@ -9,10 +9,9 @@ from twc.customer.v2 import customer_pb2 as pb
 from twc.customer.v2.customer_service_pb2 import UpdateCustomerRequest
 
 from twc_customer_server.customers import addresses, fields
+from twc_customer_server.customers.context import MAX_CUSTOMER_BYTES, ValidationContext
 from twc_customer_server.customers.customer import (
-    MAX_CUSTOMER_BYTES,
     SERVER_FIELDS,
-    ValidationContext,
     clear_unknown_ids,
     normalize_and_validate,
     normalize_marketing,
@@ -47,23 +46,28 @@ def mask_of(request: UpdateCustomerRequest) -> FieldMask:
     return FieldMask(paths=[*cleared, *given])
 
 
-def update(
+def update(  # noqa: PLR0913 - all that a change depends on
     stored: pb.Customer,
     request: pb.Customer,
     mask: FieldMask,
     region: str | None,
     now: datetime,
+    *,
+    accept_email_dots: bool = False,
 ) -> None:
     """Applies an update request to a stored customer, in place; modifies the request too.
 
-    An empty mask is the implied mask of AIP-134. Raises InvalidInput.
+    An empty mask is the implied mask of AIP-134. A new e-mail address is not
+    verified unless the request says so. Raises InvalidInput.
     """
     names = {field.name for field, _ in request.ListFields()}
     if mask.paths:
         names = _fields_of(mask, "updateMask", _FIELDS_BY_NAME, "a customer")
     names &= _CLIENT_FIELDS
     _lower_ids(request)
-    context = context_of(stored, region, now)
+    context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
+    if "email" in names and fields.trim(request.email).lower() != stored.email.lower():
+        stored.verified_email = False
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     # A request that repeats the stored time does not set one.
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
@@ -74,7 +78,7 @@ def update(
     for name in names:
         stored.ClearField(name)
     stored.MergeFrom(request)
-    normalize_marketing(stored)
+    normalize_marketing(stored, context.known_level)
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
     if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
         stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
@@ -82,23 +86,39 @@ def update(
     clear_unknown_ids(stored, context.known_ids)
 
 
-def context_of(stored: pb.Customer, region: str | None, now: datetime) -> ValidationContext:
-    """Returns the facts that the rules need of a stored customer before it is changed."""
-    known_ids = {address.id for address in stored.addresses}
-    return ValidationContext(now, region, known_ids, max(MAX_CUSTOMER_BYTES, stored.ByteSize()))
-
-
 def add_address(
-    stored: pb.Customer, address: pb.Address, region: str | None, now: datetime
+    stored: pb.Customer,
+    address: pb.Address,
+    region: str | None,
+    now: datetime,
+    *,
+    accept_email_dots: bool = False,
 ) -> None:
     """Adds an address to a stored customer. Raises InvalidInput, with paths within the address."""
-    if violations := addresses.check(address):
+    context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
+    if violations := addresses.check(address, context):
         raise InvalidInput(violations)
     address.ClearField("id")
     if address.default_address:
         addresses.clear_marks(stored)
     stored.addresses.append(address)
-    normalize_and_validate(stored, None, ValidationContext(now, region))
+    normalize_and_validate(stored, None, context)
+
+
+def context_of(
+    stored: pb.Customer, region: str | None, now: datetime, *, accept_email_dots: bool = False
+) -> ValidationContext:
+    """Returns the facts that the rules need of a stored customer before it is changed."""
+    texts = (stored.email, stored.mobile, stored.phone)
+    return ValidationContext(
+        now,
+        region,
+        known_ids={address.id for address in stored.addresses},
+        known_texts={*texts, *(address.email for address in stored.addresses)},
+        known_level=stored.marketing_optin_level,
+        max_bytes=max(MAX_CUSTOMER_BYTES, stored.ByteSize()),
+        accept_email_dots=accept_email_dots,
+    )
 
 
 def update_address(
@@ -123,7 +143,7 @@ def update_address(
     request.ClearField("id")
     request.ClearField("customer_id")
     address.MergeFrom(request)
-    if violations := addresses.check(address):
+    if violations := addresses.check(address, context):
         raise InvalidInput(violations)
     normalize_and_validate(stored, None, context)
 

@@ -1,6 +1,7 @@
 """Maps a customer to its row: the values of all columns, and the keys of compared texts."""
 
 import hashlib
+import re
 import unicodedata
 from typing import Any, NamedTuple, Self
 
@@ -13,6 +14,8 @@ from twc.customer.v2.customer_pb2 import Customer
 MAX_KEY_BYTES = 512
 _SHORT_LENGTH = MAX_KEY_BYTES // len("\U0010ffff".encode())
 _DIGEST_PREFIX = "\x02"
+
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Key(NamedTuple):
@@ -101,8 +104,13 @@ def name_key(name: str) -> str:
 def email_key(email: str) -> str:
     """Returns the key of an e-mail address, equal for every case and spelling of it.
 
-    An international domain and its ASCII form (RFC 5890) have one key.
+    An international domain and its ASCII form (RFC 5890) have one key, and so
+    have a local part in quotes and without (RFC 5321).
     """
+    if email.startswith('"'):
+        local, _, domain = email.rpartition("@")
+        unquoted = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+        email = f"{unquoted}@{domain}"
     if email.isascii() and "xn--" not in email.lower():
         return email.lower()
     local, _, domain = email.rpartition("@")

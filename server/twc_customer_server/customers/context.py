@@ -1,0 +1,30 @@
+"""What the rules of a customer need to know beside the customer."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+from twc_customer_server.customers import fields
+
+MAX_CUSTOMER_BYTES = 256 * 1024
+
+
+class ValidationContext(NamedTuple):
+    """Facts that the rules need beside the customer.
+
+    `region` is the tenant's default region. `known_ids` are the ids of the
+    addresses that are stored, `known_texts` the e-mail addresses and phone
+    numbers: those that a later rule would refuse stay valid. `known_level` is
+    the opt-in level that is stored. `max_bytes` is the size that the customer
+    may have: a stored one that is larger than the limit may stay so. The rules
+    stop at `max_violations`.
+    """
+
+    now: datetime
+    region: str | None = None
+    known_ids: Collection[str] = ()
+    known_texts: Collection[str] = ()
+    known_level: int = 0
+    max_bytes: int = MAX_CUSTOMER_BYTES
+    max_violations: int = fields.MAX_VIOLATIONS
+    accept_email_dots: bool = False
