@@ -9,6 +9,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailable
 from twc_customer_server.storage.database import Database, Parameters, Row, UniqueViolationError
 from twc_customer_server.storage.export import Export, Exported, Place, parts
+from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.rows import Key, changed_columns, new_row, unique_keys
 from twc_customer_server.storage.statements import CHUNK_ROWS, Statements, look_up
 from twc_customer_server.storage.upserts import CONTENDED, ConflictUpdates, Edit, Upserted
@@ -48,11 +49,11 @@ class Page(NamedTuple):
     has_more: bool
 
 
-class CustomerStore:
+class CustomerStore(Lists):
     """The live customers of every tenant. Every method raises Unavailable if the database is."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._sql = Statements(database)
 
     def get(self, tenant: str, key: Key) -> bytes | None:
