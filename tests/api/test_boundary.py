@@ -60,6 +60,7 @@ MALFORMED = {
     "GetCustomerByEmail": b"\x0a\x02\x80",
     "GetCustomerByRef": b"\x0a\x7fshort",
     "LookupCustomers": b"\x0a\x01\x80",
+    "ListCustomers": b"\x0a\x01\x80",
     "DeleteCustomer": b"\x0a",
     "DeleteCustomerByRef": b"\x0f",
     "ImportCustomers": b"\x0a\x02\x12",
@@ -218,6 +219,13 @@ requests: st.SearchStrategy[tuple[str, Message]] = st.one_of(
         page_size=st.integers(-(2**31), 2**31 - 1),
         page_token=texts,
     ).map(lambda it: ("LookupCustomers", it)),
+    st.builds(
+        pb.ListCustomersRequest,
+        filter=texts | texts.map("lastName = '{}*'".format) | texts.map("email = {}*".format),
+        order_by=texts | st.sampled_from(["", "lastName desc", "createdDate"]),
+        page_size=st.integers(-(2**31), 2**31 - 1),
+        page_token=texts,
+    ).map(lambda it: ("ListCustomers", it)),
 )
 
 
@@ -277,6 +285,14 @@ LONG_REQUESTS: dict[str, tuple[str, Message]] = {
     "name to look up": (
         "LookupCustomers",
         pb.LookupCustomersRequest(last_name=LONG),
+    ),
+    "filter": (
+        "ListCustomers",
+        pb.ListCustomersRequest(filter=LONG, order_by=LONG, page_token=LONG),
+    ),
+    "field of a filter": (
+        "ListCustomers",
+        pb.ListCustomersRequest(filter="x" * 2000),
     ),
     "page token": (
         "LookupCustomers",

@@ -284,6 +284,7 @@ FAILURES: list[tuple[Message, str, grpc.StatusCode, str]] = [
         "ResourceNotFound",
     ),
     (pb.LookupCustomersRequest(), "LookupCustomers", INVALID, "email: "),
+    (pb.ListCustomersRequest(filter="x"), "ListCustomers", INVALID, "filter: "),
     (pb.DeleteCustomerRequest(), "DeleteCustomer", INVALID, "id: "),
     (pb.DeleteCustomerByRefRequest(), "DeleteCustomerByRef", INVALID, "customerRef: "),
     (

@@ -42,6 +42,7 @@ REQUESTS: dict[str, Message] = {
     ),
     "GetCustomerByEmail": pb.GetCustomerByEmailRequest(email=PRIVATE),
     "LookupCustomers": pb.LookupCustomersRequest(email=PRIVATE),
+    "ListCustomers": pb.ListCustomersRequest(filter=f"email = {PRIVATE}"),
     "DeleteCustomer": pb.DeleteCustomerRequest(id=UNKNOWN_ID),
     "DeleteCustomerByRef": pb.DeleteCustomerByRefRequest(customer_ref=PRIVATE),
     "ImportCustomers": pb.ImportCustomersRequest(

@@ -71,6 +71,9 @@ def _refused(http: httpx.Client) -> Iterator[httpx.Response]:
     yield http.get(f"/customers/{_canary()}/ref")
     yield http.get("/customers/search", params={"email": _canary(), "phone": _canary()})
     yield http.get("/customers/search", params={"firstName": "x", "pageToken": _canary()})
+    yield http.get("/customers", params={"filter": f"email = {_canary()}"})
+    yield http.get("/customers", params={"filter": f"lastName = x, {_canary()}"})
+    yield http.get("/customers", params={"orderBy": _canary(), "pageToken": _canary()})
     yield http.get(f"/{_canary()}", params={_canary(): _canary()})
     yield http.get(NO_CUSTOMER, headers={"x-twc-tenant": _canary() + "!"})
     yield http.get(NO_CUSTOMER, headers={"x-twc-tenant": _canary()})
@@ -92,6 +95,7 @@ def _accepted(http: httpx.Client) -> Iterator[httpx.Response]:
     yield http.put("/customers", json=_valid() | {"id": customer["id"]})
     yield http.get(f"/customers/{customer['id']}")
     yield http.get("/customers/search", params={"firstName": customer["firstName"]})
+    yield http.get("/customers", params={"filter": f'firstName = "{customer["firstName"]}"'})
     yield http.post(f"/customers/{customer['id']}/address", json=customer["addresses"][0])
     yield http.delete(f"/customers/{customer['customerRef']}/ref")
 

@@ -39,6 +39,7 @@ READS: dict[str, Call] = {
     ),
     "GetCustomerByEmail": lambda client, it: client.get_by_email(it.email),
     "LookupCustomers": lambda client, it: client.lookup(pb.LookupCustomersRequest(email=it.email)),
+    "ListCustomers": lambda client, _: client.list_page(pb.ListCustomersRequest()),
     "ValidateCustomer": lambda client, _: client.validate(builders.customer()),
     "ExportCustomers": lambda client, _: list(client.export()),
 }

@@ -128,7 +128,9 @@ def test_copy_during_writes(
     writer.start()
     begun.wait()
     try:
-        with pytest.raises(CannotServeError, match=r"written to meanwhile|rows of customer differ"):
+        with pytest.raises(
+            CannotServeError, match=r"written to during the copy|rows of customer differ"
+        ):
             copy_all(own, target)
     finally:
         done.set()

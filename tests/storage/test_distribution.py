@@ -8,11 +8,14 @@ import pytest
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
+from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.schema import TABLES
 from twc_customer_server.storage.statements import Statements
 
-_STATEMENTS = Statements(Postgres("postgresql://never.opened", 1, 1, 1))
+_UNOPENED = Postgres("postgresql://never.opened", 1, 1, 1)
+_STATEMENTS = Statements(_UNOPENED)
+_LISTS = Lists(_UNOPENED)
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 
 STATEMENTS = [
@@ -25,6 +28,8 @@ STATEMENTS = [
     *_STATEMENTS.export_all.values(),
     *_STATEMENTS.export_since.values(),
     _STATEMENTS.update,
+    *_LISTS.by_field.values(),
+    *_LISTS.by_status.values(),
     *(
         _STATEMENTS.search(names)
         for size in range(1, 6)
@@ -82,7 +87,8 @@ def test_collation_of_indexes(postgres: Server) -> None:
 def test_tenant_filter_of_statements(sql: str) -> None:
     """A statement names the tenant as the first condition, so that one machine answers it."""
     condition = sql.partition(" WHERE ")[2]
-    assert re.match(r'\(+("t1"|"customer")\."tenant" = %\(tenant\)s\)', condition)
+    assert re.match(r'\(+("t\d+"|"customer")\."tenant" = %\(tenant\)s\)', condition)
+    assert sql.count(" WHERE ") == sql.count('"tenant" = %(tenant)s')
 
 
 def test_tenant_of_new_rows() -> None:

@@ -83,11 +83,12 @@ def _difference(database: peewee.Database) -> object:
         return diff_models(database, TABLES)
 
 
-def _insert(database: Database, row: dict[str, object]) -> None:
-    """Inserts a row into the table of customers as the first migration makes it."""
-    first = {name: row[name] for name in FIRST_COLUMNS}
-    insert = CustomerRow.insert({name: parameter(name) for name in first})
-    database.write_one(database.compile(insert), first)
+def _insert(database: Database, *rows: dict[str, object]) -> None:
+    """Inserts rows into the table of customers as the first migration makes it."""
+    insert = database.compile(CustomerRow.insert({name: parameter(name) for name in FIRST_COLUMNS}))
+    # Names that were not set had no key.
+    first = [{name: row[name] or None for name in FIRST_COLUMNS} for row in rows]
+    database.write(lambda: database.run_each(insert, first))
 
 
 def test_data_of_migrated_database(
@@ -113,6 +114,40 @@ def test_data_of_migrated_database(
     assert taken == ALL[1:]
     assert kept == customer.SerializeToString()
     assert times == [(5,)]
+
+
+def test_lists_of_migrated_database(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Customers that were stored before lists existed have the same keys as new ones."""
+    names = ("Müller", "Muller", "O\u2019Neil", "", "x" * 1024)
+    customers = [
+        stamped(first_name=name, last_name=name, customerState=1 + number % 4)
+        for number, name in enumerate(names * 500)
+    ]
+    with monkeypatch.context() as fourth_version:
+        fourth_version.setattr(migrate, "MIGRATIONS", only(ALL[:4], tmp_path / "fourth"))
+        with prepared(opener) as fourth:
+            _insert(fourth, *(new_row("acme", customer) for customer in customers[1:]))
+            _insert(fourth, new_row("zeta", customers[0]))
+
+    migrating = opener()
+    migrating.migrate()
+    migrating.shut_down()
+    columns = "first_name_fold, first_name_key, last_name_fold, last_name_key, status, body"
+    everything = f"SELECT {columns} FROM customer WHERE tenant = {{}} ORDER BY id"  # noqa: S608
+    with prepared(opener) as database:
+        migrated = database.rows(everything.format("'acme'"), {})
+        migrated += database.rows(everything.format("'zeta'"), {})
+        store = CustomerStore(database)
+        store.insert_each("new", customers[1:])
+        store.insert("new-zeta", customers[0])
+        new = database.rows(everything.format("'new'"), {})
+        new += database.rows(everything.format("'new-zeta'"), {})
+        difference = database.write(lambda: _difference(database))  # type: ignore[arg-type]
+
+    assert migrated == new
+    assert not difference
 
 
 def test_outcomes_of_migrated_database(

@@ -166,6 +166,10 @@ class Client:
         self.headers = _headers(call)
         return customers
 
+    def list_page(self, request: pb.ListCustomersRequest) -> pb.ListCustomersResponse:
+        """Calls ListCustomers."""
+        return self._unary(self._stub.ListCustomers, request)
+
     def delete(self, customer_id: str) -> None:
         """Calls DeleteCustomer."""
         self._unary(self._stub.DeleteCustomer, pb.DeleteCustomerRequest(id=customer_id))

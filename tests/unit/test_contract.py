@@ -68,6 +68,12 @@ PLACES: list[tuple[str, str, str, list[str]]] = [
         "",
         ["email", "firstName", "lastName", "mobile", "phone", "pageSize", "pageToken"],
     ),
+    (
+        "ListCustomers",
+        "GET /api/v2/customers",
+        "",
+        ["filter", "orderBy", "pageSize", "pageToken"],
+    ),
     ("DeleteCustomer", "DELETE /api/v2/customers/{id}", "", []),
     ("DeleteCustomerByRef", "DELETE /api/v2/customers/{customer_ref}/ref", "", ["id"]),
     ("DeleteCustomerByRef", "DELETE /api/v2/customers", "", ["customerRef", "id"]),

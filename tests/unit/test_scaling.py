@@ -17,7 +17,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.unit.steps import NOW, stored
-from twc_customer_server.api import bulk, exports, lookup
+from twc_customer_server.api import bulk, exports, filters, lookup
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.api.servicer import matches
 from twc_customer_server.api.status import to_status
@@ -125,6 +125,16 @@ def parse(make: Callable[[int], pb.LookupCustomersRequest]) -> Shape:
     return lambda size: partial(lookup.parse, make(size), "acme", "DE")
 
 
+def parse_list(make: Callable[[int], str]) -> Shape:
+    """Parses the filter of a list."""
+    return lambda size: partial(_parse_filter, make(size))
+
+
+def _parse_filter(text: str) -> None:
+    with suppress(filters.FilterError):
+        filters.parse(text, "DE")
+
+
 def resume(make: Callable[[int], str]) -> Shape:
     """Parses an export that is to be resumed."""
     return lambda size: partial(
@@ -178,6 +188,11 @@ SHAPES: dict[str, Shape] = {
     "lookup of an e-mail": parse(lambda n: pb.LookupCustomersRequest(email="a." * (n // 2) + "@b")),
     "lookup of a phone": parse(lambda n: pb.LookupCustomersRequest(phone="0" * n)),
     "lookup of a name": parse(lambda n: pb.LookupCustomersRequest(first_name="\u0130" * (n // 2))),
+    "filter of a word": parse_list(lambda n: "lastName = " + "x" * n),
+    "filter of quotation marks": parse_list(lambda n: 'lastName = "' + '\\"' * (n // 2)),
+    "filter of asterisks": parse_list(lambda n: "lastName = " + "*" * n),
+    "filter of spaces": parse_list(lambda n: "lastName = K" + " " * n),
+    "filter of terms": parse_list(lambda n: " AND ".join(["createdDate > 2026-01-01"] * (n // 29))),
     "page token": parse(lambda n: pb.LookupCustomersRequest(email="a@b.de", page_token="IC" * n)),
     "resume token": resume(lambda n: "ICAg" * (n // 4)),
     "idempotency key": lambda n: partial(KeyedRequest, "x" * n, "CreateCustomer", NOW),
@@ -206,6 +221,12 @@ def _no_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _no_limit_of_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has filters be read that would be refused for their length."""
+    monkeypatch.setattr(filters, "MAX_LENGTH", SIZES[-1] * 2)
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)

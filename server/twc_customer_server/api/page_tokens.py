@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 _DIGEST_BYTES = 16
 
-# A place is an id, or an id and two times.
-_MAX_LENGTH = 256
+# A place is at most an id and two keys of a name.
+_MAX_LENGTH = 1536
 
 
 class Token(NamedTuple):

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
-from twc_customer_server.api import bulk, exports, imports, lookup, selectors
+from twc_customer_server.api import bulk, exports, imports, listing, lookup, selectors
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import update
 from twc_customer_server.customers.customer import (
@@ -183,6 +183,13 @@ class CustomerServicer:
             token = lookup.page_token(call.tenant, query.wanted, page.found[-1].id)
             call.set_status(200, *lookup.page_headers(request, token))
         return iter([customer.body for customer in page.found])
+
+    def ListCustomers(
+        self, request: pb.ListCustomersRequest, call: Call
+    ) -> pb.ListCustomersResponse:
+        query = listing.parse(request, call.tenant, self._region(call.tenant))
+        page = self._store.list_page(call.tenant, query.listing, query.after, query.size)
+        return listing.response(call.tenant, query.listing, page)
 
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
         return self._delete(call, selectors.of_id(request.id))

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple, Self
 import idna
 from twc.customer.v2.customer_pb2 import Customer
 
+from twc_customer_server.storage import folding
+
 # A B-tree key of PostgreSQL holds about 2,700 bytes, an index has several keys,
 # and a text of PostgreSQL cannot hold NUL. Other texts are compared by a digest,
 # which begins with a character that no valid text has.
@@ -50,6 +52,26 @@ class Key(NamedTuple):
         return cls("email", email_key(value))
 
 
+class Status(NamedTuple):
+    """The fields of a customer that have few values, and a number for them."""
+
+    state: int
+    active: bool
+    accepts_marketing: bool
+
+    @classmethod
+    def of(cls, customer: Customer) -> Self:
+        """Returns the status of a customer, with defaults for what is not set."""
+        active = customer.active or not customer.HasField("active")
+        state = customer.customerState or Customer.disabled
+        return cls(state, active, customer.accepts_marketing)
+
+    @property
+    def number(self) -> int:
+        """The number, which is stored."""
+        return self.state << 2 | self.active << 1 | self.accepts_marketing
+
+
 def new_row(tenant: str, customer: Customer) -> dict[str, Any]:
     """Returns the values of all columns of a new customer, by name."""
     return {
@@ -62,6 +84,7 @@ def new_row(tenant: str, customer: Customer) -> dict[str, Any]:
 def changed_columns(customer: Customer) -> dict[str, Any]:
     """Returns the id of a customer and the values of the columns that an update writes."""
     unique = unique_keys(customer)
+    first_name, last_name = name_key(customer.first_name), name_key(customer.last_name)
     return {
         "id": customer.id,
         "customer_ref": unique["customerRef"],
@@ -69,8 +92,11 @@ def changed_columns(customer: Customer) -> dict[str, Any]:
         "email_key": unique["email"],
         "mobile": unique["mobile"],
         "phone": unique["phone"],
-        "first_name_key": name_key(customer.first_name) or None,
-        "last_name_key": name_key(customer.last_name) or None,
+        "first_name_key": first_name,
+        "last_name_key": last_name,
+        "first_name_fold": name_fold(first_name),
+        "last_name_fold": name_fold(last_name),
+        "status": Status.of(customer).number,
         "modified_at": customer.last_modified_date.ToMilliseconds(),
         "body": customer.SerializeToString(),
     }
@@ -99,6 +125,21 @@ def name_key(name: str) -> str:
     """Returns the key of a name, equal for every case and Unicode form of it."""
     name = name.strip()
     return exact_key(name.lower() if name.isascii() else _fold(name))
+
+
+def name_fold(key: str) -> str:
+    """Returns the key of a name without its accents, from the one with them."""
+    return key if key.isascii() and "`" not in key else exact_key(folding.fold(key)) or key
+
+
+def name_prefix(text: str) -> str:
+    """Returns the beginning of the keys of names that begin with a text."""
+    return _fold(text.lstrip())
+
+
+def email_prefix(text: str) -> str:
+    """Returns the beginning of the keys of e-mail addresses that begin with a text."""
+    return _fold(text.lstrip())
 
 
 def email_key(email: str) -> str:

@@ -6,7 +6,16 @@ keys: the same schema fits engines that distribute tenants over machines.
 
 from typing import Any
 
-from peewee import SQL, BigIntegerField, BlobField, CompositeKey, Model, ModelIndex, TextField
+from peewee import (
+    SQL,
+    BigIntegerField,
+    BlobField,
+    CompositeKey,
+    IntegerField,
+    Model,
+    ModelIndex,
+    TextField,
+)
 
 # A column, named as an attribute of a table's class.
 Column = Any
@@ -16,7 +25,9 @@ class CustomerRow(Model):
     """A customer: the encoded message, beside its lookup keys.
 
     Times are in milliseconds since the Unix epoch. `deleted_at` is null for a
-    live customer; `modified_at` equals it for a deleted one.
+    live customer; `modified_at` equals it for a deleted one. A name that is not
+    set is empty in its keys; no row lacks a name's keys or the status, which
+    migrations have added.
     """
 
     tenant = TextField()
@@ -31,6 +42,9 @@ class CustomerRow(Model):
     modified_at = BigIntegerField()
     deleted_at = BigIntegerField(null=True)
     body = BlobField()
+    first_name_fold = TextField(null=True)
+    last_name_fold = TextField(null=True)
+    status = IntegerField(null=True)
     alternate_ref = TextField(null=True)
 
     class Meta:
@@ -91,8 +105,12 @@ for _key in (
 # Few customers have one: the others are not in the index, and do not pay for it.
 _HAS_ALTERNATE_REF = "deleted_at IS NULL AND alternate_ref IS NOT NULL"
 CustomerRow.add_index(_live_index(CustomerRow.alternate_ref, unique=True, where=_HAS_ALTERNATE_REF))
-for _key in (CustomerRow.first_name_key, CustomerRow.last_name_key):
-    CustomerRow.add_index(_live_index(_key, CustomerRow.id, unique=False))
+for _columns in (
+    (CustomerRow.first_name_fold, CustomerRow.first_name_key),
+    (CustomerRow.last_name_fold, CustomerRow.last_name_key),
+    (CustomerRow.status, CustomerRow.created_at),
+):
+    CustomerRow.add_index(_live_index(*_columns, CustomerRow.id, unique=False))
 
 CustomerRow.add_index(
     ModelIndex(

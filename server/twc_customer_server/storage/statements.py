@@ -3,17 +3,21 @@
 Building a query takes fifteen times as long as running it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from peewee import Tuple, Value
 
 from twc_customer_server.storage.database import Database, Row
+from twc_customer_server.storage.rows import name_fold
 from twc_customer_server.storage.schema import UNIQUE, Column, CustomerRow
 
 # Values that one statement looks up. A statement for each value would cost a
 # scan of the tenant while PostgreSQL has no statistics of a new table.
 LOOKUP_SIZE = 100
+
+# Rows that are read at a time: one more than the default page.
+CHUNK_ROWS = 101
 
 # A query of Peewee, which leaves its types open.
 Query = Any
@@ -26,12 +30,12 @@ _SELECTORS: dict[str, Column] = {
     "alternateCustomerRef": _row.alternate_ref,
     "email": _row.email_key,
 }
-_SEARCH: dict[str, Column] = {
-    "email": _row.email_key,
-    "first_name": _row.first_name_key,
-    "last_name": _row.last_name_key,
-    "mobile": _row.mobile,
-    "phone": _row.phone,
+_SEARCH: dict[str, tuple[Column, ...]] = {
+    "email": (_row.email_key,),
+    "first_name": (_row.first_name_fold, _row.first_name_key),
+    "last_name": (_row.last_name_fold, _row.last_name_key),
+    "mobile": (_row.mobile,),
+    "phone": (_row.phone,),
 }
 _KEYS = (
     _row.customer_ref,
@@ -41,6 +45,9 @@ _KEYS = (
     _row.phone,
     _row.first_name_key,
     _row.last_name_key,
+    _row.first_name_fold,
+    _row.last_name_fold,
+    _row.status,
 )
 
 
@@ -130,17 +137,32 @@ class Statements:
         self._searches: dict[tuple[str, ...], str] = {}
 
     def search(self, names: Iterable[str]) -> str:
-        """Returns the search by some fields: their names, `tenant`, `after_id` and `limit`."""
+        """Returns the search by some fields.
+
+        Its parameters are `search_parameters`, `tenant`, `after_id` and `limit`.
+        """
         chosen = tuple(names)
         if chosen not in self._searches:
-            wanted = [_SEARCH[name] == parameter(name) for name in chosen]
-            self._searches[chosen] = self._compile(
-                _row.select(_row.id, _row.body)
-                .where(_of_tenant(), *wanted, _row.id > parameter("after_id"), _LIVE)
-                .order_by(_row.id)
-                .limit(parameter("limit"))
+            columns = [column for name in chosen for column in _SEARCH[name]]
+            wanted = [column == value for column, value in values_of(columns).items()]
+            query = _row.select(_row.id, _row.body).where(
+                _of_tenant(), *wanted, _row.id > parameter("after_id"), _LIVE
             )
+            # No two customers share a unique value, and no index has that in the order of ids.
+            if not set(columns) & set(UNIQUE.values()):
+                query = query.order_by(_row.id)
+            self._searches[chosen] = self._compile(query.limit(parameter("limit")))
         return self._searches[chosen]
+
+    @staticmethod
+    def search_parameters(wanted: Mapping[str, str]) -> dict[str, str]:
+        """Returns the parameters of a search by the keys of some fields."""
+        folds = {
+            _SEARCH[name][0].column_name: name_fold(key)
+            for name, key in wanted.items()
+            if len(_SEARCH[name]) > 1
+        }
+        return {_SEARCH[name][-1].column_name: key for name, key in wanted.items()} | folds
 
     def _locked(self, query: Query) -> Query:
         """Locks the rows that a query reads, where the database has row locks."""

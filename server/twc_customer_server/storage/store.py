@@ -9,14 +9,13 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailable
 from twc_customer_server.storage.database import Database, Parameters, Row, UniqueViolationError
 from twc_customer_server.storage.export import Export, Exported, Place, parts
+from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.rows import Key, changed_columns, new_row, unique_keys
-from twc_customer_server.storage.statements import Statements, look_up
+from twc_customer_server.storage.statements import CHUNK_ROWS, Statements, look_up
 from twc_customer_server.storage.upserts import CONTENDED, ConflictUpdates, Edit, Upserted
 
-# A page ends early beyond this size. Rows are read in chunks of one more than
-# the default page.
+# A page ends early beyond this size.
 MAX_PAGE_BYTES = 4 * 1024 * 1024
-CHUNK_ROWS = 101
 
 # Attempts at a write whose conflicts come and go.
 _ATTEMPTS = 5
@@ -50,11 +49,11 @@ class Page(NamedTuple):
     has_more: bool
 
 
-class CustomerStore:
+class CustomerStore(Lists):
     """The live customers of every tenant. Every method raises Unavailable if the database is."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._sql = Statements(database)
 
     def get(self, tenant: str, key: Key) -> bytes | None:
@@ -70,7 +69,8 @@ class CustomerStore:
 
     def search(self, tenant: str, wanted: Mapping[str, str], after: str, limit: int) -> list[Found]:
         """Returns customers with all wanted keys, by id, from after the id `after`."""
-        parameters = {"tenant": tenant, **wanted, "after_id": after, "limit": limit}
+        parameters: dict[str, object] = {"tenant": tenant, "after_id": after, "limit": limit}
+        parameters |= self._sql.search_parameters(wanted)
         return [Found(*row) for row in self._database.rows(self._sql.search(wanted), parameters)]
 
     def page(self, tenant: str, wanted: Mapping[str, str], after: str, size: int) -> Page:

@@ -77,6 +77,22 @@ def lookups_of_large_pages(attacker: Attacker) -> None:
     attacker.repeat(attacker.request("GET", path), connections=16)
 
 
+@attack(who=OWNER, answer_bytes=None)
+def lists_without_match(attacker: Attacker) -> None:
+    """Lists that examine as many customers as one may, and find none, on 16 connections."""
+    for _ in range(2):
+        content = json.dumps(
+            [{"email": f"{attacker.next()}@example.com", "lastName": "same"} for _ in range(5000)]
+        ).encode()
+        connection = attacker.connect()
+        if connection:
+            connection.settimeout(UPLOAD_SECONDS)
+            attacker.exchange(connection, attacker.request("POST", UPLOAD, content))
+    attacker.start()
+    path = "/customers?filter=lastName%3Dsame%20AND%20state%3Ddeclined"
+    attacker.repeat(attacker.request("GET", path), connections=16)
+
+
 def _hold_bulk(attacker: Attacker, rpc: str) -> None:
     attacker.hold_streams(Stream(attacker.rpc(f"{SERVICE}/{rpc}")), 64, connections=2)
 
