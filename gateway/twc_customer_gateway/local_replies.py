@@ -53,8 +53,8 @@ class LocalReply(NamedTuple):
     becomes: int | None = None
     # Replaces only responses that have one of these response flags.
     flags: Sequence[str] = ()
-    # Replaces only responses to requests whose path has this text.
-    path: str = ""
+    # Replaces only responses to requests with a header, or pseudo-header, that has a text.
+    header: tuple[str, str] | None = None
     # Replaces only responses to gRPC clients.
     is_grpc: bool = False
 
@@ -66,7 +66,7 @@ LOCAL_REPLIES = (
         code_pb2.INVALID_ARGUMENT,
         reasons.MALFORMED_REQUEST,
         "the request is malformed: the path must not have NUL, which no text may",
-        path="%00",
+        header=(":path", "%00"),
     ),
     LocalReply(400, code_pb2.INVALID_ARGUMENT, reasons.MALFORMED_REQUEST, _MALFORMED),
     LocalReply(
@@ -81,6 +81,14 @@ LOCAL_REPLIES = (
         reasons.MALFORMED_REQUEST,
         "the header Transfer-Encoding must be chunked or absent",
         becomes=400,
+    ),
+    LocalReply(
+        403,
+        code_pb2.NOT_FOUND,
+        reasons.ROUTE_NOT_FOUND,
+        "the API has no tunnels",
+        becomes=404,
+        header=(":method", "CONNECT"),
     ),
     LocalReply(
         403,
@@ -248,8 +256,9 @@ def _filters(reply: LocalReply) -> list[dict[str, Any]]:
     filters: list[dict[str, Any]] = [{"status_code_filter": {"comparison": comparison}}]
     if reply.flags:
         filters.append({"response_flag_filter": {"flags": reply.flags}})
-    if reply.path:
-        filters.append(_header_filter(":path", string_match={"contains": reply.path}))
+    if reply.header:
+        name, text = reply.header
+        filters.append(_header_filter(name, string_match={"contains": text}))
     return filters
 
 

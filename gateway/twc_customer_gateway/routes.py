@@ -64,7 +64,10 @@ def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Rout
 
     Paths may begin with a prefix.
     """
-    rest = [*_rest_routes(service, prefix), _direct_response(404, {"prefix": "/"})]
+    # No path matches CONNECT, whose body, the tunnel, would be waited for.
+    others: list[dict[str, Any]] = [{"prefix": "/"}, {"connect_matcher": {}}]
+    nothing = (_direct_response(404, match) for match in others)
+    rest = [*_rest_routes(service, prefix), *nothing]
     preflight = [
         _direct_response(status, match) | {"response_headers_to_add": headers}
         for status, match, headers in cors.preflights()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.builders import NO_CUSTOMER, new_email
 from tests.support.client import SECONDS, as_tenant, failure
 from tests.support.http_client import http_client, http_request
+from twc_customer_gateway.supervisor.stack import Stack
 
 JSON = {"content-type": "application/json"}
 MALFORMED = Error(400, 3, "MALFORMED_REQUEST", [])
@@ -289,3 +291,13 @@ def test_grpc_over_http1(origin: str) -> None:
     response = http_request("POST", url, content=bytes(5), headers=headers)
     assert response.headers["grpc-status"] == str(grpc.StatusCode.UNIMPLEMENTED.value[0])
     assert "HTTP/2" in response.headers["grpc-message"]
+
+
+def test_tunnel(stack: Stack) -> None:
+    """A request for a tunnel is answered at once: there are none."""
+    address = (stack.settings.bind, stack.settings.gateway_port)
+    with socket.create_connection(address, SECONDS) as connection:
+        connection.sendall(b"CONNECT 192.0.2.1:80 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"ROUTE_NOT_FOUND" in answer

@@ -14,7 +14,7 @@ _BURST_SECONDS = 0.1
 
 # Refusals are paced, too: a client that repeats them at once would use as much.
 _REFUSALS_PER_SECOND = 500
-_MAX_REFUSAL_SECONDS = 2
+_MAX_REFUSAL_SECONDS = 4
 # Refusals of all that wait for their time; the gateway holds so many beside admitted calls.
 MAX_REFUSALS = 2000
 
