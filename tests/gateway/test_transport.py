@@ -71,7 +71,7 @@ def test_json_on_rpc_path(origin: str) -> None:
     """JSON posted to the path of an RPC is refused: REST has its own paths."""
     response = http_request("POST", f"{origin}/{SERVICE}/CreateCustomer", json={})
 
-    assert error_of(response) == Error(404, 5, "ROUTE_NOT_FOUND", [])
+    assert error_of(response) == Error(415, 3, "UNSUPPORTED_MEDIA_TYPE", [])
 
 
 @pytest.mark.parametrize("port", ["gateway_port", "grpc_port"])

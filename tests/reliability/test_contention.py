@@ -37,7 +37,7 @@ def test_serializable_database(serve: Serve, proxy: Proxy, ask: Ask) -> None:
         wait_until(lambda: waiting(ask) == len(cities))
     assert [it.exception(SECONDS) for it in outcomes] == [None] * len(cities)
     now = service.client.get(service.customer.id)
-    assert sorted(it.city for it in now.addresses) == cities
+    assert sorted(it.city for it in now.addresses[1:]) == cities
     assert proxy.count("^BEGIN") > len(cities)
     assert_clean(ask)
 

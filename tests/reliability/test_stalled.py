@@ -15,6 +15,7 @@ from tests.reliability.calls import (
     assert_all_unavailable,
     assert_unavailable,
     assert_whole,
+    selectable,
     wait_served,
 )
 from tests.reliability.proxy import Proxy
@@ -78,7 +79,7 @@ def test_slow_database(serve: Serve, proxy: Proxy) -> None:
     service = serve()
     proxy.delay = 0.02
     for name, call in CALLS.items():
-        call(service.client, service.client.create(builders.customer(customer_ref=name)))
+        call(service.client, service.client.create(selectable(name)))
 
 
 def test_mute_commit(serve: Serve, proxy: Proxy, ask: Ask) -> None:
