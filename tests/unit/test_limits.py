@@ -109,7 +109,11 @@ def test_no_rate() -> None:
 def test_pace_of_refusals() -> None:
     """Refusals come at a pace, and too many get none."""
     bounds = limited()
-    paced = [bounds.refuse("acme") for _ in range(1100)]
+    paced = []
+    for _ in range(2100):
+        paced.append(bounds.refuse("acme"))
+        if paced[-1] is not None:
+            bounds.refused()
     assert paced[:51] == [0] * 51
     assert paced[52] == pytest.approx(0.004, abs=0.001)
     assert paced[-1] is None

@@ -95,8 +95,13 @@ class Identifier:
         """Has a call wait without a thread until keys are fetched, or its time is over."""
         with self._lock:
             self._parked.add(unknown)
-        self._timer.call_later(KEYS_SECONDS, partial(self._unpark, unknown))
+        self._timer.call_later(KEYS_SECONDS, partial(self._give_up, unknown))
         error.fetched.add_done_callback(lambda _: self._unpark(unknown))
+
+    def _give_up(self, unknown: _Unknown) -> None:
+        # The timer may be a little early: without this the call would wait once more.
+        unknown.until = 0
+        self._unpark(unknown)
 
     def _unpark(self, unknown: _Unknown) -> None:
         with self._lock:
