@@ -4,7 +4,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
-from tests.unit.steps import stored
+from tests.support.steps import stored
 
 
 @pytest.fixture

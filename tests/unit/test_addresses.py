@@ -6,7 +6,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
-from tests.unit.steps import NOW, fields_of, refused, settled
+from tests.support.steps import NOW, fields_of, refused, settled
 from twc_customer_server.customers import addresses, emails
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields

@@ -6,7 +6,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Attribute, Customer
 
 from tests.support import builders
-from tests.unit.steps import fields_of, settled
+from tests.support.steps import fields_of, settled
 from twc_customer_server.customers import attributes
 from twc_customer_server.errors import Violation
 

@@ -10,7 +10,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support import builders
-from tests.unit.steps import NOW, settled, stored
+from tests.support.steps import NOW, settled, stored
 from twc_customer_server.api import bulk, imports
 from twc_customer_server.api.status import MAX_DETAILS_BYTES, to_status
 from twc_customer_server.customers import update

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.unit.steps import ANY_TEXT, EXAMPLES
+from tests.support.steps import ANY_TEXT, EXAMPLES
 from twc_customer_server.customers import emails, phones
 
 _LABELS = f"{'a' * 63}.{'b' * 63}"

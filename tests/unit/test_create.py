@@ -6,7 +6,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
-from tests.unit.steps import NOW, fields_of, refused, settled, timestamp
+from tests.support.steps import NOW, fields_of, refused, settled, timestamp
 from twc_customer_server.customers import fields, phones
 from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import Violation

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.steps import ANY_TEXT, EXAMPLES, NOW
+from tests.support.steps import ANY_TEXT, EXAMPLES, NOW
 from twc_customer_server.customers import fields
 
 IN_2001 = datetime(2001, 5, 28, tzinfo=UTC)

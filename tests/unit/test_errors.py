@@ -20,7 +20,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import GetCustomerByRefRequest
 
 from tests.support import builders
-from tests.unit.steps import NOW, settled, stored
+from tests.support.steps import NOW, settled, stored
 from twc_customer_server import errors
 from twc_customer_server.api import status
 from twc_customer_server.api.servicer import CustomerServicer

@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.unit.steps import LATER, NOW, fields_of, refusals
+from tests.support.steps import LATER, NOW, fields_of, refusals
 from twc_customer_server.api import exports, page_tokens
 from twc_customer_server.storage import export
 from twc_customer_server.storage.export import Exported, Place

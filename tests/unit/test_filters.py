@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.steps import ANY_TEXT, EXAMPLES
+from tests.support.steps import ANY_TEXT, EXAMPLES
 from twc_customer_server.api import filters
 from twc_customer_server.api.filters import Filter, FilterError, Text
 from twc_customer_server.customers import emails, fields, phone_prefixes, phones

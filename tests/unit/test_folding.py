@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.steps import ANY_TEXT, EXAMPLES
+from tests.support.steps import ANY_TEXT, EXAMPLES
 from twc_customer_server.storage.rows import MAX_KEY_BYTES, name_fold, name_key
 
 FOLDED = {

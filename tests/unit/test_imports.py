@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.unit.steps import LATER, NOW, fields_of, refusals
+from tests.support.steps import LATER, NOW, fields_of, refusals
 from twc_customer_server.api import bulk, imports
 from twc_customer_server.customers.customer import has_same_values, prepare_new, set_server_fields
 from twc_customer_server.errors import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.steps import EXAMPLES
+from tests.support.steps import EXAMPLES
 from twc_customer_server.customers import fields
 from twc_customer_server.storage import rows
 

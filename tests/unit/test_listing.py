@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import ListCustomersRequest
 
-from tests.unit.steps import ANY_TEXT, EXAMPLES, fields_of, refusals, stored
+from tests.support.steps import ANY_TEXT, EXAMPLES, fields_of, refusals, stored
 from twc_customer_server.api import listing
 from twc_customer_server.api.listing import Query
 from twc_customer_server.errors import Violation

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twc.customer.v2.customer_service_pb2 import LookupCustomersRequest
 
-from tests.unit.steps import ANY_TEXT, EXAMPLES, fields_of, refusals
+from tests.support.steps import ANY_TEXT, EXAMPLES, fields_of, refusals
 from twc_customer_server.api import lookup
 from twc_customer_server.api.lookup import Lookup
 from twc_customer_server.customers import emails, phones

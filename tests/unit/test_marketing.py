@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
-from tests.unit.steps import LATER, copy, refusals, refused, settled, stored, timestamp
+from tests.support.steps import LATER, copy, refusals, refused, settled, stored, timestamp
 from twc_customer_server.customers import update
 from twc_customer_server.errors import Violation
 

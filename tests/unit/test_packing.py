@@ -9,7 +9,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import CreateCustomerRequest, UploadCustomersRequest
 
 from tests.support import builders
-from tests.unit.steps import stored
+from tests.support.steps import stored
 from twc_customer_server.api import bulk
 from twc_customer_server.api.packing import pack, unpack
 from twc_customer_server.errors import InvalidInput, Violation

@@ -5,7 +5,7 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, AttributeGroup, Customer
 
-from tests.unit.steps import LATER, NOW, refusals
+from tests.support.steps import LATER, NOW, refusals
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import fields
 from twc_customer_server.storage.idempotency import IdempotentRequest

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
 
 from tests.support import builders
-from tests.unit.steps import (
+from tests.support.steps import (
     ANY_TEXT,
     EXAMPLES,
     LATER,

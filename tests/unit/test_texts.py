@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support import builders
-from tests.unit.steps import fields_of, refused, settled
+from tests.support.steps import fields_of, refused, settled
 from twc_customer_server.errors import Violation
 
 CONTROL = "must not hold control characters other than tab and line breaks"

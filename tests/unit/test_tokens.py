@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from tests.support.forged import FUTURE, PAST, TENANT, forged_tokens, genuine_token, signed
+from tests.support.steps import ANY_TEXT, EXAMPLES
 from tests.support.tokens import AUDIENCE, ISSUER, Issuer, jwks
 from tests.unit.identity import (
     POLICY,
@@ -28,7 +29,6 @@ from tests.unit.identity import (
     stop_clocks,
     verifier,
 )
-from tests.unit.steps import ANY_TEXT, EXAMPLES
 from twc_customer_server.auth import authenticator, realms
 from twc_customer_server.auth.authenticator import MAX_TOKEN_LENGTH, NOT_VERIFIABLE, TokenVerifier
 from twc_customer_server.auth.jwks import Keys, fetch_realm, parse

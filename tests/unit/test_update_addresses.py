@@ -7,7 +7,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support import builders
-from tests.unit.steps import LATER, cities, copy, refusals
+from tests.support.steps import LATER, cities, copy, refusals
 from twc_customer_server.customers import update
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation

@@ -10,7 +10,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2 import UploadCustomersRequest
 
 from tests.support import builders
-from tests.unit.steps import NOW
+from tests.support.steps import NOW
 from twc_customer_server.api import bulk
 from twc_customer_server.api.status import to_status
 from twc_customer_server.customers.customer import prepare_new

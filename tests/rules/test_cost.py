@@ -16,7 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
-from tests.unit.steps import NOW, stored
+from tests.support.steps import NOW, stored
 from twc_customer_server.api import bulk, exports, filters, lookup
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.api.servicer import matches

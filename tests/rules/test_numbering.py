@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
-from tests.unit.steps import EXAMPLES
+from tests.support.steps import EXAMPLES
 from twc_customer_server.customers import numbering, phones
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)

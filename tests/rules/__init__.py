@@ -1,0 +1,1 @@
+"""The rules at length: what they cost by size, and the numbers of every country."""
