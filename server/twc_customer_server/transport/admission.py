@@ -8,7 +8,6 @@ from functools import partial
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import Overloaded, ServiceError
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
-from twc_customer_server.transport.delayed import call_when_due
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.incoming import Behavior, IncomingCall
@@ -84,7 +83,7 @@ class Admission:
             self._refuse(call, error)
             return
         begin, forgo = partial(self._begin, call), partial(self._forgo, call)
-        call_when_due(self._timer, delay, call.incoming, begin, forgo)
+        self._timer.call_when_due(delay, call.incoming, begin, forgo)
 
     def _forgo(self, call: Call) -> None:
         call.is_over = True
@@ -111,7 +110,7 @@ class Admission:
             self._executor.submit(NOBODY, partial(call.refuse, error))
 
         forgo = partial(self._limits.forgo_refusal, call.tenant)
-        call_when_due(self._timer, delay, call.incoming, refuse, forgo)
+        self._timer.call_when_due(delay, call.incoming, refuse, forgo)
 
     def _receive(self, call: Call) -> None:
         call.incoming.receive(partial(self._received, call))

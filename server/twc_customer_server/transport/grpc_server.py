@@ -15,12 +15,11 @@ from twc_customer_server.settings import Settings
 from twc_customer_server.transport import health, incoming
 from twc_customer_server.transport.admission import Admission
 from twc_customer_server.transport.calls import Awaits, Rpc
-from twc_customer_server.transport.dispatcher import Dispatcher
 from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
-from twc_customer_server.transport.incoming import Behavior
+from twc_customer_server.transport.incoming import Behavior, Dispatcher
 from twc_customer_server.transport.limits import Limits, TenantLimits
 from twc_customer_server.transport.ports import address_taken
 from twc_customer_server.transport.receiver import Receiver

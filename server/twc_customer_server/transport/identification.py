@@ -9,7 +9,6 @@ from typing import Protocol
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.contract import READ_SECONDS
 from twc_customer_server.errors import KeysAwaited, ServiceError
-from twc_customer_server.transport.delayed import call_when_due
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.incoming import IncomingCall, Metadata
 from twc_customer_server.transport.limits import Limits, Usage
@@ -67,7 +66,7 @@ class Identifier:
         usage, delay = self._limits.admit_unknown()
         submit = partial(self._submit, _Unknown(incoming, metadata, then, usage))
         forgo = partial(self._limits.forgo, usage)
-        call_when_due(self._timer, delay, incoming, submit, forgo)
+        self._timer.call_when_due(delay, incoming, submit, forgo)
 
     def _submit(self, unknown: _Unknown) -> None:
         self._executor.submit(NOBODY, partial(self._identify, unknown))

@@ -8,10 +8,11 @@ is there. This is the one module that uses names private to grpcio; where
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
@@ -159,6 +160,34 @@ class IncomingCall:
         except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call
             _log.error("a call was cancelled after %s", type(error).__name__)
             self.cancel()
+
+
+Accept = Callable[[IncomingCall], object]
+
+
+class Dispatcher:
+    """Hands each call to the function that accepts the calls of its handler."""
+
+    def __init__(self, accepts: Mapping[Behavior, Accept]) -> None:
+        self._accepts = accepts
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """Returns itself as the executor of grpcio, which calls nothing but `submit`."""
+        return cast("ThreadPoolExecutor", self)
+
+    def submit(self, *submitted: Any) -> None:
+        """Takes a call from grpcio, on the thread that reads its events.
+
+        That must not wait or fail. Without a Future to return, grpcio does
+        not count calls, which `Limits` does.
+        """
+        call = IncomingCall(submitted)
+        try:
+            self._accepts[call.behavior](call)
+        except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call
+            _log.error("a call was cancelled after %s", type(error).__name__)
+            call.cancel()
 
 
 def is_supported() -> bool:

@@ -1,4 +1,4 @@
-"""Calls functions later, on one thread."""
+"""Calls functions later, on one thread, unless what they are for has ended before."""
 
 import heapq
 import itertools
@@ -6,11 +6,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 # Calls are late by up to this, so that many share one waking of the thread.
 _GRAIN_SECONDS = 0.01
 
 _log = logging.getLogger(__name__)
+
+
+class EndingCall(Protocol):
+    """A call that tells when it has ended."""
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Calls back when the call has ended, or at once if it has."""
 
 
 class Timer:
@@ -40,6 +48,25 @@ class Timer:
             heapq.heappush(self._entries, entry)
             if self._entries[0] is entry:
                 self._changed.notify()
+
+    def call_when_due(
+        self,
+        seconds: float,
+        call: EndingCall,
+        due: Callable[[], object],
+        ended: Callable[[], object],
+    ) -> None:
+        """Calls `due` after some seconds, or `ended` as soon as a call has ended.
+
+        A call that has ended leaves nothing behind but an entry of the timer:
+        clients that give up at once may make thousands of them.
+        """
+        if not seconds:
+            due()
+            return
+        delayed = _Delayed(due, ended)
+        self.call_later(seconds, delayed.on_due)
+        call.on_end(delayed.on_end)
 
     def call_every(self, seconds: float, function: Callable[[], object]) -> None:
         """Calls a function again and again, with some seconds in between."""
@@ -72,3 +99,25 @@ class Timer:
                     )
                     self._changed.wait(earliest)
         return due
+
+
+class _Delayed:
+    """What to do when a call is due, or when it has ended before; done once."""
+
+    __slots__ = ("_steps",)
+
+    def __init__(self, due: Callable[[], object], ended: Callable[[], object]) -> None:
+        self._steps = [(due, ended)]
+
+    def on_due(self) -> None:
+        self._do(0)
+
+    def on_end(self) -> None:
+        self._do(1)
+
+    def _do(self, number: int) -> None:
+        try:
+            steps = self._steps.pop()
+        except IndexError:
+            return
+        steps[number]()
