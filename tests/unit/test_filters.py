@@ -41,6 +41,8 @@ TEXTS: dict[str, tuple[str, dict[str, Text]]] = {
     "prefix as a word": ("lastName = kin*", {"lastName": prefix("kin")}),
     "prefix with a space": ('lastName = "de *"', {"lastName": prefix("de ")}),
     "prefix with an asterisk": (r'customerRef = "a\**"', {"customerRef": prefix("a*")}),
+    "has a prefix": ("lastName:mül*", {"lastName": prefix("mul", "mül")}),
+    "has an email": ("email:ada@example.com", {"email": whole("ada@example.com")}),
     "accents": ("lastName = Müller", {"lastName": whole("muller", "müller")}),
     "accents of a prefix": ("lastName = MÜL*", {"lastName": prefix("mul", "mül")}),
     "apostrophe in a word": ("lastName = O'Neil*", {"lastName": prefix("o'neil")}),
@@ -161,7 +163,6 @@ REFUSED = {
     "no value": ("lastName =", ONE_VALUE + "the end"),
     "no second value": ("lastName = K AND", ANOTHER_TERM + "character 14"),
     "no second term": ("lastName = K AND ", A_FIELD.format("the end")),
-    "has": ("lastName:mül*", "lastName is compared by =, not by :"),
     "not equal": ("lastName != King", "lastName is compared by =, not by !="),
     "greater text": ("lastName > King", "lastName is compared by =, not by >"),
     "or": ("lastName = K OR lastName = L", ANOTHER_TERM + "character 14"),
@@ -204,9 +205,9 @@ REFUSED = {
     "no date": ("createdDate > never", f"createdDate {fields.NOT_A_DATE}"),
     "no day": ("createdDate > 2026-02-30", f"createdDate {fields.NOT_A_DATE}"),
     "prefix of a date": ("createdDate = 2026-02*", f"createdDate {fields.NOT_A_DATE}"),
-    "date that has": (
-        "createdDate:2026-01-01",
-        "createdDate is compared by =, <, <=, > or >=, not by :",
+    "date that is not": (
+        "createdDate != 2026-01-01",
+        "createdDate is compared by =, <, <=, > or >=, not by !=",
     ),
     "no state": ("state = sleeping", A_STATE),
     "unspecified state": (

@@ -1,9 +1,10 @@
 """Parses the filter of a list: a part of the grammar of AIP-160.
 
     filter = term { "AND" term }
-    term   = field ( "=" | "<" | "<=" | ">" | ">=" ) value
+    term   = field ( "=" | ":" | "<" | "<=" | ">" | ">=" ) value
 
 A value is a quoted text, or a word. `*` at the end of a text makes it a prefix.
+`:` is the same as `=`, since no field is a list.
 """
 
 import re
@@ -34,6 +35,7 @@ _AND = re.compile(r"\s++AND(?=\s)")
 _END = re.compile(r"\s*+\Z")
 _PIECE = re.compile(r"\\(?P<escaped>.)|(?P<wildcard>\*)|[^\\*]++", re.DOTALL)
 _FRACTION = re.compile(r"\.(\d{1,3})(\d*+)", re.ASCII)
+_EQUALS = ("=", ":")
 _ESCAPABLE = frozenset("\"'\\*")
 
 _BOOLEANS: dict[str, int] = {"true": True, "false": False}
@@ -163,7 +165,7 @@ def _add(parsed: Filter, term: _Term, region: str | None) -> Filter:
         if before := parsed.dates.get(term.field):
             span = Span(max(before.low, span.low), min(before.high, span.high))
         return parsed._replace(dates=parsed.dates | {term.field: span})
-    if term.operator != "=":
+    if term.operator not in _EQUALS:
         raise ValueError(f"is compared by =, not by {term.operator}")
     if term.field in TEXTS:
         return parsed._replace(texts=parsed.texts | {term.field: _text(term, region)})
@@ -219,7 +221,7 @@ def _instants(term: _Term) -> Span:
     # Stored dates are whole milliseconds: a moment within one lies between two of them.
     first_from, first_after = at + bool(rest.strip("0")), at + 1
     match term.operator:
-        case "=":
+        case "=" | ":":
             return Span(first_from, first_after)
         case ">=":
             return Span(first_from, ALL_TIMES.high)
