@@ -109,7 +109,8 @@ ROWS = [
         200,
         {"customers": [{"email": "ada@example.com"}]},
     ),
-    Row("GET", "/customers?filter=firstName:ad*", None, 400, refused(3, INVALID, "filter")),
+    Row("GET", "/customers?filter=firstName:zz*", None, 200, {"customers": []}),
+    Row("GET", "/customers?filter=firstName!=ada", None, 400, refused(3, INVALID, "filter")),
     Row("GET", "/customers?orderBy=email", None, 400, refused(3, INVALID, "orderBy")),
     Row(
         "GET",
