@@ -24,6 +24,7 @@ from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
 from twc_customer_gateway import local_replies, matchers, routes, rpc_routes, strict_json
 from twc_customer_gateway.cors import Cors
+from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
 from twc_customer_server import contract
@@ -224,8 +225,8 @@ def _admin_socket(folder: Path, name: str) -> Path:
 
 def _private_responses() -> list[dict[str, Any]]:
     """Returns the header that keeps browsers and proxies from storing customers' data."""
-    header = {"key": "cache-control", "value": "private, no-store"}
-    return [{"append": {"header": header, "append_action": "ADD_IF_ABSENT"}}]
+    header = header_option("cache-control", "private, no-store", "ADD_IF_ABSENT")
+    return [{"append": header}]
 
 
 def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:

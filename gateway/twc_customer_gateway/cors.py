@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from twc_customer_gateway.filters import header_option
+
 _TYPE = "type.googleapis.com/envoy."
 _HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutation"
 _MATCHING = _TYPE + "extensions.common.matching.v3.ExtensionWithMatcher"
@@ -37,7 +39,7 @@ class Cors(NamedTuple):
             ("access-control-allow-origin", "%REQ(ORIGIN)%"),
             ("access-control-expose-headers", ", ".join(self.exposed_headers)),
         ]
-        mutations = [{"append": _header(name, value)} for name, value in headers]
+        mutations = [{"append": header_option(name, value)} for name, value in headers]
         setting = {"@type": _HEADERS, "mutations": {"response_mutations": mutations}}
         action = {"@type": _EXECUTE, "typed_config": {"name": "headers", "typed_config": setting}}
         on_match = {"action": {"name": "set", "typed_config": action}}
@@ -57,7 +59,7 @@ class Cors(NamedTuple):
 
     def vary(self) -> list[Header]:
         """Returns the header that has caches tell apart the responses to different origins."""
-        return [{"append": _header("vary", "Origin", "APPEND_IF_EXISTS_OR_ADD")}]
+        return [{"append": header_option("vary", "Origin", "APPEND_IF_EXISTS_OR_ADD")}]
 
     def preflights(self) -> Iterator[tuple[int, dict[str, Any], list[Header]]]:
         """Yields status, match and headers of the responses to preflight requests."""
@@ -75,10 +77,6 @@ class Cors(NamedTuple):
         any_path = {"prefix": "/"}
         if self.origins:
             match = any_path | {"headers": [options, asked, allowed]}
-            yield 200, match, [_header(name, value) for name, value in headers]
+            yield 200, match, [header_option(name, value) for name, value in headers]
         of_page = {"name": "origin", "present_match": True}
         yield 403, any_path | {"headers": [options, asked, of_page]}, []
-
-
-def _header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> Header:
-    return {"header": {"key": name, "value": value}, "append_action": action}

@@ -14,6 +14,14 @@ SMALL_BODY_BYTES = 8 * 1024
 
 Filters = dict[str, Any]
 
+
+def header_option(
+    name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD"
+) -> dict[str, Any]:
+    """Returns a header to set (Envoy's `HeaderValueOption`)."""
+    return {"header": {"key": name, "value": value}, "append_action": action}
+
+
 _OFF = {"@type": _FILTER, "disabled": True}
 # The transcoder rejects requests that are no RPC, even those with a direct response.
 NOT_TRANSCODED: Filters = {"envoy.filters.http.grpc_json_transcoder": _OFF}

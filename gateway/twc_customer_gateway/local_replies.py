@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
+from twc_customer_gateway.filters import header_option
 from twc_customer_server import contract
 from twc_customer_server.contract import CREDENTIALS_REQUIRED, ERROR_DOMAIN, RETRY_SECONDS
 
@@ -229,7 +230,7 @@ def _mappers(reply: LocalReply) -> Iterator[dict[str, Any]]:
     details: list[dict[str, Any]] = [_error_info(reply.reason)]
     if reply.code in _TRANSIENT:
         details.append({"@type": _RETRY_INFO, "retryDelay": f"{RETRY_SECONDS}s"})
-        headers.append(_header("retry-after", str(RETRY_SECONDS)))
+        headers.append(header_option("retry-after", str(RETRY_SECONDS)))
     # Envoy makes a status of gRPC of what it sends, with the text as the message.
     text = reply.message.removesuffix(_ENVOYS_TEXT)
     yield {
@@ -273,14 +274,10 @@ def _grpc_headers(reply: LocalReply, text: str) -> list[dict[str, Any]]:
         retry = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=RETRY_SECONDS))
         status.details.add().Pack(retry)
     details = base64.b64encode(status.SerializeToString()).decode()
-    return [_header("grpc-status", str(reply.code)), _header("grpc-status-details-bin", details)]
-
-
-def _header(name: str, value: str) -> dict[str, Any]:
-    return {
-        "header": {"key": name, "value": value},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
+    return [
+        header_option("grpc-status", str(reply.code)),
+        header_option("grpc-status-details-bin", details),
+    ]
 
 
 def _error_info(reason: reasons.ErrorReason) -> dict[str, Any]:

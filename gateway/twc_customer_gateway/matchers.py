@@ -57,7 +57,7 @@ def _header(name: str, regex: str) -> Matcher:
 NO_TOKEN = _header("authorization", "(?i)bearer .+") | {"invert_match": True}
 JSON = _header("content-type", r"(?i)application/json\s*(;.*)?")
 NOT_JSON = JSON | {"invert_match": True}
-# What carries RPCs: gRPC itself, whose calls also say that they take trailers, and gRPC-Web.
+# RPCs come by gRPC, whose calls also say that they take trailers, or by gRPC-Web.
 GRPC = _header("content-type", r"application/grpc(\+[^;]*)?(;.*)?")
 NO_GRPC = _header("content-type", "application/grpc.*") | {"invert_match": True}
 NO_TRAILERS = _header("te", "(?i)trailers") | {"invert_match": True}

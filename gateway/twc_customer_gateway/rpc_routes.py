@@ -85,11 +85,11 @@ def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
         seconds = contract.READ_SECONDS if http_method == "GET" else contract.WRITE_SECONDS
         if rpc.client_streaming:
             seconds = contract.UPLOAD_SECONDS
-        deadline = {"header": {"key": "grpc-timeout", "value": f"{seconds}S"}}
         route["route"]["timeout"] = f"{seconds}s"
         route["route"]["idle_timeout"] = f"{seconds + _IDLE_MARGIN_SECONDS}s"
         # Passes the deadline on, so that the server stops when the client has given up.
-        route["request_headers_to_add"] = [deadline | {"append_action": "ADD_IF_ABSENT"}]
+        deadline = filters.header_option("grpc-timeout", f"{seconds}S", "ADD_IF_ABSENT")
+        route["request_headers_to_add"] = [deadline]
     if rpc.client_streaming:
         route["typed_per_filter_config"] = filters.UNBUFFERED
     return route

@@ -19,7 +19,7 @@ _JSON_QUOTE = '"'
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001 - full-width signs start formulas, too
 _JSON_STARTS = ("{", "[", _JSON_QUOTE)
 
-# What a spreadsheet in one of many languages writes for a truth value.
+# Matches the truth values that spreadsheets write, each in the language of its user.
 is_true = re.compile(
     "true|wahr|vrai|verdadero|vero|verdadeiro|waar|prawda|sant|sand|sann|tosi|igaz|pravda|doğru"
     "|истина",

@@ -39,7 +39,7 @@ _ZIPPED = {
     b"xl/": ("an Excel workbook (.xlsx)", _WORKBOOK),
 }
 
-# What Windows-1252 has beside letters, and names and addresses are written with.
+# Signs of Windows-1252 that names and addresses are written with, beside letters.
 _WESTERN_SIGNS = frozenset("€‚„…‘’“”•–—™«»°§®©¡¿ºª·´\xa0")  # noqa: RUF001 - these very characters
 
 # Stands for bytes that are not text: it cannot be encoded in UTF-8 either, so

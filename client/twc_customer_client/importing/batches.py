@@ -39,7 +39,7 @@ class BatchOptions(NamedTuple):
 
 
 class RecordResult(NamedTuple):
-    """What became of a record: its outcome and the customer's id, or why it is rejected."""
+    """Tells how a record was imported: its outcome and the customer's id, or why it is rejected."""
 
     record: Record
     result: str

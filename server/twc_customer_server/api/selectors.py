@@ -29,7 +29,7 @@ def parse_email(text: str) -> str:
     # A plus sign that was not percent-encoded arrives as a space; within quotes it may be one.
     if not email.startswith('"'):
         email = email.replace(" ", "+")
-    # What is stored is found, whatever the setting is now.
+    # An address that is stored is found, whatever the setting is now.
     if problem := emails.problem(email, accept_dots=True):
         raise ValueError(problem)
     return email

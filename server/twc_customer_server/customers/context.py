@@ -1,4 +1,4 @@
-"""What the rules of a customer need to know beside the customer."""
+"""Holds the facts that the rules of a customer need beside the customer."""
 
 from collections.abc import Collection
 from datetime import datetime

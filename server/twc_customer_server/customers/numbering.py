@@ -9,7 +9,7 @@ import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumberDesc
 
 TRUNK = "0"
-# What people everywhere write for the international prefix.
+# People everywhere write this for the international prefix.
 COMMON_PREFIX = "00"
 
 MAX_CODE_DIGITS = 3

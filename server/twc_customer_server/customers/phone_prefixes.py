@@ -12,7 +12,7 @@ _is_plain = re.compile(r"[0-9 ()./+-]+", re.ASCII).fullmatch
 _GROUPING = str.maketrans("", "", " ()./-")
 _is_plus_and_digits = re.compile(r"\+?[0-9]+|\+", re.ASCII).fullmatch
 
-# What precedes a country code in most countries.
+# In most countries this precedes a country code.
 _COMMON_PREFIX = "00"
 
 # A zero that is left out when the number is dialled from abroad.

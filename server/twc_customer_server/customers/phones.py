@@ -97,7 +97,7 @@ def plain_e164(number: str, region: str | None) -> str | None:
         plan = numbering.plan_of_code(plan.code)
     if not plan or not national or not plan.is_plain(national):
         return None
-    # What may be a placeholder is not plain.
+    # A number that may be a placeholder is not plain.
     if not national[-_END:].strip(national[-1]) or national in _SEQUENCES:
         return None
     written = f"+{plan.code}{national}"

@@ -29,7 +29,7 @@ _ODD_ENDS = re.compile(r"^[^\w+(#*]+|[^\w)#*]+$")
 # Texts are read by the library as if in some region, to learn whether they hold a number.
 _ANY_REGION = "US"
 
-# What `_simplify` leaves of a number, and its parts.
+# Match a number as `_simplify` leaves it, and its parts.
 _SIMPLE = re.compile(r"(?:[( ]*(\++))?[ )]*(\(*[0-9 ]*[0-9][0-9() ]*)").fullmatch
 _FIRST_GROUP = re.compile(r"(\(?) *([0-9]+)").match
 _INNER_GROUP = re.compile(r"(\(?[0-9 ]*[0-9][) ]*)\( *([0-9]+) *\)[0-9() ]*").fullmatch
