@@ -1,9 +1,9 @@
 """A copy from SQLite to PostgreSQL has everything, or says that it has not."""
 
+import itertools
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,33 +108,34 @@ def test_difference(own: Sqlite, keeper: CustomerStore, target: Postgres, change
         copy_all(own, target, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("outcome_query", "message"),
+    [
+        # The first is sent after customers were copied, the third after they were compared.
+        (1, "rows of customer differ"),
+        (3, "written to during the copy"),
+    ],
+)
 def test_copy_during_writes(
-    path: Path, own: Sqlite, keeper: CustomerStore, target: Postgres
+    path: Path, keeper: CustomerStore, target: Postgres, outcome_query: int, message: str
 ) -> None:
     """A copy of a database that is still written to is said to be incomplete."""
     fill(keeper)
-    begun, done = threading.Event(), threading.Event()
+    queries = itertools.count(1)
 
-    def write() -> None:
-        with shut_down_after(Sqlite(path)) as other:
-            other.prepare()
-            while not done.is_set():
-                # Before all others, where the comparison does not come by again.
-                insert(CustomerStore(other), "")
-                begun.set()
-                done.wait(0.01)
+    class WrittenTo(Sqlite):
+        """A database to which another process writes before a query of outcomes."""
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    begun.wait()
-    try:
-        with pytest.raises(
-            CannotServeError, match=r"written to during the copy|rows of customer differ"
-        ):
-            copy_all(own, target)
-    finally:
-        done.set()
-        writer.join()
+        def execute(self, query: Any, **context_options: Any) -> Any:
+            if '"outcome"' in str(query) and next(queries) == outcome_query:
+                insert(keeper, "acme")
+            return super().execute(query, **context_options)
+
+    with (
+        shut_down_after(WrittenTo(path)) as source,
+        pytest.raises(CannotServeError, match=message),
+    ):
+        copy_all(source, target)
 
 
 def test_command(keeper: CustomerStore, url: str, tmp_path: Path) -> None:
