@@ -85,6 +85,8 @@ def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
         seconds = contract.READ_SECONDS if http_method == "GET" else contract.WRITE_SECONDS
         if rpc.client_streaming:
             seconds = contract.UPLOAD_SECONDS
+        elif rpc.name in contract.WAITING_RPCS:
+            seconds = contract.LIST_CHANGES_SECONDS
         route["route"]["timeout"] = f"{seconds}s"
         route["route"]["idle_timeout"] = f"{seconds + _IDLE_MARGIN_SECONDS}s"
         # Passes the deadline on, so that the server stops when the client has given up.

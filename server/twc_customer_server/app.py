@@ -18,10 +18,10 @@ from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
-from twc_customer_server.storage.idempotency import ExpiredKeyPurger, IdempotencyStore
+from twc_customer_server.storage.idempotency import ExpiredKeyPurger
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.sqlite import Sqlite
-from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry import metrics_server
 from twc_customer_server.telemetry.access_log import AccessLog
 from twc_customer_server.telemetry.metrics import ServiceMetrics
@@ -44,18 +44,16 @@ class App:
         with another process, of `metrics.memory_bytes`.
         """
         self._database = open_database(settings)
-        idempotency = IdempotencyStore(self._database, settings.idempotency_quota_bytes)
-        self._purger = ExpiredKeyPurger(lambda: idempotency.purge(round(time.time() * 1000)))
+        stores = Stores.of(self._database, settings.idempotency_quota_bytes)
+        self._purger = ExpiredKeyPurger(lambda: stores.idempotency.purge(round(time.time() * 1000)))
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._access_log = AccessLog()
         self._authenticator = authenticator(settings)
+        self._servicer = CustomerServicer(
+            stores, settings.region, accept_email_dots=settings.accept_email_dots
+        )
         rpcs = wrap(
-            CustomerServicer(
-                CustomerStore(self._database),
-                idempotency,
-                settings.region,
-                accept_email_dots=settings.accept_email_dots,
-            ),
+            self._servicer,
             AwaitingAuthenticator(self._authenticator, max(1, settings.threads // 4)),
             metrics,
             on_call_end=self._access_log.add,
@@ -88,7 +86,7 @@ class App:
 
     def stop(self) -> None:
         """Shuts down gracefully: drains, lets running calls end, closes the database."""
-        self._grpc.stop()
+        self._grpc.stop(on_drained=self._servicer.stop_waiting)
         self._authenticator.stop()
         self._access_log.stop()
         if self._metrics_server:

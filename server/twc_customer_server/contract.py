@@ -5,7 +5,10 @@ from twc.customer.v2 import customer_service_pb2
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 
 # Streams that last for as long as there is something to send; all other RPCs have a deadline.
-LONG_LIVED_RPCS = ("ImportCustomers", "ExportCustomers")
+LONG_LIVED_RPCS = ("ImportCustomers", "ExportCustomers", "WatchCustomers")
+
+# RPCs that wait for changes, on threads of their own.
+WAITING_RPCS = ("ListCustomerChanges", "WatchCustomers")
 
 # An upload, as a whole.
 MAX_UPLOAD_CUSTOMERS = 10_000
@@ -26,6 +29,10 @@ MAX_BODY_BYTES = 2 * 1024 * 1024
 READ_SECONDS = 5
 WRITE_SECONDS = 15
 UPLOAD_SECONDS = 60
+
+# The wait of a ListCustomerChanges, at most, and the deadline of that RPC.
+MAX_WAIT_SECONDS = 30
+LIST_CHANGES_SECONDS = MAX_WAIT_SECONDS + READ_SECONDS
 
 # Seconds in which a stream's client must send, or take, the next message.
 STREAM_IDLE_SECONDS = 60

@@ -119,6 +119,16 @@ class EtagMismatch(ServiceError):
         )
 
 
+class CursorExpired(ServiceError):
+    """The cursor names a change that the database does not know: it was restored, or is another."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the changes after this cursor are not known, because the database was restored or "
+            "replaced: read all customers anew, beginning without a cursor"
+        )
+
+
 class IdempotencyKeyReused(ServiceError):
     """The idempotency key belongs to another request."""
 

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
         description="Of these, the uploads, imports and exports of one tenant; by default half of "
         "the places for all, of which there are half as many as THREADS.",
     )
+    max_waiting_rpcs: int = Field(
+        64, ge=1, le=1024, description="RPCs that wait for changes, each on a thread of its own."
+    )
+    tenant_waiting_rpcs: int = Field(
+        16, ge=1, description="Of these, the RPCs of one tenant; more are refused."
+    )
     tenant_requests_per_second: float = Field(
         1000, ge=0, description="RPCs that a tenant may begin a second; 0 is no limit."
     )

@@ -25,8 +25,7 @@ from twc_customer_server.errors import ServiceError
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database, shut_down_after
-from twc_customer_server.storage.idempotency import IdempotencyStore
-from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.storage.stores import Stores
 
 # Each part has its own seed, so that workers share them.
 PARTS = 2
@@ -130,7 +129,7 @@ def sides(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def _servicer(database: Database) -> CustomerServicer:
-    return CustomerServicer(CustomerStore(database), IdempotencyStore(database), lambda _: None)
+    return CustomerServicer(Stores.of(database), lambda _: None)
 
 
 emails, names, refs = st.sampled_from(EMAILS), st.sampled_from(NAMES), st.sampled_from(REFS)

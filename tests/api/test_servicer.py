@@ -22,9 +22,9 @@ from twc_customer_server.app import authenticator, open_database
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
-from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry.metrics import ServiceMetrics
 
 
@@ -110,9 +110,9 @@ def store(database: Database) -> CustomerStore:
 
 
 @pytest.fixture(scope="module")
-def server(database: Database, store: CustomerStore) -> Any:
+def server(database: Database) -> Any:
     """The wrapped servicer, called as a server calls it."""
-    servicer = CustomerServicer(store, IdempotencyStore(database), {"german": "DE"}.get)
+    servicer = CustomerServicer(Stores.of(database), {"german": "DE"}.get)
     servicers = {
         SERVICE: wrap(servicer, authenticator(Settings(**trust())), ServiceMetrics(SERVICE))
     }
@@ -285,6 +285,8 @@ FAILURES: list[tuple[Message, str, grpc.StatusCode, str]] = [
     ),
     (pb.LookupCustomersRequest(), "LookupCustomers", INVALID, "email: "),
     (pb.ListCustomersRequest(filter="x"), "ListCustomers", INVALID, "filter: "),
+    (pb.ListCustomerChangesRequest(cursor="x"), "ListCustomerChanges", INVALID, "cursor: "),
+    (pb.WatchCustomersRequest(cursor="x"), "WatchCustomers", INVALID, "cursor: "),
     (pb.DeleteCustomerRequest(), "DeleteCustomer", INVALID, "id: "),
     (pb.DeleteCustomerByRefRequest(), "DeleteCustomerByRef", INVALID, "customerRef: "),
     (

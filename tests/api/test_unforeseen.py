@@ -17,6 +17,7 @@ from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.app import authenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
+from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry.metrics import ServiceMetrics
 from twc_customer_server.transport import grpc_server
 
@@ -66,7 +67,7 @@ class BrokenStore:
 def broken() -> Iterator[grpc.Channel]:
     """A channel to a server whose store is broken."""
     store: Any = BrokenStore()
-    servicer = CustomerServicer(store, store, lambda _: None)
+    servicer = CustomerServicer(Stores(*[store] * len(Stores._fields)), lambda _: None)
     server = grpc.server(ThreadPoolExecutor(2))
     grpc_server.register(
         server, wrap(servicer, authenticator(Settings(**trust())), ServiceMetrics(SERVICE))

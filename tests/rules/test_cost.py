@@ -18,8 +18,8 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support.steps import NOW, stored
 from twc_customer_server.api import bulk, exports, filters, lookup
+from twc_customer_server.api.etags import matches
 from twc_customer_server.api.idempotency import KeyedRequest
-from twc_customer_server.api.servicer import matches
 from twc_customer_server.api.status import to_status
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.customers import update
@@ -27,6 +27,7 @@ from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import InvalidInput, ServiceError
 from twc_customer_server.middleware.decoding import decoder
 from twc_customer_server.middleware.rpc import headers_by_name
+from twc_customer_server.storage.changes import Position
 
 SIZES = [1 << exponent for exponent in range(15, 20)]
 RUNS = 3
@@ -138,8 +139,12 @@ def _parse_filter(text: str) -> None:
 def resume(make: Callable[[int], str]) -> Shape:
     """Parses an export that is to be resumed."""
     return lambda size: partial(
-        exports.parse, pb.ExportCustomersRequest(resume_token=make(size)), "acme", NOW
+        exports.parse, pb.ExportCustomersRequest(resume_token=make(size)), "acme", _begin, NOW
     )
+
+
+def _begin() -> tuple[Position, str]:
+    return Position("cafe", 0), ""
 
 
 SHAPES: dict[str, Shape] = {

@@ -50,11 +50,12 @@ def fill(store: CustomerStore) -> None:
 def test_copy(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
     """A copy has every customer of every tenant, found by the same keys, and the deleted ones."""
     fill(keeper)
-    copied, outcomes = copy_all(own, target)
+    copied, outcomes, sequences = copy_all(own, target)
     there = CustomerStore(target)
 
     assert copied == Copied("customer", 302 * len(TENANTS), copied.checksum)
     assert outcomes == Copied("outcome", 0, outcomes.checksum)
+    assert sequences == Copied("change_sequence", len(TENANTS), sequences.checksum)
     for tenant in TENANTS:
         assert there.get(tenant, Key.ref("A-1")) == keeper.get(tenant, Key.ref("A-1"))
         wanted = {"last_name": "ōe \U0001f600"}
@@ -67,7 +68,7 @@ def test_copy(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
 
 def test_copy_of_nothing(own: Sqlite, target: Postgres) -> None:
     """A copy of nothing is nothing, in a database that can be served."""
-    assert [copied.rows for copied in copy_all(own, target)] == [0, 0]
+    assert [copied.rows for copied in copy_all(own, target)] == [0, 0, 0]
     insert(CustomerStore(target), "acme")
 
 

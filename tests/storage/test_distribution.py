@@ -7,7 +7,9 @@ import pytest
 
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
+from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
+from twc_customer_server.storage.export import ExportStore
 from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.schema import TABLES
@@ -15,6 +17,7 @@ from twc_customer_server.storage.statements import Statements
 
 _UNOPENED = Postgres("postgresql://never.opened", 1, 1, 1)
 _STATEMENTS = Statements(_UNOPENED)
+_EXPORTS = ExportStore(_UNOPENED, ChangeStore(_UNOPENED))
 _LISTS = Lists(_UNOPENED)
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 
@@ -25,9 +28,10 @@ STATEMENTS = [
     *_STATEMENTS.owners.values(),
     _STATEMENTS.bodies,
     *_STATEMENTS.delete.values(),
-    *_STATEMENTS.export_all.values(),
-    *_STATEMENTS.export_since.values(),
+    *_EXPORTS.statements.values(),
+    _EXPORTS.last_id,
     _STATEMENTS.update,
+    *(sql for sql in vars(ChangeStore(_UNOPENED)).values() if " WHERE " in str(sql)),
     *_LISTS.by_field.values(),
     *_LISTS.by_status.values(),
     *(
@@ -48,7 +52,8 @@ INDEXES = """
 REFERENCES = "SELECT conname FROM pg_constraint WHERE contype = 'f'"
 COUNTERS = """
     SELECT column_name FROM information_schema.columns
-    WHERE table_name = ANY(%(tables)s) AND (column_default IS NOT NULL OR is_identity = 'YES')
+    WHERE table_name = ANY(%(tables)s)
+      AND (column_default LIKE '%%nextval%%' OR is_identity = 'YES')
 """
 
 
@@ -87,7 +92,9 @@ def test_collation_of_indexes(postgres: Server) -> None:
 def test_tenant_filter_of_statements(sql: str) -> None:
     """A statement names the tenant as the first condition, so that one machine answers it."""
     condition = sql.partition(" WHERE ")[2]
-    assert re.match(r'\(+("t\d+"|"customer")\."tenant" = %\(tenant\)s\)', condition)
+    assert re.match(
+        r'\(+("t\d+"|"customer"|"change_sequence")\."tenant" = %\(tenant\)s\)', condition
+    )
     assert sql.count(" WHERE ") == sql.count('"tenant" = %(tenant)s')
 
 

@@ -19,9 +19,13 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.stores import only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound
-from twc_customer_server.storage.export import Export, Exported, Place
+from twc_customer_server.storage.changes import Change, ChangePlace
+from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.export import Export, Exported, Order, Place
+from twc_customer_server.storage.listing import LAST_TEXT
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore, Found, Precondition
+from twc_customer_server.storage.stores import Stores
 
 # Values, each with the spellings of it that are one to the store.
 EMAILS = {
@@ -130,14 +134,15 @@ class Model:
 
     def export(self, tenant: str, export: Export) -> list[list[Exported]]:
         """All customers in the order of ids, as one part; the deleted ones without their times."""
+        first = str(export.after.value) if export.order is Order.ID else ""
         found = {it.id: it.SerializeToString() for it in self._live(tenant).values()}
         if export.include_deleted:
             found |= dict.fromkeys(self.deleted.get(tenant, ()), b"")
         return [
             [
-                Exported(Place(customer_id), None if body else 1, body)
+                Exported(Place(0, customer_id), None if body else 1, body)
                 for customer_id, body in sorted(found.items())
-                if customer_id > export.after.id
+                if customer_id > first
             ]
         ]
 
@@ -171,6 +176,26 @@ def _searched(customer: Customer) -> dict[str, str]:
     }
 
 
+class Replica:
+    """What a follower of changes makes of them: the live customers, encoded."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+        self.place = ChangePlace()
+
+    def apply(self, changes: list[Change]) -> None:
+        """Makes changes in their order, and goes on behind them."""
+        for change in changes:
+            if change.deleted_at is not None:
+                self.bodies.pop(change.place.id, None)
+                continue
+            is_new = ChangePlace(change.created, change.place.id) > self.place
+            assert is_new or change.place.id in self.bodies
+            self.bodies[change.place.id] = change.body
+        if changes:
+            self.place = changes[-1].place
+
+
 Keeper = CustomerStore | Model
 
 
@@ -191,10 +216,13 @@ class Comparison(RuleBasedStateMachine):
 
     ids = Bundle("ids")
 
-    def __init__(self, store: CustomerStore) -> None:
+    def __init__(self, stores: Stores) -> None:
         super().__init__()
-        self.store = store
+        self.store = stores.customers
+        self.exports = stores.exports
+        self.changes = stores.changes
         self.model = Model()
+        self.replicas = [Replica(), Replica()]
         self.tenants = [f"model-{uuid.uuid4()}" for _ in range(2)]
 
     def compare(self, act: Callable[[Keeper], object]) -> None:
@@ -260,16 +288,30 @@ class Comparison(RuleBasedStateMachine):
     )
     def export(self, tenant: int, after: str, since: int | None, all_: bool) -> None:  # noqa: FBT001 - hypothesis names it
         """Exports all customers, or the rest of them, or all that ever changed."""
-        place = Place(after if since is None else "")
-        export = Export((), since, include_deleted=all_, began=FUTURE, after=place)
+        export = Export(Order.ID, Place(after), LAST_TEXT, all_)
+        if since is not None:
+            export = Export(Order.MODIFIED_AT, Place(since), FUTURE, all_)
 
-        def act(keeper: Keeper) -> list[tuple[str, bytes]]:
-            parts = keeper.export(self.tenants[tenant], export)
-            return sorted(
+        exported, expected = (
+            sorted(
                 (it.place.id, b"" if it.deleted_at else it.body) for part in parts for it in part
             )
+            for parts in (
+                self.exports.read(self.tenants[tenant], export),
+                self.model.export(self.tenants[tenant], export),
+            )
+        )
+        assert exported == expected
 
-        self.compare(act)
+    @rule(tenant=tenants, size=st.integers(1, 3))
+    def follow(self, tenant: int, size: int) -> None:
+        """Follows the changes of a tenant for a while."""
+        replica = self.replicas[tenant]
+        changes = self.changes.read(self.tenants[tenant], replica.place, size)
+        replica.apply(changes)
+        if len(changes) < size:
+            live = self.model.tenants.get(self.tenants[tenant], {})
+            assert replica.bodies == {it.id: it.SerializeToString() for it in live.values()}
 
     @invariant()
     def holds_the_same(self) -> None:
@@ -287,12 +329,12 @@ class Comparison(RuleBasedStateMachine):
         self.compare(lambda keeper: keeper.change(self.tenants[tenant], key, edit))
 
 
-def test_store_against_model(store: CustomerStore) -> None:
+def test_store_against_model(database: Database) -> None:
     """Any sequence of calls for two tenants has the outcomes that the model says."""
 
     class OnThisStore(Comparison):
         def __init__(self) -> None:
-            super().__init__(store)
+            super().__init__(Stores.of(database))
 
     run_state_machine_as_test(
         OnThisStore, settings=settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -77,6 +77,12 @@ PLACES: list[tuple[str, str, str, list[str]]] = [
     ("DeleteCustomer", "DELETE /api/v2/customers/{id}", "", []),
     ("DeleteCustomerByRef", "DELETE /api/v2/customers/{customer_ref}/ref", "", ["id"]),
     ("DeleteCustomerByRef", "DELETE /api/v2/customers", "", ["customerRef", "id"]),
+    (
+        "ListCustomerChanges",
+        "GET /api/v2/customers/changes",
+        "",
+        ["cursor", "waitSeconds", "pageSize", "fromNow"],
+    ),
 ]
 
 JSON_NAMES: dict[type[Message], set[str]] = {
@@ -187,6 +193,7 @@ ENUMS = {
             "ETAG_MISMATCH": 17,
             "IDEMPOTENCY_KEY_REUSED": 18,
             "ORIGIN_FORBIDDEN": 19,
+            "CURSOR_EXPIRED": 20,
         },
     ),
 }

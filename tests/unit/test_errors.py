@@ -28,8 +28,8 @@ from twc_customer_server.api.status import to_status
 from twc_customer_server.customers import update
 from twc_customer_server.errors import ServiceError, Violation
 from twc_customer_server.middleware.rpc import Call
-from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.storage.stores import Stores
 
 # What gRPC peers accept of metadata, and what of it trailers beside the status take.
 METADATA_BYTES = 8192
@@ -61,6 +61,7 @@ TABLE = [
     (errors.MessageTimeout(10), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     (errors.Unavailable("no database"), code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (errors.EtagMismatch(), code_pb2.ABORTED, "ETAG_MISMATCH"),
+    (errors.CursorExpired(), code_pb2.FAILED_PRECONDITION, "CURSOR_EXPIRED"),
     (errors.IdempotencyKeyReused(), code_pb2.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
     (errors.Internal(), code_pb2.INTERNAL, "INTERNAL_ERROR"),
 ]
@@ -204,9 +205,8 @@ def _long_mask() -> None:
 def _long_reference() -> None:
     store = create_autospec(CustomerStore, instance=True)
     store.get.return_value = None
-    servicer = CustomerServicer(
-        store, create_autospec(IdempotencyStore, instance=True), lambda _: None
-    )
+    stores = create_autospec(Stores, instance=True, customers=store)
+    servicer = CustomerServicer(stores, lambda _: None)
     request = GetCustomerByRefRequest(customer_ref="x" * 20_000)
     servicer.GetCustomerByRef(request, create_autospec(Call, instance=True, tenant="acme"))
 

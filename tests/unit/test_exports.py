@@ -9,13 +9,17 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.steps import LATER, NOW, fields_of, refusals
-from twc_customer_server.api import exports, page_tokens
+from twc_customer_server.api import cursors, exports, page_tokens
+from twc_customer_server.errors import CursorExpired
 from twc_customer_server.storage import export
-from twc_customer_server.storage.export import Exported, Place
+from twc_customer_server.storage.changes import ChangePlace, Position
+from twc_customer_server.storage.export import Exported, Order, Place
 
 ID = "01938f6e-0000-7000-8000-000000000000"
 TENANT = "acme"
 SINCE = Timestamp(seconds=1_600_000_000, nanos=5_000_000)
+POSITION = Position("cafe", 70)
+CURSOR = cursors.make(TENANT, cursors.Cursor("cafe", ChangePlace(7, ID)))
 
 REQUESTS = {
     "all": pb.ExportCustomersRequest(),
@@ -23,6 +27,8 @@ REQUESTS = {
     "since": pb.ExportCustomersRequest(modified_since=SINCE),
     "since, deleted": pb.ExportCustomersRequest(modified_since=SINCE, include_deleted=True),
     "since the epoch": pb.ExportCustomersRequest(modified_since=Timestamp()),
+    "after a cursor": pb.ExportCustomersRequest(cursor=CURSOR),
+    "after a cursor, deleted": pb.ExportCustomersRequest(cursor=CURSOR, include_deleted=True),
 }
 each_request = pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
 
@@ -35,57 +41,74 @@ def resumed(request: pb.ExportCustomersRequest, token: str) -> pb.ExportCustomer
     return twin
 
 
+def parsed(
+    request: pb.ExportCustomersRequest,
+    now: datetime = NOW,
+    position: Position = POSITION,
+    tenant: str = TENANT,
+) -> exports.ExportRequest:
+    """A request as it is read when the tenant's changes are at a position."""
+    return exports.parse(request, tenant, lambda: (position, ID), now)
+
+
 def exported(size: int, customer_id: str = ID) -> Exported:
     """A customer of about some size that an export found."""
-    return Exported(Place(customer_id, 7), None, b"x" * size)
+    return Exported(Place(7, customer_id), None, b"x" * size)
 
 
 @each_request
 def test_token_of_a_part(request_: pb.ExportCustomersRequest) -> None:
     """A token goes on after its part, with the same bounds of time, whenever it comes."""
-    export = exports.parse(request_, TENANT, NOW)
-    part = [Exported(Place(ID, 42), None, b""), Exported(Place(ID.replace("0", "1"), 43), 5, b"")]
-    token = exports.response(export, part).resume_token
-    again = exports.parse(resumed(request_, token), TENANT, LATER)
-    assert again == export._replace(after=part[-1].place)
+    begun = parsed(request_)
+    last = ID.replace("0", "1")
+    place = Place(last if begun.export.order is Order.ID else 43, last)
+    part = [exported(0), Exported(place, 5, b"")]
+    token = exports.response(begun, part).resume_token
+    again = parsed(resumed(request_, token), LATER, Position("cafe", 90))
+    assert again == begun._replace(export=begun.export._replace(after=place))
 
 
 @each_request
 def test_token_of_nothing(request_: pb.ExportCustomersRequest) -> None:
     """The token of an empty part goes on where the export was."""
-    export = exports.parse(request_, TENANT, NOW)
-    token = exports.response(export, ()).resume_token
-    assert exports.parse(resumed(request_, token), TENANT, LATER) == export
+    begun = parsed(request_)
+    token = exports.response(begun, ()).resume_token
+    assert parsed(resumed(request_, token), LATER, Position("cafe", 90)) == begun
 
 
 @each_request
 def test_token_of_another_request(request_: pb.ExportCustomersRequest) -> None:
     """A token is refused for another request, and for another tenant."""
-    token = exports.response(exports.parse(request_, TENANT, NOW), ()).resume_token
+    token = exports.response(parsed(request_), ()).resume_token
     others = [(TENANT, it) for it in REQUESTS.values() if it != request_]
-    for tenant, other in [("other", request_), *others]:
-        read = partial(exports.parse, resumed(other, token), tenant, NOW)
+    if not request_.HasField("cursor"):
+        others.append(("other", request_))
+    for tenant, other in others:
+        read = partial(parsed, resumed(other, token), tenant=tenant)
         assert fields_of(refusals(read)) == ["resumeToken"]
 
 
 BIG = 2**64
-PLACES = ["", "1", "1 2", "x 2 ", "1 x ", "1 2 x", f"1 2 {ID} 3", f"{BIG} 2 ", f"1 {BIG} "]
-PLACES += [f"-{BIG} 2 ", f"1 -{BIG} ", f"{'9' * 5000} 2 ", "-62135596800000 2 ", "nan 2 "]
+GOOD = ["1", "cafe", "2", ID, "3", ID]
+BAD = [(0, "x"), (0, BIG), (0, -BIG), (0, "9" * 5000), (0, "-62135596800000"), (0, "nan")]
+BAD += [(2, "x"), (2, BIG), (3, "x"), (4, "x"), (4, BIG), (4, -BIG), (5, "x"), (5, f"{ID} 3")]
+PLACES = ["", "1", "1 cafe", " ".join(GOOD[:5])]
+PLACES += [" ".join([*GOOD[:at], str(bad), *GOOD[at + 1 :]]) for at, bad in BAD]
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place[:20]))
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: str(place[:60]))
 def test_forged_token(place: str) -> None:
     """A token that names no place is refused, though it is made for the request."""
-    token = page_tokens.make((TENANT, None, False), place)
-    request = pb.ExportCustomersRequest(resume_token=token)
-    assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["resumeToken"]
+    token = page_tokens.make(parsed(REQUESTS["since"]).scope, place)
+    request = resumed(REQUESTS["since"], token)
+    assert fields_of(refusals(lambda: parsed(request))) == ["resumeToken"]
 
 
 @pytest.mark.parametrize("token", ["x", "é", "AAAA", "=", "A" * 100_000, "\x00"])
 def test_no_token(token: str) -> None:
     """What is no token at all is refused."""
     request = pb.ExportCustomersRequest(resume_token=token)
-    assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["resumeToken"]
+    assert fields_of(refusals(lambda: parsed(request))) == ["resumeToken"]
 
 
 @pytest.mark.parametrize(
@@ -100,29 +123,58 @@ def test_no_token(token: str) -> None:
 def test_bad_since(since: Timestamp) -> None:
     """A time that there is not is refused."""
     request = pb.ExportCustomersRequest(modified_since=since)
-    assert fields_of(refusals(lambda: exports.parse(request, TENANT, NOW))) == ["modifiedSince"]
+    assert fields_of(refusals(lambda: parsed(request))) == ["modifiedSince"]
 
 
 def test_since_between_milliseconds() -> None:
     """A time between two milliseconds is that of the first, so that nothing is missed."""
     since = Timestamp(seconds=1, nanos=999_999_999)
-    export = exports.parse(pb.ExportCustomersRequest(modified_since=since), TENANT, NOW)
-    assert (export.since, export.after.modified_at) == (1999, 1999)
+    begun = parsed(pb.ExportCustomersRequest(modified_since=since))
+    assert begun.export.after == Place(1999)
 
 
 def test_overlap_of_next_export() -> None:
     """The next export begins a minute before this one began."""
     moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-    export = exports.parse(pb.ExportCustomersRequest(), TENANT, moment)
-    as_of = exports.response(export, ()).as_of
+    as_of = exports.response(parsed(pb.ExportCustomersRequest(), moment), ()).as_of
     assert as_of.ToDatetime(UTC) == moment.replace(minute=5)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "field"),
+    [("x", "cursor"), (cursors.make("other", cursors.Cursor("cafe", ChangePlace(7))), "cursor")],
+)
+def test_bad_cursor(cursor: str, field: str) -> None:
+    """What is no cursor, or one of another tenant, is refused."""
+    request = pb.ExportCustomersRequest(cursor=cursor)
+    assert fields_of(refusals(lambda: parsed(request))) == [field]
+
+
+def test_cursor_beside_a_time() -> None:
+    """A cursor and a time say two things."""
+    request = pb.ExportCustomersRequest(cursor=CURSOR, modified_since=SINCE)
+    assert fields_of(refusals(lambda: parsed(request))) == ["modifiedSince"]
+
+
+@pytest.mark.parametrize("position", [Position("f00d", 70), Position("cafe", 5)])
+def test_cursor_of_another_database(position: Position) -> None:
+    """A cursor is refused by a database that numbers changes anew, or has not come so far."""
+    with pytest.raises(CursorExpired):
+        parsed(REQUESTS["after a cursor"], position=position)
+
+
+def test_next_cursor() -> None:
+    """The next export begins after all changes up to the position of this one."""
+    response = exports.response(parsed(REQUESTS["all"]), ())
+    begun = parsed(pb.ExportCustomersRequest(cursor=response.next_cursor))
+    assert begun.export.after == Place(71)
 
 
 def test_response() -> None:
     """A part has customers whole, and of the deleted ones the id and the time alone."""
     body = Customer(id=ID, email="ada@example.com").SerializeToString()
-    found = [Exported(Place(ID, 1), None, body), Exported(Place("gone", 2), 2, body)]
-    answer = exports.response(exports.parse(REQUESTS["deleted"], TENANT, NOW), found)
+    found = [Exported(Place(ID, ID), None, body), Exported(Place("gone", "gone"), 2, body)]
+    answer = exports.response(parsed(REQUESTS["deleted"]), found)
     assert [it.email for it in answer.customers] == ["ada@example.com"]
     assert [(it.id, it.delete_time.ToMilliseconds()) for it in answer.tombstones] == [("gone", 2)]
 

@@ -24,7 +24,7 @@ class Parts:
         self.timed: list[Callable[[], object]] = []
         self.outcomes: list[Caller | Exception] = []
         parts: Any = self
-        self.limits = Limits(TenantLimits(10, 2, 0), 100, 4)
+        self.limits = Limits(TenantLimits(10, 0), {}, 100)
         Identifier(parts, self.limits, parts, parts).identify(parts, (), self.outcomes.append)
 
     def cached(self, _: object) -> None:

@@ -4,7 +4,9 @@ import pytest
 
 from twc_customer_server.errors import Overloaded
 from twc_customer_server.transport import limits
-from twc_customer_server.transport.limits import Limits, TenantLimits
+from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
+
+BULK, WAITING = Kind.BULK, Kind.WAITING
 
 
 class Clock:
@@ -19,16 +21,24 @@ class Clock:
 
 
 def limited(
-    *, calls: int = 10, streams: int = 2, rate: float = 0, of_all: tuple[int, int] = (100, 4)
+    *,
+    calls: int = 10,
+    streams: int = 2,
+    rate: float = 0,
+    of_all: tuple[int, int] = (100, 4),
+    clock: Clock | None = None,
 ) -> Limits:
     """Limits with a clock that stands still; `of_all` are the calls and streams of all tenants."""
-    return Limits(TenantLimits(calls, streams, rate), *of_all, Clock())
+    of_kinds = {
+        kind: KindLimit(f"{kind.name} calls", of_all[1], streams) for kind in (BULK, WAITING)
+    }
+    return Limits(TenantLimits(calls, rate), of_kinds, of_all[0], clock or Clock())
 
 
-def refusal(bounds: Limits, tenant: str, *, is_stream: bool = False) -> str:
+def refusal(bounds: Limits, tenant: str, kind: Kind = Kind.UNARY) -> str:
     """The message of the error that a call is refused with."""
     with pytest.raises(Overloaded) as error:
-        bounds.admit(tenant, is_stream=is_stream)
+        bounds.admit(tenant, kind)
     return str(error.value)
 
 
@@ -36,8 +46,8 @@ def delays(bounds: Limits, number: int, tenant: str = "acme") -> list[float]:
     """The delays of so many calls, each of which ends before the next."""
     found = []
     for _ in range(number):
-        usage, delay = bounds.admit(tenant, is_stream=False)
-        bounds.release(usage, is_stream=False)
+        usage, delay = bounds.admit(tenant, Kind.UNARY)
+        bounds.release(usage)
         found.append(round(delay, 3))
     return found
 
@@ -45,43 +55,51 @@ def delays(bounds: Limits, number: int, tenant: str = "acme") -> list[float]:
 def test_calls_of_a_tenant() -> None:
     """A tenant with all its calls is refused, others are not, nor is it when one has ended."""
     bounds = limited(calls=2)
-    usage, _ = bounds.admit("acme", is_stream=False)
-    bounds.admit("acme", is_stream=False)
+    usage, _ = bounds.admit("acme", Kind.UNARY)
+    bounds.admit("acme", Kind.UNARY)
     assert "a tenant may have 2;" in refusal(bounds, "acme")
-    bounds.admit("other", is_stream=False)
-    bounds.release(usage, is_stream=False)
-    bounds.admit("acme", is_stream=False)
+    bounds.admit("other", Kind.UNARY)
+    bounds.release(usage)
+    bounds.admit("acme", Kind.UNARY)
 
 
 def test_calls_of_all() -> None:
     """When all tenants together have as many calls as there may be, everyone is refused."""
     bounds = limited(of_all=(2, 1))
-    bounds.admit("acme", is_stream=False)
-    bounds.admit("other", is_stream=False)
+    bounds.admit("acme", Kind.UNARY)
+    bounds.admit("other", Kind.UNARY)
     assert refusal(bounds, "third") == limits.OVERLOADED
     with pytest.raises(Overloaded):
         bounds.admit_unknown()
 
 
-def test_streams_of_a_tenant() -> None:
+each_kind = pytest.mark.parametrize("kind", [BULK, WAITING], ids=lambda kind: kind.name)
+
+
+@each_kind
+def test_streams_of_a_tenant(kind: Kind) -> None:
     """A tenant's streams leave places for those of others, and its other calls are admitted."""
     bounds = limited(streams=1, of_all=(100, 2))
-    usage, _ = bounds.admit("acme", is_stream=True)
-    assert "a tenant may have 1;" in refusal(bounds, "acme", is_stream=True)
-    bounds.admit("acme", is_stream=False)
-    bounds.admit("other", is_stream=True)
-    assert refusal(bounds, "third", is_stream=True) == limits.TOO_MANY_STREAMS
-    bounds.release(usage, is_stream=True)
-    bounds.admit("third", is_stream=True)
+    usage, _ = bounds.admit("acme", kind)
+    assert "a tenant may have 1;" in refusal(bounds, "acme", kind)
+    bounds.admit("acme", Kind.UNARY)
+    bounds.admit("other", kind)
+    message = f"too many {kind.name} calls at the same time; try again after a while"
+    assert refusal(bounds, "third", kind) == message
+    other = BULK if kind is WAITING else WAITING
+    bounds.release(bounds.admit("acme", other).usage, other)
+    bounds.release(usage, kind)
+    bounds.admit("third", kind)
 
 
-def test_refused_stream() -> None:
+@each_kind
+def test_refused_stream(kind: Kind) -> None:
     """A stream that is refused uses nothing."""
     bounds = limited(calls=1, streams=1, of_all=(100, 1))
-    usage, _ = bounds.admit("acme", is_stream=False)
-    refusal(bounds, "acme", is_stream=True)
-    bounds.release(usage, is_stream=False)
-    bounds.admit("acme", is_stream=True)
+    usage, _ = bounds.admit("acme", Kind.UNARY)
+    refusal(bounds, "acme", kind)
+    bounds.release(usage)
+    bounds.admit("acme", kind)
 
 
 def test_rate_of_a_tenant() -> None:
@@ -95,7 +113,7 @@ def test_rate_of_a_tenant() -> None:
 def test_rate_after_a_pause() -> None:
     """After a pause a burst of a tenth of a second begins at once, however long it was."""
     clock = Clock()
-    bounds = Limits(TenantLimits(10, 2, 100), 100, 4, clock)
+    bounds = limited(rate=100, clock=clock)
     delays(bounds, 50)
     clock.now += 60
     assert delays(bounds, 13) == pytest.approx([0] * 11 + [0.01, 0.02], abs=0.001)
@@ -133,11 +151,11 @@ def test_refusals_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_calls_that_end_before_they_are_due() -> None:
     """A call whose client gives up before it is due takes nothing of its tenant's rate."""
-    bounds = Limits(TenantLimits(10, 2, 100), 100, 4, Clock())
+    bounds = limited(rate=100)
     delays(bounds, 20)
-    usage, delay = bounds.admit("acme", is_stream=False)
+    usage, delay = bounds.admit("acme", Kind.UNARY)
     bounds.forgo(usage)
-    assert bounds.admit("acme", is_stream=False).delay == pytest.approx(delay)
+    assert bounds.admit("acme", Kind.UNARY).delay == pytest.approx(delay)
     unknown, _ = bounds.admit_unknown()
     for _ in range(1000):
         bounds.forgo(unknown)
@@ -164,8 +182,8 @@ def test_many_tenants(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many tenants those are forgotten that use nothing, and no others."""
     monkeypatch.setattr(limits, "_MANY_TENANTS", 3)
     clock = Clock()
-    bounds = Limits(TenantLimits(1, 1, 1), 100, 4, clock)
-    bounds.admit("busy", is_stream=False)
+    bounds = limited(calls=1, rate=1, clock=clock)
+    bounds.admit("busy", Kind.UNARY)
     delays(bounds, 1, "idle")
     clock.now += 60
     delays(bounds, 1, "recent")

@@ -9,7 +9,7 @@ from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import MessageTimeout
 from twc_customer_server.transport import receiver as receiving
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
-from twc_customer_server.transport.limits import Usage
+from twc_customer_server.transport.limits import Kind, Usage
 from twc_customer_server.transport.receiver import Receiver
 
 # Threads, and the slots that a receiver then has, for all and for a tenant.
@@ -29,7 +29,7 @@ class Waiting:
     def call(self, tenant: str, awaits: Awaits = UNARY) -> Call:
         """A call of a tenant that has not begun to wait."""
         no_call: Any = None
-        call = Call(no_call, Rpc(awaits, awaits is UPLOAD, awaits is UPLOAD, no_call))
+        call = Call(no_call, Rpc(awaits, Kind.UNARY, awaits is UPLOAD, no_call))
         call.caller = Caller(tenant, 0)
         call.usage = self._usages.setdefault(tenant, Usage(tenant))
         return call

@@ -1,63 +1,116 @@
 """Parses the request of an export, and builds its responses."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_server.api import page_tokens
+from twc_customer_server.api import cursors, page_tokens
 from twc_customer_server.customers import fields
 from twc_customer_server.errors import InvalidInput, Violation
-from twc_customer_server.storage.export import Export, Exported, Place
+from twc_customer_server.storage.changes import Position
+from twc_customer_server.storage.export import Export, Exported, Order, Place
 
 # The time that a change may take to become visible, in milliseconds: `as_of` is as
 # much before the export began.
 _VISIBILITY_MILLISECONDS = 60_000
 
+# Returns the position of an export that begins, and the last of all ids.
+Begin = Callable[[], tuple[Position, str]]
 
-def parse(request: pb.ExportCustomersRequest, tenant: str, now: datetime) -> Export:
-    """Parses a request. Raises InvalidInput."""
-    since = None
-    if request.HasField("modified_since"):
+
+class Beginning(NamedTuple):
+    """When an export began, in milliseconds since the epoch, and what there was then."""
+
+    time: int
+    position: Position
+    last_id: str
+
+
+class ExportRequest(NamedTuple):
+    """A parsed request; `scope` is what a resume token is bound to."""
+
+    tenant: str
+    scope: tuple[object, ...]
+    beginning: Beginning
+    export: Export
+
+
+def parse(
+    request: pb.ExportCustomersRequest, tenant: str, begin: Begin, now: datetime
+) -> ExportRequest:
+    """Parses a request. Raises InvalidInput and CursorExpired."""
+    order, first = Order.ID, Place("")
+    cursor = None
+    if request.HasField("cursor"):
+        if request.HasField("modified_since"):
+            raise InvalidInput([Violation("modifiedSince", "must not be set beside cursor")])
+        cursor = cursors.parse("cursor", request.cursor, tenant)
+        order, first = Order.CHANGE, Place(*cursor.place)
+    elif request.HasField("modified_since"):
         if problem := fields.timestamp_problem(request.modified_since):
             raise InvalidInput([Violation("modifiedSince", problem)])
-        since = request.modified_since.ToMilliseconds()
-    scope = (tenant, since, request.include_deleted)
-    began, after = fields.to_milliseconds(now), Place(modified_at=since or 0)
+        order, first = Order.MODIFIED_AT, Place(request.modified_since.ToMilliseconds())
+    scope = (tenant, order.value, first, request.include_deleted)
     if request.resume_token:
-        began, after = _parse_resume_token(request.resume_token, scope)
-    return Export(scope, since, request.include_deleted, began, after)
+        beginning, after = _parse_resume_token(request.resume_token, scope, order)
+    else:
+        beginning, after = Beginning(fields.to_milliseconds(now), *begin()), first
+    if cursor:
+        cursors.require_current(cursor, beginning.position)
+    until: dict[Order, str | int] = {
+        Order.ID: beginning.last_id,
+        Order.MODIFIED_AT: beginning.time,
+        Order.CHANGE: beginning.position.last,
+    }
+    export = Export(order, after, until[order], request.include_deleted)
+    return ExportRequest(tenant, scope, beginning, export)
 
 
-def response(export: Export, part: Iterable[Exported]) -> pb.ExportCustomersResponse:
+def response(request: ExportRequest, part: Iterable[Exported]) -> pb.ExportCustomersResponse:
     """Builds the response with a part of an export."""
     message = pb.ExportCustomersResponse()
-    place = export.after
+    place = request.export.after
     for place, deleted_at, body in part:
         if deleted_at is None:
             message.customers.add().MergeFromString(body)
         else:
             tombstone = message.tombstones.add(id=place.id)
             tombstone.delete_time.FromMilliseconds(deleted_at)
-    message.resume_token = page_tokens.make(
-        export.scope, f"{export.began} {place.modified_at} {place.id}"
-    )
-    message.as_of.FromMilliseconds(export.began - _VISIBILITY_MILLISECONDS)
+    time, position, last_id = request.beginning
+    began = f"{time} {position.epoch} {position.last} {last_id}"
+    message.resume_token = page_tokens.make(request.scope, f"{began} {place.value} {place.id}")
+    message.as_of.FromMilliseconds(time - _VISIBILITY_MILLISECONDS)
+    message.next_cursor = cursors.make(request.tenant, cursors.after_all(position))
     return message
 
 
-def _parse_resume_token(token: str, scope: tuple[object, ...]) -> tuple[int, Place]:
+def _parse_resume_token(
+    token: str, scope: tuple[object, ...], order: Order
+) -> tuple[Beginning, Place]:
     try:
         parsed = page_tokens.parse(token)
-        began, modified_at, last = parsed.place.split(" ")
-        _check_times(int(began) - _VISIBILITY_MILLISECONDS, int(modified_at))
-        after = Place(str(UUID(last)) if last else "", int(modified_at))
+        time, epoch, last, last_id, value, customer_id = parsed.place.split(" ")
+        _check_times(int(time) - _VISIBILITY_MILLISECONDS)
+        beginning = Beginning(
+            int(time), Position(epoch, cursors.parse_number(last)), _parse_id(last_id)
+        )
+        if order is Order.ID:
+            after = Place(_parse_id(value), _parse_id(customer_id))
+        else:
+            after = Place(cursors.parse_number(value), _parse_id(customer_id))
     except ValueError:
         raise _invalid_token("must be the resume_token of an earlier response") from None
     if not parsed.is_for(scope):
         raise _invalid_token("belongs to another export; repeat the fields of that request")
-    return int(began), after
+    return beginning, after
+
+
+def _parse_id(text: str) -> str:
+    """Returns the id of a customer, or an empty text. Raises ValueError."""
+    return str(UUID(text)) if text else ""
 
 
 def _check_times(*milliseconds: int) -> None:

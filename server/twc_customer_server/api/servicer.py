@@ -1,7 +1,5 @@
 """The RPCs of CustomerService, each a few steps: rules, then storage, then the response."""
 
-import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +11,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from twc_customer_server.api import bulk, exports, imports, listing, lookup, selectors
+from twc_customer_server.api.changes import ChangeFeed
+from twc_customer_server.api.etags import etag, require_match, respond_unless_cached
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import update
 from twc_customer_server.customers.customer import (
@@ -23,28 +23,20 @@ from twc_customer_server.customers.customer import (
 from twc_customer_server.customers.fields import MAX_VIOLATIONS, to_milliseconds
 from twc_customer_server.errors import (
     AlreadyExists,
-    EtagMismatch,
     IdMismatch,
     NotFound,
 )
 from twc_customer_server.middleware.rpc import Call
-from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.store import CustomerStore
-
-_ETAG_BYTES = 12
-
-# Weak or not: a gateway that compresses a response makes its tag weak.
-_ETAGS = re.compile(r'"[^"]*"')
+from twc_customer_server.storage.stores import Stores
 
 
 class CustomerServicer:
-    """Serves every RPC from one store. A customer that is only read passes as stored bytes."""
+    """Serves every RPC from the stores. A customer that is only read passes as stored bytes."""
 
     def __init__(
         self,
-        store: CustomerStore,
-        idempotency: IdempotencyStore,
+        stores: Stores,
         region: Callable[[str], str | None],
         *,
         accept_email_dots: bool = False,
@@ -53,10 +45,16 @@ class CustomerServicer:
 
         `accept_email_dots` is the setting of that name.
         """
-        self._store = store
-        self._idempotency = idempotency
+        self._store = stores.customers
+        self._idempotency = stores.idempotency
+        self._exports = stores.exports
+        self._feed = ChangeFeed(stores.changes)
         self._region = region
         self._email_dots = accept_email_dots
+
+    def stop_waiting(self) -> None:
+        """Ends the calls that wait for changes."""
+        self._feed.stop()
 
     def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
         keyed = _keyed(call, "CreateCustomer", request)
@@ -96,13 +94,26 @@ class CustomerServicer:
     def ExportCustomers(
         self, request: pb.ExportCustomersRequest, call: Call
     ) -> Iterator[pb.ExportCustomersResponse]:
-        export = exports.parse(request, call.tenant, _now())
+        begin = partial(self._exports.begin, call.tenant)
+        parsed = exports.parse(request, call.tenant, begin, _now())
         is_empty = True
-        for part in self._store.export(call.tenant, export):
+        for part in self._exports.read(call.tenant, parsed.export):
             is_empty = False
-            yield exports.response(export, part)
+            yield exports.response(parsed, part)
         if is_empty:
-            yield exports.response(export, ())
+            yield exports.response(parsed, ())
+
+    def ListCustomerChanges(
+        self, request: pb.ListCustomerChangesRequest, call: Call
+    ) -> pb.ListCustomerChangesResponse:
+        return self._feed.page(request, call)
+
+    def WatchCustomers(
+        self, request: pb.WatchCustomersRequest, call: Call
+    ) -> Iterator[pb.WatchCustomersResponse]:
+        # Clients see that the stream has begun, long before the first change.
+        call.set_status(200)
+        return self._feed.watch(request, call)
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
         customer = request.customer
@@ -163,7 +174,7 @@ class CustomerServicer:
         if body is None:
             call.set_status(204)
             return b""
-        return _respond_unless_cached(body, call)
+        return respond_unless_cached(body, call)
 
     def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
         return self._get(call, selectors.of_ref(request.customer_ref))
@@ -204,7 +215,7 @@ class CustomerServicer:
         body = self._store.get(call.tenant, key)
         if body is None:
             raise NotFound(key.field)
-        return _respond_unless_cached(body, call)
+        return respond_unless_cached(body, call)
 
     def _prepare(
         self, tenant: str, customer: Customer, max_violations: int = MAX_VIOLATIONS
@@ -276,33 +287,6 @@ class CustomerServicer:
         if keyed is None:
             return action()
         return keyed.run(self._idempotency, call.tenant, lambda: [action()])
-
-
-def etag(body: bytes) -> str:
-    """Returns the entity tag of a stored customer, which every change of it changes (RFC 9110)."""
-    return f'"{hashlib.blake2b(body, digest_size=_ETAG_BYTES).hexdigest()}"'
-
-
-def matches(condition: str, tag: str) -> bool:
-    """Tells whether If-Match or If-None-Match names an entity tag, or any."""
-    return condition.strip() == "*" or tag in _ETAGS.findall(condition)
-
-
-def require_match(condition: str, body: bytes) -> None:
-    """Raises EtagMismatch unless If-Match names the entity tag of a stored customer."""
-    if not matches(condition, etag(body)):
-        raise EtagMismatch
-
-
-def _respond_unless_cached(body: bytes, call: Call) -> bytes:
-    """Responds with a stored customer, or with 304 if If-None-Match names its entity tag."""
-    tag = etag(body)
-    condition = call.header("if-none-match")
-    if condition is not None and matches(condition, tag):
-        call.set_status(304, ("etag", tag))
-        return b""
-    call.set_status(200, ("etag", tag))
-    return body
 
 
 def _keyed(call: Call, rpc: str, *messages: Message) -> KeyedRequest | None:

@@ -32,6 +32,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.AmbiguousConflict: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     errors.IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
     errors.EtagMismatch: (code_pb2.ABORTED, reasons.ETAG_MISMATCH),
+    errors.CursorExpired: (code_pb2.FAILED_PRECONDITION, reasons.CURSOR_EXPIRED),
     errors.IdempotencyKeyReused: (code_pb2.INVALID_ARGUMENT, reasons.IDEMPOTENCY_KEY_REUSED),
     errors.RequestTooLarge: (code_pb2.INVALID_ARGUMENT, reasons.REQUEST_TOO_LARGE),
     errors.Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),

@@ -52,10 +52,11 @@ _log = logging.getLogger(__name__)
 class Call:
     """An RPC as the servicer sees it: its tenant, request headers and response metadata.
 
-    `valid_until` is the end of its token by the wall clock.
+    `valid_until` is the end of its token by the wall clock; `is_active` tells
+    whether its client still waits.
     """
 
-    __slots__ = ("_headers", "_set_metadata", "tenant", "valid_until")
+    __slots__ = ("_headers", "_set_metadata", "is_active", "tenant", "valid_until")
 
     def __init__(
         self,
@@ -63,8 +64,10 @@ class Call:
         headers: Mapping[str, str],
         set_metadata: SetMetadata,
         valid_until: float = math.inf,
+        is_active: Callable[[], bool] = lambda: True,
     ) -> None:
         self.tenant = tenant
+        self.is_active = is_active
         self.valid_until = valid_until
         self._headers = headers
         self._set_metadata = set_metadata
@@ -206,7 +209,8 @@ class _InFlightCall:
         if caller is None:
             caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
         self._tenant = caller.tenant
-        return Call(caller.tenant, self._headers, set_metadata, caller.valid_until)
+        is_active = self._context.is_active
+        return Call(caller.tenant, self._headers, set_metadata, caller.valid_until, is_active)
 
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""

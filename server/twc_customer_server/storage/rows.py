@@ -73,10 +73,11 @@ class Status(NamedTuple):
 
 
 def new_row(tenant: str, customer: Customer) -> dict[str, Any]:
-    """Returns the values of all columns of a new customer, by name."""
+    """Returns the values of all columns of a new customer, by name; its change has no number."""
     return {
         "tenant": tenant,
         "created_at": customer.created_date.ToMilliseconds(),
+        "change_sequence": None,
         **changed_columns(customer),
     }
 

@@ -27,7 +27,9 @@ class CustomerRow(Model):
     Times are in milliseconds since the Unix epoch. `deleted_at` is null for a
     live customer; `modified_at` equals it for a deleted one. A name that is not
     set is empty in its keys; no row lacks a name's keys or the status, which
-    migrations have added.
+    migrations have added. `change_sequence` is the number of the last change,
+    `created_sequence` that of the first one; both are null until the change is
+    numbered.
     """
 
     tenant = TextField()
@@ -46,6 +48,8 @@ class CustomerRow(Model):
     last_name_fold = TextField(null=True)
     status = IntegerField(null=True)
     alternate_ref = TextField(null=True)
+    change_sequence = BigIntegerField(null=True)
+    created_sequence = BigIntegerField(null=True)
 
     class Meta:
         table_name = "customer"
@@ -69,6 +73,17 @@ class IdempotencyRow(Model):
     class Meta:
         table_name = "outcome"
         primary_key = CompositeKey("tenant", "key")
+
+
+class ChangeSequenceRow(Model):
+    """The last number of a tenant's changes; `epoch` differs if they were numbered anew."""
+
+    tenant = TextField(primary_key=True)
+    epoch = TextField()
+    last = BigIntegerField()
+
+    class Meta:
+        table_name = "change_sequence"
 
 
 # The key column of each field that is unique among a tenant's live customers,
@@ -112,13 +127,14 @@ for _columns in (
 ):
     CustomerRow.add_index(_live_index(*_columns, CustomerRow.id, unique=False))
 
-CustomerRow.add_index(
-    ModelIndex(
-        CustomerRow,
-        (CustomerRow.tenant, CustomerRow.modified_at, CustomerRow.id),
-        name="customer_modified_at",
+for _order in (CustomerRow.modified_at, CustomerRow.change_sequence):
+    CustomerRow.add_index(
+        ModelIndex(
+            CustomerRow,
+            (CustomerRow.tenant, _order, CustomerRow.id),
+            name=f"customer_{_order.column_name}",
+        )
     )
-)
 
 IdempotencyRow.add_index(
     ModelIndex(
@@ -128,4 +144,4 @@ IdempotencyRow.add_index(
     )
 )
 
-TABLES = (CustomerRow, IdempotencyRow)
+TABLES = (CustomerRow, IdempotencyRow, ChangeSequenceRow)

@@ -6,7 +6,7 @@ Building a query takes fifteen times as long as running it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from peewee import Tuple, Value
+from peewee import SQL, Value
 
 from twc_customer_server.storage.database import Database, Row
 from twc_customer_server.storage.rows import name_fold
@@ -24,6 +24,8 @@ Query = Any
 
 _row = CustomerRow
 _LIVE = _row.deleted_at.is_null()
+# A change has no number until `ChangeStore` gives it one.
+_UNNUMBERED = {_row.change_sequence: SQL("NULL")}
 _SELECTORS: dict[str, Column] = {
     "id": _row.id,
     "customerRef": _row.customer_ref,
@@ -104,35 +106,17 @@ class Statements:
                         _row.created_at,
                         _row.modified_at,
                         _row.body,
+                        _row.change_sequence,
                     )
                 )
+                | {_row.created_sequence: parameter("change_sequence")}
             ).on_conflict(action="nothing")
         )
         self.update = self._compile(
-            _row.update(values_of((*_KEYS, _row.modified_at, _row.body))).where(
+            _row.update(values_of((*_KEYS, _row.modified_at, _row.body)) | _UNNUMBERED).where(
                 _row.tenant == parameter("tenant"), _row.id == parameter("id")
             )
         )
-        self.export_all = {
-            include_deleted: self._compile(
-                _export(include_deleted)
-                .where(_row.id > parameter("after_id"), _row.created_at <= parameter("began"))
-                .order_by(_row.id)
-            )
-            for include_deleted in (False, True)
-        }
-        self.export_since = {
-            include_deleted: self._compile(
-                _export(include_deleted)
-                .where(
-                    Tuple(_row.modified_at, _row.id)
-                    > Tuple(parameter("after_time"), parameter("after_id")),
-                    _row.modified_at <= parameter("began"),
-                )
-                .order_by(_row.modified_at, _row.id)
-            )
-            for include_deleted in (False, True)
-        }
         self.delete = {name: self._compile(_delete(column)) for name, column in _SELECTORS.items()}
         self._searches: dict[tuple[str, ...], str] = {}
 
@@ -182,12 +166,8 @@ def _look_up(column: Column, result: Column) -> Query:
     return _row.select(column, result).where(_of_tenant(), column.in_(values), _LIVE)
 
 
-def _export(include_deleted: bool) -> Query:  # noqa: FBT001 - one of two queries
-    query = _row.select(_row.id, _row.modified_at, _row.deleted_at, _row.body)
-    query = query.where(_of_tenant()).limit(parameter("limit"))
-    return query if include_deleted else query.where(_LIVE)
-
-
 def _delete(column: Column) -> Query:
     deleted_at = {_row.deleted_at: parameter("now"), _row.modified_at: parameter("now")}
-    return _row.update(deleted_at).where(_of_tenant(), column == parameter("value"), _LIVE)
+    return _row.update(deleted_at | _UNNUMBERED).where(
+        _of_tenant(), column == parameter("value"), _LIVE
+    )

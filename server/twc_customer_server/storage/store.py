@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailable
-from twc_customer_server.storage.database import Database, Parameters, Row, UniqueViolationError
-from twc_customer_server.storage.export import Export, Exported, Place, parts
+from twc_customer_server.storage.changes import ChangeStore
+from twc_customer_server.storage.database import Database, Row, UniqueViolationError
 from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.rows import Key, changed_columns, new_row, unique_keys
 from twc_customer_server.storage.statements import CHUNK_ROWS, Statements, look_up
@@ -19,6 +19,9 @@ MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 # Attempts at a write whose conflicts come and go.
 _ATTEMPTS = 5
+
+# New customers whose changes are numbered as they are stored, at most.
+_NUMBERED_AT_ONCE = 1000
 
 # Raises an error unless a stored customer, encoded, may be changed.
 Precondition = Callable[[bytes], None]
@@ -55,6 +58,7 @@ class CustomerStore(Lists):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._sql = Statements(database)
+        self._changes = ChangeStore(database)
 
     def get(self, tenant: str, key: Key) -> bytes | None:
         """Returns the encoded customer that a key selects, or None."""
@@ -98,23 +102,6 @@ class CustomerStore(Lists):
                     if owner != customer.id:
                         clashes.append(Clash(field, owner))
         return clashes
-
-    def export(self, tenant: str, export: Export) -> Iterator[list[Exported]]:
-        """Reads an export by keyset pagination, in parts as `export.parts` divides it."""
-        everything = export.since is None
-        statements = self._sql.export_all if everything else self._sql.export_since
-        after = export.after
-        while True:
-            parameters: dict[str, object] = {"tenant": tenant, "after_id": after.id}
-            parameters |= {"began": export.began, "limit": CHUNK_ROWS}
-            if not everything:
-                parameters["after_time"] = after.modified_at
-            rows = self._database.rows(statements[export.include_deleted], parameters)
-            found = [Exported(Place(row[0], row[1]), row[2], row[3]) for row in rows]
-            yield from parts(found)
-            if len(found) < CHUNK_ROWS:
-                return
-            after = found[-1].place
 
     def insert(self, tenant: str, customer: Customer) -> bytes:
         """Stores a new customer, and returns its encoding. Raises AlreadyExists."""
@@ -213,9 +200,14 @@ class CustomerStore(Lists):
             return rolled_back.outcomes
 
     def _insert_within(
-        self, tenant: str, customers: Sequence[Customer], rows: Sequence[Parameters]
+        self, tenant: str, customers: Sequence[Customer], rows: Sequence[dict[str, object]]
     ) -> Conflicts:
         """Inserts the rows, of the customers with an id, as part of a unit of work."""
+        # Numbered now, they need no second write. A long unit would keep others waiting for
+        # the sequence.
+        number = self._changes.claim(tenant) if len(rows) <= _NUMBERED_AT_ONCE else None
+        for row in rows:
+            row["change_sequence"] = number
         written = iter(self._database.run_each(self._sql.insert, rows))
         inserted = [bool(customer.id and next(written)) for customer in customers]
         refused = [it for it, is_in in zip(customers, inserted, strict=True) if not is_in]

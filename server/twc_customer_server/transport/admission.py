@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from twc_customer_server.auth.authenticator import Caller
@@ -11,7 +12,7 @@ from twc_customer_server.transport.calls import Awaits, Call, Rpc
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.incoming import Behavior, IncomingCall
-from twc_customer_server.transport.limits import Limits
+from twc_customer_server.transport.limits import Kind, Limits
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.timer import Timer
 
@@ -32,12 +33,15 @@ class Admission:
         limits: Limits,
         receiver: Receiver,
         executor: Executor,
+        waiting: ThreadPoolExecutor,
         timer: Timer,
     ) -> None:
+        """`waiting` has a thread for each call that may wait for changes."""
         self._rpcs = rpcs
         self._identifier = identifier
         self._limits = limits
         self._executor = executor
+        self._waiting = waiting
         self._timer = timer
         self._receiver = receiver
         # Guards the receiver.
@@ -78,7 +82,7 @@ class Admission:
     def _admit(self, call: Call, caller: Caller) -> None:
         call.caller = caller
         try:
-            call.usage, delay = self._limits.admit(caller.tenant, is_stream=call.rpc.is_bulk)
+            call.usage, delay = self._limits.admit(caller.tenant, call.rpc.kind)
         except Overloaded as error:
             self._refuse(call, error)
             return
@@ -87,7 +91,7 @@ class Admission:
 
     def _forgo(self, call: Call) -> None:
         call.is_over = True
-        self._limits.forgo(call.usage, is_stream=call.rpc.is_bulk)
+        self._limits.forgo(call.usage, call.rpc.kind)
 
     def _begin(self, call: Call) -> None:
         if call.rpc.awaits is Awaits.NOTHING:
@@ -124,7 +128,12 @@ class Admission:
             self._receive(call)
 
     def _queue(self, call: Call) -> None:
-        self._executor.submit(call.tenant, partial(self._run, call), is_bulk=call.rpc.is_bulk)
+        run = partial(self._run, call)
+        if call.rpc.kind is Kind.WAITING:
+            self._free(call)
+            self._waiting.submit(run)
+        else:
+            self._executor.submit(call.tenant, run, is_bulk=call.rpc.kind is Kind.BULK)
 
     def _run(self, call: Call) -> None:
         release = partial(self._release, call)
@@ -138,7 +147,11 @@ class Admission:
         if call.is_over:
             return
         call.is_over = True
-        self._limits.release(call.usage, is_stream=call.rpc.is_bulk)
+        self._limits.release(call.usage, call.rpc.kind)
+        self._free(call)
+
+    def _free(self, call: Call) -> None:
+        """Frees what the call's message needed, for the message of another call."""
         with self._lock:
             following = self._receiver.free(call)
         if following:

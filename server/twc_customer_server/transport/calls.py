@@ -14,7 +14,7 @@ from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import ServiceError
 from twc_customer_server.middleware.rpc import Handler, Refusal, abort
 from twc_customer_server.transport.incoming import IncomingCall
-from twc_customer_server.transport.limits import Usage
+from twc_customer_server.transport.limits import Kind, Usage
 
 
 class Awaits(Enum):
@@ -32,7 +32,7 @@ class Rpc(NamedTuple):
     """
 
     awaits: Awaits
-    is_bulk: bool
+    kind: Kind
     responds_by_stream: bool
     handler: Handler
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from twc_customer_server.contract import LONG_LIVED_RPCS, MAX_UPLOAD_BYTES, SERVICE
+from twc_customer_server.contract import LONG_LIVED_RPCS, MAX_UPLOAD_BYTES, SERVICE, WAITING_RPCS
 from twc_customer_server.settings import Settings
 from twc_customer_server.transport import health, incoming
 from twc_customer_server.transport.admission import Admission
@@ -20,7 +20,7 @@ from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import Behavior, Dispatcher
-from twc_customer_server.transport.limits import Limits, TenantLimits
+from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
 from twc_customer_server.transport.ports import address_taken
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
@@ -98,6 +98,7 @@ class GrpcServer:
             limits,
             Receiver(settings.threads),
             self._executor,
+            ThreadPoolExecutor(settings.max_waiting_rpcs, thread_name_prefix="waiting"),
             self._timer,
         )
         self._health = Health([SERVICE.full_name])
@@ -134,10 +135,14 @@ class GrpcServer:
         for server in self._servers:
             server.start()
 
-    def stop(self) -> None:
-        """Reports NOT_SERVING for DRAIN_SECONDS, then gives running calls GRACE_SECONDS to end."""
+    def stop(self, on_drained: Callable[[], object]) -> None:
+        """Reports NOT_SERVING for DRAIN_SECONDS, then gives running calls GRACE_SECONDS to end.
+
+        Calls `on_drained` in between, to end those that would wait for longer.
+        """
         self._health.set_serving(serves=False)
         time.sleep(self._settings.drain_seconds)
+        on_drained()
         stopped = [server.stop(self._settings.grace_seconds) for server in self._servers]
         self._health.close()
         for each in stopped:
@@ -193,20 +198,28 @@ def _kinds(rpcs: SimpleNamespace) -> dict[Behavior, Rpc]:
         if method.client_streaming:
             # An import may send its first batch long after its headers.
             awaits = Awaits.NOTHING if is_long_lived else Awaits.ALL_MESSAGES
-        is_bulk = method.client_streaming or is_long_lived
-        kinds[handler] = Rpc(awaits, is_bulk, method.server_streaming, handler)
+        kind = Kind.BULK if method.client_streaming or is_long_lived else Kind.UNARY
+        if method.name in WAITING_RPCS:
+            kind = Kind.WAITING
+        kinds[handler] = Rpc(awaits, kind, method.server_streaming, handler)
     return kinds
 
 
 def _limits(settings: Settings) -> Limits:
     # A stream occupies a thread.
     streams = max(1, settings.threads // 2)
-    of_tenant = TenantLimits(
-        settings.tenant_concurrent_calls,
-        settings.tenant_streams or max(1, streams // 2),
-        settings.tenant_requests_per_second,
-    )
-    return Limits(of_tenant, settings.max_concurrent_rpcs, streams)
+    of_tenant = TenantLimits(settings.tenant_concurrent_calls, settings.tenant_requests_per_second)
+    of_kinds = {
+        Kind.BULK: KindLimit(
+            "uploads, imports and exports",
+            streams,
+            settings.tenant_streams or max(1, streams // 2),
+        ),
+        Kind.WAITING: KindLimit(
+            "calls that wait for changes", settings.max_waiting_rpcs, settings.tenant_waiting_rpcs
+        ),
+    }
+    return Limits(of_tenant, of_kinds, settings.max_concurrent_rpcs)
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

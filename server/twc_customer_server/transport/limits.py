@@ -2,7 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from typing import NamedTuple
 
 from twc_customer_server.errors import Overloaded
@@ -27,15 +29,29 @@ _UNKNOWN_PER_SECOND = 1000
 _MANY_TENANTS = 10_000
 
 OVERLOADED = "the server runs and queues as many calls as it can; try again after a while"
-TOO_MANY_STREAMS = "too many uploads, imports and exports at the same time; try again after a while"
+
+
+class Kind(Enum):
+    """Tells what a call takes beside a place among all calls."""
+
+    UNARY = auto()
+    BULK = auto()
+    WAITING = auto()
 
 
 class TenantLimits(NamedTuple):
     """Limits of each tenant; a rate of 0 requests per second is no limit."""
 
     calls: int
-    streams: int
     requests_per_second: float
+
+
+class KindLimit(NamedTuple):
+    """The calls of a kind, as errors name it, that all and one tenant may have at a time."""
+
+    name: str
+    all: int
+    tenant: int
 
 
 class Pace:
@@ -67,12 +83,13 @@ class Pace:
 class Usage:
     """Counts what one tenant uses now."""
 
-    __slots__ = ("calls", "owner", "refusals", "requests", "slots", "streams", "tenant")
+    __slots__ = ("calls", "of_kind", "owner", "refusals", "requests", "slots", "tenant")
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
         self.owner = "a tenant" if tenant else "callers with new tokens"
-        self.calls = self.streams = self.slots = 0
+        self.calls = self.slots = 0
+        self.of_kind: Counter[Kind] = Counter()
         self.requests = Pace()
         self.refusals = Pace()
 
@@ -93,31 +110,32 @@ class Limits:
     def __init__(
         self,
         tenant: TenantLimits,
+        of_kinds: Mapping[Kind, KindLimit],
         calls: int,
-        streams: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """At most `calls` are admitted at a time, of them at most `streams` of bulk."""
+        """At most `calls` are admitted at a time."""
         self._tenant = tenant
         self._most_calls = calls
         self._most_unknown = max(1, calls // _UNKNOWN_PART)
-        self._most_streams = streams
+        self._of_kinds = of_kinds
         self._clock = clock
         self._lock = threading.Lock()
         self._usages: dict[str, Usage] = {}
         self._unknown = Usage("")
-        self._calls = self._streams = self._refusals = 0
+        self._of_kind: Counter[Kind] = Counter()
+        self._calls = self._refusals = 0
 
-    def admit(self, tenant: str, *, is_stream: bool) -> Admitted:
+    def admit(self, tenant: str, kind: Kind) -> Admitted:
         """Counts a call of a tenant. Raises Overloaded."""
         with self._lock:
             usage = self._usage(tenant)
-            if is_stream:
-                self._check_streams(usage)
+            if kind is not Kind.UNARY:
+                self._check(usage, kind)
             delay = self._admit(usage, self._tenant.calls, self._tenant.requests_per_second)
-            if is_stream:
-                self._streams += 1
-                usage.streams += 1
+            if kind is not Kind.UNARY:
+                self._of_kind[kind] += 1
+                usage.of_kind[kind] += 1
             return Admitted(usage, delay)
 
     def admit_unknown(self) -> Admitted:
@@ -126,21 +144,21 @@ class Limits:
             unknown = self._unknown
             return Admitted(unknown, self._admit(unknown, self._most_unknown, _UNKNOWN_PER_SECOND))
 
-    def release(self, usage: Usage, *, is_stream: bool = False) -> None:
+    def release(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended."""
         with self._lock:
             self._calls -= 1
             usage.calls -= 1
-            if is_stream:
-                self._streams -= 1
-                usage.streams -= 1
+            if kind is not Kind.UNARY:
+                self._of_kind[kind] -= 1
+                usage.of_kind[kind] -= 1
 
-    def forgo(self, usage: Usage, *, is_stream: bool = False) -> None:
+    def forgo(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended before it was due."""
         rate = self._tenant.requests_per_second if usage.tenant else _UNKNOWN_PER_SECOND
         with self._lock:
             usage.requests.give_back(1 / rate)
-        self.release(usage, is_stream=is_stream)
+        self.release(usage, kind)
 
     def refuse(self, tenant: str) -> float | None:
         """Counts a refusal; returns the seconds until it is due, or None if too many wait.
@@ -201,13 +219,15 @@ class Limits:
         usage.calls += 1
         return delay
 
-    def _check_streams(self, usage: Usage) -> None:
-        if self._streams >= self._most_streams:
-            raise Overloaded(TOO_MANY_STREAMS)
-        if usage.streams >= self._tenant.streams:
+    def _check(self, usage: Usage, kind: Kind) -> None:
+        """Raises Overloaded if a tenant, or all together, have what they may have of a kind."""
+        name, most, most_per_tenant = self._of_kinds[kind]
+        if self._of_kind[kind] >= most:
+            raise Overloaded(f"too many {name} at the same time; try again after a while")
+        if usage.of_kind[kind] >= most_per_tenant:
             raise Overloaded(
-                "too many uploads, imports and exports at the same time, of which a tenant may "
-                f"have {self._tenant.streams:,}; try again when one has ended"
+                f"too many {name} at the same time, of which a tenant may have "
+                f"{most_per_tenant:,}; try again when one has ended"
             )
 
     def _forget_idle(self) -> None:

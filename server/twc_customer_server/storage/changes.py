@@ -1,0 +1,177 @@
+"""Numbers the changes of each tenant's customers, and reads them in the order of the numbers.
+
+A write leaves its change without a number. Readers number those that are
+committed, one reader at a time: no number is committed after a higher one was
+read, whatever any clock says, and no write waits for another one.
+"""
+
+import secrets
+from typing import Any, NamedTuple
+
+from peewee import Tuple, fn
+
+from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.schema import ChangeSequenceRow, CustomerRow
+from twc_customer_server.storage.statements import parameter, values_of
+
+# Changes that get one number at a time: it keeps other writes waiting on SQLite.
+_BATCH_ROWS = 500
+
+# Changes that are numbered at the beginning of an export. Those that remain are part of the
+# next export as well, which costs less than to keep the client waiting.
+_SETTLED_ROWS = 20_000
+
+_EPOCH_BYTES = 4
+
+_row = CustomerRow
+_sequence = ChangeSequenceRow
+
+
+class Position(NamedTuple):
+    """The last number of a tenant; numbers of different epochs cannot be compared."""
+
+    epoch: str
+    last: int
+
+
+class ChangePlace(NamedTuple):
+    """The number and the customer's id of a change; changes with one number go by id."""
+
+    number: int = -1
+    id: str = ""
+
+
+class Change(NamedTuple):
+    """The last change of a customer: of its creation, its deletion if `deleted_at` is set, or else.
+
+    `created` is the number of the customer's creation.
+    """
+
+    place: ChangePlace
+    created: int
+    deleted_at: int | None
+    body: bytes
+
+
+class ChangeStore:
+    """The changes of every tenant. Every method raises Unavailable if the database is."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        of_tenant = _sequence.tenant == parameter("tenant")
+        position = _sequence.select(_sequence.epoch, _sequence.last).where(of_tenant)
+        self._position = database.compile(position)
+        self._lock = database.compile(_locked(database, position, "FOR UPDATE"))
+        self._claim = database.compile(_locked(database, position, "FOR UPDATE SKIP LOCKED"))
+        self._begin = database.compile(
+            _sequence.insert(
+                values_of((_sequence.tenant, _sequence.epoch, _sequence.last))
+            ).on_conflict(action="nothing")
+        )
+        self._advance = database.compile(
+            _sequence.update(values_of([_sequence.last])).where(of_tenant)
+        )
+        unnumbered = (
+            _row.select(_row.id)
+            .where(_row.tenant == parameter("tenant"), _row.change_sequence.is_null())
+            .limit(parameter("limit"))
+        )
+        self._unnumbered = database.compile(unnumbered)
+        # Those that a write is changing will be without a number again.
+        self._lock_unnumbered = database.compile(
+            _locked(database, unnumbered, "FOR UPDATE SKIP LOCKED")
+        )
+        number = parameter("number")
+        self._number = database.compile(
+            _row.update(
+                {
+                    _row.change_sequence: number,
+                    _row.created_sequence: fn.COALESCE(_row.created_sequence, number),
+                }
+            ).where(_row.tenant == parameter("tenant"), _row.id == parameter("id"))
+        )
+        self._read = database.compile(
+            _row.select(
+                _row.change_sequence, _row.id, _row.created_sequence, _row.deleted_at, _row.body
+            )
+            .where(
+                _row.tenant == parameter("tenant"),
+                Tuple(_row.change_sequence, _row.id)
+                > Tuple(parameter("after"), parameter("after_id")),
+            )
+            .order_by(_row.change_sequence, _row.id)
+            .limit(parameter("limit"))
+        )
+
+    def claim(self, tenant: str) -> int | None:
+        """Returns the number for all changes of a unit of work, which this is part of.
+
+        None if another unit of work has the sequence: nobody waits for it here.
+        """
+        for _ in range(2):
+            for _, last in self._database.rows(self._claim, {"tenant": tenant}):
+                self._set_last(tenant, last + 1)
+                return int(last) + 1
+            if self._database.rows(self._position, {"tenant": tenant}):
+                return None
+            self._begin_sequence(tenant)
+        return None
+
+    def position(self, tenant: str) -> Position:
+        """Returns the tenant's last number, after which all changes from now on are numbered."""
+        while True:
+            for row in self._database.rows(self._position, {"tenant": tenant}):
+                return Position(*row)
+            self._database.write(lambda: self._begin_sequence(tenant), repeatable=True)
+
+    def settle(self, tenant: str) -> Position:
+        """Numbers the changes that are committed, if not too many; returns the last number.
+
+        Changes that are committed later have a higher one.
+        """
+        self._number_pending(tenant, _SETTLED_ROWS)
+        return self.position(tenant)
+
+    def read(self, tenant: str, after: ChangePlace, limit: int) -> list[Change]:
+        """Returns the changes that follow a place; numbers some first that have no number."""
+        self._number_pending(tenant, _BATCH_ROWS)
+        parameters = {"tenant": tenant, "after": after.number, "after_id": after.id, "limit": limit}
+        return [
+            Change(ChangePlace(number, customer_id), created, deleted_at, body)
+            for number, customer_id, created, deleted_at, body in self._database.rows(
+                self._read, parameters
+            )
+        ]
+
+    def _number_pending(self, tenant: str, most: int) -> None:
+        """Numbers changes that are committed, about `most`."""
+        for _ in range(0, most, _BATCH_ROWS):
+            if not self._database.rows(self._unnumbered, {"tenant": tenant, "limit": 1}):
+                return
+            write = self._database.write
+            if write(lambda: self._number_batch(tenant), repeatable=True) < _BATCH_ROWS:
+                return
+
+    def _number_batch(self, tenant: str) -> int:
+        """Numbers changes as a unit of work, and returns how many."""
+        while not (locked := self._database.rows(self._lock, {"tenant": tenant})):
+            self._begin_sequence(tenant)
+        number = locked[0][1] + 1
+        found = self._database.rows(self._lock_unnumbered, {"tenant": tenant, "limit": _BATCH_ROWS})
+        if found:
+            one = {"tenant": tenant, "number": number}
+            self._database.run_each(self._number, [{**one, "id": row[0]} for row in found])
+            self._set_last(tenant, number)
+        return len(found)
+
+    def _begin_sequence(self, tenant: str) -> None:
+        epoch = secrets.token_hex(_EPOCH_BYTES)
+        self._database.run(self._begin, {"tenant": tenant, "epoch": epoch, "last": 0})
+
+    def _set_last(self, tenant: str, last: int) -> None:
+        self._database.run(self._advance, {"tenant": tenant, "last": last})
+
+
+def _locked(database: Database, query: Any, clause: str) -> Any:
+    """Locks the rows that a query reads, where the database has row locks."""
+    return query.for_update(clause) if database.for_update else query
