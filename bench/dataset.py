@@ -14,6 +14,7 @@ from google.protobuf import json_format
 from twc.customer.v2.customer_pb2 import Attribute, AttributeGroup, Customer
 
 from twc_customer_server.customers import fields
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import has_same_values, prepare_new, set_server_fields
 
 # The first customers have one last name, and are the page of a lookup.
@@ -97,7 +98,7 @@ class Dataset:
     def stored(self, number: int) -> Customer:
         """Returns the customer as the service stores it, with ids that depend on the number."""
         customer = self.request(number)
-        prepare_new(customer, None, _CREATED)
+        prepare_new(customer, ValidationContext(_CREATED))
         customer.id = customer_id(number)
         customer.created_date.CopyFrom(fields.to_timestamp(_CREATED))
         for place, address in enumerate(customer.addresses, 1):
@@ -183,7 +184,7 @@ def is_stored_as_sent(sent: Customer, stored: Customer) -> bool:
     """Checks whether a stored customer has the values sent, apart from those the server adds."""
     expected = Customer()
     expected.CopyFrom(sent)
-    prepare_new(expected, None, datetime.now(UTC))
+    prepare_new(expected, ValidationContext(datetime.now(UTC)))
     return has_same_values(expected, stored)
 
 

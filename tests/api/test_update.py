@@ -180,13 +180,13 @@ def test_concurrent_update(client: Client, monkeypatch: pytest.MonkeyPatch) -> N
     original = update.update
     tries: list[Customer] = []
 
-    def meet(stored: Customer, *arguments: Any, **options: Any) -> None:
+    def meet(stored: Customer, *arguments: Any) -> None:
         tries.append(stored)
         if len(tries) == 1:
             # Rom was the default when it ran first.
-            original(created, *arguments, **options)
+            original(created, *arguments)
             raise SerializationFailure
-        original(stored, *arguments, **options)
+        original(stored, *arguments)
 
     monkeypatch.setattr("twc_customer_server.customers.update.update", meet)
     listed = [Address(id=it.id, city=it.city) for it in (rom, bonn)]

@@ -23,6 +23,7 @@ from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.api.status import to_status
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import InvalidInput, ServiceError
 from twc_customer_server.middleware.decoding import decoder
@@ -73,7 +74,7 @@ def create(make: Callable[[int], Customer]) -> Shape:
 
         def act(customer: Customer) -> None:
             try:
-                prepare_new(customer, "DE", NOW)
+                prepare_new(customer, ValidationContext(NOW, "DE"))
             except InvalidInput as error:
                 to_status(error)
 
@@ -93,7 +94,7 @@ def change(make: Callable[[int], pb.UpdateCustomerRequest]) -> Shape:
 
         def act() -> None:
             request = next(requests)
-            update.update(existing, request.customer, request.update_mask, None, NOW)
+            update.update(existing, request.customer, request.update_mask, ValidationContext(NOW))
 
         return act
 
@@ -118,7 +119,7 @@ def upload(make: Callable[[], Customer]) -> Shape:
 
 
 def _prepare(customer: Customer, max_violations: int) -> None:
-    prepare_new(customer, None, NOW, max_violations)
+    prepare_new(customer, ValidationContext(NOW, max_violations=max_violations))
 
 
 def parse(make: Callable[[int], pb.LookupCustomersRequest]) -> Shape:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support import builders
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import prepare_new, set_server_fields
 from twc_customer_server.errors import InvalidInput, Violation
 
@@ -33,7 +34,7 @@ def timestamp(text: str) -> Timestamp:
 
 def settled(customer: Customer, region: str | None = None) -> Customer:
     """The customer that a create request makes at NOW, before it gets ids and dates."""
-    prepare_new(customer, region, NOW)
+    prepare_new(customer, ValidationContext(NOW, region))
     return customer
 
 

@@ -6,6 +6,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 from tests.support import builders
 from tests.support.steps import LATER, cities, copy, refusals, stored
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
@@ -14,7 +15,7 @@ EMPTY = "must set a field that describes the address, such as address1 or city"
 
 def _add(customer: Customer, address: Address) -> Customer:
     """The customer after an added address is stored."""
-    update.add_address(customer, address, None, LATER)
+    update.add_address(customer, address, ValidationContext(LATER))
     set_server_fields(customer, LATER)
     return customer
 

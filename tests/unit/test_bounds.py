@@ -14,7 +14,9 @@ from tests.support.steps import NOW, settled, stored
 from twc_customer_server.api import bulk, imports
 from twc_customer_server.api.status import MAX_DETAILS_BYTES, to_status
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import prepare_new
+from twc_customer_server.customers.fields import MAX_VIOLATIONS
 from twc_customer_server.errors import AlreadyExists, Clash, InvalidInput, Violation
 
 # Long names, of which each character takes four bytes.
@@ -37,10 +39,10 @@ def empty_addresses(number: int, **fields: Any) -> Customer:
     return builders.customer(addresses=[Address()] * number, **fields)
 
 
-def refusal(customer: Customer, *max_violations: int) -> InvalidInput:
+def refusal(customer: Customer, max_violations: int = MAX_VIOLATIONS) -> InvalidInput:
     """The error of a customer."""
     with pytest.raises(InvalidInput) as error:
-        prepare_new(customer, None, NOW, *max_violations)
+        prepare_new(customer, ValidationContext(NOW, max_violations=max_violations))
     return error.value
 
 
@@ -64,7 +66,7 @@ def upload(*customers: Customer) -> list[pb.UploadCustomersResult]:
 
 
 def _prepare(customer: Customer, max_violations: int) -> None:
-    prepare_new(customer, None, NOW, max_violations)
+    prepare_new(customer, ValidationContext(NOW, max_violations=max_violations))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_unknown_fields_of_long_mask() -> None:
     """Of a mask's unknown fields 100 are named at most, each shortened."""
     mask = FieldMask(paths=[f"{'x' * 10_000}{number}" for number in range(1000)])
     with pytest.raises(InvalidInput) as error:
-        update.update(stored(), Customer(), mask, None, NOW)
+        update.update(stored(), Customer(), mask, ValidationContext(NOW))
 
     assert len(error.value.violations) == 100
     assert max(len(violation.description) for violation in error.value.violations) < 200
@@ -124,7 +126,7 @@ def test_update_of_too_many_addresses() -> None:
     default = Address(id="a", city="Rom")
     request = Customer(addresses=[Address()] * 101, default_address=default, dob="never")
     with pytest.raises(InvalidInput) as error:
-        update.update(stored(addresses=[default]), request, FieldMask(), None, NOW)
+        update.update(stored(addresses=[default]), request, FieldMask(), ValidationContext(NOW))
 
     assert error.value.violations == [
         Violation("addresses", "must hold at most 100 addresses"),

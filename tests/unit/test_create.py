@@ -8,6 +8,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 from tests.support import builders
 from tests.support.steps import NOW, fields_of, refused, settled, timestamp
 from twc_customer_server.customers import fields, phones
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import Violation
 
@@ -80,7 +81,7 @@ def test_email_with_dots() -> None:
     )
 
     assert fields_of(refused(customer)) == ["addresses[0].email", "email"]
-    prepare_new(customer, None, NOW, accept_email_dots=True)
+    prepare_new(customer, ValidationContext(NOW, accept_email_dots=True))
 
 
 @pytest.mark.parametrize("field", ["dob", "member_since"])

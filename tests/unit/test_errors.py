@@ -26,6 +26,7 @@ from twc_customer_server.api import status
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.api.status import to_status
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.errors import ServiceError, Violation
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage.store import CustomerStore
@@ -199,7 +200,7 @@ def _thousand_fields() -> None:
 
 
 def _long_mask() -> None:
-    update.update(stored(), Customer(), FieldMask(paths=["x" * 20_000]), None, NOW)
+    update.update(stored(), Customer(), FieldMask(paths=["x" * 20_000]), ValidationContext(NOW))
 
 
 def _long_reference() -> None:

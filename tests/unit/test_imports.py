@@ -10,6 +10,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.steps import LATER, NOW, fields_of, refusals
 from twc_customer_server.api import bulk, imports
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import has_same_values, prepare_new, set_server_fields
 from twc_customer_server.errors import (
     AlreadyExists,
@@ -46,7 +47,7 @@ OTHER: dict[str, dict[str, Any]] = {
 def ready(fields: dict[str, Any], now: datetime = NOW) -> Customer:
     """A customer as an import makes it ready to be stored."""
     customer = Customer(**fields)
-    prepare_new(customer, "DE", now)
+    prepare_new(customer, ValidationContext(now, "DE"))
     set_server_fields(customer, now)
     return customer
 

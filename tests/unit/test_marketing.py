@@ -10,6 +10,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.support import builders
 from tests.support.steps import LATER, copy, refusals, refused, settled, stored, timestamp
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.errors import Violation
 
 SINGLE, CONFIRMED = Customer.single_opt_in, Customer.confirmed_opt_in
@@ -88,7 +89,7 @@ def _preferences(customer: Customer) -> dict[str, Any]:
 
 def _updated(customer: Customer, *mask: str, **fields: Any) -> Customer:
     """The customer after an update at LATER."""
-    update.update(customer, Customer(**fields), FieldMask(paths=mask), None, LATER)
+    update.update(customer, Customer(**fields), FieldMask(paths=mask), ValidationContext(LATER))
     return customer
 
 
@@ -122,7 +123,7 @@ def test_stored_level_without_acceptance() -> None:
 
     customer = stored(**NO)
     customer.marketing_optin_level = SINGLE
-    update.add_address(customer, builders.address(), None, LATER)
+    update.add_address(customer, builders.address(), ValidationContext(LATER))
 
     assert _preferences(customer) == NO
 
@@ -204,6 +205,6 @@ def test_withdrawal_in_whole_customer() -> None:
     customer = stored(accepts_marketing=True)
     request = copy(customer)
     request.accepts_marketing = False
-    update.update(customer, request, FieldMask(), None, LATER)
+    update.update(customer, request, FieldMask(), ValidationContext(LATER))
 
     assert customer.marketing_preferences_updated_at == DATED_LATER

@@ -22,6 +22,7 @@ from tests.support.steps import (
     timestamp,
 )
 from twc_customer_server.customers import emails, update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import InvalidInput, Violation
 
@@ -127,7 +128,7 @@ def test_any_update(request: Customer, mask: list[str]) -> None:
     customer = stored(addresses=[builders.address()])
 
     with suppress(InvalidInput):
-        update.update(customer, request, FieldMask(paths=mask), "DE", LATER)
+        update.update(customer, request, FieldMask(paths=mask), ValidationContext(LATER, "DE"))
         assert emails.problem(customer.email) is None
 
 
@@ -138,7 +139,7 @@ def test_any_added_address(address: Address) -> None:
     customer = stored(addresses=[builders.address()])
 
     with suppress(InvalidInput):
-        update.add_address(customer, address, "DE", LATER)
+        update.add_address(customer, address, ValidationContext(LATER, "DE"))
         assert len(customer.addresses) == 2
 
 
@@ -169,7 +170,7 @@ def test_update_with_unchanged_customer(customer: Customer) -> None:
     set_server_fields(customer, NOW)
     before = copy(customer)
 
-    update.update(customer, copy(before), FieldMask(), "DE", LATER)
+    update.update(customer, copy(before), FieldMask(), ValidationContext(LATER, "DE"))
     set_server_fields(customer, NOW)
 
     assert customer == before
@@ -198,7 +199,7 @@ def test_change_of_largest_customer() -> None:
 
     for customer in created:
         set_server_fields(customer, NOW)
-        update.update(customer, Customer(active=False), FieldMask(), None, LATER)
+        update.update(customer, Customer(active=False), FieldMask(), ValidationContext(LATER))
 
     assert [customer.active for customer in created] == [False] * len(created) != []
 

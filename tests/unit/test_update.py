@@ -9,6 +9,7 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 from tests.support import builders
 from tests.support.steps import LATER, NOW, copy, fields_of, refusals, stored, timestamp
 from twc_customer_server.customers import emails, phones, update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
@@ -19,7 +20,7 @@ def _update(customer: Customer, *mask: str, region: str | None = None, **fields:
 
 
 def _put(customer: Customer, request: Customer, *mask: str, region: str | None = None) -> Customer:
-    update.update(customer, request, FieldMask(paths=mask), region, LATER)
+    update.update(customer, request, FieldMask(paths=mask), ValidationContext(LATER, region))
     set_server_fields(customer, NOW)
     return customer
 
@@ -218,7 +219,7 @@ def test_old_email_of_address(email: str) -> None:
     assert _update(copy(before), first_name="Eve") == _with(before, "first_name", "Eve")
     assert _put(copy(before), copy(before)) == before
     changed = copy(before)
-    update.add_address(changed, Address(city="Wien"), None, NOW)
+    update.add_address(changed, Address(city="Wien"), ValidationContext(NOW))
     assert [address.email for address in changed.addresses] == ["", email, ""]
     changed.addresses[2].email = f"{email}."
     assert fields_of(refusals(lambda: _put(copy(before), changed))) == ["addresses[2].email"]

@@ -9,6 +9,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 from tests.support import builders
 from tests.support.steps import LATER, cities, copy, refusals
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import Violation
 
@@ -19,7 +20,7 @@ def _update(customer: Customer, *mask: str, **fields: Any) -> Customer:
 
 
 def _put(customer: Customer, request: Customer, *mask: str) -> Customer:
-    update.update(customer, request, FieldMask(paths=mask), None, LATER)
+    update.update(customer, request, FieldMask(paths=mask), ValidationContext(LATER))
     set_server_fields(customer, LATER)
     return customer
 

@@ -13,6 +13,7 @@ from tests.support import builders
 from tests.support.steps import NOW
 from twc_customer_server.api import bulk
 from twc_customer_server.api.status import to_status
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import (
     AlreadyExists,
@@ -46,7 +47,7 @@ def _collect(requests: Iterable[UploadCustomersRequest]) -> bulk.Upload:
 
 
 def _prepare(customer: Customer, max_violations: int) -> None:
-    prepare_new(customer, None, NOW, max_violations)
+    prepare_new(customer, ValidationContext(NOW, max_violations=max_violations))
 
 
 def test_order_of_collected_customers() -> None:

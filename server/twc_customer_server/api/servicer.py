@@ -15,6 +15,7 @@ from twc_customer_server.api.changes import ChangeFeed
 from twc_customer_server.api.etags import etag, require_match, respond_unless_cached
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.customers import update
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import (
     is_unchanged,
     prepare_new,
@@ -117,7 +118,7 @@ class CustomerServicer:
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
         customer = request.customer
-        self._validate(call.tenant, customer, _now(), MAX_VIOLATIONS)
+        prepare_new(customer, self._context(call.tenant))
         if clashes := self._store.clashes(call.tenant, customer):
             raise AlreadyExists(clashes)
         return customer
@@ -127,23 +128,21 @@ class CustomerServicer:
         key = selectors.of_update(request)
         mask = update.mask_of(request)
 
-        def edit(stored: Customer, region: str | None, now: datetime) -> None:
+        def edit(stored: Customer, context: ValidationContext) -> None:
             if request.customer.id not in ("", stored.id):
                 raise IdMismatch(f"the customer with this {key.field} has another id")
             # A copy, since the update modifies it and may run again.
             given = Customer()
             given.CopyFrom(request.customer)
-            dots = self._email_dots
-            update.update(stored, given, mask, region, now, accept_email_dots=dots)
+            update.update(stored, given, mask, context)
 
         return self._change(call, keyed, key, edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
         keyed = _keyed(call, "AddCustomerAddress", request)
 
-        def edit(stored: Customer, region: str | None, now: datetime) -> None:
-            dots = self._email_dots
-            update.add_address(stored, request.address, region, now, accept_email_dots=dots)
+        def edit(stored: Customer, context: ValidationContext) -> None:
+            update.add_address(stored, request.address, context)
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
@@ -151,11 +150,9 @@ class CustomerServicer:
         keyed = _keyed(call, "UpdateCustomerAddress", request)
         address_id = selectors.parse_id("addressId", request.address_id)
 
-        def edit(stored: Customer, region: str | None, now: datetime) -> None:
+        def edit(stored: Customer, context: ValidationContext) -> None:
             given = Address()
             given.CopyFrom(request.address)
-            dots = self._email_dots
-            context = update.context_of(stored, region, now, accept_email_dots=dots)
             update.update_address(stored, address_id, given, request.cleared_fields, context)
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
@@ -164,8 +161,8 @@ class CustomerServicer:
         keyed = _keyed(call, "DeleteCustomerAddress", request)
         address_id = selectors.parse_id("addressId", request.address_id)
 
-        def edit(stored: Customer, region: str | None, now: datetime) -> None:
-            update.delete_address(stored, address_id, update.context_of(stored, region, now))
+        def edit(stored: Customer, context: ValidationContext) -> None:
+            update.delete_address(stored, address_id, context)
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
@@ -221,43 +218,46 @@ class CustomerServicer:
         self, tenant: str, customer: Customer, max_violations: int = MAX_VIOLATIONS
     ) -> None:
         """Validates and completes a request's new customer, in place. Raises InvalidInput."""
-        now = _now()
-        self._validate(tenant, customer, now, max_violations)
-        set_server_fields(customer, now)
-
-    def _validate(self, tenant: str, customer: Customer, now: datetime, limit: int) -> None:
-        dots = self._email_dots
-        prepare_new(customer, self._region(tenant), now, limit, accept_email_dots=dots)
+        context = self._context(tenant, max_violations)
+        prepare_new(customer, context)
+        set_server_fields(customer, context.now)
 
     def _revise(self, tenant: str, stored: Customer, request: Customer) -> Customer | None:
         """Returns a stored customer with the fields that a request sets; None if none differs.
 
         Raises InvalidInput.
         """
-        now, dots = _now(), self._email_dots
+        context = self._context(tenant)
         changed = Customer()
         changed.CopyFrom(stored)
-        region = self._region(tenant)
-        update.update(changed, request, FieldMask(), region, now, accept_email_dots=dots)
+        update.update(changed, request, FieldMask(), context)
         if is_unchanged(changed, stored):
             return None
-        set_server_fields(changed, now)
+        set_server_fields(changed, context.now)
         return changed
+
+    def _context(self, tenant: str, max_violations: int = MAX_VIOLATIONS) -> ValidationContext:
+        """Returns the facts that the rules need beside a customer of a tenant, as of now."""
+        return ValidationContext(
+            _now(),
+            self._region(tenant),
+            max_violations=max_violations,
+            accept_email_dots=self._email_dots,
+        )
 
     def _change(
         self,
         call: Call,
         keyed: KeyedRequest | None,
         key: Key,
-        edit: Callable[[Customer, str | None, datetime], None],
+        edit: Callable[[Customer, ValidationContext], None],
     ) -> bytes:
         """Edits a stored customer if If-Match allows, and returns its encoding."""
-        region = self._region(call.tenant)
 
         def edit_and_set(stored: Customer) -> None:
-            now = _now()
-            edit(stored, region, now)
-            set_server_fields(stored, now)
+            context = self._context(call.tenant)
+            edit(stored, context)
+            set_server_fields(stored, context.now)
 
         condition = call.header("if-match")
         precondition = None if condition is None else partial(require_match, condition)

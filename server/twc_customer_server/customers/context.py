@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.customers import fields
 
@@ -17,7 +19,7 @@ class ValidationContext(NamedTuple):
     numbers: those that a later rule would refuse stay valid. `known_level` is
     the opt-in level that is stored. `max_bytes` is the size that the customer
     may have: a stored one that is larger than the limit may stay so. The rules
-    stop at `max_violations`.
+    stop at `max_violations`. `accept_email_dots` is the setting of that name.
     """
 
     now: datetime
@@ -28,3 +30,13 @@ class ValidationContext(NamedTuple):
     max_bytes: int = MAX_CUSTOMER_BYTES
     max_violations: int = fields.MAX_VIOLATIONS
     accept_email_dots: bool = False
+
+    def knowing(self, stored: Customer) -> Self:
+        """Returns the context with the facts of a stored customer, before that is changed."""
+        texts = (stored.email, stored.mobile, stored.phone)
+        return self._replace(
+            known_ids={address.id for address in stored.addresses},
+            known_texts={*texts, *(address.email for address in stored.addresses)},
+            known_level=stored.marketing_optin_level,
+            max_bytes=max(MAX_CUSTOMER_BYTES, stored.ByteSize()),
+        )

@@ -40,26 +40,14 @@ _LEVELS = "must be single_opt_in, confirmed_opt_in or unknown"
 NOT_ACCEPTED = "must not be set unless accepts_marketing is true"
 
 
-def prepare_new(
-    customer: pb.Customer,
-    region: str | None,
-    now: datetime,
-    max_violations: int = fields.MAX_VIOLATIONS,
-    *,
-    accept_email_dots: bool = False,
-) -> None:
+def prepare_new(customer: pb.Customer, context: ValidationContext) -> None:
     """Validates a request's new customer and brings it, in place, into the stored form.
 
-    `region` is the tenant's default region, `accept_email_dots` the setting.
-    Ids and dates are left to `set_server_fields`. Raises InvalidInput with at
-    most `max_violations`.
+    Ids and dates are left to `set_server_fields`. Raises InvalidInput.
     """
     stated = customer.HasField("accepts_marketing") or bool(customer.marketing_optin_level)
     if stated and not customer.HasField("marketing_preferences_updated_at"):
-        customer.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
-    context = ValidationContext(
-        now, region, max_violations=max_violations, accept_email_dots=accept_email_dots
-    )
+        customer.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(context.now))
     normalize_and_validate(customer, requested_default_address(customer), context)
     for field in SERVER_FIELDS:
         customer.ClearField(field)

@@ -1,7 +1,6 @@
 """Rules of changes to a stored customer: an update by field mask, and changes of one address."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from itertools import islice
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -9,7 +8,7 @@ from twc.customer.v2 import customer_pb2 as pb
 from twc.customer.v2.customer_service_pb2 import UpdateCustomerRequest
 
 from twc_customer_server.customers import addresses, fields
-from twc_customer_server.customers.context import MAX_CUSTOMER_BYTES, ValidationContext
+from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import (
     SERVER_FIELDS,
     clear_unknown_ids,
@@ -46,14 +45,8 @@ def mask_of(request: UpdateCustomerRequest) -> FieldMask:
     return FieldMask(paths=[*cleared, *given])
 
 
-def update(  # noqa: PLR0913 - all that a change depends on
-    stored: pb.Customer,
-    request: pb.Customer,
-    mask: FieldMask,
-    region: str | None,
-    now: datetime,
-    *,
-    accept_email_dots: bool = False,
+def update(
+    stored: pb.Customer, request: pb.Customer, mask: FieldMask, context: ValidationContext
 ) -> None:
     """Applies an update request to a stored customer, in place; modifies the request too.
 
@@ -65,7 +58,7 @@ def update(  # noqa: PLR0913 - all that a change depends on
         names = _fields_of(mask, "updateMask", _FIELDS_BY_NAME, "a customer")
     names &= _CLIENT_FIELDS
     _lower_ids(request)
-    context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
+    context = context.knowing(stored)
     if "email" in names and fields.trim(request.email).lower() != stored.email.lower():
         stored.verified_email = False
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
@@ -81,21 +74,14 @@ def update(  # noqa: PLR0913 - all that a change depends on
     normalize_marketing(stored, context.known_level)
     changed = marketing != (stored.accepts_marketing, stored.marketing_optin_level)
     if changed and (repeated or not request.HasField("marketing_preferences_updated_at")):
-        stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(now))
+        stored.marketing_preferences_updated_at.CopyFrom(fields.to_timestamp(context.now))
     normalize_and_validate(stored, default, context)
     clear_unknown_ids(stored, context.known_ids)
 
 
-def add_address(
-    stored: pb.Customer,
-    address: pb.Address,
-    region: str | None,
-    now: datetime,
-    *,
-    accept_email_dots: bool = False,
-) -> None:
+def add_address(stored: pb.Customer, address: pb.Address, context: ValidationContext) -> None:
     """Adds an address to a stored customer. Raises InvalidInput, with paths within the address."""
-    context = context_of(stored, region, now, accept_email_dots=accept_email_dots)
+    context = context.knowing(stored)
     if violations := addresses.check(address, context):
         raise InvalidInput(violations)
     address.ClearField("id")
@@ -103,22 +89,6 @@ def add_address(
         addresses.clear_marks(stored)
     stored.addresses.append(address)
     normalize_and_validate(stored, None, context)
-
-
-def context_of(
-    stored: pb.Customer, region: str | None, now: datetime, *, accept_email_dots: bool = False
-) -> ValidationContext:
-    """Returns the facts that the rules need of a stored customer before it is changed."""
-    texts = (stored.email, stored.mobile, stored.phone)
-    return ValidationContext(
-        now,
-        region,
-        known_ids={address.id for address in stored.addresses},
-        known_texts={*texts, *(address.email for address in stored.addresses)},
-        known_level=stored.marketing_optin_level,
-        max_bytes=max(MAX_CUSTOMER_BYTES, stored.ByteSize()),
-        accept_email_dots=accept_email_dots,
-    )
 
 
 def update_address(
@@ -132,6 +102,7 @@ def update_address(
 
     Raises NotFound, and InvalidInput with paths within the address.
     """
+    context = context.knowing(stored)
     names = _fields_of(cleared, "clearedFields", _ADDRESS_FIELDS_BY_NAME, "an address")
     address = _address(stored, address_id)
     if address is None:
@@ -150,6 +121,7 @@ def update_address(
 
 def delete_address(stored: pb.Customer, address_id: str, context: ValidationContext) -> None:
     """Removes an address of a stored customer, if it has that. Raises InvalidInput."""
+    context = context.knowing(stored)
     address = _address(stored, address_id)
     if address is not None:
         stored.addresses.remove(address)
