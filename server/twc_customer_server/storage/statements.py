@@ -6,7 +6,7 @@ Building a query takes fifteen times as long as running it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from peewee import Tuple, Value
+from peewee import SQL, Case, Tuple, Value
 
 from twc_customer_server.storage.database import Database, Row
 from twc_customer_server.storage.rows import name_fold
@@ -189,5 +189,8 @@ def _export(include_deleted: bool) -> Query:  # noqa: FBT001 - one of two querie
 
 
 def _delete(column: Column) -> Query:
-    deleted_at = {_row.deleted_at: parameter("now"), _row.modified_at: parameter("now")}
+    # Later than the last change, also if the clock was set back since.
+    is_later = parameter("now") > _row.modified_at
+    time = Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
+    deleted_at = {_row.deleted_at: time, _row.modified_at: time}
     return _row.update(deleted_at).where(_of_tenant(), column == parameter("value"), _LIVE)
