@@ -1,5 +1,7 @@
 """UpdateCustomer and AddCustomerAddress: what changes, what stays, and what is refused."""
 
+from datetime import UTC, timedelta
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -14,6 +16,8 @@ from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import Client, failure
 from twc_customer_server.customers import update
 
+MILLISECOND = timedelta(milliseconds=1)
+
 
 def test_update_by_id(client: Client) -> None:
     """An update replaces the fields that it has, keeps the others, and is then read."""
@@ -26,6 +30,24 @@ def test_update_by_id(client: Client) -> None:
     assert updated == expected
     assert updated.last_modified_date.ToNanoseconds() >= created.created_date.ToNanoseconds()
     assert client.get(created.id) == updated
+
+
+def test_clock_set_back(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that is set back an hour brings no date before an earlier one."""
+    first = client.create(customer())
+    stored = client.add_address(first.id, address())
+    past = stored.last_modified_date.ToDatetime(UTC) - timedelta(hours=1)
+    monkeypatch.setattr("twc_customer_server.api.servicer._now", lambda: past)
+    states = [
+        stored,
+        client.update(Customer(id=first.id, first_name="Augusta")),
+        client.add_address(first.id, address()),
+        client.update(Customer(id=first.id, last_name="King")),
+    ]
+    dates = [it.last_modified_date.ToMilliseconds() for it in states]
+    assert all(before < after for before, after in pairwise(dates))
+    assert all(it.created_date == first.created_date for it in states)
+    assert client.create(customer()).last_modified_date.ToDatetime(UTC) <= past + MILLISECOND
 
 
 def test_update_by_ref(client: Client) -> None:

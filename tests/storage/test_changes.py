@@ -15,7 +15,8 @@ from twc_customer_server.storage.schema import CustomerRow
 from twc_customer_server.storage.statements import parameter
 from twc_customer_server.storage.store import CustomerStore, Precondition
 
-NOW = 1_700_000_000_000
+# Later than the dates of every customer.
+NOW = 4_000_000_000_000
 
 
 def row(database: Database, tenant: str, customer_id: str) -> tuple[Any, ...] | None:
@@ -175,6 +176,26 @@ def test_deleted_row(store: CustomerStore, database: Database, tenant: str) -> N
     store.delete(tenant, Key.id(customer.id), NOW + 1)
     kept = (created, NOW, NOW, customer.SerializeToString())
     assert row(database, tenant, customer.id) == kept
+
+
+@pytest.mark.parametrize("is_checked", [False, True])
+@pytest.mark.parametrize("late", [-3_600_000, 0, 1, 3_600_000])
+def test_time_of_deletion(
+    store: CustomerStore,
+    database: Database,
+    tenant: str,
+    late: int,
+    is_checked: bool,  # noqa: FBT001 - pytest names it
+) -> None:
+    """A deletion is later than the last change, also by a clock that was set back."""
+    customer = insert(store, tenant)
+    modified = customer.last_modified_date.ToMilliseconds()
+    check = only(customer.id) if is_checked else None
+    store.delete(tenant, Key.id(customer.id), modified + late, check)
+    expected = modified + max(late, 1)
+    deleted = row(database, tenant, customer.id)
+    assert deleted is not None
+    assert deleted[1:3] == (expected, expected)
 
 
 def test_values_of_deleted_customers(store: CustomerStore, tenant: str) -> None:

@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 
+import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
@@ -173,6 +174,7 @@ def test_update_with_unchanged_customer(customer: Customer) -> None:
     update.update(customer, copy(before), FieldMask(), ValidationContext(LATER, "DE"))
     set_server_fields(customer, NOW)
 
+    before.last_modified_date.CopyFrom(customer.last_modified_date)
     assert customer == before
 
 
@@ -223,6 +225,29 @@ def test_stamp_of_stored_customer() -> None:
 
     before.last_modified_date.CopyFrom(timestamp("2026-03-05T05:06:07.891Z"))
     assert customer == before
+
+
+@pytest.mark.parametrize(
+    ("created", "modified", "expected"),
+    [
+        ("04T05:06:07.891Z", "04T05:06:07.891Z", "04T05:06:07.892Z"),
+        ("04T05:06:07.891Z", "09T05:06:07.123Z", "09T05:06:07.124Z"),
+        ("04T05:06:07.891Z", "09T05:06:07.999Z", "09T05:06:08.001Z"),
+        ("09T05:06:07.123Z", "04T05:06:07.123Z", "09T05:06:07.124Z"),
+        ("01T05:06:07.123Z", "04T05:06:07.890Z", "04T05:06:07.891Z"),
+    ],
+    ids=["same moment", "set back", "set back to a second", "before creation", "later"],
+)
+def test_stamp_after_earlier_ones(created: str, modified: str, expected: str) -> None:
+    """Whatever the clock says, a change has a later date than creation and the last change."""
+    customer = stored()
+    customer.created_date.CopyFrom(timestamp(f"2026-03-{created}"))
+    customer.last_modified_date.CopyFrom(timestamp(f"2026-03-{modified}"))
+
+    set_server_fields(customer, NOW)
+
+    assert customer.created_date == timestamp(f"2026-03-{created}")
+    assert customer.last_modified_date == timestamp(f"2026-03-{expected}")
 
 
 def test_stamp_of_addresses() -> None:

@@ -21,7 +21,9 @@ def _update(customer: Customer, *mask: str, region: str | None = None, **fields:
 
 def _put(customer: Customer, request: Customer, *mask: str, region: str | None = None) -> Customer:
     update.update(customer, request, FieldMask(paths=mask), ValidationContext(LATER, region))
+    stored_at = copy(customer).last_modified_date
     set_server_fields(customer, NOW)
+    customer.last_modified_date.CopyFrom(stored_at)
     return customer
 
 

@@ -55,11 +55,17 @@ def prepare_new(customer: pb.Customer, context: ValidationContext) -> None:
 
 
 def set_server_fields(customer: pb.Customer, now: datetime) -> None:
-    """Sets the date of modification and, where they are missing, ids and the date of creation."""
-    customer.last_modified_date.CopyFrom(fields.to_timestamp(now))
-    if not customer.id:
+    """Sets the date of modification and, where they are missing, ids and the date of creation.
+
+    Each modification has a later date than the one before, whatever the clock says.
+    """
+    if customer.id:
+        modified = fields.to_timestamp(now, customer.created_date, customer.last_modified_date)
+    else:
         customer.id = str(uuid7())
-        customer.created_date.CopyFrom(customer.last_modified_date)
+        modified = fields.to_timestamp(now)
+        customer.created_date.CopyFrom(modified)
+    customer.last_modified_date.CopyFrom(modified)
     for address in customer.addresses:
         address.id = address.id or str(uuid7())
         address.customer_id = customer.id

@@ -177,14 +177,15 @@ def timestamp_problem(timestamp: Timestamp) -> str | None:
     return None
 
 
-def to_timestamp(moment: datetime) -> Timestamp:
+def to_timestamp(moment: datetime, *earlier: Timestamp) -> Timestamp:
     """Converts a moment of the server's to a timestamp of millisecond precision.
 
-    A whole second becomes its first millisecond, because JSON would have no
+    It is later than all `earlier` ones, also if the clock was set back since. A
+    whole second becomes its first millisecond, because JSON would have no
     fraction, which is hard to parse where all other times have one.
     """
     timestamp = Timestamp()
-    milliseconds = to_milliseconds(moment)
+    milliseconds = max([to_milliseconds(moment), *(it.ToMilliseconds() + 1 for it in earlier)])
     timestamp.FromMilliseconds(milliseconds + (milliseconds % _MILLIS_PER_SECOND == 0))
     return timestamp
 

@@ -6,7 +6,7 @@ Building a query takes fifteen times as long as running it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from peewee import SQL, Value
+from peewee import SQL, Case, Value
 
 from twc_customer_server.storage.database import Database, Row
 from twc_customer_server.storage.rows import name_fold
@@ -167,7 +167,10 @@ def _look_up(column: Column, result: Column) -> Query:
 
 
 def _delete(column: Column) -> Query:
-    deleted_at = {_row.deleted_at: parameter("now"), _row.modified_at: parameter("now")}
+    # Later than the last change, also if the clock was set back since.
+    is_later = parameter("now") > _row.modified_at
+    time = Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
+    deleted_at = {_row.deleted_at: time, _row.modified_at: time}
     return _row.update(deleted_at | _UNNUMBERED).where(
         _of_tenant(), column == parameter("value"), _LIVE
     )
