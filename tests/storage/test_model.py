@@ -17,9 +17,9 @@ from hypothesis.stateful import (
 )
 from twc.customer.v2.customer_pb2 import Customer
 
+from tests.support.replicas import Replica
 from tests.support.stores import only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound
-from twc_customer_server.storage.changes import Change, ChangePlace
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.export import Export, Exported, Order, Place
 from twc_customer_server.storage.listing import LAST_TEXT
@@ -174,26 +174,6 @@ def _searched(customer: Customer) -> dict[str, str]:
         "mobile": customer.mobile,
         "phone": customer.phone,
     }
-
-
-class Replica:
-    """What a follower of changes makes of them: the live customers, encoded."""
-
-    def __init__(self) -> None:
-        self.bodies: dict[str, bytes] = {}
-        self.place = ChangePlace()
-
-    def apply(self, changes: list[Change]) -> None:
-        """Makes changes in their order, and goes on behind them."""
-        for change in changes:
-            if change.deleted_at is not None:
-                self.bodies.pop(change.place.id, None)
-                continue
-            is_new = ChangePlace(change.created, change.place.id) > self.place
-            assert is_new or change.place.id in self.bodies
-            self.bodies[change.place.id] = change.body
-        if changes:
-            self.place = changes[-1].place
 
 
 Keeper = CustomerStore | Model
