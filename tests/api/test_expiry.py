@@ -35,6 +35,10 @@ class Caller(NamedTuple):
         """Calls ExportCustomers with a token."""
         return self.stub.ExportCustomers(pb.ExportCustomersRequest(), SECONDS, metadata(token))
 
+    def watch(self, token: str) -> Any:
+        """Calls WatchCustomers with a token."""
+        return self.stub.WatchCustomers(pb.WatchCustomersRequest(), SECONDS, metadata(token))
+
     def stored(self) -> int:
         """The number of stored customers."""
         return sum(len(part.customers) for part in self.export(ISSUED.token(tenant=TENANT)))
@@ -126,3 +130,12 @@ def test_busy_export(caller: Caller) -> None:
     check(failure(lambda: taken.extend(stream)))
     assert sum(len(part.customers) for part in taken) < len(large)
     assert caller.stored() == len(large)
+
+
+def test_idle_watch(caller: Caller) -> None:
+    """A stream of changes ends with its token, though nothing changes."""
+    token = short()
+    stream = caller.watch(token.token)
+    check(failure(lambda: list(stream)))
+    assert token.is_over()
+    assert time.time() < token.end + SECONDS / 4

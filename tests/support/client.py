@@ -1,7 +1,7 @@
 """The API as a client sees it: calls for one tenant, and failures with their details."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import grpc
 import pytest
@@ -169,6 +169,17 @@ class Client:
     def list_page(self, request: pb.ListCustomersRequest) -> pb.ListCustomersResponse:
         """Calls ListCustomers."""
         return self._unary(self._stub.ListCustomers, request)
+
+    def changes(self, **fields: Any) -> pb.ListCustomerChangesResponse:
+        """Calls ListCustomerChanges with the given fields."""
+        request = pb.ListCustomerChangesRequest(**fields)
+        return self._unary(self._stub.ListCustomerChanges, request)
+
+    def watch(self, **fields: Any) -> Any:
+        """Calls WatchCustomers with the given fields; returns the call, which yields responses."""
+        return self._stub.WatchCustomers(
+            pb.WatchCustomersRequest(**fields), SECONDS, self._metadata
+        )
 
     def delete(self, customer_id: str) -> None:
         """Calls DeleteCustomer."""
