@@ -1,6 +1,7 @@
 """Every route, with every status that the document lists for it."""
 
 import re
+import threading
 from typing import Any, NamedTuple
 
 import httpx
@@ -8,8 +9,9 @@ import pytest
 
 from tests.gateway.errors import Error, error_of
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
+from tests.support.client import SECONDS
 from twc_customer_gateway.matchers import HttpRoute, http_routes
-from twc_customer_server.contract import SERVICE
+from twc_customer_server.contract import READ_SECONDS, SERVICE
 
 JSON = {"content-type": "application/json"}
 CREATED = {
@@ -110,6 +112,21 @@ ROWS = [
         {"customers": [{"email": "ada@example.com"}]},
     ),
     Row("GET", "/customers?filter=firstName:zz*", None, 200, {"customers": []}),
+    Row(
+        "GET",
+        "/customers/changes?pageSize=5",
+        None,
+        200,
+        {"changes": [{"kind": "CREATED", "customer": {"email": "ada@example.com"}}]},
+    ),
+    Row("GET", "/customers/changes?fromNow=true&wait_seconds=1", None, 200, {"changes": []}),
+    Row(
+        "GET",
+        "/customers/changes?cursor=x&waitSeconds=-1",
+        None,
+        400,
+        refused(3, INVALID, "waitSeconds"),
+    ),
     Row("GET", "/customers?filter=firstName!=ada", None, 400, refused(3, INVALID, "filter")),
     Row("GET", "/customers?orderBy=email", None, 400, refused(3, INVALID, "orderBy")),
     Row(
@@ -267,6 +284,33 @@ def test_pages_of_list(http: httpx.Client) -> None:
 
     assert [len(page["customers"]) for page in pages] == [3, 3, 1]
     assert [it["email"] for page in pages for it in page["customers"]] == emails
+
+
+def test_long_poll(http: httpx.Client) -> None:
+    """A page of changes that waits comes with the first, and its cursor goes on behind that."""
+    cursor = http.get("/customers/changes", params={"fromNow": True}).json()["nextCursor"]
+    timer = threading.Timer(0.3, lambda: http.post("/customers", json={"email": "a@example.com"}))
+    timer.start()
+    # Longer than any other read may take.
+    query = {"cursor": cursor, "waitSeconds": 20}
+    page = http.get("/customers/changes", params=query, timeout=SECONDS).json()
+    timer.join()
+    [change] = page["changes"]
+    assert (change["kind"], change["customer"]["email"]) == ("CREATED", "a@example.com")
+    http.delete(f"/customers/{change['customer']['id']}")
+    after = http.get("/customers/changes", params={"cursor": page["nextCursor"]}).json()
+    [gone] = after["changes"]
+    assert gone["kind"] == "DELETED"
+    assert gone.keys() == {"kind", "tombstone"}
+    assert gone["tombstone"]["id"] == change["customer"]["id"]
+
+
+def test_wait_longer_than_other_reads(http: httpx.Client) -> None:
+    """A page without changes comes when its time is over, which no deadline cuts short."""
+    cursor = http.get("/customers/changes", params={"fromNow": True}).json()["nextCursor"]
+    query = {"cursor": cursor, "waitSeconds": READ_SECONDS + 1}
+    response = http.get("/customers/changes", params=query, timeout=SECONDS)
+    assert (response.status_code, response.json()["changes"]) == (200, [])
 
 
 def test_large_page_of_list(http: httpx.Client) -> None:

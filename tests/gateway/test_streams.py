@@ -1,4 +1,4 @@
-"""Imports and exports through the gateway, which does not end them for lasting long."""
+"""Imports, exports and changes through the gateway, which does not end them for lasting long."""
 
 import queue
 import time
@@ -45,6 +45,17 @@ def test_export(client: Client) -> None:
     assert [it for part in parts for it in part.customers] == stored
     request = pb.ExportCustomersRequest(resume_token=parts[1].resume_token)
     assert list(client.export(request)) == parts[2:]
+
+
+def test_watch(client: Client) -> None:
+    """Changes come through the gateway one by one, as they happen."""
+    first = client.create(customer())
+    stream = client.watch()
+    assert [it.customer.id for it in next(stream).changes] == [first.id]
+    for _ in range(3):
+        created = client.create(customer())
+        assert [it.customer.id for it in next(stream).changes] == [created.id]
+    stream.cancel()
 
 
 def test_bad_batch(client: Client) -> None:
@@ -103,7 +114,7 @@ def test_deadlines_of_routes() -> None:
     waiting = contract.STREAM_IDLE_SECONDS
     for rpc in contract.SERVICE.methods:
         route = by_name[rpc.name]["route"]
-        if rpc.name in ("ImportCustomers", "ExportCustomers"):
+        if rpc.name in ("ImportCustomers", "ExportCustomers", "WatchCustomers"):
             assert route["timeout"] == "0s"
             assert "max_stream_duration" not in route
             # The server, which says why, is to be the first to end it.
