@@ -37,11 +37,11 @@ _EXPORT_MARK = "1"
 
 
 class ExportSummary(NamedTuple):
-    """The numbers of customers and tombstones, and the time for the next export's `--since`."""
+    """The numbers of customers and tombstones, and the cursor for the next export's `--since`."""
 
     customers: int
     deleted: int
-    as_of: str
+    next_cursor: str
 
 
 def export_file(
@@ -55,7 +55,7 @@ def export_file(
     Raises CommandError.
     """
     customers = deleted = 0
-    as_of = ""
+    next_cursor = ""
     writer_type = CsvWriter if file_format == "csv" else JsonLinesWriter
     with _open_output(path) as output, writer_type(output) as writer:
         with show_progress("exporting", None) as update:
@@ -63,10 +63,10 @@ def export_file(
                 writer.write(response)
                 customers += len(response.customers)
                 deleted += len(response.tombstones)
-                as_of = response.as_of.ToJsonString()
+                next_cursor = response.next_cursor
                 update(customers + deleted, 0)
         writer.finish()
-    return ExportSummary(customers, deleted, as_of)
+    return ExportSummary(customers, deleted, next_cursor)
 
 
 class JsonLinesWriter:

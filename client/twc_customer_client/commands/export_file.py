@@ -12,18 +12,25 @@ from twc_customer_client.commands.import_file import format_of
 from twc_customer_client.exporting import ExportSummary, export_file
 from twc_customer_client.options import ConnectionOptions
 
+# A cursor is as long as this, at least; what is shorter and no time is a mistake.
+_CURSOR_LENGTH = 24
 
-def _parse_time(
+
+def _parse_since(
     _context: click.Context, _option: click.Parameter, value: str | None
-) -> Timestamp | None:
+) -> dict[str, Any]:
+    """Returns the field of the request that a time or a cursor is for."""
     if value is None:
-        return None
+        return {}
     time = Timestamp()
     try:
         time.FromJsonString(value)
     except ValueError:
-        raise click.BadParameter("must be a time such as 2026-05-28T10:00:00Z") from None
-    return time
+        if len(value) < _CURSOR_LENGTH or " " in value:
+            problem = "must be the cursor of an export, or a time such as 2026-05-28T10:00:00Z"
+            raise click.BadParameter(problem) from None
+        return {"cursor": value}
+    return {"modified_since": time}
 
 
 @click.command("export")
@@ -41,9 +48,10 @@ def _parse_time(
 )
 @click.option(
     "--since",
-    callback=_parse_time,
-    metavar="TIME",
-    help="Export only customers changed since TIME: the as_of of the previous export.",
+    callback=_parse_since,
+    metavar="CURSOR",
+    help="Export only customers changed since the previous export: its cursor. Or since a time, "
+    "by the clocks of the servers.",
 )
 @click.option(
     "--include-deleted",
@@ -55,9 +63,9 @@ def _parse_time(
 def export_command(options: ConnectionOptions, /, **values: Any) -> None:
     """Writes customers to FILE, or to standard output, as JSON Lines or CSV.
 
-    Replaces FILE when the export is complete. The summary has the time as_of
-    for the --since of the next export; it goes to standard error if the
-    customers go to standard output.
+    Replaces FILE when the export is complete. The summary has the cursor for
+    the --since of the next export; it goes to standard error if the customers
+    go to standard output.
     """
     path = None if str(values["file"]) == "-" else values["file"]
     file_format = format_of(path, values["file_format"], "jsonl")
@@ -66,14 +74,14 @@ def export_command(options: ConnectionOptions, /, **values: Any) -> None:
     if file_format == "csv" and values["include_deleted"]:
         raise click.UsageError("--include-deleted needs JSON Lines: CSV has no tombstones")
     request = pb.ExportCustomersRequest(
-        modified_since=values["since"], include_deleted=values["include_deleted"]
+        include_deleted=values["include_deleted"], **values["since"]
     )
     summary = export_file(options.connection, path, file_format, request)
     if values["as_json"]:
         text = json.dumps(_to_object(summary, path))
     else:
         deleted = f" and {summary.deleted:,} deleted" if values["include_deleted"] else ""
-        text = f"{summary.customers:,} customers{deleted}; next: --since {summary.as_of}"
+        text = f"{summary.customers:,} customers{deleted}; next: --since {summary.next_cursor}"
     click.echo(text, err=path is None)
 
 
@@ -82,5 +90,5 @@ def _to_object(summary: ExportSummary, path: Path | None) -> dict[str, Any]:
         "file": str(path) if path else None,
         "exported": summary.customers,
         "deleted": summary.deleted,
-        "as_of": summary.as_of,
+        "next_cursor": summary.next_cursor,
     }
