@@ -10,7 +10,7 @@ INSTALL := $(PIP) install --no-build-isolation --constraint constraints.txt
 # Bytecode is written because tests start many processes, which would compile it each.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist worksteal
-CONTRACT := $(wildcard protos/*) $(wildcard protos/twc/customer/v2/*.proto)
+CONTRACT := $(wildcard protos/* protos/openapi/*.py protos/twc/customer/v2/*.proto)
 CONTRACT_WHEEL := build/contract/twc_customer_v2-*.whl
 COMPILER := build/compiler
 CLIENTS := build/clients

@@ -1,5 +1,6 @@
-"""Builds the contract's wheel: .proto files, messages, stubs and the types of both."""
+"""Builds the contract's wheel: messages, stubs, their types, and descriptions of both APIs."""
 
+import json
 import os
 import re
 import shutil
@@ -11,14 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import google
+import yaml
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 PACKAGE = "twc/customer/v2"
 
+# The compiled contract, with its comments and all that it imports.
+DESCRIPTORS = "descriptors.binpb"
+
 
 class CompileContract(BuildHookInterface):
-    """Adds `twc.customer.v2`, compiled and as .proto files, to the wheel at its import path."""
+    """Adds `twc.customer.v2` to the wheel, compiled, as .proto files and as OpenAPI."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles into a temporary folder and has the wheel take its files from there."""
@@ -30,6 +37,7 @@ class CompileContract(BuildHookInterface):
         package.joinpath("py.typed").touch()
         for source in Path(self.root).glob(f"{PACKAGE}/*.proto"):
             shutil.copy(source, package)
+        write_openapi(Path(self.root), package, self.metadata.version)
         build_data["force_include"][str(package)] = PACKAGE
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -64,10 +72,30 @@ def compile_contract(sources: Path, output: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{sources}"]
     command += [f"-I{Path(folder).parent}" for folder in google.__path__]
     command += [f"--{kind}_out={output}" for kind in ("python", "pyi", "grpc_python", "mypy_grpc")]
+    output.joinpath(PACKAGE).mkdir(parents=True, exist_ok=True)
+    command += ["--include_imports", "--include_source_info"]
+    command.append(f"--descriptor_set_out={output / PACKAGE / DESCRIPTORS}")
     command += map(str, sorted(sources.glob(f"{PACKAGE}/*.proto")))
     # protoc looks for the plugin of mypy-protobuf on the PATH.
     path = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
     subprocess.run(command, check=True, env=os.environ | {"PATH": path})  # noqa: S603 - our own command
+
+
+def write_openapi(sources: Path, package: Path, version: str) -> None:
+    """Writes `openapi.json` and `openapi.yaml` beside the descriptors that they are made from."""
+    sys.path.insert(0, str(sources))
+    from openapi import document  # noqa: PLC0415 - this folder is on no path before
+
+    files = FileDescriptorSet.FromString(package.joinpath(DESCRIPTORS).read_bytes())
+    pool = DescriptorPool()
+    for file in files.file:
+        pool.Add(file)
+    service = pool.FindServiceByName("twc.customer.v2.CustomerService")
+    reasons = pool.FindEnumTypeByName("twc.customer.v2.ErrorReason")
+    description = document.build(service, reasons, files, version)
+    package.joinpath("openapi.json").write_text(json.dumps(description, ensure_ascii=False))
+    text = yaml.safe_dump(description, allow_unicode=True, sort_keys=False, width=100)
+    package.joinpath("openapi.yaml").write_text(text)
 
 
 def _found(pattern: str, code: str) -> str:

@@ -54,6 +54,15 @@ def test_head(http: httpx.Client, stored: dict[str, Any]) -> None:
     assert http.head(paths[0], headers=tag).status_code == 304
 
 
+@pytest.mark.parametrize("name", ["X+Foo", "x!", "#$&*^`|~", "a'b", "a%20"])
+def test_header_that_grpc_does_not_know(
+    http: httpx.Client, stored: dict[str, Any], name: str
+) -> None:
+    """A header whose name HTTP allows and gRPC does not is ignored."""
+    response = http.get(f"/customers/{stored['id']}", headers={name: "x"})
+    assert (response.status_code, response.json()) == (200, stored)
+
+
 def test_head_without_token(http: httpx.Client) -> None:
     """HEAD needs a token as GET does."""
     assert http.head(NO_CUSTOMER, headers={"authorization": ""}).status_code == 401

@@ -1,0 +1,1 @@
+"""Makes the OpenAPI description of the REST routes from the contract, when its wheel is built."""
