@@ -110,6 +110,7 @@ FAULTS = {
         "has an invisible character at position 5, VARIATION SELECTOR-16 (U+FE0F)",
     ),
     "address literal": ("ada@[192.0.2.1]", "has an IP address after @, not a domain"),
+    "digit at the end": ("ada@example.y1", "ends in a digit, as no top-level domain does"),
     "symbol": ("ada@i❤.ws", "has the character ❤ at position 6, which no domain has"),
     "zero-width space": (
         "ada@example.com\u200b",
@@ -179,6 +180,13 @@ NUMBERS = {
         "+491701234567",
     ),
     "tel URI": ("tel:+49-170-1234567", None, "+491701234567"),
+    "tel URI in upper case": ("TEL:+49-170-1234567", None, "+491701234567"),
+    "word before": ("Tel: +49 170 1234567", None, "+491701234567"),
+    "fraction of a table": ("1701234567.0", "DE", "+491701234567"),
+    "fraction that would make it another country's": ("7700900123.0", "GB", "+447700900123"),
+    "fraction behind a country code": ("14155552671.00", "US", "+14155552671"),
+    "fraction with a comma": ("612345678,0", "ES", "+34612345678"),
+    "fraction-like group of a number": ("+49.30.90.18.00", None, "+4930901800"),
     "no country needed of": ("+800 1234 5678", None, "+80012345678"),
     "prefix before region": ("+33 6 12 34 56 78", "DE", "+33612345678"),
     "trunk zero in parentheses without a plus sign": ("49(0)345279580", "DE", "+49345279580"),
@@ -270,6 +278,7 @@ NOT_NUMBERS = {
 
 # A number, the region it is read in, and what it may mean there.
 UNCLEAR = {
+    "fraction": ("491716783154.0", "DE", "+491716783154 or +49491716783154"),
     "own country code": ("491716783154", "DE", "+491716783154 or +49491716783154"),
     "other country code": ("442079460958", "DE", "+442079460958 or +49442079460958"),
     "country code in parentheses": ("(49) 171 6783154", "DE", "+491716783154 or +49491716783154"),

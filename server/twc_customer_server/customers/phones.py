@@ -30,8 +30,8 @@ PLACEHOLDER = (
     "leave it out if none is known"
 )
 
-# Digits in the groups that people write.
-_PLAIN = re.compile(r"\(?\+?[0-9][0-9 ()./-]*", re.ASCII).fullmatch
+# Digits in the groups that people write, unless they end like a number with a fraction.
+_PLAIN = re.compile(r"\(?\+?[0-9][0-9 ()./-]*(?<!\.0)(?<!\.00)", re.ASCII).fullmatch
 _GROUPING = b" ()./-"
 _TRUNK_IN_PARENTHESES = f"({TRUNK})"
 

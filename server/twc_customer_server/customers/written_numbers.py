@@ -29,6 +29,10 @@ _ODD_ENDS = re.compile(r"^[^\w+(#*]+|[^\w)#*]+$")
 # Texts are read by the library as if in some region, to learn whether they hold a number.
 _ANY_REGION = "US"
 
+# Tables and spreadsheets write numbers of a column that has empty cells with a fraction.
+_WITH_FRACTION = re.compile(r"\s*(\+?[0-9]{5,})[.,]00?\s*", re.ASCII).fullmatch
+_SCHEME = re.compile("tel:", re.IGNORECASE).match
+
 # Match a number as `_simplify` leaves it, and its parts.
 _SIMPLE = re.compile(r"(?:[( ]*(\++))?[ )]*(\(*[0-9 ]*[0-9][0-9() ]*)").fullmatch
 _FIRST_GROUP = re.compile(r"(\(?) *([0-9]+)").match
@@ -74,7 +78,11 @@ class WrittenNumber(NamedTuple):
 
 def _simplify(text: str) -> str:
     """Returns a number's ASCII digits, plus signs and parentheses, with spaces for all else."""
-    simple = _ODD_ENDS.sub("", "".join(map(_simple_character, text.removeprefix("tel:"))))
+    if whole := _WITH_FRACTION(text):
+        return whole[1]
+    scheme = _SCHEME(text)
+    number = text[scheme.end() :] if scheme else text
+    simple = _ODD_ENDS.sub("", "".join(map(_simple_character, number)))
     if _ODD.search(simple):
         try:
             parsed = phonenumbers.parse(text, _ANY_REGION)
