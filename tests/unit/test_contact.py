@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.steps import ANY_TEXT, EXAMPLES
-from twc_customer_server.customers import emails, phones
+from twc_customer_server.customers import emails, phones, written_numbers
 
 _LABELS = f"{'a' * 63}.{'b' * 63}"
 _PAIR = f"{'b' * 30}-{'c' * 30}."
@@ -251,6 +251,8 @@ NOT_NUMBERS = {
     "extension": ("+49 170 1234567 ext. 5", None, phones.HAS_EXTENSION),
     "short extension": ("+49 170 1234567 x5", None, phones.HAS_EXTENSION),
     "extension in a URI": ("tel:+49-170-1234567;ext=5", None, phones.HAS_EXTENSION),
+    "rounded by a spreadsheet": ("4.47976E+11", "GB", written_numbers.ROUNDED),
+    "rounded by a spreadsheet with a comma": ("4,47976E+11", "DE", written_numbers.ROUNDED),
     "no country": ("0170 1234567", None, phones.NO_COUNTRY),
     "unknown region": ("0170 1234567", "XX", phones.NO_COUNTRY),
     "country code without a country": ("49 170 1234567", None, phones.NO_COUNTRY),
