@@ -131,6 +131,13 @@ LOCAL_REPLIES = (
         "%LOCAL_REPLY_BODY%",
     ),
     LocalReply(
+        426,
+        code_pb2.INVALID_ARGUMENT,
+        reasons.MALFORMED_REQUEST,
+        "the request must be of HTTP/1.1 or HTTP/2; proxies such as nginx have a setting for "
+        "the version that they forward",
+    ),
+    LocalReply(
         429,
         code_pb2.RESOURCE_EXHAUSTED,
         reasons.RATE_LIMITED,

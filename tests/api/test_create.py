@@ -21,6 +21,13 @@ from tests.api.samples import (
 )
 from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import Client, failure
+from tests.support.import_stream import batch
+
+WayIn = Callable[[Client, Customer], Customer]
+
+TIMED: dict[str, Any] = {
+    "marketing_preferences_updated_at": Timestamp(seconds=1_704_067_200, nanos=999_999_999)
+}
 
 
 def test_create(client: Client) -> None:
@@ -51,6 +58,36 @@ def test_create_defaults(client: Client) -> None:
     for field in ("id", "created_date", "last_modified_date"):
         created.ClearField(field)
     assert created == defaults
+
+
+def _imported(client: Client, given: Customer) -> Customer:
+    """The customer as an import has stored it, or updated the one that it is."""
+    update = pb.ImportCustomersRequest.UPDATE
+    [answer] = client.import_([batch(given, on_conflict=update)])
+    return client.get(answer.results[0].created or answer.results[0].updated)
+
+
+WAYS_IN: dict[str, WayIn] = {
+    "create": Client.create,
+    "validate": Client.validate,
+    "update": lambda client, given: client.update(
+        Customer(id=client.create(customer(email=given.email)).id, **TIMED)
+    ),
+    "upload": lambda client, given: client.upload([given])[0].customer,
+    "import": _imported,
+    "import that updates": lambda client, given: _imported(
+        client, Customer(email=client.create(customer(email=given.email)).email, **TIMED)
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_IN.values(), ids=WAYS_IN)
+def test_fraction_of_given_time(
+    client: Client, way: Callable[[Client, Customer], Customer]
+) -> None:
+    """A time that a client sets is cut to milliseconds, not rounded, whichever way it comes in."""
+    kept = way(client, customer(**TIMED)).marketing_preferences_updated_at
+    assert kept.ToJsonString() == "2024-01-01T00:00:00.999Z"
 
 
 def test_create_with_server_fields(client: Client) -> None:

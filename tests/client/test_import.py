@@ -28,6 +28,10 @@ FILES = {
     "csv": ("ada.csv", CSV),
     "csv by option": ("ada.txt", CSV, "--format", "csv"),
     "byte order mark": ("ada.csv", "\ufeff" + CSV),
+    "invisible characters in the header": (
+        "ada.csv",
+        CSV.replace("email", "\u200bemail\u2060").replace("firstName", "\ufefffirstName"),
+    ),
     "line ends": ("ada.csv", CSV.replace("\n", "\r\n")),
     "json lines": ("ada.jsonl", "\n" + json.dumps(ADA) + "\n\n"),
     "ndjson": ("ada.ndjson", json.dumps(ADA)),

@@ -37,9 +37,12 @@ class Client:
     def run(self, address: str, **given: Any) -> dict[str, Any]:
         """Runs the program, and returns what it saw of the service."""
         skip_unless_installed(self.program)
-        argument = json.dumps(
-            {"address": address, "protos": [*map(str, _PROTOS)]} | dict(self.given) | given
-        )
+        known = {
+            "address": address,
+            "protos": [*map(str, _PROTOS)],
+            "shared": str(_NODE_PROGRAMS / "shared.js"),
+        }
+        argument = json.dumps(known | dict(self.given) | given)
         if self.program.endswith(".js"):
             code = _NODE_PROGRAMS.joinpath(self.program).read_text()
             printed = run([*NODE, argument], BUILD, code)

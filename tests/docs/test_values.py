@@ -4,6 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2.customer_pb2 import Address
 
 from tests.docs.pages import ROOT
@@ -35,11 +36,20 @@ def _dob(text: str, _: str) -> str:
     return "as written" if date == text else f"`{date}`"
 
 
+def _time(text: str, _: str) -> str:
+    time = Timestamp()
+    time.FromJsonString(text)
+    if problem := fields.timestamp_problem(time):
+        raise ValueError(problem)
+    return "as written" if time.ToJsonString() == text else f"`{time.ToJsonString()}`"
+
+
 SECTIONS = {
     "Phone numbers": lambda text, region: f"`{phones.to_e164(text, region or None)}`",
     "E-mail addresses": _email,
     "Countries": _country,
-    "Dates and times": _dob,
+    "Dates": _dob,
+    "Times": _time,
 }
 ROWS = [
     (title, *row)

@@ -83,6 +83,21 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
         INVALID,
         "marketing_preferences_updated_at",
     ),
+    "time with a point and no digits": (
+        _customer(marketing_preferences_updated_at="2001-01-01T00:00:00.Z"),
+        INVALID,
+        "marketing_preferences_updated_at",
+    ),
+    "time with ten digits of a fraction": (
+        _customer(marketing_preferences_updated_at="2001-01-01T00:00:00.1234567890Z"),
+        INVALID,
+        "marketing_preferences_updated_at",
+    ),
+    "time in lower case": (
+        _customer(marketing_preferences_updated_at="2001-01-01t00:00:00z"),
+        INVALID,
+        "marketing_preferences_updated_at",
+    ),
     "time of many digits": (
         _customer(marketing_preferences_updated_at=f"2001-01-01T00:00:00{'1' * 10_000}"),
         INVALID,

@@ -302,11 +302,23 @@ def test_grpc_over_http1(origin: str) -> None:
     assert "HTTP/2" in response.headers["grpc-message"]
 
 
-def test_tunnel(stack: Stack) -> None:
-    """A request for a tunnel is answered at once: there are none."""
+def _answer(stack: Stack, request: bytes) -> bytes:
+    """What the gateway answers to bytes."""
     address = (stack.settings.bind, stack.settings.gateway_port)
     with socket.create_connection(address, SECONDS) as connection:
-        connection.sendall(b"CONNECT 192.0.2.1:80 HTTP/1.1\r\nhost: localhost\r\n\r\n")
-        answer = connection.recv(4096)
+        connection.sendall(request)
+        return connection.recv(4096)
+
+
+def test_tunnel(stack: Stack) -> None:
+    """A request for a tunnel is answered at once: there are none."""
+    answer = _answer(stack, b"CONNECT 192.0.2.1:80 HTTP/1.1\r\nhost: localhost\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"ROUTE_NOT_FOUND" in answer
+
+
+def test_old_http(stack: Stack) -> None:
+    """HTTP/1.0, which some proxies forward, is refused with the versions that are served."""
+    answer = _answer(stack, b"GET /healthz HTTP/1.0\r\nhost: localhost\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 426")
+    assert b"HTTP/1.1 or HTTP/2" in answer

@@ -27,6 +27,14 @@ PLAIN = {
     "of North America": ("(212) 555-1234", "US", "+12125551234"),
     "of North America, with its trunk prefix": ("1 212 555 1234", "US", "+12125551234"),
     "with an international prefix": ("0041 44 668 18 00", "DE", "+41446681800"),
+    "of Russia, with its trunk prefix": ("8 495 123 45 67", "RU", "+74951234567"),
+    "of Hungary, whose trunk prefix has two digits": ("06 20 123 4567", "HU", "+36201234567"),
+    "of Britain, which has another prefix": ("020 7946 0958", "GB", "+442079460958"),
+    "of Brazil, where it begins like one of North America": (
+        "11 91234-5678",
+        "BR",
+        "+5511912345678",
+    ),
     "of Italy, which keeps its zero": ("+39 06 1234567", None, "+39061234567"),
 }
 
@@ -34,7 +42,8 @@ NOT_PLAIN = {
     "trunk prefix abroad": ("+49 (0)30 123456", None),
     "international prefix of a range that is not in use": ("0049 999 123456", "DE"),
     "code without a plus sign": ("4930123456", "DE"),
-    "prefix that may belong to the number": ("8 495 123 45 67", "RU"),
+    "prefix that may be a country code": ("8 999 99 999", "RU"),
+    "trunk prefix before fewer digits than the region uses": ("0800 12 3456", "IM"),
     "no region": ("030 123456", None),
     "country code of another country": ("442079460958", "DE"),
     "00 where it is no international prefix": ("0044 20 7946 0958", "US"),
@@ -65,10 +74,10 @@ def test_ambiguous_numbers(number: str, region: str | None) -> None:
 
 def test_unknown_regions() -> None:
     """What is no region is left to the library, and not remembered."""
-    known = numbering._plan_of_region.cache_info()  # noqa: SLF001 - how much it remembers
+    known = len(numbering.PLANS_OF_REGIONS)
     for number in range(100):
         assert phones.plain_e164("030 123456", f"no region {number}") is None
-    assert numbering._plan_of_region.cache_info() == known  # noqa: SLF001 - how much it remembers
+    assert len(numbering.PLANS_OF_REGIONS) == known
 
 
 @st.composite
@@ -134,7 +143,7 @@ def _without_plus(region: str, number: PhoneNumber) -> Iterator[tuple[str, str |
     digits = _digits(number)
     yield phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)[1:], region
     for reader in (region, *READERS):
-        plan = numbering.plan_of_region(reader)
+        plan = numbering.PLANS_OF_REGIONS[reader]
         assert plan
         # Otherwise it is a number of the country first of all.
         trunk, rest = digits[: len(plan.trunk or "")], digits[len(plan.trunk or "") :]

@@ -216,6 +216,12 @@ def test_invalid_country_code(code: str) -> None:
         ("276", "DE"),
         ("Germany", "DE"),
         ("XKX", "XK"),
+        ("U.S.A.", "US"),
+        ("England", "GB"),
+        ("Russia", "RU"),
+        ("Cote d'Ivoire", "CI"),
+        ("US-CA", "US"),
+        ("gb-nir", "GB"),
     ],
 )
 def test_other_country_code(code: str, meant: str) -> None:

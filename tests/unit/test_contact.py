@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.steps import ANY_TEXT, EXAMPLES
-from twc_customer_server.customers import emails, phones
+from twc_customer_server.customers import emails, phones, written_numbers
 
 _LABELS = f"{'a' * 63}.{'b' * 63}"
 _PAIR = f"{'b' * 30}-{'c' * 30}."
@@ -110,6 +110,7 @@ FAULTS = {
         "has an invisible character at position 5, VARIATION SELECTOR-16 (U+FE0F)",
     ),
     "address literal": ("ada@[192.0.2.1]", "has an IP address after @, not a domain"),
+    "digit at the end": ("ada@example.y1", "ends in a digit, as no top-level domain does"),
     "symbol": ("ada@i❤.ws", "has the character ❤ at position 6, which no domain has"),
     "zero-width space": (
         "ada@example.com\u200b",
@@ -179,6 +180,23 @@ NUMBERS = {
         "+491701234567",
     ),
     "tel URI": ("tel:+49-170-1234567", None, "+491701234567"),
+    "tel URI in upper case": ("TEL:+49-170-1234567", None, "+491701234567"),
+    "word before": ("Tel: +49 170 1234567", None, "+491701234567"),
+    "fraction of a table": ("1701234567.0", "DE", "+491701234567"),
+    "fraction that would make it another country's": ("7700900123.0", "GB", "+447700900123"),
+    "fraction behind a country code": ("14155552671.00", "US", "+14155552671"),
+    "fraction with a comma": ("612345678,0", "ES", "+34612345678"),
+    "fraction-like group of a number": ("+49.30.90.18.00", None, "+4930901800"),
+    "trunk zero behind a country code": ("+44 07700 900123", None, "+447700900123"),
+    "zero that belongs to all numbers": ("+229 01 91 23 45 67", None, "+2290191234567"),
+    "shorter numbers of a plan that has changed": ("51 80 04 51", "BJ", "+22951800451"),
+    "fixed line of Argentina": ("0 3715 65 4320", "AR", "+543715654320"),
+    "carrier before an area code in Brazil": ("0318522222222", "BR", "+558522222222"),
+    "toll-free number that begins like a trunk prefix": ("88005553535", "RU", "+78005553535"),
+    "two country codes that are one": ("6328027000", "PH", "+6328027000"),
+    "plus signs twice": ("++44 20 7946 0958", None, "+442079460958"),
+    "soft hyphen": ("0170\u00ad1234567", "DE", "+491701234567"),
+    "formula of a spreadsheet": ('="+447976399087"', None, "+447976399087"),
     "no country needed of": ("+800 1234 5678", None, "+80012345678"),
     "prefix before region": ("+33 6 12 34 56 78", "DE", "+33612345678"),
     "trunk zero in parentheses without a plus sign": ("49(0)345279580", "DE", "+49345279580"),
@@ -234,6 +252,12 @@ NOT_NUMBERS = {
     "only a country code": ("+49", None, phones.NOT_A_PHONE),
     "unknown country code": ("+999 1234567", None, phones.NOT_A_PHONE),
     "trunk prefix twice": ("+49 00 1701234567", None, phones.NOT_A_PHONE),
+    "plus sign before a national number": ("+5108675432", "US", phones.NOT_A_PHONE),
+    "former length of a plan that has changed": ("+22586230609", None, phones.NOT_A_PHONE),
+    "two numbers": ("020 7946 0958, 020 7946 0959", "GB", phones.NOT_A_PHONE),
+    "letter for a digit": ("+44 7700 9OO123", None, phones.NOT_A_PHONE),
+    "mask of a form": ("+1 (415) 555-26__", "US", phones.NOT_A_PHONE),
+    "note": ("020 7946 0958 (work)", "GB", phones.NOT_A_PHONE),
     "too short": ("+1 212 555", None, phones.NOT_A_PHONE),
     "too long": ("+1 212 555 0123 4567", None, phones.NOT_A_PHONE),
     "hundreds of digits": ("1" * 300, "DE", phones.NOT_A_PHONE),
@@ -243,6 +267,8 @@ NOT_NUMBERS = {
     "extension": ("+49 170 1234567 ext. 5", None, phones.HAS_EXTENSION),
     "short extension": ("+49 170 1234567 x5", None, phones.HAS_EXTENSION),
     "extension in a URI": ("tel:+49-170-1234567;ext=5", None, phones.HAS_EXTENSION),
+    "rounded by a spreadsheet": ("4.47976E+11", "GB", written_numbers.ROUNDED),
+    "rounded by a spreadsheet with a comma": ("4,47976E+11", "DE", written_numbers.ROUNDED),
     "no country": ("0170 1234567", None, phones.NO_COUNTRY),
     "unknown region": ("0170 1234567", "XX", phones.NO_COUNTRY),
     "country code without a country": ("49 170 1234567", None, phones.NO_COUNTRY),
@@ -270,6 +296,7 @@ NOT_NUMBERS = {
 
 # A number, the region it is read in, and what it may mean there.
 UNCLEAR = {
+    "fraction": ("491716783154.0", "DE", "+491716783154 or +49491716783154"),
     "own country code": ("491716783154", "DE", "+491716783154 or +49491716783154"),
     "other country code": ("442079460958", "DE", "+442079460958 or +49442079460958"),
     "country code in parentheses": ("(49) 171 6783154", "DE", "+491716783154 or +49491716783154"),

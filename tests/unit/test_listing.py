@@ -160,19 +160,31 @@ def test_list_without_index(text: str, order: str, said: str) -> None:
     assert refusals(lambda: read(filter=text, order_by=order)) == [Violation("orderBy", said)]
 
 
-def test_best_first() -> None:
+# Filter and order; where each segment begins, and whether its names are spelled as asked; and how
+# they are spelled then.
+Begun = tuple[tuple[str, ...], bool | None]
+SEGMENTS: dict[str, tuple[str, str, list[Begun], str]] = {
+    "whole name": (
+        "lastName = Müller",
+        "",
+        [
+            (("muller", "müller", ""), None),
+            (("muller", "", ""), None),
+            (("muller", "müller\x01", ""), None),
+        ],
+        "",
+    ),
+    "prefix": ("lastName = Mü*", "", [(("mu", "", ""), True), (("mu", "", ""), False)], "mü"),
+    "prefix in an order": ("lastName = Mü*", "lastName", [(("mu", "", ""), None)], ""),
+}
+
+
+@pytest.mark.parametrize(("text", "order", "segments", "spelled"), SEGMENTS.values(), ids=SEGMENTS)
+def test_best_first(text: str, order: str, segments: list[Begun], spelled: str) -> None:
     """Names that are spelled as asked come before others, unless an order is asked for."""
-    whole = read(filter="lastName = Müller").listing
-    begun = read(filter="lastName = Mü*").listing
-    ordered = read(filter="lastName = Mü*", order_by="lastName").listing
-    assert [segment.span.low for segment in whole.segments] == [
-        ("muller", "müller", ""),
-        ("muller", "", ""),
-        ("muller", "müller\x01", ""),
-    ]
-    assert [segment.is_spelled for segment in begun.segments] == [True, False]
-    assert begun.spelling == beginning_with("mü")
-    assert [segment.is_spelled for segment in ordered.segments] == [None]
+    walk = read(filter=text, order_by=order).listing
+    assert [(segment.span.low, segment.is_spelled) for segment in walk.segments] == segments
+    assert walk.spelling == beginning_with(spelled)
 
 
 def test_other_terms() -> None:

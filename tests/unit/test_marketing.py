@@ -200,10 +200,15 @@ def test_cleared_acceptance() -> None:
     assert customer.marketing_preferences_updated_at == DATED_LATER
 
 
-def test_withdrawal_in_whole_customer() -> None:
-    """Consent withdrawn in a customer that was read whole is dated then, not when it was given."""
+@pytest.mark.parametrize("more", [0, 1, 999_999])
+def test_withdrawal_in_whole_customer(more: int) -> None:
+    """Consent withdrawn in a customer that was read whole is dated then, not when it was given.
+
+    Likewise if the client knows more digits of the time than are stored.
+    """
     customer = stored(accepts_marketing=True)
     request = copy(customer)
+    request.marketing_preferences_updated_at.nanos += more
     request.accepts_marketing = False
     update.update(customer, request, FieldMask(), ValidationContext(LATER))
 

@@ -1,6 +1,7 @@
 """Maps the columns of a CSV file to fields, and converts its rows to JSON."""
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -108,8 +109,11 @@ class Columns:
 
 
 def column_name(cell: str) -> str:
-    """Returns the name of a column, without a byte order mark that a program left within a file."""
-    return cell.strip("\ufeff").strip()
+    """Returns the name of a column, without byte order marks and other characters that nobody sees.
+
+    Programs leave them within a file, or web pages in what is copied from them.
+    """
+    return "".join(c for c in cell if unicodedata.category(c) != "Cf").strip()
 
 
 def kind_of(path: Path) -> str:

@@ -33,6 +33,9 @@ local MAX_NAMES = 200000
 -- texts of limited length.
 local MAX_CHECKED_LENGTH = 64
 
+-- Digits that the fraction of a time may have.
+local MAX_FRACTION_LENGTH = 9
+
 -- Unknown members that a response names.
 local MAX_IGNORED = 10
 local IGNORED_HEADER = "x-ignored-members"
@@ -201,12 +204,15 @@ local function fits(expected, next)
 end
 
 local function is_time(read)
-  if not find(read, "^%d%d%d%d%-%d%d%-%d%d[Tt]%d%d:%d%d:%d%d") then
+  if not find(read, "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d") then
     return false
   end
-  local _, last = find(read, "^%.%d*", 20)
+  local _, last = find(read, "^%.%d+", 20)
   local zone = (last or 19) + 1
-  return find(read, "^[Zz]$", zone) or find(read, "^[+-]%d%d:%d%d$", zone)
+  if zone - 21 > MAX_FRACTION_LENGTH then
+    return false
+  end
+  return find(read, "^Z$", zone) or find(read, "^[+-]%d%d:%d%d$", zone)
 end
 
 -- Checks the text between two positions, if its type admits some texts only.

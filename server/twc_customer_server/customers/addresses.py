@@ -20,7 +20,7 @@ EMPTY = "must set a field that describes the address, such as address1 or city"
 _COUNTRIES = frozenset({country.alpha_2 for country in pycountry.countries} | {"XK", "AC", "TA"})
 
 # The right codes of countries by others that people write: of languages, of the European Union,
-# of the internet, of the past, and of parts of a country.
+# of the internet, of the past, and of parts of a country; and by everyday names.
 _MEANT_COUNTRIES = {
     "UK": "GB",
     "EN": "GB",
@@ -42,6 +42,19 @@ _MEANT_COUNTRIES = {
     "KV": "XK",
     "RKS": "XK",
     "XKX": "XK",
+    "ROM": "RO",
+    "UAE": "AE",
+    **dict.fromkeys(("ENGLAND", "SCOTLAND", "WALES", "NORTHERN IRELAND", "GREAT BRITAIN"), "GB"),
+    **dict.fromkeys(("HOLLAND", "THE NETHERLANDS"), "NL"),
+    **dict.fromkeys(("IVORY COAST", "COTE D'IVOIRE"), "CI"),
+    "BURMA": "MM",
+    "CAPE VERDE": "CV",
+    "KOSOVO": "XK",
+    "MACEDONIA": "MK",
+    "PALESTINE": "PS",
+    "RUSSIA": "RU",
+    "SWAZILAND": "SZ",
+    "TURKEY": "TR",
 }
 
 # Fields that do not describe an address.
@@ -106,20 +119,22 @@ def check(address: pb.Address, context: ValidationContext, path: str = "") -> li
 
 def _country_problem(code: str) -> str:
     """Returns what is wrong with a country code in upper case, with the one that it stands for."""
-    meant = _MEANT_COUNTRIES.get(code) or _other_codes().get(code)
+    plain = code.replace(".", "")
+    meant = _MEANT_COUNTRIES.get(plain) or _other_codes().get(plain)
     return f"{NOT_A_COUNTRY}; that of {code} is {meant}" if meant else NOT_A_COUNTRY
 
 
 @cache
 def _other_codes() -> dict[str, str]:
-    """Returns the right codes of countries by their other codes and names, in upper case."""
+    """Returns the right codes of countries by other codes, names and parts, in upper case."""
     others = ("alpha_3", "numeric", "name", "common_name", "official_name")
-    return {
+    codes = {
         str(getattr(country, attribute)).upper(): country.alpha_2
         for country in pycountry.countries
         for attribute in others
         if hasattr(country, attribute)
     }
+    return codes | {part.code: part.country_code for part in pycountry.subdivisions}
 
 
 def clear_marks(customer: pb.Customer) -> None:

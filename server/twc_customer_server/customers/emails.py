@@ -150,6 +150,8 @@ def _faults_of_labels(labels: Sequence[str], offset: int) -> Iterator[str]:
         offset += length + 1
     if labels[-1].isdecimal():
         yield "ends in a number, which is no top-level domain"
+    elif labels[-1][-1:].isdecimal():
+        yield "ends in a digit, as no top-level domain does"
 
 
 def _faults_of_dots(part: str, offset: int, place: str) -> Iterator[str]:

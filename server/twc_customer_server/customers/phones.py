@@ -12,7 +12,7 @@ import phonenumbers
 from phonenumbers import NumberParseException
 
 from twc_customer_server.customers import fields, numbering
-from twc_customer_server.customers.numbering import COMMON_PREFIX, TRUNK, Plan
+from twc_customer_server.customers.numbering import COMMON_PREFIX, PLANS_OF_REGIONS, TRUNK, Plan
 from twc_customer_server.customers.written_numbers import (
     HAS_EXTENSION,
     NOT_A_PHONE,
@@ -30,15 +30,13 @@ PLACEHOLDER = (
     "leave it out if none is known"
 )
 
-# Digits in the groups that people write.
-_PLAIN = re.compile(r"\(?\+?[0-9][0-9 ()./-]*", re.ASCII).fullmatch
-_GROUPING = str.maketrans("", "", " ()./-")
+# Digits in the groups that people write, unless they end like a number with a fraction.
+_PLAIN = re.compile(r"\(?\+?[0-9][0-9 ()./-]*(?<!\.0)(?<!\.00)", re.ASCII).fullmatch
+_GROUPING = b" ()./-"
 _TRUNK_IN_PARENTHESES = f"({TRUNK})"
 
 # The library's time grows with the square of a text's length.
 _MAX_PARSED_LENGTH = 64
-
-_MAX_LENGTH = len("+") + 15
 
 # Digits that count up or down, are all the same or end in so many that are, are placeholders
 # unless they are a valid number; from a length on, all the same are placeholders in any case.
@@ -78,19 +76,21 @@ def plain_e164(number: str, region: str | None) -> str | None:
     """Converts a plain number to E.164 format; returns None for any that is not plain."""
     if not _PLAIN(number) or _TRUNK_IN_PARENTHESES in number:
         return None
-    digits = number.translate(_GROUPING)
+    # Bytes, because they are translated several times as fast as text.
+    digits = number.encode().translate(None, _GROUPING).decode()
     if digits[0] == "+":
         digits = digits[1:]
         plan = numbering.plan_of_number(digits)
         national = digits[len(plan.code) :] if plan else ""
-    elif not (plan := numbering.plan_of_region(region)):
+    elif not (plan := PLANS_OF_REGIONS[region]):
         return None
-    elif plan.has_common_prefix and digits.startswith(COMMON_PREFIX):
+    elif digits.startswith(COMMON_PREFIX):
         digits = digits[len(COMMON_PREFIX) :]
-        plan = numbering.plan_of_number(digits)
-        national = digits[len(plan.code) :] if plan else ""
-        if plan and not plan.is_valid(national):
+        abroad = numbering.plan_of_number(digits) if plan.has_common_prefix else None
+        national = digits[len(abroad.code) :] if abroad else ""
+        if abroad and not abroad.is_valid(national):
             return None
+        plan = abroad
     else:
         national = _plain_national(digits, plan) or ""
         # Countries that share a code share what is dialled from abroad.
@@ -98,32 +98,45 @@ def plain_e164(number: str, region: str | None) -> str | None:
     if not plan or not national or not plan.is_plain(national):
         return None
     # A number that may be a placeholder is not plain.
-    if not national[-_END:].strip(national[-1]) or national in _SEQUENCES:
+    if national in _SEQUENCES or (national[-1] == national[-2] and _is_monotonous(national)):
         return None
-    written = f"+{plan.code}{national}"
-    return written if len(written) <= _MAX_LENGTH else None
+    return f"+{plan.code}{national}"
 
 
 def _plain_national(digits: str, plan: Plan) -> str | None:
     """Returns a national number's digits as they follow the code, or None if unclear."""
-    if digits.startswith(COMMON_PREFIX) or plan.international_prefix.match(digits):
+    if not plan.has_common_prefix and plan.international_prefix.match(digits):
         return None
-    if plan.has_plain_trunk and digits[0] == TRUNK:
-        return _plain_without_trunk(digits, plan)
+    prefix = plan.national_prefix and plan.national_prefix.match(digits)
+    if prefix and prefix[0] == plan.trunk != plan.code:
+        return _plain_without_trunk(digits, plan.trunk, plan)
     if digits.startswith(plan.code):
         # As in North America, where the trunk prefix is the country code.
         return digits[len(plan.code) :] if plan.trunk == plan.code else None
-    if plan.has_prefix(digits):
-        return None
+    return None if prefix or _may_be_abroad(digits, plan) else digits
+
+
+def _may_be_abroad(digits: str, plan: Plan) -> bool:
+    """Tells whether digits without a prefix may be a number of a country other than the plan's."""
+    # First what costs less: North America's ranges are those of many regions.
+    if digits[0] == TRUNK or (plan.trunk != plan.code and plan.is_known_by_length(digits)):
+        return False
     abroad = numbering.plan_of_number(digits)
-    if abroad and abroad.allows(digits[len(abroad.code) :]):
-        return digits if plan.is_known_by_length(digits) else None
-    return digits
+    rest = digits[len(abroad.code) :] if abroad else ""
+    if abroad is None or len(rest) < abroad.shortest or not abroad.allows(rest):
+        return False
+    if plan.is_valid(digits) and not abroad.is_in_use(rest):
+        return False
+    return not plan.is_known_by_length(digits)
 
 
-def _plain_without_trunk(digits: str, plan: Plan) -> str | None:
-    national = digits[len(TRUNK) :]
-    if national.startswith(plan.code) and not plan.is_valid(national):
+def _plain_without_trunk(digits: str, trunk: str, plan: Plan) -> str | None:
+    national = digits[len(trunk) :]
+    # Of regions that share a code, some use fewer lengths than others.
+    if len(national) not in plan.lengths:
+        return None
+    # A trunk prefix other than zero may begin a country code.
+    if (trunk != TRUNK or national.startswith(plan.code)) and not plan.is_valid(national):
         return None
     # A number that is valid as it stands might keep its zero.
     return None if plan.national_number.fullmatch(digits) else national
@@ -145,7 +158,7 @@ def _readings(written: WrittenNumber, region: str | None) -> list[_Reading]:
     """
     if written.has_plus:
         return _international(written)
-    plan = numbering.plan_of_region(region)
+    plan = PLANS_OF_REGIONS[region]
     national = _national(written.digits, plan, region) if plan else None
     if lengths := _prefix_lengths(written.digits, plan):
         abroad = [reading for length in lengths for reading in _international(written, length)]
@@ -260,8 +273,6 @@ def _parse(text: str, region: str | None) -> _Reading | None:
     if plan is None or len(national) not in plan.lengths:
         return None
     reading = _Reading(f"+{plan.code}{national}", national, plan.is_valid(national))
-    if len(reading.e164) > _MAX_LENGTH:
-        return None
     # A prefix that is left is one that nobody dials from abroad.
     if national[0] == TRUNK and not plan.has_zero(national):
         return None

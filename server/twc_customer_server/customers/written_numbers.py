@@ -8,6 +8,7 @@ import phonenumbers
 from phonenumbers import NumberParseException
 
 NOT_A_PHONE = "must be a phone number that can be dialled from abroad, such as +491701234567"
+ROUNDED = "must have all its digits, as in +491701234567; a table or spreadsheet has rounded it"
 HAS_EXTENSION = "must not have an extension, which E.164 cannot express"
 
 _LETTER = re.compile(r"[^\W\d_]").search
@@ -28,6 +29,12 @@ _ODD = re.compile(r"[^0-9+() ]")
 _ODD_ENDS = re.compile(r"^[^\w+(#*]+|[^\w)#*]+$")
 # Texts are read by the library as if in some region, to learn whether they hold a number.
 _ANY_REGION = "US"
+
+# Tables and spreadsheets write numbers of a column that has empty cells with a fraction.
+_WITH_FRACTION = re.compile(r"\s*(\+?[0-9]{5,})[.,]00?\s*", re.ASCII).fullmatch
+# And large numbers with their first digits alone, as in 4.47976E+11.
+_ROUNDED = re.compile(r"\s*\+?[0-9](?:[.,][0-9]+)?E\+?[0-9]{1,2}\s*", re.ASCII).fullmatch
+_SCHEME = re.compile("tel:", re.IGNORECASE).match
 
 # Match a number as `_simplify` leaves it, and its parts.
 _SIMPLE = re.compile(r"(?:[( ]*(\++))?[ )]*(\(*[0-9 ]*[0-9][0-9() ]*)").fullmatch
@@ -74,7 +81,13 @@ class WrittenNumber(NamedTuple):
 
 def _simplify(text: str) -> str:
     """Returns a number's ASCII digits, plus signs and parentheses, with spaces for all else."""
-    simple = _ODD_ENDS.sub("", "".join(map(_simple_character, text.removeprefix("tel:"))))
+    if whole := _WITH_FRACTION(text):
+        return whole[1]
+    if _ROUNDED(text):
+        raise ValueError(ROUNDED)
+    scheme = _SCHEME(text)
+    number = text[scheme.end() :] if scheme else text
+    simple = _ODD_ENDS.sub("", "".join(map(_simple_character, number)))
     if _ODD.search(simple):
         try:
             parsed = phonenumbers.parse(text, _ANY_REGION)

@@ -6,7 +6,9 @@ import { BadRequestSchema, ErrorInfoSchema } from "./gen/google/rpc/error_detail
 import { Attribute_ValueType, Customer_State } from "./gen/twc/customer/v2/customer_pb.js";
 import { CustomerService } from "./gen/twc/customer/v2/customer_service_pb.js";
 
-const { address, headers, transport, values } = JSON.parse(process.argv[2]);
+const { address, headers, shared, transport, values } = JSON.parse(process.argv[2]);
+const { customerOf, described, failures, printer } = await import(shared);
+const shown = printer(values, (state) => Customer_State[state]);
 const sent = new Set();
 
 async function recordingFetch(url, options) {
@@ -22,29 +24,14 @@ const TRANSPORTS = {
 };
 const client = createClient(CustomerService, TRANSPORTS[transport]());
 
-function shown(customer) {
-  const group = customer.attributeGroups[values.group];
-  return {
-    ref: customer.customerRef,
-    email: customer.email,
-    firstName: customer.firstName,
-    lastName: customer.lastName,
-    mobile: customer.mobile,
-    state: Customer_State[customer.customerState],
-    city: customer.defaultAddress.city,
-    country: customer.addresses[0].countryCode,
-    attribute: group.attributes[values.attribute].attributeValue,
-  };
-}
-
 async function failure(rpc, request, callHeaders = headers) {
   try {
     await client[rpc](request, { headers: callHeaders });
   } catch (raised) {
     const error = ConnectError.from(raised);
-    const [{ reason, metadata }] = error.findDetails(ErrorInfoSchema);
+    const [info] = error.findDetails(ErrorInfoSchema);
     const violations = error.findDetails(BadRequestSchema).flatMap((it) => it.fieldViolations);
-    return { code: error.code, reason, metadata, fields: violations.map(({ field }) => field) };
+    return described(error.code, info, violations);
   }
 }
 
@@ -60,35 +47,11 @@ async function uploaded() {
 }
 
 const created = await client.createCustomer(
-  {
-    customer: {
-      customerRef: values.ref,
-      email: values.email,
-      firstName: values.firstName,
-      lastName: values.lastName,
-      mobile: values.mobile,
-      customerState: Customer_State.invited,
-      addresses: [{ city: values.city, countryCode: values.country }],
-      attributeGroups: {
-        [values.group]: {
-          attributes: {
-            [values.attribute]: { attributeValue: "42", valueType: Attribute_ValueType.INTEGER },
-          },
-        },
-      },
-    },
-  },
+  { customer: customerOf(values, Customer_State.invited, Attribute_ValueType.INTEGER) },
   { headers },
 );
 const { id } = created;
-const errors = {
-  clash: await failure("createCustomer", { customer: { email: values.email } }),
-  invalid: await failure("createCustomer", {
-    customer: { email: "ada", addresses: [{ countryCode: "XX" }] },
-  }),
-  missing: await failure("getCustomerByRef", { customerRef: "none" }),
-  anonymous: await failure("getCustomer", { id }, {}),
-};
+const errors = await failures(failure, created, {});
 const read = await client.getCustomer({ id }, { headers });
 const byRef = await client.getCustomerByRef({ customerRef: values.ref }, { headers });
 const found = [];

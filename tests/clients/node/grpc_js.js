@@ -3,7 +3,9 @@ import { promisify } from "node:util";
 import grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 
-const { address, headers, protos, values } = JSON.parse(process.argv[2]);
+const { address, headers, protos, shared, values } = JSON.parse(process.argv[2]);
+const { customerOf, described, failures, printer } = await import(shared);
+const shown = printer(values, (name) => name);
 
 const contract = loadSync(
   ["twc/customer/v2/customer_service.proto", "google/rpc/error_details.proto"],
@@ -16,51 +18,20 @@ const caller = grpc.Metadata.fromHttp2Headers(headers);
 const call = (rpc, request, metadata = caller) =>
   promisify(client[rpc].bind(client))(request, metadata);
 
-function shown(customer) {
-  const group = customer.attributeGroups[values.group];
-  return {
-    ref: customer.customerRef,
-    email: customer.email,
-    firstName: customer.firstName,
-    lastName: customer.lastName,
-    mobile: customer.mobile,
-    state: customer.customerState,
-    city: customer.defaultAddress.city,
-    country: customer.addresses[0].countryCode,
-    attribute: group.attributes[values.attribute].attributeValue,
-  };
-}
-
 function unpack(details, name) {
   const found = details.find((detail) => detail.type_url.endsWith(`/${name}`));
   return found && contract[name].deserialize(found.value);
 }
 
-function described(error) {
+function readError(error) {
   const [packed] = error.metadata.get("grpc-status-details-bin");
   const { details } = contract["google.rpc.Status"].deserialize(packed);
-  const { reason, metadata = {} } = unpack(details, "google.rpc.ErrorInfo");
-  const violations = unpack(details, "google.rpc.BadRequest")?.fieldViolations ?? [];
-  return { code: error.code, reason, metadata, fields: violations.map(({ field }) => field) };
+  const violations = unpack(details, "google.rpc.BadRequest")?.fieldViolations;
+  return described(error.code, unpack(details, "google.rpc.ErrorInfo"), violations);
 }
 
 const failure = (rpc, request, metadata) =>
-  call(rpc, request, metadata).then(() => null, described);
-
-const customer = {
-  customerRef: values.ref,
-  email: values.email,
-  firstName: values.firstName,
-  lastName: values.lastName,
-  mobile: values.mobile,
-  customerState: "invited",
-  addresses: [{ city: values.city, countryCode: values.country }],
-  attributeGroups: {
-    [values.group]: {
-      attributes: { [values.attribute]: { attributeValue: "42", valueType: "INTEGER" } },
-    },
-  },
-};
+  call(rpc, request, metadata).then(() => null, readError);
 
 async function uploaded() {
   const stream = client.UploadCustomers(caller);
@@ -71,16 +42,11 @@ async function uploaded() {
   return results;
 }
 
-const created = await call("CreateCustomer", { customer });
+const created = await call("createCustomer", {
+  customer: customerOf(values, "invited", "INTEGER"),
+});
 const { id } = created;
-const errors = {
-  clash: await failure("CreateCustomer", { customer: { email: values.email } }),
-  invalid: await failure("CreateCustomer", {
-    customer: { email: "ada", addresses: [{ countryCode: "XX" }] },
-  }),
-  missing: await failure("GetCustomerByRef", { customerRef: "none" }),
-  anonymous: await failure("GetCustomer", { id }, new grpc.Metadata()),
-};
+const errors = await failures(failure, created, new grpc.Metadata());
 const read = await call("GetCustomer", { id });
 const byRef = await call("GetCustomerByRef", { customerRef: values.ref });
 const found = await client.LookupCustomers({ email: values.email }, caller).toArray();

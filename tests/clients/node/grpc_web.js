@@ -7,7 +7,9 @@ import { StatusSchema } from "./gen/google/rpc/status_pb.js";
 import { Attribute_ValueType, Customer_State } from "./gen/twc/customer/v2/customer_pb.js";
 import { CustomerService } from "./gen/twc/customer/v2/customer_service_pb.js";
 
-const { address, headers, values } = JSON.parse(process.argv[2]);
+const { address, headers, shared, values } = JSON.parse(process.argv[2]);
+const { customerOf, described, failures, printer } = await import(shared);
+const shown = printer(values, (state) => Customer_State[state]);
 const sent = new Set();
 
 globalThis.XMLHttpRequest = class extends XMLHttpRequest {
@@ -50,63 +52,26 @@ function stream(rpc, request) {
   });
 }
 
-function shown(customer) {
-  const group = customer.attributeGroups[values.group];
-  return {
-    ref: customer.customerRef,
-    email: customer.email,
-    firstName: customer.firstName,
-    lastName: customer.lastName,
-    mobile: customer.mobile,
-    state: Customer_State[customer.customerState],
-    city: customer.defaultAddress.city,
-    country: customer.addresses[0].countryCode,
-    attribute: group.attributes[values.attribute].attributeValue,
-  };
-}
-
-function described(error) {
+function readError(error) {
   const packed = Buffer.from(error.metadata["grpc-status-details-bin"], "base64");
   const { details } = fromBinary(StatusSchema, packed);
   const unpack = (schema) =>
     details
       .filter(({ typeUrl }) => typeUrl.endsWith(`/${schema.typeName}`))
       .map(({ value }) => fromBinary(schema, value));
-  const [{ reason, metadata }] = unpack(ErrorInfoSchema);
+  const [info] = unpack(ErrorInfoSchema);
   const violations = unpack(BadRequestSchema).flatMap((it) => it.fieldViolations);
-  return { code: error.code, reason, metadata, fields: violations.map(({ field }) => field) };
+  return described(error.code, info, violations);
 }
 
 const failure = (rpc, request, callHeaders) =>
-  call(rpc, request, callHeaders).then(() => null, described);
+  call(rpc, request, callHeaders).then(() => null, readError);
 
 const created = await call("createCustomer", {
-  customer: {
-    customerRef: values.ref,
-    email: values.email,
-    firstName: values.firstName,
-    lastName: values.lastName,
-    mobile: values.mobile,
-    customerState: Customer_State.invited,
-    addresses: [{ city: values.city, countryCode: values.country }],
-    attributeGroups: {
-      [values.group]: {
-        attributes: {
-          [values.attribute]: { attributeValue: "42", valueType: Attribute_ValueType.INTEGER },
-        },
-      },
-    },
-  },
+  customer: customerOf(values, Customer_State.invited, Attribute_ValueType.INTEGER),
 });
 const { id } = created;
-const errors = {
-  clash: await failure("createCustomer", { customer: { email: values.email } }),
-  invalid: await failure("createCustomer", {
-    customer: { email: "ada", addresses: [{ countryCode: "XX" }] },
-  }),
-  missing: await failure("getCustomerByRef", { customerRef: "none" }),
-  anonymous: await failure("getCustomer", { id }, {}),
-};
+const errors = await failures(failure, created, {});
 const read = await call("getCustomer", { id });
 const byRef = await call("getCustomerByRef", { customerRef: values.ref });
 const found = await stream("lookupCustomers", { email: values.email });
