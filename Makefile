@@ -17,19 +17,25 @@ CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate copy token test coverage clients test-unit attack prove-import bench lint format wheel lock release-contract clean
+.PHONY: help run migrate backup restore copy token test coverage clients test-unit attack prove-import bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # make runs a recipe of one plain command without a shell, so that signals reach the command.
-run migrate copy: export DEVELOPMENT := $(DEVELOPMENT)
+run migrate backup restore copy: export DEVELOPMENT := $(DEVELOPMENT)
 
 run: $(VENV)/contract ## Set up what is needed and serve; Ctrl-C stops
 	@$(BIN)/python -m twc_customer_gateway
 
 migrate: $(VENV)/contract ## Bring the database to the newest version
 	@$(BIN)/python -m twc_customer_server migrate
+
+backup: $(VENV)/contract ## Back up the SQLite database, in use or not, as in: make backup FILE=today.db
+	@$(BIN)/python -m twc_customer_server backup -- '$(subst ','\'',$(FILE))'
+
+restore: $(VENV)/contract ## Replace the SQLite database, of a service that is stopped, by the backup FILE
+	@$(BIN)/python -m twc_customer_server restore -- '$(subst ','\'',$(FILE))'
 
 copy: $(VENV)/contract ## Copy all data from SQLite to the PostgreSQL of DATABASE_URL, and compare
 	@$(BIN)/python -m twc_customer_server copy
@@ -38,6 +44,12 @@ copy: $(VENV)/contract ## Copy all data from SQLite to the PostgreSQL of DATABAS
 ifneq ($(filter token,$(MAKECMDGOALS)),)
 ifndef TENANT
 $(error TENANT is missing: make token TENANT=acme)
+endif
+endif
+
+ifneq ($(filter backup restore,$(MAKECMDGOALS)),)
+ifndef FILE
+$(error FILE is missing: make $(firstword $(MAKECMDGOALS)) FILE=backup.db)
 endif
 endif
 

@@ -1,4 +1,4 @@
-"""Commands of the server: `serve`, `migrate`, `copy`, `distribute`, `token`."""
+"""Commands of the server: `serve`, `token`, and those of the administration of its database."""
 
 import argparse
 import gc
@@ -8,9 +8,11 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 
 from pydantic import ValidationError
 
+from twc_customer_server.admin import backup
 from twc_customer_server.admin.copy import copy_all
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.app import App, open_database, open_postgres, open_sqlite
@@ -18,6 +20,8 @@ from twc_customer_server.auth.development import DevelopmentIssuer
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.settings import Settings, describe_errors
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
+from twc_customer_server.storage.migrate import COMMAND
+from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import logs
 
 _STOP = (signal.SIGTERM, signal.SIGINT)
@@ -95,6 +99,45 @@ def migrate(settings: Settings) -> None:
     print(f"migrated: {', '.join(applied)}" if applied else "the database is up to date")  # noqa: T201
 
 
+def back_up(settings: Settings, file: Path, *, force: bool) -> None:
+    """Backs up the SQLite database into a file, and prints what that has.
+
+    Raises CannotServeError.
+    """
+    with shut_down_after(_sqlite(settings)) as database:
+        contents = backup.back_up(database, file, force=force)
+    print(f"backed up to {file}, verified: {contents}")  # noqa: T201
+
+
+def restore(settings: Settings, file: Path) -> None:
+    """Restores the SQLite database from a backup, and prints what it has and what to do next.
+
+    Raises CannotServeError.
+    """
+    path = _sqlite(settings).path
+    restored = backup.restore(path, file)
+    print(f"restored {path} from {file}, verified: {restored.contents}")  # noqa: T201
+    if restored.kept:
+        print(f"the database before it is kept: {restored.kept}")  # noqa: T201
+    if restored.missing:
+        print(  # noqa: T201
+            f"it is older than this server ({', '.join(restored.missing)} missing): run {COMMAND} "
+            "before you start the service"
+        )
+    else:
+        print("now start the service")  # noqa: T201
+
+
+def _sqlite(settings: Settings) -> Sqlite:
+    """Returns the SQLite database. Raises CannotServeError if PostgreSQL is used instead."""
+    if settings.database_url:
+        raise CannotServeError(
+            "DATABASE_URL is set: use pg_dump and pg_restore (docs/operations.md has the "
+            "commands), or unset it to back up or restore the SQLite database"
+        )
+    return open_sqlite(settings)
+
+
 def copy(settings: Settings, *, resume: bool) -> None:
     """Copies all data from SQLite to PostgreSQL, and prints the rows and checksum of each table.
 
@@ -144,6 +187,17 @@ def main() -> None:
     )
     migrating = commands.add_parser("migrate", help="migrate the database to the newest version")
     migrating.set_defaults(run=lambda settings, _: migrate(settings))
+    saving = commands.add_parser(
+        "backup", help="back up the SQLite database, in use or not, into a file"
+    )
+    saving.add_argument("file", type=Path, metavar="FILE")
+    saving.add_argument("--force", action="store_true", help="overwrite the file if it exists")
+    saving.set_defaults(run=lambda settings, args: back_up(settings, args.file, force=args.force))
+    restoring = commands.add_parser(
+        "restore", help="replace the SQLite database, which no process may use, by a backup"
+    )
+    restoring.add_argument("file", type=Path, metavar="FILE")
+    restoring.set_defaults(run=lambda settings, args: restore(settings, args.file))
     moving = commands.add_parser(
         "copy", help="copy all data from SQLite to PostgreSQL, and compare"
     )
@@ -162,10 +216,15 @@ def main() -> None:
         settings = Settings()
     except ValidationError as error:
         sys.exit(describe_errors(error))
+    if args.run is not serving.get_default("run"):
+        # As Ctrl-C does, so that no half-written file stays.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         args.run(settings, args)
     except CannotServeError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import ExpiredKeyPurger
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.sqlite_errors import explained
 from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry import metrics_server
 from twc_customer_server.telemetry.access_log import AccessLog
@@ -114,9 +115,14 @@ def open_postgres(settings: Settings) -> Postgres:
 
 
 def open_sqlite(settings: Settings) -> Sqlite:
-    """Returns the database in DATA_DIR. Raises OSError if the folder cannot be created."""
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Sqlite(settings.data_dir / "customers.db")
+    """Returns the database in DATA_DIR.
+
+    Raises CannotServeError if the folder cannot be created.
+    """
+    path = settings.data_dir / "customers.db"
+    with explained(path):
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Sqlite(path)
 
 
 def authenticator(settings: Settings) -> Authenticator:

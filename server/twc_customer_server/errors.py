@@ -178,6 +178,16 @@ class KeysAwaited(Unavailable):
         self.is_proven = is_proven
 
 
+class DatabaseDamaged(ServiceError):
+    """The database is damaged, so that the call cannot be served, now or later."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the database is damaged: trying again does not help, the service's operators "
+            "must restore it"
+        )
+
+
 class Internal(ServiceError):
     """The server failed; its log has the cause under the request id."""
 

@@ -1,15 +1,28 @@
 """What a server does when the folder of its SQLite database, or the disk, does not let it write."""
 
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
+import pytest
+from grpc_health.v1 import health_pb2
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.backends import only
 from tests.support.builders import customer
-from tests.support.client import Client, Failure, read_failure
-from tests.support.server_process import Start, run
+from tests.support.client import Client, Failure, failure, read_failure
+from tests.support.damage import spoil_customers
+from tests.support.server_process import Start, run, starting
+from twc_customer_server.storage.wal import log_of
+
+MOUNT = shutil.which("mount") or "mount"
+CHATTR = shutil.which("chattr") or "chattr"
+UMOUNT = shutil.which("umount") or "umount"
+SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 def fill(client: Client) -> tuple[list[Customer], list[tuple[Customer, Failure]]]:
@@ -39,6 +52,109 @@ def test_full_disk(start: Start) -> None:
     assert [again.get(it.id) for it in created] == created
     for big, _ in refused:
         assert again.lookup(pb.LookupCustomersRequest(email=big.email)) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is a disk of its own, of 2 MB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        [MOUNT, "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"a disk cannot be mounted: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run([UMOUNT, "--lazy", folder], check=True)
+
+
+def test_room_on_disk(small_disk: Path) -> None:
+    """A server on a full disk reads, and writes again once there is room."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(500_000))
+    with starting({"data_dir": small_disk}) as start:
+        server = start()
+        client = server.client("acme")
+        created, refused = fill(client)
+        assert [it.code for _, it in refused] == [grpc.StatusCode.UNAVAILABLE] * 3
+        assert [client.get(it.id) for it in created] == created
+        ballast.unlink()
+        later = client.create(customer())
+        assert client.get(later.id) == later
+        assert server.stop() == 0
+        again = start().client("acme")
+        assert [again.get(it.id) for it in [*created, later]] == [*created, later]
+
+
+def test_read_only_disk(small_disk: Path) -> None:
+    """A server does not start on a read-only disk, and says so in a line."""
+    with starting({"data_dir": small_disk}) as start:
+        assert start().stop() == 0
+    subprocess.run([MOUNT, "-o", "remount,ro", small_disk], check=True)
+    ended = run({"data_dir": small_disk}, "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{small_disk}")
+    assert "must be able to read and write" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def immutable(own_database: dict[str, Any]) -> Callable[[str], None]:
+    """Makes the files of a database in use immutable (`+i`) or not (`-i`), also for root."""
+
+    def change(option: str) -> None:
+        path = own_database["data_dir"] / "customers.db"
+        changed = subprocess.run(
+            [CHATTR, option, path, log_of(path)], check=False, capture_output=True, text=True
+        )
+        if changed.returncode:
+            pytest.skip(f"files cannot be made immutable: {changed.stderr.strip()}")
+
+    return change
+
+
+@only("sqlite")
+def test_files_that_become_read_only(start: Start, immutable: Callable[[str], None]) -> None:
+    """While files cannot be written creates are UNAVAILABLE and reads go on; then all does."""
+    client = start().client("acme")
+    created = client.create(customer())
+    immutable("+i")
+    try:
+        refused = [failure(lambda: client.create(customer())) for _ in range(3)]
+        kept = [client.get(created.id) for _ in range(50)]
+    finally:
+        immutable("-i")
+    later = client.create(customer())
+    assert {(it.code, it.reason) for it in refused} == {
+        (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+    }
+    assert kept == [created] * 50
+    assert client.get(later.id) == later
+
+
+@only("sqlite")
+def test_damaged_database(start: Start, own_database: dict[str, Any]) -> None:
+    """Calls that come upon damage are DATA_LOSS, without a delay to try again after."""
+    assert start().stop() == 0
+    spoil_customers(own_database["data_dir"] / "customers.db")
+    server = start()
+    client = server.client("acme")
+    calls: list[Callable[[], object]] = [
+        lambda: client.get("01938f6e-0000-7000-8000-00000000000a"),
+        lambda: client.lookup(pb.LookupCustomersRequest(email="ada@example.com")),
+        lambda: client.create(customer()),
+        lambda: client.upload([customer()]),
+    ]
+    for refused in map(failure, calls):
+        assert (refused.code, refused.reason) == (grpc.StatusCode.DATA_LOSS, "DATABASE_DAMAGED")
+        assert refused.retry is None
+        assert "must restore it" in refused.message
+    assert server.log().count("is damaged (") == 1
+    assert server.health.Check(health_pb2.HealthCheckRequest()).status == SERVING
+    assert server.stop() == 0
 
 
 def test_unusable_folder(tmp_path: Path) -> None:

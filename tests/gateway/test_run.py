@@ -211,11 +211,19 @@ def test_written_configuration(environment: dict[str, str], tmp_path: Path) -> N
     assert not [name for name, content in written.items() if b"secret" in content]
 
 
-def test_token_without_tenant(tmp_path: Path) -> None:
-    """`make token` reports that TENANT is missing before it installs anything."""
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("token", "TENANT is missing: make token TENANT=acme"),
+        ("backup", "FILE is missing: make backup FILE=backup.db"),
+        ("restore", "FILE is missing: make restore FILE=backup.db"),
+    ],
+)
+def test_missing_argument(tmp_path: Path, target: str, said: str) -> None:
+    """`make` reports what a target lacks before it installs anything."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     ended = subprocess.run(
-        [MAKE, "token"],
+        [MAKE, target],
         env=_outside_make(dict(os.environ)),
         cwd=tmp_path,
         capture_output=True,
@@ -224,7 +232,7 @@ def test_token_without_tenant(tmp_path: Path) -> None:
     )
 
     assert ended.returncode == 2
-    assert "TENANT is missing: make token TENANT=acme" in ended.stderr
+    assert said in ended.stderr
     assert ended.stdout == ""
     assert not (tmp_path / ".venv").exists()
 

@@ -23,9 +23,12 @@ from tests.gateway.service import Service
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.client import SECONDS
 from tests.support.client import as_tenant as caller
+from tests.support.damage import spoil_customers
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from twc_customer_server.auth.development import DevelopmentIssuer
+from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.sqlite import Sqlite
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +156,38 @@ def test_failed_start_of_worker(tmp_path: Path) -> None:
     assert str(tmp_path / "file") in service.output()
     assert "exited with status 1" in service.output()
     assert "Traceback" not in service.output()
+
+
+def test_unsound_database(tmp_path: Path) -> None:
+    """A file that is no database ends the service with one line that says so, and no restart."""
+    path = tmp_path / "data" / "customers.db"
+    path.parent.mkdir()
+    path.write_text("no database")
+    service = Service(tmp_path, workers=1)
+
+    assert service.status() == 1
+    reason, end = (line for line in service.output().splitlines() if not line.startswith("{"))
+    assert reason.startswith(f"{path} is not a SQLite database")
+    assert reason.endswith("python -m twc_customer_server restore FILE")
+    assert end == "The Customer API stopped: server-1 exited with status 1"
+
+
+def test_damaged_database(tmp_path: Path) -> None:
+    """Damage that calls come upon is 500 by REST, without Retry-After, and workers go on."""
+    path = tmp_path / "data" / "customers.db"
+    path.parent.mkdir()
+    with shut_down_after(Sqlite(path)) as database:
+        database.prepare()
+    spoil_customers(path)
+    with Service(tmp_path) as service, service.http("acme") as http:
+        answers = [
+            http.get(f"/customers/{UNKNOWN_ID}"),
+            http.post("/customers", json={"email": "ada@example.com"}),
+        ]
+        assert [it.status_code for it in answers] == [500] * 2
+        assert [it.json()["details"][0]["reason"] for it in answers] == ["DATABASE_DAMAGED"] * 2
+        assert not any("retry-after" in it.headers for it in answers)
+        assert service.restarts() == []
 
 
 @pytest.mark.parametrize("name", ["public", "large_bodies"])

@@ -47,6 +47,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """Where the backup of one test is, in a folder of its own."""
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    return folder / "backup.db"
+
+
+@pytest.fixture
 def own(path: Path) -> Iterator[Sqlite]:
     """A SQLite database for one test alone."""
     database = Sqlite(path)

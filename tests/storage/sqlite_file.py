@@ -1,15 +1,21 @@
 """What the tests of the SQLite database do to it, beside what a store does."""
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.tokens import trust
+from twc_customer_server.settings import Settings
+from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.store import CustomerStore
 
 SECONDS = 10
 
@@ -57,3 +63,50 @@ def count_elsewhere(path: Path) -> int:
     command = [sys.executable, "-c", script, str(path)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return int(printed.strip("(,)\n"))
+
+
+def killed(path: Path, customers: int) -> None:
+    """Has a process store customers of acme in a database, and die before it closes that."""
+    script = (
+        "import os, pathlib, sys, uuid; from tests.support.stores import insert;"
+        "from twc_customer_server.storage.sqlite import Sqlite;"
+        "from twc_customer_server.storage.store import CustomerStore;"
+        "database = Sqlite(pathlib.Path(sys.argv[1])); database.prepare();"
+        "store = CustomerStore(database);"
+        "[insert(store, 'acme', email=f'{uuid.uuid4()}@x.org') for _ in range(int(sys.argv[2]))];"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path), str(customers)], check=True)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[CustomerStore]:
+    """A store on a database, as a server opens it."""
+    with shut_down_after(Sqlite(path)) as database:
+        database.prepare()
+        yield CustomerStore(database)
+
+
+def count_served(path: Path) -> int:
+    """The number of live customers in a database that a server opens."""
+    with opened(path):
+        return count_elsewhere(path)
+
+
+def run(path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the server on a database."""
+    settings = Settings(data_dir=path.parent, **trust())
+    return subprocess.run(
+        [sys.executable, "-m", "twc_customer_server", *arguments],
+        env=os.environ | settings.environment() | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def spoil_page(path: Path) -> None:
+    """Overwrites a page in the middle of a file, where no check at the start comes upon it."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(os.urandom(4096))

@@ -18,6 +18,7 @@ from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.statements import Statements
 from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.storage.wal import log_of
 
 TENANT = "acme"
 
@@ -173,6 +174,18 @@ def test_connections_after_shut_down(path: Path, own: Sqlite, keeper: CustomerSt
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
     assert {file.name for file in path.parent.iterdir()} == {path.name, f"{path.name}.lock"}
+
+
+def test_log_that_becomes_long(path: Path, keeper: CustomerStore) -> None:
+    """The log is copied into the file again and again, and does not grow beyond its length."""
+    big = [stamped(tax_exemptions=["x" * 1000] * 100) for _ in range(300)]
+    lengths = []
+    for first in range(0, 300, 10):
+        keeper.insert_each("acme", big[first : first + 10])
+        lengths.append(log_of(path).stat().st_size)
+    assert max(lengths) < 4300 * 4120
+    assert lengths[-1] == lengths[-10]
+    assert path.stat().st_size > 16_000_000
 
 
 @pytest.mark.parametrize(

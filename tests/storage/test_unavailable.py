@@ -3,7 +3,7 @@
 import re
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from functools import partial
@@ -12,9 +12,16 @@ from pathlib import Path
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.storage.sqlite_file import SECONDS, count_elsewhere, set_pragma, together
+from tests.storage.sqlite_file import (
+    SECONDS,
+    count_elsewhere,
+    opened,
+    set_pragma,
+    together,
+)
+from tests.support.damage import spoil_customers
 from tests.support.stores import find, insert, stamped
-from twc_customer_server.errors import Unavailable
+from twc_customer_server.errors import DatabaseDamaged, Unavailable
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
@@ -22,7 +29,7 @@ from twc_customer_server.storage.store import CustomerStore
 TENANT = "acme"
 
 # Words of the driver's messages, which no client may read.
-DRIVER_TEXT = re.compile("sqlite|locked|disk|readonly|no such|closed|operat", re.IGNORECASE)
+DRIVER_TEXT = re.compile("sqlite|locked|disk|readonly|no such|closed|operational", re.IGNORECASE)
 
 # Every call of a store, on a customer that it holds.
 CALLS: dict[str, Callable[[CustomerStore, Customer], object]] = {
@@ -76,6 +83,48 @@ def test_locked_database(
         other.execute("ROLLBACK")
     assert count_elsewhere(path) == 1
     call(keeper, customer)
+
+
+@pytest.fixture
+def damaged(path: Path) -> Iterator[CustomerStore]:
+    """A store whose table of customers is damaged, and opens all the same."""
+    with opened(path):
+        pass
+    spoil_customers(path)
+    with opened(path) as store:
+        yield store
+
+
+@pytest.mark.parametrize("first", CALLS)
+def test_damage(
+    path: Path, damaged: CustomerStore, caplog: pytest.LogCaptureFixture, first: str
+) -> None:
+    """Whatever comes upon damage is told that it is no use to try again; the log has it once."""
+    customer = stamped()
+    for call in (CALLS[first], *CALLS.values()):
+        with pytest.raises(DatabaseDamaged) as refused:
+            call(damaged, customer)
+        assert DRIVER_TEXT.search(str(refused.value)) is None
+    [logged] = [it.getMessage() for it in caplog.records if it.levelname == "CRITICAL"]
+    assert logged.startswith(f"{path} is damaged (database disk image is malformed)")
+    assert "stop the service and restore a backup with: " in logged
+
+
+def test_group_with_damage(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
+    """Where one write of a group comes upon damage, no other of it is stored, nor any after it."""
+    insert(keeper, TENANT)
+
+    def fail() -> None:
+        error = sqlite3.DatabaseError("malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    calls = [partial(keeper.insert, TENANT, stamped()), partial(own.write, fail)]
+    outcomes = together(own, [*calls, partial(keeper.insert, TENANT, stamped())])
+    assert [type(it.exception()) for it in outcomes] == [DatabaseDamaged] * 3
+    with pytest.raises(DatabaseDamaged):
+        insert(keeper, TENANT)
+    assert count_elsewhere(path) == 1
 
 
 def test_briefly_locked_database(path: Path, keeper: CustomerStore) -> None:

@@ -64,6 +64,7 @@ TABLE = [
     (errors.EtagMismatch(), code_pb2.ABORTED, "ETAG_MISMATCH"),
     (errors.CursorExpired(), code_pb2.FAILED_PRECONDITION, "CURSOR_EXPIRED"),
     (errors.IdempotencyKeyReused(), code_pb2.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
+    (errors.DatabaseDamaged(), code_pb2.DATA_LOSS, "DATABASE_DAMAGED"),
     (errors.Internal(), code_pb2.INTERNAL, "INTERNAL_ERROR"),
 ]
 

@@ -1,1 +1,1 @@
-"""Administration of the database: copying and distributing it."""
+"""Administration of the database: backing it up, copying and distributing it."""

@@ -38,7 +38,9 @@ def copy_all(source: Sqlite, target: Postgres, *, resume: bool = False) -> list[
     """
     if not Path(source.database).exists():
         raise CannotServeError(f"there is no database {source.database} to copy")
-    if not is_current(source):
+    with source.opening():
+        current = is_current(source)
+    if not current:
         raise CannotServeError(
             "the SQLite database has another schema version: "
             "run python -m twc_customer_server migrate without DATABASE_URL first"

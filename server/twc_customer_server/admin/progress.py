@@ -15,40 +15,58 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+# What ends sooner shows no bar.
+_BAR_SECONDS = 2
 _LINE_SECONDS = 5
 
-# Called with the number of rows processed since the last call.
+# Called with the number of rows or pages processed since the last call.
 Advance = Callable[[int], None]
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Advance]:
-    """Shows the progress of `total` rows on standard error."""
+def progress(title: str, total: int | None) -> Iterator[Advance]:
+    """Shows the progress of `total` rows or pages on standard error; None is an unknown number."""
     if sys.stderr.isatty():
-        with _bar() as bar:
-            task = bar.add_task(title, total=total)
-            yield lambda done: bar.advance(task, done)
+        bar = _Bar(title, total)
+        try:
+            yield bar.advance
+        finally:
+            bar.stop()
     else:
         lines = _Lines(title, total)
         yield lines.advance
         lines.print_line()
 
 
-def _bar() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TaskProgressColumn(show_speed=True),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True))
+class _Bar:
+    """Draws a bar on the terminal after some seconds."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(show_speed=True),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self._bar.add_task(title, total=total)
+        self._due_at = time.monotonic() + _BAR_SECONDS
+
+    def advance(self, done: int) -> None:
+        self._bar.advance(self._task, done)
+        if not self._bar.live.is_started and time.monotonic() >= self._due_at:
+            self._bar.start()
+
+    def stop(self) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
 class _Lines:
     """Prints a line every few seconds."""
 
-    def __init__(self, title: str, total: int) -> None:
+    def __init__(self, title: str, total: int | None) -> None:
         self._title = title
         self._total = total
         self._done = 0
@@ -61,4 +79,5 @@ class _Lines:
 
     def print_line(self) -> None:
         self._printed_at = time.monotonic()
-        print(f"{self._title}: {self._done:,} of {self._total:,}", file=sys.stderr, flush=True)  # noqa: T201
+        done = "" if self._total is None else f": {self._done:,} of {self._total:,}"
+        print(f"{self._title}{done}", file=sys.stderr, flush=True)  # noqa: T201

@@ -39,6 +39,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.MessageTimeout: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
     errors.Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     errors.KeysAwaited: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
+    errors.DatabaseDamaged: (code_pb2.DATA_LOSS, reasons.DATABASE_DAMAGED),
     errors.Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),
 }
 

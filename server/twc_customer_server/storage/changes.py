@@ -172,6 +172,12 @@ class ChangeStore:
         self._database.run(self._advance, {"tenant": tenant, "last": last})
 
 
+def renew_epochs(database: Database) -> None:
+    """Has every cursor expire, as part of a unit of work: what it counts may have been undone."""
+    renew = database.compile(_sequence.update(values_of([_sequence.epoch])))
+    database.run(renew, {"epoch": secrets.token_hex(_EPOCH_BYTES)})
+
+
 def _locked(database: Database, query: Any, clause: str) -> Any:
     """Locks the rows that a query reads, where the database has row locks."""
     return query.for_update(clause) if database.for_update else query

@@ -12,6 +12,9 @@ from playhouse.migrations import Runner
 
 from twc_customer_server.storage.database import CannotServeError
 
+# The table of the migrations that were applied.
+HISTORY = "schema_migration"
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 COMMAND = "make migrate (or python -m twc_customer_server migrate)"
 
@@ -34,6 +37,11 @@ def migrate(database: peewee.Database) -> list[str]:
     runner = _runner(database)
     _refuse_newer(runner)
     return _apply(runner)
+
+
+def known_migrations() -> list[str]:
+    """Returns the names of all migrations of this server, in their order."""
+    return sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 
 
 def is_current(database: peewee.Database) -> bool:
@@ -63,7 +71,7 @@ def _apply(runner: Runner) -> list[str]:
 
 
 def _runner(database: peewee.Database) -> Runner:
-    return Runner(database, str(MIGRATIONS))
+    return Runner(database, str(MIGRATIONS), HISTORY)
 
 
 def _refuse_newer(runner: Runner) -> None:

@@ -15,7 +15,7 @@ from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from twc_customer_server import contract
-from twc_customer_server.errors import Unavailable
+from twc_customer_server.errors import DatabaseDamaged, Unavailable
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -52,6 +52,9 @@ _CONTENDED = frozenset({"40001", "40P01"})
 # Transient: these, or the primary has become a standby.
 _TRANSIENT = _LOST | _CONTENDED | {"25006"}
 
+# A table or an index is damaged.
+_DAMAGED = frozenset({"XX001", "XX002"})
+
 # The server does not know whether it has committed.
 _STATEMENT_COMPLETION_UNKNOWN = "40003"
 
@@ -80,6 +83,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """
         self._seconds = seconds
         self._wait_seconds = wait_seconds
+        self._is_damaged = False
         self._pool = ConnectionPool(url, pool_size, seconds)
         # Compares text by its bytes, as SQLite does, whatever the database's locale.
         super().__init__(url, autoconnect=False, field_types={"TEXT": 'TEXT COLLATE "C"'})
@@ -192,8 +196,22 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             if is_last or not _is_transient(failure):
                 break
             time.sleep(backoff)
+        if failure.sqlstate in _DAMAGED:
+            self._note_damage(failure)
+            raise DatabaseDamaged from failure
         _log.error("the database failed to serve a call: %s", type(failure).__name__)
         raise Unavailable(UNREACHABLE) from failure
+
+    def _note_damage(self, failure: psycopg.Error) -> None:
+        """Logs the first damage that is found; its message may hold personal data."""
+        if not self._is_damaged:
+            self._is_damaged = True
+            _log.critical(
+                "the database of DATABASE_URL is damaged (%s, SQLSTATE %s): find the place in the "
+                "log of PostgreSQL, rebuild an index with REINDEX, or restore a backup",
+                type(failure).__name__,
+                failure.sqlstate,
+            )
 
     def _on(self, connection: Connection, function: Callable[[], T]) -> T:
         """Runs a function whose statements use a connection."""

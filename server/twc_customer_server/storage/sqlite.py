@@ -10,13 +10,15 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import peewee
 
-from twc_customer_server.errors import Unavailable
+from twc_customer_server.errors import DatabaseDamaged, ServiceError, Unavailable
+from twc_customer_server.storage import sqlite_file, wal
+from twc_customer_server.storage.changes import renew_epochs
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     Database,
@@ -25,6 +27,7 @@ from twc_customer_server.storage.database import (
     UniqueViolationError,
 )
 from twc_customer_server.storage.migrate import ensure_current, migrate
+from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse, explained
 
 T = TypeVar("T")
 
@@ -33,8 +36,8 @@ _PRAGMAS = {
     # An acknowledged write survives a loss of power.
     "synchronous": "full",
     "busy_timeout": 5000,
-    # In pages: with fewer checkpoints, pages that change often are written less often.
-    "wal_autocheckpoint": 4000,
+    # `wal.checkpoint` takes its place.
+    "wal_autocheckpoint": 0,
     # In KiB, for each reading thread; the system caches the file as well.
     "cache_size": -8 * 1024,
 }
@@ -53,10 +56,12 @@ class Sqlite(peewee.SqliteDatabase, Database):
     named_parameter = ":{}"
 
     def __init__(self, path: Path) -> None:
+        self.path = path
+        self.errors = ErrorsInUse(path)
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
-        self._writer = _GroupCommitter(self, path)
+        self._writer = _GroupCommitter(self)
 
     def _connect(self) -> sqlite3.Connection:
         if self._is_shut:
@@ -65,16 +70,38 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self._connections.append(connection)
         return connection
 
+    @contextmanager
+    def opening(self) -> Iterator[None]:
+        """Checks the file, and keeps other processes from writing meanwhile.
+
+        Raises CannotServeError, also instead of the driver's errors.
+        """
+        with explained(self.path), self._writer.lock():
+            sqlite_file.require_rights(self.path)
+            sqlite_file.complete_restore(self.path)
+            sqlite_file.require_sound(self.path)
+            sqlite_file.require_own_tables(self.path, self.get_tables())
+            yield
+
     def prepare(self) -> None:
         """Checks the schema version, or creates the schema, and starts the writing thread."""
-        with self._writer.lock():
+        with self.opening():
             ensure_current(self)
-        self._writer.start()
+            self._renew_if_copied()
+            self._writer.checkpoint()
+            self._writer.start()
 
     def migrate(self) -> list[str]:
         """Migrates the database while no other process writes."""
-        with self._writer.lock():
-            return migrate(self)
+        with self.opening():
+            applied = migrate(self)
+            self._renew_if_copied()
+            self._writer.checkpoint(more_follows=False)
+        return applied
+
+    def _renew_if_copied(self) -> None:
+        if wal.is_copy(self.path):
+            renew_epochs(self)
 
     def shut_down(self) -> None:
         """Completes the writes that have begun, then closes every connection."""
@@ -87,8 +114,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         """Runs a compiled query on the thread's own connection."""
         try:
             rows: list[Row] = self.execute_sql(sql, parameters).fetchall()
-        except peewee.OperationalError as error:
-            raise Unavailable(UNREACHABLE) from error
+        except ERRORS as error:
+            raise self.errors.translate(error, UNREACHABLE) from error
         return rows
 
     def run(self, sql: str, parameters: Parameters) -> int:
@@ -130,16 +157,17 @@ class _GroupCommitter:
     SQLite's own lock would let the fastest starve the others.
     """
 
-    def __init__(self, database: peewee.SqliteDatabase, path: Path) -> None:
+    def __init__(self, database: Sqlite) -> None:
         self._database = database
-        self._lock_file = path.with_name(path.name + ".lock")
+        self._lock_file = sqlite_file.lock_file(database.path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._state_lock = threading.Lock()
         self._is_stopped = False
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
-        """Starts the thread."""
+        """Starts the thread, with a database that is open."""
+        self._log_length = wal.LogLength(self._database.path)
         self._thread.start()
 
     def stop(self) -> None:
@@ -149,6 +177,15 @@ class _GroupCommitter:
             self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
+
+    def checkpoint(self, *, more_follows: bool = True) -> None:
+        """Copies the log into the file; the caller keeps other processes from writing."""
+        try:
+            wal.checkpoint(self._database.connection(), more_follows=more_follows)
+        except ERRORS as error:
+            # The log keeps everything, and the next checkpoint tries again.
+            self._database.errors.translate(error, NOT_WRITTEN)
+            _log.error("a checkpoint failed: %s", error)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -170,18 +207,25 @@ class _GroupCommitter:
         with self._state_lock:
             if self._is_stopped:
                 raise Unavailable(NOT_WRITTEN)
+            if self._database.errors.is_damaged:
+                raise DatabaseDamaged
             self._queue.put(write)
         result: T = write.result()
         return result
 
     def _work(self) -> None:
-        with self._lock_file.open("a") as file:
-            while (first := self._queue.get()) is not None:
+        with self._lock_file.open("a") as file, closing(self._log_length) as log_length:
+            is_last = False
+            while not is_last and (first := self._queue.get()) is not None:
                 group, is_last = self._group(first)
                 with _locked(file.fileno()):
                     self._commit(group)
-                if is_last:
-                    return
+                    if log_length.is_due():
+                        self.checkpoint()
+                        log_length.note_checkpoint()
+            # So that the file is whole, and not taken for a copy, when all have closed it.
+            with _locked(file.fileno()):
+                self.checkpoint(more_follows=False)
 
     def _group(self, first: "_Write") -> tuple[list["_Write"], bool]:
         """Returns the queued writes, and whether they are the last ones."""
@@ -197,16 +241,18 @@ class _GroupCommitter:
         return group, False
 
     def _commit(self, group: list["_Write"]) -> None:
-        failure = None
+        failure: ServiceError | None = None
         try:
             with self._database.atomic("IMMEDIATE"):
                 connection: sqlite3.Connection = self._database.connection()
                 for write in group:
                     savepoint = nullcontext() if write.is_statement else self._database.savepoint()
-                    write.run(savepoint, connection)
+                    write.run(savepoint, connection, self._database.errors)
         except Exception as error:  # noqa: BLE001 - every caller waits for its result
             _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
-            failure = Unavailable(NOT_WRITTEN)
+            errors = self._database.errors
+            errors.translate(error, NOT_WRITTEN)
+            failure = DatabaseDamaged() if errors.is_damaged else Unavailable(NOT_WRITTEN)
         for write in group:
             write.complete(failure)
 
@@ -224,17 +270,22 @@ class _Write:
         self._pending.acquire()
 
     def run(
-        self, savepoint: AbstractContextManager[object], connection: sqlite3.Connection
+        self,
+        savepoint: AbstractContextManager[object],
+        connection: sqlite3.Connection,
+        errors: ErrorsInUse,
     ) -> None:
         """Runs the unit within a savepoint, which rolls its writes back if it fails."""
         try:
             with savepoint:
                 self._result = self._unit()
-        except peewee.OperationalError as error:
-            _log.error("the database failed to run a write: %s", type(error).__name__)
-            self._error = Unavailable(NOT_WRITTEN)
         except Exception as error:  # noqa: BLE001 - `result` raises it
-            self._error = error
+            self._error = errors.translate(error, NOT_WRITTEN)
+            if self._error is not error:
+                _log.error("the database failed to run a write: %s", type(error).__name__)
+        if errors.is_damaged:
+            # Nothing else of the group is written either.
+            raise DatabaseDamaged
         if not connection.in_transaction:
             # SQLite rolled back the whole transaction, as it does on a full disk.
             raise peewee.OperationalError("transaction lost")

@@ -1,0 +1,137 @@
+"""Copies a SQLite database as of one moment into a new file, and verifies that file."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from twc_customer_server.admin.progress import progress
+from twc_customer_server.storage.database import CannotServeError
+from twc_customer_server.storage.migrate import HISTORY
+from twc_customer_server.storage.sqlite_errors import explained
+from twc_customer_server.storage.sqlite_file import TABLES, require_own_tables
+from twc_customer_server.storage.wal import mark_copy
+
+# Pages that are copied at a time.
+_BATCH_PAGES = 1000
+
+# SQLite's instructions between two looks at the clock.
+_CHECK_INSTRUCTIONS = 100_000
+
+
+class Contents(NamedTuple):
+    """What a database has: its migrations, and the number of rows of each table."""
+
+    migrations: list[str]
+    rows: dict[str, int]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{table}: {rows:,} rows" for table, rows in self.rows.items())
+
+
+class Snapshot(NamedTuple):
+    """A database that is read as of one moment."""
+
+    file: Path
+    connection: sqlite3.Connection
+
+
+class Copy(NamedTuple):
+    """A verified copy of a database."""
+
+    file: Path
+    contents: Contents
+
+
+@contextmanager
+def snapshot(file: Path, *, is_immutable: bool = False) -> Iterator[Snapshot]:
+    """Opens a database with its log to read it as of this moment; neither is changed.
+
+    Nobody may write to one that is said to be immutable, which needs no file beside it. Raises
+    CannotServeError, also instead of the driver's errors.
+    """
+    option = "immutable=1" if is_immutable else "mode=ro"
+    uri = f"{file.absolute().as_uri()}?{option}"
+    with (
+        explained(file),
+        closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection,
+    ):
+        # Otherwise a copy would begin anew whenever another process has written.
+        connection.execute("BEGIN")
+        connection.execute(TABLES).fetchone()
+        yield Snapshot(file, connection)
+
+
+@contextmanager
+def verified_copy(source: Snapshot, place: Path) -> Iterator[Copy]:
+    """Copies a database into a new file beside a place, where the file may then be moved.
+
+    It is on disk and has no log. What is not moved is removed. Raises CannotServeError if the
+    copy is not sound.
+    """
+    with explained(place):
+        descriptor, name = tempfile.mkstemp(
+            dir=place.parent, prefix=f".{place.name}.", suffix=".partial"
+        )
+    os.close(descriptor)
+    try:
+        contents = _contents(source.file, source.connection)
+        with closing(sqlite3.connect(name, isolation_level=None)) as target:
+            _copy(source, target, place)
+            _verify(source.file, target)
+            if _contents(source.file, target) != contents:
+                raise CannotServeError(f"the copy of {source.file} differs from it: try again")
+        with Path(name).open("r+b") as file:
+            os.fsync(file.fileno())
+        yield Copy(Path(name), contents)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _contents(file: Path, database: sqlite3.Connection) -> Contents:
+    tables = [name for (name,) in database.execute(TABLES)]
+    if not tables:
+        raise CannotServeError(f"{file} is an empty database")
+    require_own_tables(file, tables)
+    history = database.execute(f"SELECT name FROM {HISTORY} ORDER BY name")  # noqa: S608
+    rows = {}
+    for table in tables:
+        if table != HISTORY:
+            [[rows[table]]] = database.execute(f'SELECT count(*) FROM "{table}"')  # noqa: S608
+    return Contents([name for (name,) in history], rows)
+
+
+def _copy(source: Snapshot, target: sqlite3.Connection, place: Path) -> None:
+    """Copies all pages. Raises CannotServeError if there is no room for them."""
+    [[pages]] = source.connection.execute("PRAGMA page_count")
+    left = pages
+    try:
+        with progress(f"copying pages of {source.file.name}", pages) as advance:
+
+            def report(_status: int, remaining: int, _total: int) -> None:
+                nonlocal left
+                advance(left - remaining)
+                left = remaining
+
+            # Nobody relies on the file before it is whole.
+            target.execute("PRAGMA synchronous = off")
+            source.connection.backup(target, pages=_BATCH_PAGES, progress=report)
+        target.execute("PRAGMA journal_mode = delete").fetchone()
+        mark_copy(target)
+    except sqlite3.OperationalError as error:
+        raise CannotServeError(f"a copy cannot be written to {place.parent}: {error}") from error
+
+
+def _verify(file: Path, copy: sqlite3.Connection) -> None:
+    """Checks every page and index of the copy of a file."""
+    with progress(f"checking the copy of {file.name}", None) as advance:
+        copy.set_progress_handler(lambda: advance(0), _CHECK_INSTRUCTIONS)
+        [[problem]] = copy.execute("PRAGMA integrity_check(1)")
+        copy.set_progress_handler(None, 0)
+    if problem != "ok":
+        # The first line names the database, which is always the same.
+        place = problem.splitlines()[-1]
+        raise CannotServeError(f"{file} is damaged ({place}): use an older backup")

@@ -1,0 +1,144 @@
+"""The write-ahead log (WAL) of a SQLite file: whose it is, and when it is time to shorten it.
+
+SQLite applies the log that lies beside a database to whatever file is there: a backup that is
+copied over a database would get pages of the one before. So the file and its log are marked, in
+the header's `user_version`, of which the log has its own: a checkpoint gives the file a new mark,
+and the log that begins after it the negative of that. A copy that SQLite makes of a database in
+use has the log's mark, so that it is known as a copy.
+"""
+
+import os
+import secrets
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+# Frames after which a checkpoint is due; with fewer of them, pages that change often are
+# written less often. While readers keep a log from being begun anew, it is tried at every step.
+_DUE_FRAMES = 4000
+_STEP_FRAMES = 1000
+
+_HEADER_BYTES = 32
+_FRAME_HEADER_BYTES = 24
+_MAGIC = (0x377F0682, 0x377F0683)
+_FIRST_PAGE = 1
+_USER_VERSION = slice(60, 64)
+_MAX_MARK = (1 << 31) - 1
+
+
+def log_of(path: Path) -> Path:
+    """Returns where SQLite has the log of a database."""
+    return path.with_name(path.name + "-wal")
+
+
+def checkpoint(connection: sqlite3.Connection, *, more_follows: bool = True) -> None:
+    """Copies the log into the file, under a new mark; the caller keeps others from writing.
+
+    After any failure, and without `more_follows`, the log still belongs to the file.
+    """
+    mark = 1 + secrets.randbelow(_MAX_MARK)
+    connection.execute(f"PRAGMA user_version = {mark}")
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    if more_follows:
+        # The first frame of the log, so that each log has a mark.
+        connection.execute(f"PRAGMA user_version = {-mark}")
+
+
+def read_file(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Runs a query on a file, whatever its log has."""
+    # SQLite opens and closes the file: another descriptor that is closed would end its locks.
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as file:
+        return file.execute(query).fetchall()
+
+
+def mark_of(path: Path) -> int:
+    """Returns the mark of a file; 0 if it has none yet."""
+    return int(read_file(path, "PRAGMA user_version")[0][0])
+
+
+def is_copy(path: Path) -> bool:
+    """Tells whether a file is a copy, of a database in use or one that `mark_copy` has marked."""
+    return mark_of(path) < 0
+
+
+def mark_copy(connection: sqlite3.Connection) -> None:
+    """Marks the file of a connection as a copy."""
+    connection.execute("PRAGMA user_version = -1")
+
+
+class Log(NamedTuple):
+    """What the log of a database holds."""
+
+    page_bytes: int
+    # The pages in it, and the number that the database has with them.
+    pages: set[int]
+    page_count: int
+    marks: set[int]
+
+    @classmethod
+    def read(cls, path: Path) -> "Log | None":
+        """Reads the log of a database, or returns None if it holds nothing. Raises OSError."""
+        try:
+            log = log_of(path).open("rb")
+        except FileNotFoundError:
+            return None
+        with log:
+            header = log.read(_HEADER_BYTES)
+            if len(header) < _HEADER_BYTES or _number(header, 0) not in _MAGIC:
+                return None
+            found = cls(_number(header, 8), set(), 0, set())
+            while len(frame := log.read(_FRAME_HEADER_BYTES)) == _FRAME_HEADER_BYTES:
+                if frame[8:16] != header[16:24]:
+                    break
+                found = found._replace(page_count=_number(frame, 4) or found.page_count)
+                page = log.read(found.page_bytes)
+                found.pages.add(_number(frame, 0))
+                if _number(frame, 0) == _FIRST_PAGE:
+                    found.marks.add(int.from_bytes(page[_USER_VERSION], signed=True))
+        # Without a commit nothing in it counts.
+        return found if found.page_count else None
+
+    def belongs_to(self, mark: int) -> bool:
+        """Tells whether it is the log of a file with a mark.
+
+        A log without the first page was begun between two marks of a database in use.
+        """
+        return not self.marks or (mark >= 0 and not self.marks.isdisjoint((mark, -mark)))
+
+    def completes(self, file_bytes: int) -> bool:
+        """Tells whether file and log together have every page of the database."""
+        in_file = file_bytes // self.page_bytes
+        return self.pages.issuperset(range(in_file + 1, self.page_count + 1))
+
+
+class LogLength:
+    """Tells when a checkpoint of an open database is due."""
+
+    def __init__(self, path: Path) -> None:
+        self._log = log_of(path).open("rb")
+        self._due_frames = _DUE_FRAMES
+
+    def is_due(self) -> bool:
+        """Tells whether the log has become so long that it is time for a checkpoint."""
+        header = os.pread(self._log.fileno(), _HEADER_BYTES, 0)
+        if len(header) < _HEADER_BYTES:
+            return False
+        frame_bytes = _FRAME_HEADER_BYTES + _number(header, 8)
+        place = _HEADER_BYTES + (self._due_frames - 1) * frame_bytes
+        # Frames of former logs may follow, with other salts.
+        return os.pread(self._log.fileno(), 8, place + 8) == header[16:24]
+
+    def note_checkpoint(self) -> None:
+        """Puts off the next checkpoint if readers still keep the log from being begun anew."""
+        self._due_frames = _DUE_FRAMES
+        while self.is_due():
+            self._due_frames += _STEP_FRAMES
+
+    def close(self) -> None:
+        """Closes the log."""
+        self._log.close()
+
+
+def _number(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at : at + 4])
