@@ -107,6 +107,7 @@ JSON_NAMES: dict[type[Message], set[str]] = {
         "marketing_optin_level",
         "marketing_preferences_updated_at",
         "memberSince",
+        "mergedInto",
         "mobile",
         "optin_preferences",
         "phone",
