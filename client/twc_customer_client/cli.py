@@ -7,6 +7,7 @@ import click
 
 from twc_customer_client.commands.export_file import export_command
 from twc_customer_client.commands.import_file import import_command
+from twc_customer_client.commands.merge import merge_command
 from twc_customer_client.commands.read import get_command, lookup_command
 from twc_customer_client.commands.token import token_command
 from twc_customer_client.options import ConnectionOptions, connection_options
@@ -16,7 +17,7 @@ from twc_customer_client.options import ConnectionOptions, connection_options
 @connection_options
 @click.pass_context
 def cli(context: click.Context, /, **values: Any) -> None:
-    """Imports, exports and finds customers of the Customer API.
+    """Imports, exports, finds and merges customers of the Customer API.
 
     Each option here can also be set by the environment variable TWC_ and its
     name, such as TWC_TOKEN_FILE.
@@ -28,7 +29,14 @@ def cli(context: click.Context, /, **values: Any) -> None:
     context.call_on_close(options.close)
 
 
-for _command in (import_command, export_command, get_command, lookup_command, token_command):
+for _command in (
+    import_command,
+    export_command,
+    get_command,
+    lookup_command,
+    merge_command,
+    token_command,
+):
     cli.add_command(_command)
 
 

@@ -27,8 +27,9 @@ from twc_customer_client.formats.customer_json import format_customer
 from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER, map_value_field
 from twc_customer_client.progress import show_progress
 
-# Each address states whether it is the default one, and belongs to its customer.
-_OMITTED = {"default_address", "customer_id"}
+# Each address states whether it is the default one, and belongs to its customer. No customer
+# that is exported was merged into another one.
+_OMITTED = {"default_address", "customer_id", "merged_into"}
 _ADDRESS_FIELDS = [field for field in ADDRESS.fields if field.name != "customer_id"]
 _LENGTH = struct.Struct(">I")
 
@@ -86,8 +87,10 @@ class JsonLinesWriter:
         for customer in response.customers:
             self._write_line(format_customer(customer))
         for tombstone in response.tombstones:
-            deleted = tombstone.delete_time.ToJsonString()
-            self._write_line({"id": tombstone.id, "deleted": deleted})
+            line = {"id": tombstone.id, "deleted": tombstone.delete_time.ToJsonString()}
+            if tombstone.merged_into:
+                line["mergedInto"] = tombstone.merged_into
+            self._write_line(line)
 
     def finish(self) -> None:
         """Has nothing left to write."""

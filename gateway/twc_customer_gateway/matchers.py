@@ -12,9 +12,14 @@ from twc_customer_gateway import filters
 
 Matcher = dict[str, Any]
 
+WHOLE = "*"
+
 
 class HttpRoute(NamedTuple):
-    """The REST method and path of an RPC, and the request's field that is the body, if any."""
+    """The REST method and path of an RPC, and the request's field that is the body, if any.
+
+    A body of WHOLE is the request, but for the fields in the path.
+    """
 
     rpc: MethodDescriptor
     method: str
@@ -22,9 +27,16 @@ class HttpRoute(NamedTuple):
     body: str
 
     @property
+    def in_path(self) -> list[str]:
+        """The names of the request's fields that are in the path."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    @property
     def query(self) -> list[FieldDescriptor]:
         """The fields of the request that are query parameters: not in the path or the body."""
-        elsewhere = {self.body, *re.findall(r"\{(\w+)\}", self.path)}
+        if self.body == WHOLE:
+            return []
+        elsewhere = {self.body, *self.in_path}
         return [field for field in self.rpc.input_type.fields if field.name not in elsewhere]
 
 

@@ -15,7 +15,7 @@ from google.protobuf.descriptor import (
 )
 
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
-from twc_customer_gateway.matchers import http_routes
+from twc_customer_gateway.matchers import WHOLE, HttpRoute, http_routes
 from twc_customer_server.contract import MAX_UPLOAD_CUSTOMERS
 
 _LUA = Path(__file__).parent / "lua"
@@ -30,16 +30,13 @@ _SCALARS = {
     FieldDescriptor.TYPE_DOUBLE: "number",
 }
 # Messages that are a string in JSON.
-_STRINGS = {"google.protobuf.Timestamp": "time"}
+_STRINGS = {"google.protobuf.Timestamp": "time", "google.protobuf.FieldMask": "text"}
 
 
 def script(service: ServiceDescriptor, *, refuses_unknown: bool) -> str:
     """Returns the script for the RPCs of a service; it may refuse members that are unknown."""
-    bodies = {
-        route.rpc: _message(route.rpc.input_type.fields_by_name[route.body])
-        for route in http_routes(service)
-        if route.body
-    }
+    routes = [route for route in http_routes(service) if route.body]
+    bodies = {route.rpc: _message(route) for route in routes}
     messages: dict[str, Descriptor] = {}
     for body in bodies.values():
         _collect(body, messages)
@@ -47,6 +44,9 @@ def script(service: ServiceDescriptor, *, refuses_unknown: bool) -> str:
     lines += [f'message["{name}"] = {{}}' for name in messages]
     for message in messages.values():
         lines += _members(message)
+    for route in routes:
+        if route.body == WHOLE:
+            lines += _path_members(route)
     lines += [
         f"SMALL_BODY_BYTES = {SMALL_BODY_BYTES}",
         f"REFUSES_UNKNOWN = {str(refuses_unknown).lower()}",
@@ -73,8 +73,11 @@ def _collect(message: Descriptor, found: dict[str, Descriptor]) -> None:
             _collect(field.message_type, found)
 
 
-def _message(field: FieldDescriptor) -> Descriptor:
-    """Returns the message type of a body. Raises ValueError if it is a scalar."""
+def _message(route: HttpRoute) -> Descriptor:
+    """Returns the message type of a route's body. Raises ValueError if it is a scalar."""
+    if route.body == WHOLE:
+        return route.rpc.input_type
+    field = route.rpc.input_type.fields_by_name[route.body]
     if field.message_type is None:
         raise ValueError(f"the body {field.full_name} is not a message")
     return field.message_type
@@ -87,6 +90,18 @@ def _members(message: Descriptor) -> Iterator[str]:
         for name in {field.name, field.json_name}:
             yield f'  message["{message.full_name}"]["{name}"] = member'
         yield "end"
+
+
+def _path_members(route: HttpRoute) -> Iterator[str]:
+    """Yields the lines that refuse members which the path has.
+
+    The transcoder has no good words for them.
+    """
+    for name in route.in_path:
+        field = route.rpc.input_type.fields_by_name[name]
+        for each in {field.name, field.json_name}:
+            member = f'message["{route.rpc.input_type.full_name}"]["{each}"]'
+            yield f'{member} = {{is = "path", wanted = "left out: it is in the path"}}'
 
 
 def _type(field: FieldDescriptor) -> str:

@@ -17,6 +17,9 @@ from openapi import comments, errors
 from openapi.examples import EXAMPLES
 from openapi.schemas import Schema, Schemas
 
+# A body that is the request, but for the fields in the path.
+WHOLE = "*"
+
 # The names that the API's document gives to methods, where they are not the RPC's.
 _METHOD_NAMES = {"ValidateCustomer": "validateCustomerRequest", "LookupCustomers": "lookupCustomer"}
 
@@ -91,6 +94,8 @@ class Route(NamedTuple):
     @property
     def query_fields(self) -> list[FieldDescriptor]:
         """The fields of the request that the query may hold."""
+        if self.body == WHOLE:
+            return []
         elsewhere = {self.body, *(field.name for field in self.path_fields)}
         return [field for field in self.rpc.input_type.fields if field.name not in elsewhere]
 
@@ -187,7 +192,7 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
     headers = ["Tenant"]
     if _has_etag(route):
         headers.append("IfNoneMatch" if route.method == "GET" else "IdempotencyKey")
-    if route.method in ("PUT", "DELETE") or route.rpc.name.startswith("Add"):
+    if route.method in ("PUT", "DELETE") or route.rpc.name.startswith(("Add", "Merge")):
         headers.append("IfMatch")
     if route.rpc.client_streaming:
         headers.append("IdempotencyKey")
@@ -196,9 +201,12 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
 
 
 def _request_body(route: Route, schemas: Schemas) -> Schema:
-    field = route.rpc.input_type.fields_by_name.get(route.body)
-    message = field.message_type if field else route.rpc.input_type
-    schema = schemas.of(message, is_input=True)
+    if route.body == WHOLE:
+        in_path = [field.name for field in route.path_fields]
+        schema = schemas.of(route.rpc.input_type, is_input=True, left_out=in_path)
+    else:
+        field = route.rpc.input_type.fields_by_name[route.body]
+        schema = schemas.of(field.message_type, is_input=True)
     if route.rpc.client_streaming:
         schema = {"type": "array", "items": schema, "maxItems": 10_000}
     content: Schema = {"schema": schema}
@@ -274,5 +282,6 @@ def _references(*headers: str) -> Schema:
 def _has_etag(route: Route) -> bool:
     """Tells whether a route returns one stored customer."""
     rpc = route.rpc
-    is_customer = rpc.output_type.name == "Customer" and not rpc.server_streaming
+    answers = ("Customer", "MergeCustomersResponse")
+    is_customer = rpc.output_type.name in answers and not rpc.server_streaming
     return is_customer and rpc.name != "ValidateCustomer"

@@ -1,6 +1,6 @@
 """JSON schemas of messages, as the transcoder reads and writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from google.api import field_behavior_pb2
@@ -42,14 +42,18 @@ class Schemas:
         self.components: dict[str, Schema] = {}
         self._comments = comments
 
-    def of(self, message: Descriptor, *, is_input: bool) -> Schema:
-        """Returns a reference to a message's schema, which it adds to the components."""
+    def of(self, message: Descriptor, *, is_input: bool, left_out: Collection[str] = ()) -> Schema:
+        """Returns a reference to a message's schema, which it adds to the components.
+
+        Fields that are `left_out` are not in it.
+        """
         if message.full_name in _WELL_KNOWN:
             return _WELL_KNOWN[message.full_name]
         name = _component(message) + ("Input" if is_input else "")
         if name not in self.components:
             self.components[name] = {}
-            self.components[name] = self._object(message, is_input=is_input)
+            fields = [field for field in message.fields if field.name not in left_out]
+            self.components[name] = self._object(message, fields, is_input=is_input)
         return {"$ref": f"#/components/schemas/{name}"}
 
     def parameter(self, field: FieldDescriptor) -> Schema:
@@ -60,10 +64,12 @@ class Schemas:
         """Returns the comment of a part of the contract."""
         return self._comments.get(full_name, "")
 
-    def _object(self, message: Descriptor, *, is_input: bool) -> Schema:
+    def _object(
+        self, message: Descriptor, of_message: Iterable[FieldDescriptor], *, is_input: bool
+    ) -> Schema:
         fields = [
             field
-            for field in message.fields
+            for field in of_message
             if not (is_input and FieldBehavior.OUTPUT_ONLY in _behavior(field))
         ]
         schema: Schema = {

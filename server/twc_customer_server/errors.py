@@ -99,6 +99,17 @@ class AlreadyExists(ServiceError):
         return None if others else owner
 
 
+class AlreadyMerged(ServiceError):
+    """A customer of a merge, which a `field` names, was merged into another one before."""
+
+    def __init__(self, field: str, merged_into: str) -> None:
+        super().__init__(
+            f"the customer with this {field} was merged already, into customer {merged_into}"
+        )
+        self.field = field
+        self.merged_into = merged_into
+
+
 class AmbiguousConflict(AlreadyExists):
     """Values of a customer that is to change an existing one belong to several of them."""
 

@@ -55,6 +55,7 @@ MALFORMED = {
     "AddCustomerAddress": b"\x0a\x02\xff\xfe",
     "UpdateCustomerAddress": b"\x12\x02\xff\xfe",
     "DeleteCustomerAddress": b"\x12\x01\xff",
+    "MergeCustomers": b"\x12\x01\xff",
     "GetCustomer": b"\x0a\x01\xff",
     "GetCustomerByAlternateRef": b"\x0a\x01\xff",
     "GetCustomerByEmail": b"\x0a\x02\x80",

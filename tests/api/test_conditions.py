@@ -20,6 +20,7 @@ CHANGES: dict[str, Act] = {
         Customer(customer_ref="A-1", dob="2001-05-28")
     ),
     "add address": lambda client, it: client.add_address(it.id, address()),
+    "merge": lambda client, it: client.merge(it.id, client.get_by_ref("B-1").id),
     "delete": lambda client, it: client.delete(it.id),
     "delete by ref": lambda client, _: client.delete_by_ref("A-1"),
     "delete by ref and id": lambda client, it: client.delete_by_ref("A-1", it.id),
@@ -37,7 +38,8 @@ STALE = ['"other"', '"one", W/"two"', '"*"', "", "null"]
 
 
 def create(client: Client) -> Customer:
-    """Stores the customer that the tests are about."""
+    """Stores the customer that the tests are about, and one to merge into it."""
+    client.create(customer(customer_ref="B-1", first_name="Bob"))
     return client.create(customer(customer_ref="A-1"))
 
 
@@ -53,7 +55,7 @@ def test_tag_of_every_answer(client: Client) -> None:
         if "etag" not in client.headers:
             break
         tags.append(client.etag)
-    assert len(set(tags)) == len(tags) == 4
+    assert len(set(tags)) == len(tags) == 5
 
 
 def test_no_tag_without_customer(client: Client) -> None:

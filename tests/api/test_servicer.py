@@ -17,6 +17,7 @@ from tests.support.backends import Backend
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, as_tenant
 from tests.support.tokens import trust
+from twc_customer_server.api.etags import etag
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.app import authenticator, open_database
 from twc_customer_server.middleware.rpc import wrap
@@ -184,6 +185,20 @@ def test_add_customer_address(caller: Caller, store: CustomerStore, tenant: str)
     assert store.get(tenant, Key.id(created.id)) == changed.SerializeToString()
 
 
+def test_merge_customers(caller: Caller, store: CustomerStore, tenant: str) -> None:
+    """A merged customer is answered as it is stored, beside the tombstone of the dropped one."""
+    kept, dropped = caller.create(), caller.create(first_name="Ada")
+    request = pb.MergeCustomersRequest(id=kept.id, dropped_id=dropped.id)
+    answer = caller.call("MergeCustomers", request)
+    [merged] = answer.responses
+    body = store.get(tenant, Key.id(kept.id))
+    assert (merged.customer.first_name, merged.dropped.id) == ("Ada", dropped.id)
+    assert body is not None
+    assert answer.etag == etag(body)
+    assert Customer.FromString(body) == merged.customer
+    assert store.get(tenant, Key.id(dropped.id)) is None
+
+
 def test_get_customer(caller: Caller) -> None:
     """A customer that is only read is answered as the bytes that are stored."""
     created = caller.create()
@@ -274,6 +289,13 @@ FAILURES: list[tuple[Message, str, grpc.StatusCode, str]] = [
         "AddCustomerAddress",
         NOT_FOUND,
         "ResourceNotFound",
+    ),
+    (pb.MergeCustomersRequest(), "MergeCustomers", INVALID, "id: "),
+    (
+        pb.MergeCustomersRequest(id=UNKNOWN_ID, dropped_id=UNKNOWN_ID[::-1]),
+        "MergeCustomers",
+        INVALID,
+        "droppedId: ",
     ),
     (pb.GetCustomerRequest(), "GetCustomer", INVALID, "id: "),
     (pb.GetCustomerByRefRequest(), "GetCustomerByRef", INVALID, "customerRef: "),

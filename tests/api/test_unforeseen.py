@@ -36,6 +36,9 @@ REQUESTS: dict[str, Message] = {
         id=UNKNOWN_ID, address_id=UNKNOWN_ID, address=Address(city=PRIVATE)
     ),
     "DeleteCustomerAddress": pb.DeleteCustomerAddressRequest(id=UNKNOWN_ID, address_id=UNKNOWN_ID),
+    "MergeCustomers": pb.MergeCustomersRequest(
+        id=UNKNOWN_ID, dropped_id="01938f6e-0000-7000-8000-000000000001"
+    ),
     "GetCustomer": pb.GetCustomerRequest(id=UNKNOWN_ID),
     "GetCustomerByRef": pb.GetCustomerByRefRequest(customer_ref=PRIVATE),
     "GetCustomerByAlternateRef": pb.GetCustomerByAlternateRefRequest(

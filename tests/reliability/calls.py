@@ -53,6 +53,7 @@ WRITES: dict[str, Call] = {
         it.id, it.addresses[0].id, builders.address(city="Rom")
     ),
     "DeleteCustomerAddress": lambda client, it: client.delete_address(it.id, it.addresses[0].id),
+    "MergeCustomers": lambda client, it: client.merge(it.id, client.create(builders.customer()).id),
     "DeleteCustomer": lambda client, it: client.delete(it.id),
     "DeleteCustomerByRef": lambda client, it: client.delete_by_ref(it.customer_ref),
 }

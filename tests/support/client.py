@@ -127,6 +127,16 @@ class Client:
             pb.DeleteCustomerAddressRequest(id=customer_id, address_id=address_id),
         )
 
+    def merge(
+        self, kept_id: str, dropped_id: str, *taken: str, validate_only: bool = False
+    ) -> pb.MergeCustomersResponse:
+        """Calls MergeCustomers; `taken` are fields to take."""
+        request = pb.MergeCustomersRequest(id=kept_id, dropped_id=dropped_id)
+        request.taken_fields.paths.extend(taken)
+        if validate_only:
+            request.validate_only = True
+        return self._unary(self._stub.MergeCustomers, request)
+
     def send_update(self, request: pb.UpdateCustomerRequest) -> Customer:
         """Calls UpdateCustomer with a request as it is."""
         return self._unary(self._stub.UpdateCustomer, request)

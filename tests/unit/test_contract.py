@@ -53,6 +53,7 @@ PLACES: list[tuple[str, str, str, list[str]]] = [
         "",
         [],
     ),
+    ("MergeCustomers", "POST /api/v2/customers/{id}/merge", "*", []),
     ("GetCustomer", "GET /api/v2/customers/{id}", "", []),
     ("GetCustomerByRef", "GET /api/v2/customers/{customer_ref}/ref", "", []),
     (
@@ -107,6 +108,7 @@ JSON_NAMES: dict[type[Message], set[str]] = {
         "marketing_optin_level",
         "marketing_preferences_updated_at",
         "memberSince",
+        "mergedInto",
         "mobile",
         "optin_preferences",
         "phone",
@@ -195,6 +197,7 @@ ENUMS = {
             "ORIGIN_FORBIDDEN": 19,
             "CURSOR_EXPIRED": 20,
             "DATABASE_DAMAGED": 21,
+            "ALREADY_MERGED": 24,
         },
     ),
 }

@@ -57,6 +57,7 @@ TABLE = [
         code_pb2.ALREADY_EXISTS,
         "ALREADY_EXISTS",
     ),
+    (errors.AlreadyMerged("droppedId", ADA), code_pb2.FAILED_PRECONDITION, "ALREADY_MERGED"),
     (errors.IdMismatch("another id"), code_pb2.FAILED_PRECONDITION, "ID_MISMATCH"),
     (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
     (errors.MessageTimeout(10), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),

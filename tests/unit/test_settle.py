@@ -178,6 +178,16 @@ def test_update_with_unchanged_customer(customer: Customer) -> None:
     assert customer == before
 
 
+def test_restored_after_a_merge() -> None:
+    """A customer that is stored again after a merge had deleted it is merged into none."""
+    customer = stored()
+    customer.merged_into = "another"
+
+    set_server_fields(customer, LATER)
+
+    assert not customer.HasField("merged_into")
+
+
 def test_customer_of_256_kib() -> None:
     """A customer may take 256 KiB in its Protobuf encoding."""
     customer = settled(_customer_of(MAX_BYTES))

@@ -15,6 +15,7 @@ STATE = (
 )
 CUSTOMER = 'message["twc.customer.v2.Customer"]'
 ADDRESS = 'message["twc.customer.v2.Address"]'
+MERGE = 'message["twc.customer.v2.MergeCustomersRequest"]'
 
 BODIES = {
     "CreateCustomer": f'{{is = "object", of = {CUSTOMER}}}',
@@ -25,6 +26,7 @@ BODIES = {
     "UpdateCustomer": f'{{is = "object", of = {CUSTOMER}, clears = true}}',
     "AddCustomerAddress": f'{{is = "object", of = {ADDRESS}}}',
     "UpdateCustomerAddress": f'{{is = "object", of = {ADDRESS}, clears = true}}',
+    "MergeCustomers": f'{{is = "object", of = {MERGE}}}',
 }
 
 MEMBERS = {
@@ -42,6 +44,13 @@ MEMBERS = {
     "spendToNextTier": '{is = "number"}',
 }
 
+MERGE_MEMBERS = {
+    "droppedId": '{is = "text"}',
+    "dropped_id": '{is = "text"}',
+    "takenFields": '{is = "text"}',
+    "validateOnly": '{is = "boolean"}',
+}
+
 
 def test_bodies_in_contract() -> None:
     """The contract has an entry for each RPC with a body, and for no other."""
@@ -50,14 +59,27 @@ def test_bodies_in_contract() -> None:
     assert entries == [f'CONTRACT["{rpc}"] = {body}' for rpc, body in BODIES.items()]
 
 
-@pytest.mark.parametrize(("name", "member"), MEMBERS.items(), ids=MEMBERS)
-def test_spellings_in_contract(name: str, member: str) -> None:
-    """A member of a customer is known by each of its spellings, and by what it is."""
-    at = LINES.index(f'  {CUSTOMER}["{name}"] = member')
+@pytest.mark.parametrize(
+    ("message", "name", "member"),
+    [
+        *((CUSTOMER, *it) for it in MEMBERS.items()),
+        *((MERGE, *it) for it in MERGE_MEMBERS.items()),
+    ],
+)
+def test_spellings_in_contract(message: str, name: str, member: str) -> None:
+    """A member of a message is known by each of its spellings, and by what it is."""
+    at = LINES.index(f'  {message}["{name}"] = member')
     start = max(i for i in range(at) if LINES[i].startswith("do local member"))
 
     assert LINES[start] == f"do local member = {member}"
     assert "end" not in LINES[start:at]
+
+
+def test_path_in_whole_body() -> None:
+    """A body that is the whole request must not have what the path has."""
+    refused = f'{MERGE}["id"] = {{is = "path", wanted = "left out: it is in the path"}}'
+
+    assert LINES.index(refused) > LINES.index(f'  {MERGE}["id"] = member')
 
 
 def test_contract_before_script() -> None:

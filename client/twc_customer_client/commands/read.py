@@ -31,12 +31,8 @@ def get_command(options: ConnectionOptions, customer_id: str, *, as_json: bool) 
     customer = _get(options.connection, customer_id)
     if as_json:
         _print_json(customer)
-        return
-    table = Table.grid(padding=(0, 2))
-    for name, value in format_customer(customer).items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
-        table.add_row(Text(name, style="bold"), Text(text))
-    Console().print(table)
+    else:
+        print_customer(customer)
 
 
 @click.command("lookup")
@@ -58,6 +54,15 @@ def lookup_command(options: ConnectionOptions, /, *, as_json: bool, **fields: st
             _print_json(customer)
         else:
             click.echo("\t".join(_one_line(getattr(customer, name)) for name in _LISTED))
+
+
+def print_customer(customer: Customer) -> None:
+    """Prints a customer field by field."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in format_customer(customer).items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
+        table.add_row(Text(name, style="bold"), Text(text))
+    Console().print(table)
 
 
 def _get(connection: Connection, customer_id: str) -> Customer:

@@ -11,8 +11,9 @@
 --
 -- `strict_json.py` puts the table CONTRACT before this script: the type of each RPC's
 -- body. A type is {is = "text" | "boolean" | "number" | "time"}, {is = "enum", names = set,
--- wanted = message}, {is = "object", of = types by member name}, or {is = "list" |
--- "map", of = type of its items}. A list may allow `nulls`, and limit its items (`most`); an
+-- wanted = message}, {is = "path", wanted = message} of a member that only the path may
+-- have, {is = "object", of = types by member name}, or {is = "list" | "map", of = type of
+-- its items}. A list may allow `nulls`, and limit its items (`most`); an
 -- object that is a body may have its null members cleared (`clears`). REFUSES_UNKNOWN tells
 -- whether members that are unknown are violations. SMALL_BODY_BYTES is the size up to which bodies are read before the caller is known.
 -- It also puts `violations.lua` and `json_tokens.lua` there, whose functions this one uses.

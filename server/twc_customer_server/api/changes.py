@@ -7,7 +7,7 @@ from typing import TypeVar
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_server import contract
-from twc_customer_server.api import cursors
+from twc_customer_server.api import cursors, tombstones
 from twc_customer_server.api.lookup import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 from twc_customer_server.concurrency.shared_polls import SharedPolls
 from twc_customer_server.errors import InvalidInput, Unavailable, Violation
@@ -120,8 +120,7 @@ def _fill(
         message = response.changes.add()
         if change.deleted_at is not None:
             message.kind = pb.CustomerChange.DELETED
-            message.tombstone.id = change.place.id
-            message.tombstone.delete_time.FromMilliseconds(change.deleted_at)
+            tombstones.fill(message.tombstone, change.place.id, change.deleted_at, change.body)
             continue
         is_new = ChangePlace(change.created, change.place.id) > begin.place
         message.kind = pb.CustomerChange.CREATED if is_new else pb.CustomerChange.UPDATED

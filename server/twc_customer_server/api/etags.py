@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+from collections.abc import Callable
+from functools import partial
 
 from twc_customer_server.errors import EtagMismatch
 from twc_customer_server.middleware.rpc import Call
@@ -26,6 +28,12 @@ def require_match(condition: str, body: bytes) -> None:
     """Raises EtagMismatch unless If-Match names the entity tag of a stored customer."""
     if not matches(condition, etag(body)):
         raise EtagMismatch
+
+
+def precondition_of(call: Call) -> Callable[[bytes], None] | None:
+    """Returns the check of a stored customer by If-Match, if the call has that."""
+    condition = call.header("if-match")
+    return None if condition is None else partial(require_match, condition)
 
 
 def respond_unless_cached(body: bytes, call: Call) -> bytes:

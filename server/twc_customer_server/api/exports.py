@@ -7,7 +7,7 @@ from uuid import UUID
 
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_server.api import cursors, page_tokens
+from twc_customer_server.api import cursors, page_tokens, tombstones
 from twc_customer_server.customers import fields
 from twc_customer_server.errors import InvalidInput, Violation
 from twc_customer_server.storage.changes import Position
@@ -77,8 +77,7 @@ def response(request: ExportRequest, part: Iterable[Exported]) -> pb.ExportCusto
         if deleted_at is None:
             message.customers.add().MergeFromString(body)
         else:
-            tombstone = message.tombstones.add(id=place.id)
-            tombstone.delete_time.FromMilliseconds(deleted_at)
+            tombstones.fill(message.tombstones.add(), place.id, deleted_at, body)
     time, position, last_id = request.beginning
     began = f"{time} {position.epoch} {position.last} {last_id}"
     message.resume_token = page_tokens.make(request.scope, f"{began} {place.value} {place.id}")

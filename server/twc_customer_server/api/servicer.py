@@ -12,21 +12,19 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 
 from twc_customer_server.api import bulk, exports, imports, listing, lookup, selectors
 from twc_customer_server.api.changes import ChangeFeed
-from twc_customer_server.api.etags import etag, require_match, respond_unless_cached
+from twc_customer_server.api.etags import (
+    etag,
+    precondition_of,
+    require_match,
+    respond_unless_cached,
+)
 from twc_customer_server.api.idempotency import KeyedRequest
+from twc_customer_server.api.merges import Merge
 from twc_customer_server.customers import update
 from twc_customer_server.customers.context import ValidationContext
-from twc_customer_server.customers.customer import (
-    is_unchanged,
-    prepare_new,
-    set_server_fields,
-)
+from twc_customer_server.customers.customer import is_unchanged, prepare_new, set_server_fields
 from twc_customer_server.customers.fields import MAX_VIOLATIONS, to_milliseconds
-from twc_customer_server.errors import (
-    AlreadyExists,
-    IdMismatch,
-    NotFound,
-)
+from twc_customer_server.errors import AlreadyExists, IdMismatch, NotFound
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.stores import Stores
@@ -49,6 +47,7 @@ class CustomerServicer:
         self._store = stores.customers
         self._idempotency = stores.idempotency
         self._exports = stores.exports
+        self._merges = stores.merges
         self._feed = ChangeFeed(stores.changes)
         self._region = region
         self._email_dots = accept_email_dots
@@ -166,6 +165,13 @@ class CustomerServicer:
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
+    def MergeCustomers(
+        self, request: pb.MergeCustomersRequest, call: Call
+    ) -> pb.MergeCustomersResponse:
+        keyed = None if request.validate_only else _keyed(call, "MergeCustomers", request)
+        merge = Merge(self._merges, request, call, self._context)
+        return merge.respond(self._run(call, keyed, merge.run))
+
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
         body = self._store.get(call.tenant, selectors.of_id(request.id))
         if body is None:
@@ -259,9 +265,7 @@ class CustomerServicer:
             edit(stored, context)
             set_server_fields(stored, context.now)
 
-        condition = call.header("if-match")
-        precondition = None if condition is None else partial(require_match, condition)
-        change = partial(self._store.change, call.tenant, key, edit_and_set, precondition)
+        change = partial(self._store.change, call.tenant, key, edit_and_set, precondition_of(call))
         body = self._run(call, keyed, change)
         call.set_status(200, ("etag", etag(body)))
         return body

@@ -30,6 +30,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     errors.AmbiguousConflict: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
+    errors.AlreadyMerged: (code_pb2.FAILED_PRECONDITION, reasons.ALREADY_MERGED),
     errors.IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
     errors.EtagMismatch: (code_pb2.ABORTED, reasons.ETAG_MISMATCH),
     errors.CursorExpired: (code_pb2.FAILED_PRECONDITION, reasons.CURSOR_EXPIRED),
@@ -88,6 +89,14 @@ def _details(error: ServiceError, reason: str, max_bytes: int) -> Iterator[Messa
                     resource_name=owner,
                     description=f"has the same {field}",
                 )
+        case errors.AlreadyMerged():
+            info.metadata[error.field] = error.merged_into
+            yield info
+            yield error_details_pb2.ResourceInfo(
+                resource_type=CUSTOMER_TYPE,
+                resource_name=error.merged_into,
+                description=f"the customer with this {error.field} was merged into it",
+            )
         case errors.NotFound():
             yield info
             yield error_details_pb2.ResourceInfo(

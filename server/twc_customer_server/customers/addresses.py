@@ -174,6 +174,32 @@ def repeats(request: pb.Customer, stored: pb.Customer, wanted_id: str) -> bool:
     return bool(wanted_id) and requested == existing != []
 
 
+def unite(kept: pb.Customer, other: pb.Customer, *, takes_default: bool) -> None:
+    """Adds the addresses of another customer, each content once.
+
+    The default address stays, unless there is none or the other's is taken.
+    """
+    takes_default = takes_default or not kept.addresses
+    ids = {address.id for address in kept.addresses}
+    contents = {_hashable(address) for address in kept.addresses}
+    for address in other.addresses:
+        content = _hashable(address)
+        if content not in contents:
+            contents.add(content)
+            added = kept.addresses.add()
+            added.CopyFrom(address)
+            added.default_address = False
+            if added.id in ids:
+                added.ClearField("id")
+    if takes_default and other.HasField("default_address"):
+        default = _hashable(other.default_address)
+        clear_marks(kept)
+        for address in kept.addresses:
+            if _hashable(address) == default:
+                address.default_address = True
+                return
+
+
 def _too_many() -> Violation:
     return Violation("addresses", f"must hold at most {MAX_ADDRESSES} addresses")
 
@@ -224,6 +250,11 @@ def _set_default(customer: pb.Customer, default: int) -> None:
 def _is_selector(address: pb.Address) -> bool:
     """Tells whether an address only selects one by its id."""
     return bool(address.id) and not fields.has_text(address)
+
+
+def _hashable(address: pb.Address) -> frozenset[tuple[str, str]]:
+    """Returns the content of an address, for sets."""
+    return frozenset(_content(address).items())
 
 
 def _content(address: pb.Address) -> dict[str, str]:

@@ -31,6 +31,24 @@ def check(customer: pb.Customer) -> Iterator[Violation]:
                 yield Violation(fields.map_entry_path("attributeGroups", name) + field, problem)
 
 
+def unite(kept: pb.Customer, other: pb.Customer, *, prevails: bool) -> None:
+    """Adds the groups of another customer, and to groups of both its attributes.
+
+    Of what both have, the other's stays if it `prevails`. A group of both is
+    obsolete only if the one that prevails is.
+    """
+    for name, group in other.attribute_groups.items():
+        if name not in kept.attribute_groups:
+            kept.attribute_groups[name].CopyFrom(group)
+            continue
+        mine = kept.attribute_groups[name]
+        united = pb.AttributeGroup()
+        united.CopyFrom(mine if prevails else group)
+        united.ClearField("is_obsolete")
+        united.MergeFrom(group if prevails else mine)
+        mine.CopyFrom(united)
+
+
 def _is_valid(name: str, group: pb.AttributeGroup) -> bool:
     """Clears unspecified value types; tells whether a group is valid, checking all at once.
 

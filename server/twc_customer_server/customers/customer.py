@@ -16,7 +16,7 @@ from twc_customer_server.errors import InvalidInput, Violation
 MAX_TAX_EXEMPTIONS = 100
 
 # The server sets these; input is ignored.
-SERVER_FIELDS = frozenset({"id", "created_date", "last_modified_date"})
+SERVER_FIELDS = frozenset({"id", "created_date", "last_modified_date", "merged_into"})
 
 # A blank value of one of these counts as not set.
 _UNSET_IF_BLANK = (
@@ -57,10 +57,12 @@ def prepare_new(customer: pb.Customer, context: ValidationContext) -> None:
 def set_server_fields(customer: pb.Customer, now: datetime) -> None:
     """Sets the date of modification and, where they are missing, ids and the date of creation.
 
-    Each modification has a later date than the one before, whatever the clock says.
+    Each modification has a later date than the one before, whatever the clock says. A
+    customer that was deleted by a merge, and is live again, is merged into none.
     """
     if customer.id:
         modified = fields.to_timestamp(now, customer.created_date, customer.last_modified_date)
+        customer.ClearField("merged_into")
     else:
         customer.id = str(uuid7())
         modified = fields.to_timestamp(now)

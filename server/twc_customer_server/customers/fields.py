@@ -23,7 +23,7 @@ _MAX_LENGTHS = {
 }
 
 # The server sets these; input is ignored.
-_SERVER_FIELDS = {"id", "customer_id"}
+_SERVER_FIELDS = {"id", "customer_id", "merged_into"}
 
 # NUL and the other control characters that no person types; PostgreSQL cannot
 # store NUL at all.

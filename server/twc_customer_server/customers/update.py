@@ -19,7 +19,7 @@ from twc_customer_server.customers.customer import (
 from twc_customer_server.errors import InvalidInput, NotFound, Violation
 
 # Names of fields, as the contract and JSON spell them.
-_FIELDS_BY_NAME = {
+FIELDS_BY_NAME = {
     name: field.name
     for field in pb.Customer.DESCRIPTOR.fields
     for name in (field.name, field.json_name)
@@ -40,7 +40,7 @@ def mask_of(request: UpdateCustomerRequest) -> FieldMask:
     """
     if request.update_mask.paths or not request.cleared_fields.paths:
         return request.update_mask
-    cleared = _fields_of(request.cleared_fields, "clearedFields", _FIELDS_BY_NAME, "a customer")
+    cleared = fields_of(request.cleared_fields, "clearedFields", FIELDS_BY_NAME, "a customer")
     given = (field.name for field, _ in request.customer.ListFields())
     return FieldMask(paths=[*cleared, *given])
 
@@ -55,7 +55,7 @@ def update(
     """
     names = {field.name for field, _ in request.ListFields()}
     if mask.paths:
-        names = _fields_of(mask, "updateMask", _FIELDS_BY_NAME, "a customer")
+        names = fields_of(mask, "updateMask", FIELDS_BY_NAME, "a customer")
     names &= _CLIENT_FIELDS
     _lower_ids(request)
     context = context.knowing(stored)
@@ -105,7 +105,7 @@ def update_address(
     Raises NotFound, and InvalidInput with paths within the address.
     """
     context = context.knowing(stored)
-    names = _fields_of(cleared, "clearedFields", _ADDRESS_FIELDS_BY_NAME, "an address")
+    names = fields_of(cleared, "clearedFields", _ADDRESS_FIELDS_BY_NAME, "an address")
     address = _address(stored, address_id)
     if address is None:
         raise NotFound("id", "address of the customer")
@@ -166,7 +166,7 @@ def _choose_default(
     return default
 
 
-def _fields_of(mask: FieldMask, parameter: str, known: Mapping[str, str], what: str) -> set[str]:
+def fields_of(mask: FieldMask, parameter: str, known: Mapping[str, str], what: str) -> set[str]:
     """Returns the fields that a mask names, in any spelling. Raises InvalidInput."""
     unknown = [
         *islice(

@@ -6,13 +6,13 @@ read, whatever any clock says, and no write waits for another one.
 """
 
 import secrets
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from peewee import Tuple, fn
 
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.schema import ChangeSequenceRow, CustomerRow
-from twc_customer_server.storage.statements import parameter, values_of
+from twc_customer_server.storage.statements import locked, parameter, values_of
 
 # Changes that get one number at a time: it keeps other writes waiting on SQLite.
 _BATCH_ROWS = 500
@@ -61,8 +61,8 @@ class ChangeStore:
         of_tenant = _sequence.tenant == parameter("tenant")
         position = _sequence.select(_sequence.epoch, _sequence.last).where(of_tenant)
         self._position = database.compile(position)
-        self._lock = database.compile(_locked(database, position, "FOR UPDATE"))
-        self._claim = database.compile(_locked(database, position, "FOR UPDATE SKIP LOCKED"))
+        self._lock = database.compile(locked(database, position, "FOR UPDATE"))
+        self._claim = database.compile(locked(database, position, "FOR UPDATE SKIP LOCKED"))
         self._begin = database.compile(
             _sequence.insert(
                 values_of((_sequence.tenant, _sequence.epoch, _sequence.last))
@@ -79,7 +79,7 @@ class ChangeStore:
         self._unnumbered = database.compile(unnumbered)
         # Those that a write is changing will be without a number again.
         self._lock_unnumbered = database.compile(
-            _locked(database, unnumbered, "FOR UPDATE SKIP LOCKED")
+            locked(database, unnumbered, "FOR UPDATE SKIP LOCKED")
         )
         number = parameter("number")
         self._number = database.compile(
@@ -176,8 +176,3 @@ def renew_epochs(database: Database) -> None:
     """Has every cursor expire, as part of a unit of work: what it counts may have been undone."""
     renew = database.compile(_sequence.update(values_of([_sequence.epoch])))
     database.run(renew, {"epoch": secrets.token_hex(_EPOCH_BYTES)})
-
-
-def _locked(database: Database, query: Any, clause: str) -> Any:
-    """Locks the rows that a query reads, where the database has row locks."""
-    return query.for_update(clause) if database.for_update else query

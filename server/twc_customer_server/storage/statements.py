@@ -25,7 +25,7 @@ Query = Any
 _row = CustomerRow
 _LIVE = _row.deleted_at.is_null()
 # A change has no number until `ChangeStore` gives it one.
-_UNNUMBERED = {_row.change_sequence: SQL("NULL")}
+UNNUMBERED = {_row.change_sequence: SQL("NULL")}
 _SELECTORS: dict[str, Column] = {
     "id": _row.id,
     "customerRef": _row.customer_ref,
@@ -63,6 +63,14 @@ def values_of(columns: Iterable[Column]) -> dict[Column, Value]:
     return {column: parameter(column.column_name) for column in columns}
 
 
+def update() -> Query:
+    """Returns the update of a customer; its parameters are `changed_columns` and `tenant`."""
+    changed = values_of((*_KEYS, _row.modified_at, _row.body))
+    return _row.update(changed | UNNUMBERED).where(
+        _row.tenant == parameter("tenant"), _row.id == parameter("id")
+    )
+
+
 def look_up(
     database: Database, statement: str, tenant: str, values: Sequence[str]
 ) -> Iterator[Row]:
@@ -74,22 +82,26 @@ def look_up(
         yield from database.rows(statement, {"tenant": tenant, **asked})
 
 
+def locked(database: Database, query: Query, clause: str = "FOR UPDATE") -> Query:
+    """Locks the rows that a query reads, where the database has row locks."""
+    return query.for_update(clause) if database.for_update else query
+
+
 class Statements:
     """The compiled statements; each names its parameters."""
 
     def __init__(self, database: Database) -> None:
-        self._locks_rows = database.for_update
         self._compile = database.compile
         self.body_by = {
             name: self._compile(_select_one(column, _row.body))
             for name, column in _SELECTORS.items()
         }
         self.body_for_update = {
-            name: self._compile(self._locked(_select_one(column, _row.body)))
+            name: self._compile(locked(database, _select_one(column, _row.body)))
             for name, column in _SELECTORS.items()
         }
         self.bodies = self._compile(_look_up(_row.id, _row.body))
-        self.bodies_for_update = self._compile(self._locked(_look_up(_row.id, _row.body)))
+        self.bodies_for_update = self._compile(locked(database, _look_up(_row.id, _row.body)))
         self.owner = {
             name: self._compile(_select_one(column, _row.id)) for name, column in UNIQUE.items()
         }
@@ -112,11 +124,7 @@ class Statements:
                 | {_row.created_sequence: parameter("change_sequence")}
             ).on_conflict(action="nothing")
         )
-        self.update = self._compile(
-            _row.update(values_of((*_KEYS, _row.modified_at, _row.body)) | _UNNUMBERED).where(
-                _row.tenant == parameter("tenant"), _row.id == parameter("id")
-            )
-        )
+        self.update = self._compile(update())
         self.delete = {name: self._compile(_delete(column)) for name, column in _SELECTORS.items()}
         self._searches: dict[tuple[str, ...], str] = {}
 
@@ -148,10 +156,6 @@ class Statements:
         }
         return {_SEARCH[name][-1].column_name: key for name, key in wanted.items()} | folds
 
-    def _locked(self, query: Query) -> Query:
-        """Locks the rows that a query reads, where the database has row locks."""
-        return query.for_update() if self._locks_rows else query
-
 
 def _of_tenant() -> Query:
     return _row.tenant == parameter("tenant")
@@ -171,6 +175,6 @@ def _delete(column: Column) -> Query:
     is_later = parameter("now") > _row.modified_at
     time = Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
     deleted_at = {_row.deleted_at: time, _row.modified_at: time}
-    return _row.update(deleted_at | _UNNUMBERED).where(
+    return _row.update(deleted_at | UNNUMBERED).where(
         _of_tenant(), column == parameter("value"), _LIVE
     )

@@ -6,6 +6,7 @@ from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.export import ExportStore
 from twc_customer_server.storage.idempotency import IdempotencyStore
+from twc_customer_server.storage.merges import MergeStore
 from twc_customer_server.storage.store import CustomerStore
 
 
@@ -16,14 +17,16 @@ class Stores(NamedTuple):
     idempotency: IdempotencyStore
     changes: ChangeStore
     exports: ExportStore
+    merges: MergeStore
 
     @classmethod
     def of(cls, database: Database, idempotency_quota_bytes: int = 0) -> Self:
         """Returns the stores of a database; of a quota of 0 bytes there is no limit."""
-        changes = ChangeStore(database)
+        customers, changes = CustomerStore(database), ChangeStore(database)
         return cls(
-            CustomerStore(database),
+            customers,
             IdempotencyStore(database, idempotency_quota_bytes),
             changes,
             ExportStore(database, changes),
+            MergeStore(database, customers.clashes),
         )

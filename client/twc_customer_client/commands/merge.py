@@ -1,0 +1,53 @@
+"""`twc-customers merge`: merges a customer into another one."""
+
+import json
+from typing import Any
+
+import click
+from google.protobuf import json_format
+from twc.customer.v2 import customer_service_pb2 as pb
+
+from twc_customer_client.commands.read import print_customer
+from twc_customer_client.options import ConnectionOptions
+
+
+@click.command("merge")
+@click.argument("keep")
+@click.argument("drop")
+@click.option(
+    "--take",
+    "taken",
+    multiple=True,
+    metavar="FIELD",
+    help="Take a field of DROP although KEEP has a value, as in 'email'. Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the merged customer without storing it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def merge_command(options: ConnectionOptions, /, **values: Any) -> None:
+    """Merges the customer with the id DROP into the one with the id KEEP, and deletes it.
+
+    KEEP keeps its values, and takes those that it lacks from DROP; addresses,
+    tax exemptions and attributes are united. Consent to marketing is taken only
+    with --take accepts_marketing. Prints the merged customer.
+    """
+    request = pb.MergeCustomersRequest(id=values["keep"], dropped_id=values["drop"])
+    request.validate_only = values["dry_run"]
+    names = (name.strip() for value in values["taken"] for name in value.split(","))
+    request.taken_fields.paths.extend(name for name in names if name)
+    connection = options.connection
+    merged = connection.call(
+        lambda metadata: connection.stub.MergeCustomers(
+            request, timeout=connection.timeout, metadata=metadata
+        )
+    )
+    if values["as_json"]:
+        answer = json_format.MessageToDict(merged, always_print_fields_with_no_presence=True)
+        click.echo(json.dumps(answer, ensure_ascii=False))
+        return
+    print_customer(merged.customer)
+    dropped, kept = merged.dropped.id, merged.dropped.merged_into
+    if values["dry_run"]:
+        click.echo(f"nothing was stored: without --dry-run, {dropped} is merged into {kept}")
+    else:
+        click.echo(f"{dropped} was merged into {kept}, and deleted")
