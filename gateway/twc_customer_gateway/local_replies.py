@@ -9,6 +9,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from twc_customer_gateway.filters import header_option
+from twc_customer_gateway.matchers import JSON
 from twc_customer_server import contract
 from twc_customer_server.contract import CREDENTIALS_REQUIRED, ERROR_DOMAIN, RETRY_SECONDS
 
@@ -35,10 +36,23 @@ _IS_GRPC = (
 # Errors that clients may retry after a time.
 _TRANSIENT = (code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNAVAILABLE)
 
-_UNKNOWN = "whether a change took effect is not known"
+_REMEDY = "read before you send a change again; with an Idempotency-Key it can be sent again safely"
 
-# Response flags: the upstream terminated the connection (UC) or reset the stream (UR).
-_UPSTREAM_ENDED = ("UC", "UR")
+# Response flags of requests that no worker has got: no connection to one (UF), no worker
+# (UH), too little memory (OM), or no answer about the token (UAEX).
+_NOT_SENT = ("UF", "UH", "OM", "UAEX")
+
+# Requests that may change something: calls of those RPCs, which small REST requests have
+# become, and REST requests that are passed on, with a large body.
+_CHANGES = [it.name for it in contract.SERVICE.methods if it.name not in contract.REPEATABLE_RPCS]
+_CALLS = f"/{contract.SERVICE.full_name}/({'|'.join(_CHANGES)})"
+_PASSED_ON = _header_filter(contract.LARGE_BODIES_HEADER, present_match=True)
+_MAY_CHANGE = [
+    _header_filter(":path", string_match={"safe_regex": {"regex": _CALLS}}),
+    {"and_filter": {"filters": [{"header_filter": {"header": JSON}}, _PASSED_ON]}},
+]
+
+_UNAVAILABLE = "the service cannot be reached now; try again"
 
 
 class LocalReply(NamedTuple):
@@ -56,6 +70,8 @@ class LocalReply(NamedTuple):
     flags: Sequence[str] = ()
     # Replaces only responses to requests with a header, or pseudo-header, that has a text.
     header: tuple[str, str] | None = None
+    # Replaces only responses to requests that may change something.
+    is_of_change: bool = False
     # Replaces only responses to gRPC clients.
     is_grpc: bool = False
 
@@ -157,20 +173,31 @@ LOCAL_REPLIES = (
         504,
         code_pb2.DEADLINE_EXCEEDED,
         reasons.DEADLINE_EXCEEDED,
-        f"the server did not answer in time; {_UNKNOWN}",
-    ),
-    LocalReply(
-        503,
-        code_pb2.UNAVAILABLE,
-        reasons.SERVICE_UNAVAILABLE,
-        f"the server ended before it answered; {_UNKNOWN}",
-        flags=_UPSTREAM_ENDED,
+        f"the server did not answer in time; whether a change was made is not known: {_REMEDY}",
     ),
     LocalReply(
         500,
         code_pb2.UNAVAILABLE,
         reasons.SERVICE_UNAVAILABLE,
-        "the service cannot be reached now; try again",
+        _UNAVAILABLE,
+        and_above=True,
+        flags=_NOT_SENT,
+    ),
+    LocalReply(
+        500,
+        code_pb2.UNKNOWN,
+        reasons.OUTCOME_UNKNOWN,
+        "the server ended before it answered, and whether it made the change is not known: "
+        + _REMEDY,
+        and_above=True,
+        becomes=500,
+        is_of_change=True,
+    ),
+    LocalReply(
+        500,
+        code_pb2.UNAVAILABLE,
+        reasons.SERVICE_UNAVAILABLE,
+        _UNAVAILABLE,
         and_above=True,
     ),
     LocalReply(
@@ -260,6 +287,8 @@ def _filters(reply: LocalReply) -> list[dict[str, Any]]:
     if reply.header:
         name, text = reply.header
         filters.append(_header_filter(name, string_match={"contains": text}))
+    if reply.is_of_change:
+        filters.append({"or_filter": {"filters": _MAY_CHANGE}})
     return filters
 
 

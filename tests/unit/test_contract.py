@@ -194,6 +194,7 @@ ENUMS = {
             "IDEMPOTENCY_KEY_REUSED": 18,
             "ORIGIN_FORBIDDEN": 19,
             "CURSOR_EXPIRED": 20,
+            "OUTCOME_UNKNOWN": 21,
         },
     ),
 }

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import peewee
 
-from twc_customer_server.errors import Unavailable
+from twc_customer_server.errors import OutcomeUnknown, ServiceError, Unavailable
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     Database,
@@ -106,7 +106,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self,
         unit: Callable[[], T],
         *,
-        repeatable: bool = False,  # noqa: ARG002 - a commit's outcome is always known
+        repeatable: bool = False,  # noqa: ARG002 - a write is not tried again
         bulk: bool = False,  # noqa: ARG002 - writes have no timeout
     ) -> T:
         """Runs a unit of work on the writing thread, and commits it with others."""
@@ -163,8 +163,8 @@ class _GroupCommitter:
     def run(self, unit: Callable[[], T], *, is_statement: bool = False) -> T:
         """Runs a unit and returns its result once it is on disk; raises what the unit raises.
 
-        A single statement needs no savepoint. Raises Unavailable if the
-        database cannot run or commit the unit, or the thread was stopped.
+        A single statement needs no savepoint. Raises what `Database.write`
+        raises, and Unavailable if the thread was stopped.
         """
         write = _Write(unit, is_statement=is_statement)
         with self._state_lock:
@@ -197,7 +197,7 @@ class _GroupCommitter:
         return group, False
 
     def _commit(self, group: list["_Write"]) -> None:
-        failure = None
+        failure: ServiceError | None = None
         try:
             with self._database.atomic("IMMEDIATE"):
                 connection: sqlite3.Connection = self._database.connection()
@@ -206,7 +206,7 @@ class _GroupCommitter:
                     write.run(savepoint, connection)
         except Exception as error:  # noqa: BLE001 - every caller waits for its result
             _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
-            failure = Unavailable(NOT_WRITTEN)
+            failure = OutcomeUnknown() if _is_unsynced(error) else Unavailable(NOT_WRITTEN)
         for write in group:
             write.complete(failure)
 
@@ -250,6 +250,20 @@ class _Write:
             if self._error:
                 raise self._error
             return self._result
+
+
+def _is_unsynced(error: BaseException | None) -> bool:
+    """Tells whether a commit failed because the disk did not confirm that it has it.
+
+    Every other failure rolls the transaction back for good. This one does until
+    another commit is written in its place: if the machine ends before, the
+    database may find the transaction in its log, and whole.
+    """
+    while error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC:
+            return True
+        error = error.__context__
+    return False
 
 
 @contextmanager
