@@ -115,7 +115,7 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
         data_dir=str(settings.data_dir),
         development=settings.development,
         metrics_bytes=metrics.memory_bytes(SERVICE),
-        in_progress_offsets=metrics.in_progress_offsets(SERVICE),
+        gauge_offsets=metrics.gauge_offsets(SERVICE),
     ).write(folder)
 
 
