@@ -71,10 +71,11 @@ def read_rpc_error(error: grpc.RpcError) -> RpcFailure:
     call = cast("grpc.Call", error)
     code = call.code()
     details = _details(call)
-    is_transient = code in _TRANSIENT or (code in _BROKEN_CONNECTION and not details)
-    return RpcFailure(
-        code, call.details() or "", _violations(details), _retry_after(details), is_transient
+    retry_after = _retry_after(details)
+    is_transient = (
+        code in _TRANSIENT or retry_after > 0 or (code in _BROKEN_CONNECTION and not details)
     )
+    return RpcFailure(code, call.details() or "", _violations(details), retry_after, is_transient)
 
 
 def status_violations(status: Status) -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from google.rpc import error_details_pb2
 from pydantic import ValidationError
 from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from twc_customer_gateway import local_replies, matchers, routes, rpc_routes, strict_json
+from twc_customer_gateway import error_mappers, matchers, routes, rpc_routes, strict_json
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.settings import GatewaySettings
@@ -115,7 +115,7 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
         data_dir=str(settings.data_dir),
         development=settings.development,
         metrics_bytes=metrics.memory_bytes(SERVICE),
-        in_progress_offsets=metrics.in_progress_offsets(SERVICE),
+        gauge_offsets=metrics.gauge_offsets(SERVICE),
     ).write(folder)
 
 
@@ -147,7 +147,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "UPLOAD_BYTES": contract.MAX_UPLOAD_BYTES,
         "RESPONSE_BYTES": _RESPONSE_BYTES,
         "SERVICE": SERVICE.full_name,
-        "ERROR_MAPPERS": local_replies.mappers(),
+        "ERROR_MAPPERS": error_mappers.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
         "CORS": cors.filter(),
         "ROUTES": routes.table(SERVICE, cors, settings.path_prefix or ""),

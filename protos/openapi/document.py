@@ -194,7 +194,7 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
         headers.append("IfNoneMatch" if route.method == "GET" else "IdempotencyKey")
     if route.method in ("PUT", "DELETE") or route.rpc.name.startswith(("Add", "Merge")):
         headers.append("IfMatch")
-    if route.rpc.client_streaming:
+    if route.rpc.client_streaming or (route.method == "DELETE" and not _has_etag(route)):
         headers.append("IdempotencyKey")
     for header in headers:
         yield {"$ref": f"#/components/parameters/{header}"}

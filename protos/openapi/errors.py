@@ -51,7 +51,7 @@ _MEANINGS = {
     415: "The body is not `application/json`, or compressed in another way than gzip.",
     429: "Too many requests of this client, of the tenant or of all.",
     431: "The headers are too large.",
-    500: "The service has a fault.",
+    500: "The service has a fault, or it is not known whether a change was made.",
     503: "The service, or its database, cannot be reached.",
     504: "There was no answer in time.",
 }
@@ -60,6 +60,7 @@ _HEADERS = {
     401: ["WWW-Authenticate"],
     405: ["Allow"],
     429: ["Retry-After"],
+    500: ["Retry-After"],
     503: ["Retry-After"],
 }
 

@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,8 +17,9 @@ from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
-from twc_customer_server.storage.idempotency import ExpiredKeyPurger
+from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.purging import Purger
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.sqlite_errors import explained
 from twc_customer_server.storage.stores import Stores
@@ -46,8 +46,8 @@ class App:
         """
         self._database = open_database(settings)
         stores = Stores.of(self._database, settings.idempotency_quota_bytes)
-        self._purger = ExpiredKeyPurger(lambda: stores.idempotency.purge(round(time.time() * 1000)))
         metrics = ServiceMetrics(SERVICE, metrics_memory)
+        self._purger = Purger(self._database, [OutcomePurge(self._database)], metrics.purges)
         self._access_log = AccessLog()
         self._authenticator = authenticator(settings)
         self._servicer = CustomerServicer(

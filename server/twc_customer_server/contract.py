@@ -1,5 +1,6 @@
 """Facts of the contract that several rooms share: the service, its streams, limits, deadlines."""
 
+from google.api import annotations_pb2
 from twc.customer.v2 import customer_service_pb2
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
@@ -9,6 +10,20 @@ LONG_LIVED_RPCS = ("ImportCustomers", "ExportCustomers", "WatchCustomers")
 
 # RPCs that wait for changes, on threads of their own.
 WAITING_RPCS = ("ListCustomerChanges", "WatchCustomers")
+
+# RPCs that can be called again whatever became of the first call: they change nothing or,
+# of an import, store no customer twice.
+REPEATABLE_RPCS = (
+    *(
+        method.name
+        for method in SERVICE.methods
+        if method.GetOptions().Extensions[annotations_pb2.http].get
+    ),
+    "ValidateCustomer",
+    "ExportCustomers",
+    "WatchCustomers",
+    "ImportCustomers",
+)
 
 # An upload, as a whole.
 MAX_UPLOAD_CUSTOMERS = 10_000

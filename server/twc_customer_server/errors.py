@@ -175,6 +175,23 @@ class Unavailable(ServiceError):
     """The database, or the issuer of tokens, cannot be reached or is too busy."""
 
 
+class OutcomeUnknown(ServiceError):
+    """The database was lost while it stored a change, which it may have made or not.
+
+    `remedy` tells what to do where the request may be sent again as it is.
+    """
+
+    def __init__(self, remedy: str = "") -> None:
+        advice = remedy or (
+            "read before you send it again; with an Idempotency-Key it could be sent again safely"
+        )
+        super().__init__(
+            "the database was lost while it stored the change, and whether it was made is not "
+            f"known: {advice}"
+        )
+        self.is_repeatable = bool(remedy)
+
+
 class KeysAwaited(Unavailable):
     """The key that the call's token needs may come with a fetch that is under way.
 

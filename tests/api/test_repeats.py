@@ -41,6 +41,8 @@ ACTS: dict[str, Act] = {
     "update other": lambda client, it: client.update(Customer(id=it.id), "first_name"),
     "add address": lambda client, it: client.add_address(it.id, address()),
     "add other": lambda client, it: client.add_address(it.id, address(city="Rom")),
+    "delete": lambda client, it: client.delete(it.id),
+    "delete by ref": lambda client, _: client.delete_by_ref("A-1"),
 }
 each_act = pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 

@@ -55,9 +55,10 @@ def test_broken_stream(tmp_path: Path, code: "code_pb2.Code") -> None:
     assert len(service.calls) == 3
 
 
-def test_retry_info(tmp_path: Path) -> None:
-    """A retry waits as long as the server asks."""
-    service = FailingService(code_pb2.RESOURCE_EXHAUSTED, times=1, retry_after=0.9)
+@pytest.mark.parametrize("code", [code_pb2.RESOURCE_EXHAUSTED, code_pb2.UNKNOWN])
+def test_retry_info(tmp_path: Path, code: "code_pb2.Code") -> None:
+    """A retry waits as long as the server asks, whatever the code."""
+    service = FailingService(code, times=1, retry_after=0.9)
     assert import_batches(service, tmp_path).status == 0
     assert service.calls[1] - service.calls[0] >= 0.9
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 import grpc
 import httpx
@@ -15,8 +16,10 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.gateway.errors import Error, error_of
 from tests.gateway.service import Service
 from tests.support.builders import NO_CUSTOMER, customer
-from tests.support.client import SECONDS, as_tenant
+from tests.support.client import SECONDS, Client, Failure, as_tenant, read_failure
 from tests.support.server_process import wait_until
+
+T = TypeVar("T")
 
 THREADS = 8
 
@@ -42,7 +45,7 @@ def test_killed_under_reads(tmp_path: Path) -> None:
 
 
 def test_killed_under_creates(tmp_path: Path) -> None:
-    """A worker that is killed loses nothing acknowledged; what it had in hand fails with 503."""
+    """A worker that is killed loses nothing acknowledged; what it had in hand is 500."""
     answers: list[tuple[str, int]] = []
     done = threading.Event()
 
@@ -64,7 +67,7 @@ def test_killed_under_creates(tmp_path: Path) -> None:
             wait_until(lambda: len(answers) > seen + 300)
 
         failed = [status for _, status in answers if status != 201]
-        assert {*failed} <= {503}
+        assert {*failed} <= {500}
         # No thread had more than one call in the worker's hand.
         assert len(failed) <= THREADS
         with service.http("acme") as http:
@@ -120,10 +123,37 @@ def test_write_in_hand(tmp_path: Path) -> None:
             worker.kill()
             answer = call.result(SECONDS)
 
-        assert error_of(answer) == Error(503, 14, "SERVICE_UNAVAILABLE", [])
-        assert "whether a change took effect is not known" in answer.json()["message"]
+        assert error_of(answer) == Error(500, 2, "OUTCOME_UNKNOWN", [])
+        assert "retry-after" not in answer.headers
+        assert "RetryInfo" not in answer.text
         found = [http.get("/customers/search", params={"email": it}).json() for it in emails]
         assert [len(each) for each in found] == [1] * (len(emails) - 1) + [0]
+
+
+def test_native_write_in_hand(tmp_path: Path) -> None:
+    """So does a native one, which may be sent again if nothing can come of it twice."""
+    with Service(tmp_path) as service:
+        address = f"127.0.0.1:{service.settings.gateway_port}"
+        with grpc.insecure_channel(address) as channel:
+            client = Client(channel, "acme")
+
+            def create(_: int) -> Failure | None:
+                try:
+                    client.create(customer())
+                except grpc.RpcError as error:
+                    return read_failure(error)
+                return None
+
+            with _in_hand(service, create) as (worker, call):
+                worker.kill()
+                told = call.result(SECONDS)
+
+    assert told is not None
+    assert (told.code, told.reason, told.retry) == (
+        grpc.StatusCode.UNKNOWN,
+        "OUTCOME_UNKNOWN",
+        None,
+    )
 
 
 def test_frozen_worker(tmp_path: Path) -> None:
@@ -228,8 +258,8 @@ def _uploading(service: Service) -> Iterator[grpc.Call]:
 
 @contextmanager
 def _in_hand(
-    service: Service, send: Callable[[int], httpx.Response]
-) -> Iterator[tuple[psutil.Process, Future[httpx.Response]]]:
+    service: Service, send: Callable[[int], T]
+) -> Iterator[tuple[psutil.Process, Future[T]]]:
     """Freezes a worker, and sends calls until it has one in hand."""
     worker = next(iter(service.workers().values()))
     worker.suspend()

@@ -13,7 +13,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.reliability.sessions import Ask, locked_table, processes, sessions, waiting
 from tests.support import builders
-from tests.support.client import SECONDS, Client, Failure, read_failure
+from tests.support.client import SECONDS, Client, Failure, failure, read_failure
 from tests.support.concurrency import in_background
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
@@ -24,7 +24,10 @@ Call = Callable[[Client, Customer], object]
 POOL = 4
 
 AWAY = "the database cannot be reached now; try again"
-UNKNOWN = "the database was lost while it committed; whether the change was made is not known"
+UNKNOWN = "the database was lost while it stored the change, and whether it was made is not known: "
+READ_FIRST = "read before you send it again; with an Idempotency-Key it could be sent again safely"
+SAME_KEY = "send it again with the same Idempotency-Key"
+SAME_BATCH = "send the batch again, which stores no customer twice"
 
 
 def _batch() -> pb.ImportCustomersRequest:
@@ -62,6 +65,11 @@ each_read = pytest.mark.parametrize("call", READS.values(), ids=READS)
 each_write = pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
 
 
+def remedy_of(call: Call) -> str:
+    """What the error of a call without an Idempotency-Key tells to do."""
+    return SAME_BATCH if call is WRITES["ImportCustomers"] else READ_FIRST
+
+
 def selectable(ref: str) -> Customer:
     """A request's customer that has all by which a call selects it, or a part of it."""
     return builders.customer(
@@ -97,11 +105,11 @@ Serve = Callable[..., SeededServer]
 
 
 def fails(call: Callable[[], object]) -> bool:
-    """Makes a call, which may be UNAVAILABLE; tells whether it was."""
+    """Makes a call, which may be UNAVAILABLE, or of unknown outcome; tells whether it was."""
     try:
         call()
     except grpc.RpcError as error:
-        assert read_failure(error).code is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - it may come or not
+        assert read_failure(error).reason in {"SERVICE_UNAVAILABLE", "OUTCOME_UNKNOWN"}  # noqa: PT017 - it may come or not
         return True
     return False
 
@@ -125,6 +133,25 @@ def assert_unavailable(call: Callable[[], object], seconds: float = 2, message: 
     metadata: Any = raised.value
     assert dict(metadata.trailing_metadata())["retry-after"] == "1"
     assert took < seconds
+
+
+def assert_unknown(
+    call: Callable[[], object], remedy: str = READ_FIRST, seconds: float = SECONDS
+) -> None:
+    """Makes a call whose outcome must be unknown; its error says when to repeat it, if it may."""
+    began = time.monotonic()
+    may_repeat = remedy != READ_FIRST
+    assert failure(call) == Failure(
+        grpc.StatusCode.UNKNOWN,
+        UNKNOWN + remedy,
+        reason="OUTCOME_UNKNOWN",
+        domain="customer.twc",
+        owners={},
+        fields={},
+        resources=[],
+        retry=1 if may_repeat else None,
+    )
+    assert time.monotonic() - began < seconds
 
 
 def assert_all_unavailable(service: SeededServer, names: Iterable[str], seconds: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.reliability.calls import Open, SeededServer, Serve
 from tests.reliability.proxy import Proxy
-from tests.reliability.sessions import Ask, alter, processes
+from tests.reliability.sessions import Ask, alter, asker, processes
 from tests.support.client import SECONDS
 from tests.support.postgres import Server
 from tests.support.server_process import Start, starting
@@ -53,16 +53,6 @@ def ask(url: str) -> Iterator[Ask]:
     """Runs statements past the proxy, as another session, and returns the rows of an answer."""
     with psycopg.connect(url, autocommit=True) as connection:
         yield asker(connection)
-
-
-def asker(connection: psycopg.Connection[tuple[Any, ...]]) -> Ask:
-    """Runs statements on a connection."""
-
-    def ask(statement: str) -> list[tuple[Any, ...]]:
-        cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
-
-    return ask
 
 
 @pytest.fixture

@@ -10,6 +10,16 @@ import psycopg
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
 
+def asker(connection: psycopg.Connection[tuple[Any, ...]]) -> Ask:
+    """Runs statements on a connection."""
+
+    def ask(statement: str) -> list[tuple[Any, ...]]:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    return ask
+
+
 def hasten_deadlocks(ask: Ask) -> None:
     """Has the database notice deadlocks soon, if the tests may: it looks after a second."""
     with suppress(psycopg.errors.InsufficientPrivilege):

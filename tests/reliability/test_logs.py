@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.reliability.calls import AWAY, UNKNOWN, fails
+from tests.reliability.calls import AWAY, READ_FIRST, UNKNOWN, fails
 from tests.reliability.proxy import Proxy
 from tests.support import builders
 from tests.support.client import failure
@@ -15,6 +15,7 @@ from tests.support.server_process import ServerProcess, Start, wait_until
 PASSWORD = "do-not-tell"  # noqa: S105 - nobody's
 
 EVENTS = {
+    "the database was lost while it committed a write: its outcome is not known",
     "the database failed to serve a call: AdminShutdown",
     "the database failed to serve a call: PoolTimeout",
     "the database can be reached again",
@@ -36,7 +37,7 @@ def test_failures(start: Start, proxy: Proxy) -> None:
     get = partial(client.get, customer.id)
 
     proxy.cut_after("^COMMIT")
-    assert failure(add).message == UNKNOWN
+    assert failure(add).message == UNKNOWN + READ_FIRST
     proxy.fail("^UPDATE", "57P01", times=6)
     assert failure(add).message == AWAY
     with proxy.away():

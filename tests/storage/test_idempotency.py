@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from psycopg import errors
 
-from tests.support.backends import Opener, only
+from tests.support.backends import only
 from tests.support.postgres import Server
 from tests.support.stores import insert, stamped
 from twc_customer_server.errors import AlreadyExists, IdempotencyKeyReused, Unavailable
@@ -19,8 +19,6 @@ from twc_customer_server.storage.idempotency import (
 )
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.schema import IdempotencyRow
-from twc_customer_server.storage.statements import parameter
 from twc_customer_server.storage.store import CustomerStore
 
 NOW = 1_700_000_000_000
@@ -41,14 +39,6 @@ def idempotency(database: Database) -> IdempotencyStore:
 def fail() -> bytes:
     """What is not to be done."""
     raise AssertionError
-
-
-def stored_keys(database: Database, tenant: str) -> list[str]:
-    """The keys of a tenant's stored results."""
-    query = IdempotencyRow.select(IdempotencyRow.key).where(
-        IdempotencyRow.tenant == parameter("tenant")
-    )
-    return sorted(key for (key,) in database.rows(database.compile(query), {"tenant": tenant}))
 
 
 def test_request_done_once(idempotency: IdempotencyStore, tenant: str) -> None:
@@ -95,35 +85,6 @@ def test_lifetime(idempotency: IdempotencyStore, tenant: str, age: int, *, is_ov
     else:
         with pytest.raises(IdempotencyKeyReused):
             idempotency.run_idempotent(tenant, later, fail)
-
-
-def test_purge(opener: Opener) -> None:
-    """A purge forgets what is over, of every tenant and however much, and nothing else."""
-    with shut_down_after(opener()) as database:
-        database.prepare()
-        idempotency = IdempotencyStore(database)
-        for tenant in ("acme", "globex"):
-            for number in range(3):
-                keyed = request(f"{number}", now=NOW + number)
-                idempotency.run_idempotent(tenant, keyed, lambda: b"done")
-        claim = database.compile(
-            IdempotencyRow.insert(
-                {name: parameter(name) for name in ("tenant", "key", "digest", "created_at")}
-            )
-        )
-        rows: list[dict[str, object]] = [
-            {"tenant": "many", "key": f"{number:04}", "digest": b"", "created_at": NOW}
-            for number in range(2500)
-        ]
-        database.write(lambda: database.run_each(claim, rows))
-
-        idempotency.purge(NOW + LIFETIME_MILLISECONDS)
-        assert stored_keys(database, "acme") == ["0", "1", "2"]
-        assert len(stored_keys(database, "many")) == 2500
-        idempotency.purge(NOW + LIFETIME_MILLISECONDS + 2)
-        left = {name: stored_keys(database, name) for name in ("acme", "globex", "many")}
-        assert left == {"acme": ["2"], "globex": ["2"], "many": []}
-        assert idempotency.run_idempotent("acme", request("2"), fail) == b"done"
 
 
 def test_repeat_of_running_request(idempotency: IdempotencyStore, tenant: str) -> None:

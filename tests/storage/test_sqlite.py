@@ -30,7 +30,8 @@ QUERIES = {
     **{f"owner of {name}": sql for name, sql in _STATEMENTS.owner.items()},
     **{f"owners of {name}": sql for name, sql in _STATEMENTS.owners.items()},
     "update": _STATEMENTS.update,
-    **{f"delete by {name}": sql for name, sql in _STATEMENTS.delete.items()},
+    "delete": _STATEMENTS.delete,
+    "stored": _STATEMENTS.stored,
     **{
         f"search by {'+'.join(names)}": _STATEMENTS.search(names)
         for size in range(1, 6)

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
+import peewee
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
@@ -21,7 +22,7 @@ from tests.storage.sqlite_file import (
 )
 from tests.support.damage import spoil_customers
 from tests.support.stores import find, insert, stamped
-from twc_customer_server.errors import DatabaseDamaged, Unavailable
+from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
@@ -60,6 +61,40 @@ def test_full_database(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
     set_pragma(own, f"max_page_count = {pages + 1000}")
     keeper.insert(TENANT, big[0])
     assert count_elsewhere(path) == 2
+
+
+@pytest.mark.parametrize(
+    ("sqlite_error", "error"),
+    [
+        (sqlite3.SQLITE_FULL, Unavailable),
+        (sqlite3.SQLITE_IOERR_WRITE, Unavailable),
+        (sqlite3.SQLITE_IOERR_FSYNC, OutcomeUnknown),
+    ],
+)
+def test_failing_commit(
+    path: Path,
+    own: Sqlite,
+    monkeypatch: pytest.MonkeyPatch,
+    sqlite_error: int,
+    error: type[Exception],
+) -> None:
+    """A commit that fails is rolled back; that is not for good if the disk may yet have it."""
+    failure = sqlite3.OperationalError("disk I/O error")
+    failure.sqlite_errorcode = sqlite_error
+
+    def commit() -> None:
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # untyped in peewee
+            raise failure
+
+    keeper = CustomerStore(own)
+    with monkeypatch.context() as patched:
+        patched.setattr(own, "commit", commit)
+        calls = [partial(keeper.insert, TENANT, stamped()) for _ in range(2)]
+        told = [type(outcome.exception()) for outcome in together(own, calls)]
+    assert told == [error] * 2
+    assert count_elsewhere(path) == 0
+    insert(keeper, TENANT)
+    assert count_elsewhere(path) == 1
 
 
 @each_write

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support import processes
-from tests.support.run_cleanup import POSTGRES
+from tests.support.run_cleanup import POSTGRES, stop_postgres
 
 GIVEN = "TESTPOSTGRESBASE_URL"
 
@@ -74,6 +75,17 @@ def serving(folder: Path) -> Iterator[Server]:
     finally:
         if url:
             server.drop_all()
+
+
+@contextmanager
+def own() -> Iterator[Server]:
+    """Yields a server that is started for some tests alone, which may do anything to it."""
+    # Not in a folder of pytest's, which other runs close to the server's user.
+    folder = Path(tempfile.mkdtemp(dir=os.environ[processes.RUN]))
+    try:
+        yield Server(_start(folder))
+    finally:
+        stop_postgres(folder)
 
 
 def _start(folder: Path) -> str:

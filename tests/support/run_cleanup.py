@@ -40,7 +40,8 @@ def start(folder: Path) -> Callable[[], object]:
     return process.communicate
 
 
-def _stop_postgres(folder: Path) -> None:
+def stop_postgres(folder: Path) -> None:
+    """Ends the PostgreSQL server that has its data in a folder, if there is one."""
     pid_file = folder / POSTGRES / "postmaster.pid"
     if pid_file.exists():
         with suppress(psutil.NoSuchProcess):
@@ -55,7 +56,7 @@ def _main() -> None:
     folder = Path(os.environ[RUN])
     try:
         end_strays(None, _SECONDS)
-        _stop_postgres(folder)
+        stop_postgres(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

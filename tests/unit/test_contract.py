@@ -198,6 +198,7 @@ ENUMS = {
             "CURSOR_EXPIRED": 20,
             "DATABASE_DAMAGED": 21,
             "ALREADY_MERGED": 24,
+            "OUTCOME_UNKNOWN": 25,
         },
     ),
 }

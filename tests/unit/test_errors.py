@@ -62,6 +62,7 @@ TABLE = [
     (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
     (errors.MessageTimeout(10), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     (errors.Unavailable("no database"), code_pb2.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    (errors.OutcomeUnknown(), code_pb2.UNKNOWN, "OUTCOME_UNKNOWN"),
     (errors.EtagMismatch(), code_pb2.ABORTED, "ETAG_MISMATCH"),
     (errors.CursorExpired(), code_pb2.FAILED_PRECONDITION, "CURSOR_EXPIRED"),
     (errors.IdempotencyKeyReused(), code_pb2.INVALID_ARGUMENT, "IDEMPOTENCY_KEY_REUSED"),
@@ -117,6 +118,7 @@ def test_to_status(error: ServiceError, code: int, reason: str) -> None:
         errors.Overloaded("full"),
         errors.Unavailable("away"),
         errors.KeysAwaited(Future(), is_proven=True),
+        errors.OutcomeUnknown("send it again"),
     ],
 )
 def test_retry(error: ServiceError) -> None:
@@ -125,6 +127,14 @@ def test_retry(error: ServiceError) -> None:
 
     assert isinstance(retry, RetryInfo)
     assert retry.retry_delay.ToTimedelta() == timedelta(seconds=1)
+
+
+def test_no_retry() -> None:
+    """What may have been done, and is not to be done twice, does not say when to try it again."""
+    error = errors.OutcomeUnknown()
+
+    assert len(_details(error)) == 1
+    assert status.to_headers(error) == ()
 
 
 def test_keys_awaited() -> None:

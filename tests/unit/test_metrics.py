@@ -1,6 +1,7 @@
 """How calls are counted, and what Prometheus is told of them."""
 
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,12 +13,13 @@ from twc_customer_server.telemetry.metrics import (
     BOUNDS,
     CODES,
     ServiceMetrics,
-    in_progress_offsets,
+    gauge_offsets,
     memory_bytes,
 )
 from twc_customer_server.telemetry.metrics_server import render
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
+OVERDUE = "twc_customer_purge_overdue_seconds"
 DURATIONS = "grpc_server_handling_seconds"
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -153,7 +155,7 @@ def test_reused_memory(memory: int) -> None:
     reader = ServiceMetrics(SERVICE, memory)
     assert reader.rpcs["GetCustomer"].in_progress == 1
 
-    for offset in in_progress_offsets(SERVICE):
+    for offset in gauge_offsets(SERVICE):
         os.pwrite(memory, bytes(8), offset)
     _call(ServiceMetrics(SERVICE, memory), "GetCustomer", "OK", 1)
 
@@ -161,6 +163,26 @@ def test_reused_memory(memory: int) -> None:
     series = _read(reader)
     labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
     assert _value(series, f"{DURATIONS}_count", **labels) == 2
+
+
+def test_purges(memory: int) -> None:
+    """What processes have purged is summed up; overdue is the oldest row of any of them."""
+    own, other = ServiceMetrics(SERVICE, memory), ServiceMetrics(SERVICE)
+    assert _value(_read(own, other), OVERDUE, kind="outcomes") == 0
+    for counts, rows, age in ((own, 3, 100), (other, 4, 10)):
+        counts.purges["outcomes"].add(rows)
+        counts.purges["outcomes"].set_due_since(round((time.time() - age) * 1000))
+    series = _read(own, other)
+    assert _value(series, "twc_customer_purged_rows_total", kind="outcomes") == 7
+    assert 100 <= (_value(series, OVERDUE, kind="outcomes") or 0) < 110
+
+    for offset in gauge_offsets(SERVICE):
+        os.pwrite(memory, bytes(8), offset)
+    series = _read(own, other)
+    assert _value(series, "twc_customer_purged_rows_total", kind="outcomes") == 7
+    assert 10 <= (_value(series, OVERDUE, kind="outcomes") or 0) < 20
+    other.purges["outcomes"].set_due_since(None)
+    assert _value(_read(own, other), OVERDUE, kind="outcomes") == 0
 
 
 def test_no_shared_memory() -> None:

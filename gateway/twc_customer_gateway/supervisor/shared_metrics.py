@@ -47,7 +47,7 @@ class SharedMetrics:
         """Sets the calls in progress of workers that have ended to none."""
         for worker, memory in zip(workers, self.memories, strict=True):
             if not worker.is_running:
-                for offset in self._settings.in_progress_offsets:
+                for offset in self._settings.gauge_offsets:
                     os.pwrite(memory, bytes(8), offset)
 
     def stop(self) -> None:

@@ -37,7 +37,7 @@ class StackSettings(NamedTuple):
     # Of the memory in which a worker counts its RPCs: the size in bytes, and where
     # the numbers of calls in progress are.
     metrics_bytes: int
-    in_progress_offsets: list[int]
+    gauge_offsets: list[int]
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -70,9 +70,14 @@ class _Table:
         self._name: str = meta.table_name
         self._columns = [field.column_name for field in meta.sorted_fields]
         self._keys = meta.get_primary_keys()
-        self._rows = model.select().order_by(*self._keys)
+        # The service's own rows, of NO_TENANT, are about the processes of one database.
+        of_tenants = peewee.SQL("tenant <> ''")
+        self._rows = model.select().where(of_tenants).order_by(*self._keys)
         self._last = (
-            model.select(*self._keys).order_by(*(key.desc() for key in self._keys)).limit(1)
+            model.select(*self._keys)
+            .where(of_tenants)
+            .order_by(*(key.desc() for key in self._keys))
+            .limit(1)
         )
         self._source = source
         self._target = target

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from twc_customer_server.api import packing
 from twc_customer_server.customers.fields import to_milliseconds
-from twc_customer_server.errors import InvalidInput, Violation
+from twc_customer_server.errors import InvalidInput, OutcomeUnknown, Violation
 from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
 
 M = TypeVar("M", bound=Message)
@@ -58,7 +58,10 @@ class KeyedRequest:
         The answer has a part for each message of the request. Raises what
         `IdempotencyStore.run_idempotent` raises.
         """
-        packed = store.run_idempotent(
-            tenant, self.identity(), lambda: packing.pack(action(), self._messages), bulk=bulk
-        )
+        try:
+            packed = store.run_idempotent(
+                tenant, self.identity(), lambda: packing.pack(action(), self._messages), bulk=bulk
+            )
+        except OutcomeUnknown as error:
+            raise OutcomeUnknown("send it again with the same Idempotency-Key") from error
         return packing.unpack(packed, self._messages)

@@ -13,6 +13,7 @@ from twc_customer_server.customers.customer import same_values_as
 from twc_customer_server.errors import (
     AlreadyExists,
     InvalidInput,
+    OutcomeUnknown,
     RequestTooLarge,
     ServiceError,
     Violation,
@@ -40,13 +41,16 @@ def import_batch(
 ) -> pb.ImportCustomersResponse:
     """Stores a batch of an import, or only validates it; returns its results in order.
 
-    Raises what `check_batch` raises.
+    Raises what `check_batch` raises, and OutcomeUnknown.
     """
     check_batch(request)
-    if request.on_conflict == _OnConflict.UPDATE:
-        outcomes = _upsert_each(store, tenant, request, prepare, revise)
-    else:
-        outcomes = _insert_each(store, tenant, request, prepare)
+    try:
+        if request.on_conflict == _OnConflict.UPDATE:
+            outcomes = _upsert_each(store, tenant, request, prepare, revise)
+        else:
+            outcomes = _insert_each(store, tenant, request, prepare)
+    except OutcomeUnknown as error:
+        raise OutcomeUnknown("send the batch again, which stores no customer twice") from error
     return import_response(request, outcomes)
 
 

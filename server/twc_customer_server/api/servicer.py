@@ -206,13 +206,15 @@ class CustomerServicer:
         return listing.response(call.tenant, query.listing, page)
 
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
-        return self._delete(call, selectors.of_id(request.id))
+        keyed = _keyed(call, "DeleteCustomer", request)
+        return self._delete(call, keyed, selectors.of_id(request.id))
 
     def DeleteCustomerByRef(self, request: pb.DeleteCustomerByRefRequest, call: Call) -> Empty:
+        keyed = _keyed(call, "DeleteCustomerByRef", request)
         only_id = selectors.parse_id("id", request.id) if request.HasField("id") else None
         if only_id and not request.HasField("customer_ref"):
-            return self._delete(call, Key.id(only_id))
-        return self._delete(call, selectors.of_ref(request.customer_ref), only_id)
+            return self._delete(call, keyed, Key.id(only_id))
+        return self._delete(call, keyed, selectors.of_ref(request.customer_ref), only_id)
 
     def _get(self, call: Call, key: Key) -> bytes:
         body = self._store.get(call.tenant, key)
@@ -270,7 +272,9 @@ class CustomerServicer:
         call.set_status(200, ("etag", etag(body)))
         return body
 
-    def _delete(self, call: Call, key: Key, only_id: str | None = None) -> Empty:
+    def _delete(
+        self, call: Call, keyed: KeyedRequest | None, key: Key, only_id: str | None = None
+    ) -> Empty:
         condition = call.header("if-match")
 
         def precondition(body: bytes) -> None:
@@ -280,9 +284,13 @@ class CustomerServicer:
                 require_match(condition, body)
 
         is_conditional = only_id is not None or condition is not None
-        self._store.delete(
-            call.tenant, key, to_milliseconds(_now()), precondition if is_conditional else None
-        )
+        now, check = to_milliseconds(_now()), precondition if is_conditional else None
+
+        def delete() -> bytes:
+            self._store.delete(call.tenant, key, now, check)
+            return b""
+
+        self._run(call, keyed, delete)
         call.set_status(204)
         return Empty()
 

@@ -39,6 +39,8 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.Overloaded: (code_pb2.RESOURCE_EXHAUSTED, reasons.RATE_LIMITED),
     errors.MessageTimeout: (code_pb2.DEADLINE_EXCEEDED, reasons.DEADLINE_EXCEEDED),
     errors.Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
+    # No client and no proxy repeats this code by itself, as they do UNAVAILABLE.
+    errors.OutcomeUnknown: (code_pb2.UNKNOWN, reasons.OUTCOME_UNKNOWN),
     errors.KeysAwaited: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     errors.DatabaseDamaged: (code_pb2.DATA_LOSS, reasons.DATABASE_DAMAGED),
     errors.Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),
@@ -114,6 +116,8 @@ def _retry_seconds(error: ServiceError) -> int:
         case errors.Overloaded():
             return error.retry_seconds
         case errors.Unavailable():
+            return RETRY_SECONDS
+        case errors.OutcomeUnknown() if error.is_repeatable:
             return RETRY_SECONDS
         case _:
             return 0

@@ -6,11 +6,13 @@ read, whatever any clock says, and no write waits for another one.
 """
 
 import secrets
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from peewee import Tuple, fn
 
-from twc_customer_server.storage.database import Database
+from twc_customer_server.errors import OutcomeUnknown, Unavailable
+from twc_customer_server.storage.database import UNREACHABLE, Database
 from twc_customer_server.storage.schema import ChangeSequenceRow, CustomerRow
 from twc_customer_server.storage.statements import locked, parameter, values_of
 
@@ -22,6 +24,8 @@ _BATCH_ROWS = 500
 _SETTLED_ROWS = 20_000
 
 _EPOCH_BYTES = 4
+
+T = TypeVar("T")
 
 _row = CustomerRow
 _sequence = ChangeSequenceRow
@@ -122,7 +126,7 @@ class ChangeStore:
         while True:
             for row in self._database.rows(self._position, {"tenant": tenant}):
                 return Position(*row)
-            self._database.write(lambda: self._begin_sequence(tenant), repeatable=True)
+            self._write(lambda: self._begin_sequence(tenant))
 
     def settle(self, tenant: str) -> Position:
         """Numbers the changes that are committed, if not too many; returns the last number.
@@ -148,9 +152,15 @@ class ChangeStore:
         for _ in range(0, most, _BATCH_ROWS):
             if not self._database.rows(self._unnumbered, {"tenant": tenant, "limit": 1}):
                 return
-            write = self._database.write
-            if write(lambda: self._number_batch(tenant), repeatable=True) < _BATCH_ROWS:
+            if self._write(lambda: self._number_batch(tenant)) < _BATCH_ROWS:
                 return
+
+    def _write(self, unit: Callable[[], T]) -> T:
+        """Runs a unit of work of a reader, who can read again whatever became of it."""
+        try:
+            return self._database.write(unit, repeatable=True)
+        except OutcomeUnknown as error:
+            raise Unavailable(UNREACHABLE) from error
 
     def _number_batch(self, tenant: str) -> int:
         """Numbers changes as a unit of work, and returns how many."""

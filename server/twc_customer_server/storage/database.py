@@ -73,17 +73,17 @@ class Database(ABC):
 
         An error of the unit rolls the transaction back and is raised here. The
         unit may run several times before it is committed; a `repeatable` one
-        also after an unknown outcome. A `bulk` one has the timeout of an
-        upload. Within another unit it is a savepoint. Raises Unavailable if
-        the database cannot commit.
+        also after an attempt of which it is not known whether it was committed:
+        it must find out. A `bulk` one has the timeout of an upload. Within
+        another unit it is a savepoint. Raises Unavailable if nothing was
+        committed, and OutcomeUnknown if that is not known.
         """
 
     @abstractmethod
     def write_one(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement as a repeatable unit of work; returns the rows written.
 
-        Within another unit it is part of that. Raises Unavailable if the
-        database cannot commit.
+        Within another unit it is part of that. Raises what `write` raises.
         """
 
     def compile(self, statement: peewee.Node) -> str:

@@ -1,26 +1,21 @@
 """Stores the results of requests with an idempotency key, so that a repeat has no effect."""
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from twc_customer_server.concurrency.periodic import Periodic
-from twc_customer_server.errors import IdempotencyKeyReused, Unavailable
+from peewee import fn
+
+from twc_customer_server.errors import IdempotencyKeyReused
 from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.purging import BATCH_ROWS, Purge
 from twc_customer_server.storage.quota import OutcomeQuota, outcome_size
-from twc_customer_server.storage.schema import IdempotencyRow
+from twc_customer_server.storage.schema import NO_TENANT, IdempotencyRow
 from twc_customer_server.storage.statements import parameter, values_of
 
 # Time for which a repeat is answered with the first result.
 LIFETIME_MILLISECONDS = 24 * 60 * 60 * 1000
 
-# Rows that one statement purges: more would hold up other writes for too long.
-_PURGE_ROWS = 1000
-_PURGE_PERIOD_SECONDS = 3600
-
 _row = IdempotencyRow
-
-_log = logging.getLogger(__name__)
 
 
 class IdempotentRequest(NamedTuple):
@@ -41,8 +36,7 @@ class IdempotencyStore:
         """`quota_bytes` may be kept for each tenant; 0 is no limit."""
         self._database = database
         self._quota = OutcomeQuota(database, quota_bytes, LIFETIME_MILLISECONDS)
-        of_tenant = _row.tenant == parameter("tenant")
-        one = (of_tenant, _row.key == parameter("key"))
+        one = (_row.tenant == parameter("tenant"), _row.key == parameter("key"))
         claimed = (_row.tenant, _row.key, _row.digest, _row.created_at)
         self._claim = database.compile(
             _row.insert(values_of(claimed)).on_conflict(action="nothing")
@@ -54,14 +48,6 @@ class IdempotencyStore:
         self._drop_expired = database.compile(
             _row.delete().where(*one, _row.created_at <= parameter("expired"))
         )
-        expired = (
-            _row.select(_row.key)
-            .where(of_tenant, _row.created_at < parameter("expired"))
-            .limit(parameter("limit"))
-        )
-        self._purge = database.compile(_row.delete().where(of_tenant, _row.key.in_(expired)))
-        # The only statement across tenants; it reads nothing but their names.
-        self._tenants = database.compile(_row.select(_row.tenant).distinct())
 
     def run_idempotent(
         self,
@@ -87,17 +73,6 @@ class IdempotencyStore:
         )
         self._quota.add(tenant, size)
         return result
-
-    def purge(self, now: int) -> None:
-        """Deletes the results that have expired at a time, in milliseconds since the epoch."""
-        for (tenant,) in self._database.rows(self._tenants, {}):
-            parameters = {
-                "tenant": tenant,
-                "expired": now - LIFETIME_MILLISECONDS,
-                "limit": _PURGE_ROWS,
-            }
-            while self._database.write_one(self._purge, parameters) == _PURGE_ROWS:
-                pass
 
     def _is_repeat(self, tenant: str, request: IdempotentRequest) -> bool:
         """Tells whether a result is stored for the key."""
@@ -125,14 +100,51 @@ class IdempotencyStore:
         return result, size
 
 
-class ExpiredKeyPurger(Periodic):
-    """Periodically deletes expired idempotency records, on a thread of its own."""
+class OutcomePurge(Purge):
+    """Purges the results that have expired."""
 
-    def __init__(self, purge: Callable[[], None]) -> None:
-        def purge_if_available() -> None:
-            try:
-                purge()
-            except Unavailable:
-                _log.warning("expired idempotency keys could not be purged; retried in an hour")
+    name = "outcomes"
 
-        super().__init__("purger", _PURGE_PERIOD_SECONDS, purge_if_available)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        of_tenant = _row.tenant == parameter("tenant")
+        # The only statement across tenants; it reads nothing but a name, from an index.
+        self._next_tenant = database.compile(
+            _row.select(fn.MIN(_row.tenant)).where(_row.tenant > parameter("after"))
+        )
+        self._first = database.compile(_row.select(fn.MIN(_row.created_at)).where(of_tenant))
+        # Each batch begins where the last one ended: the index still has what that deleted.
+        self._batch = database.compile(
+            _row.select(_row.key, _row.created_at)
+            .where(of_tenant, _row.created_at.between(parameter("first"), parameter("last")))
+            .order_by(_row.created_at)
+            .limit(parameter("limit"))
+        )
+        keys = [parameter(f"key_{number}") for number in range(BATCH_ROWS)]
+        # A key may have been used again since the batch was read.
+        self._delete = database.compile(
+            _row.delete().where(of_tenant, _row.key.in_(keys), _row.created_at <= parameter("last"))
+        )
+
+    def next_tenant(self, after: str) -> str | None:
+        """Returns the next tenant with results."""
+        [[tenant]] = self._database.rows(self._next_tenant, {"after": after or NO_TENANT})
+        return None if tenant is None else str(tenant)
+
+    def due_since(self, tenant: str) -> int | None:
+        """Returns when a tenant's first result expires, or has expired."""
+        [[created_at]] = self._database.rows(self._first, {"tenant": tenant})
+        return None if created_at is None else created_at + LIFETIME_MILLISECONDS
+
+    def purge_batch(self, tenant: str, since: int, now: int) -> tuple[int, int | None]:
+        """Purges results that expired in a time, the oldest first."""
+        first, last = since - LIFETIME_MILLISECONDS, now - LIFETIME_MILLISECONDS
+        scope: dict[str, object] = {"tenant": tenant, "last": last}
+        rows = self._database.rows(self._batch, {**scope, "first": first, "limit": BATCH_ROWS})
+        if not rows:
+            return 0, None
+        padded = [*rows, *rows[-1:] * (BATCH_ROWS - len(rows))]
+        keys = {f"key_{number}": key for number, (key, _) in enumerate(padded)}
+        purged = self._database.write_one(self._delete, scope | keys)
+        is_last = len(rows) < BATCH_ROWS
+        return purged, None if is_last else rows[-1][1] + LIFETIME_MILLISECONDS

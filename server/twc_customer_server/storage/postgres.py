@@ -15,7 +15,7 @@ from psycopg import errors
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from twc_customer_server import contract
-from twc_customer_server.errors import DatabaseDamaged, Unavailable
+from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -41,7 +41,8 @@ _CONTENDED_BULK_ATTEMPTS = 16
 _FIRST_BACKOFF_SECONDS = 0.01
 _MAX_BACKOFF_SECONDS = 1
 
-# SQLSTATEs of a lost connection (None: the driver got none).
+# SQLSTATEs of a lost connection, also of a coordinator to a machine of its cluster
+# (None: the driver got none).
 _LOST = frozenset(
     {"57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006", "08P01", None}
 )
@@ -55,10 +56,8 @@ _TRANSIENT = _LOST | _CONTENDED | {"25006"}
 # A table or an index is damaged.
 _DAMAGED = frozenset({"XX001", "XX002"})
 
-# The server does not know whether it has committed.
-_STATEMENT_COMPLETION_UNKNOWN = "40003"
-
-_UNKNOWN = "the database was lost while it committed; whether the change was made is not known"
+# The server does not know, or cannot say, whether it has committed: these (40003, 08007) too.
+_UNDECIDED = _LOST | {"40003", "08007"}
 
 # Overrides both timeouts of `ConnectionPool` until the transaction ends.
 _SET_TIMEOUTS = """
@@ -67,6 +66,10 @@ _SET_TIMEOUTS = """
 """
 
 _log = logging.getLogger(__name__)
+
+
+class _CommitLostError(psycopg.OperationalError):
+    """A transaction may have been committed, but no answer says so."""
 
 
 class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in peewee
@@ -132,26 +135,38 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
         """Runs a unit of work in a transaction, with retries of transient failures."""
         if not self.is_closed():
-            return self._transact(unit, repeatable=True, bulk=False)
+            with self.connection().transaction():
+                return unit()
         seconds = self._seconds * (_BULK if bulk else _WRITE)
         return self._retry(
-            lambda: self._transact(unit, repeatable=repeatable, bulk=bulk),
+            lambda: self._transact(unit, bulk=bulk),
             seconds,
             _CONTENDED_BULK_ATTEMPTS if bulk else _ATTEMPTS,
+            repeatable=repeatable,
         )
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement in autocommit, with retries of transient failures."""
         if not self.is_closed():
             return self.run(sql, parameters)
-        return self._retry(lambda: self.run(sql, parameters), self._seconds * _WRITE)
+        return self._retry(lambda: self._run_alone(sql, parameters), self._seconds * _WRITE)
 
     def _execute(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
         """Runs a statement; its result must be read before the next one runs."""
         connection: Connection = self.connection()
         return connection.reader.execute(sql, parameters, prepare=True)
 
-    def _transact(self, unit: Callable[[], T], *, repeatable: bool, bulk: bool) -> T:
+    def _run_alone(self, sql: str, parameters: Parameters) -> int:
+        """Runs a statement in autocommit. Raises _CommitLostError if it may have taken effect."""
+        try:
+            return self.run(sql, parameters)
+        except psycopg.OperationalError as error:
+            if _is_undecided(error, self.connection()):
+                raise _CommitLostError from error
+            raise
+
+    def _transact(self, unit: Callable[[], T], *, bulk: bool) -> T:
+        """Runs a unit in a transaction. Raises _CommitLostError if that may be committed."""
         connection: Connection = self.connection()
         committing = False
         try:
@@ -159,11 +174,14 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 if bulk:
                     self._set_bulk_timeouts(connection)
                 result = unit()
+                connection.has_warned = False
                 committing = True
         except psycopg.OperationalError as error:
-            if committing and not repeatable and _is_outcome_unknown(error, connection):
-                raise Unavailable(_UNKNOWN) from error
+            if committing and _is_undecided(error, connection):
+                raise _CommitLostError from error
             raise
+        if connection.has_warned:
+            raise _CommitLostError("committed on some machines only")
         if transaction.status is not psycopg.Transaction.Status.COMMITTED:
             # The driver does not report a connection that was lost before the commit.
             raise psycopg.OperationalError("the connection was lost before the commit")
@@ -175,10 +193,20 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection.execute(_SET_TIMEOUTS, (milliseconds, milliseconds))
 
     def _retry(
-        self, function: Callable[[], T], seconds: float, contended_attempts: int = _ATTEMPTS
+        self,
+        function: Callable[[], T],
+        seconds: float,
+        contended_attempts: int = _ATTEMPTS,
+        *,
+        repeatable: bool = True,
     ) -> T:
-        """Runs a function on a pooled connection, with retries. Raises Unavailable."""
+        """Runs a function on a pooled connection, with retries.
+
+        Raises Unavailable if nothing was changed, and OutcomeUnknown if that is
+        not known of one of the attempts.
+        """
         deadline = time.monotonic() + seconds
+        is_undecided = False
         for attempt in count(1):
             try:
                 with self._pool.connection(deadline) as connection:
@@ -189,16 +217,20 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 errors.UndefinedTable,
             ) as error:
                 failure: psycopg.Error = error
+            is_undecided |= isinstance(failure, _CommitLostError)
             contended = failure.sqlstate in _CONTENDED
             attempts = contended_attempts if contended else _ATTEMPTS
             backoff = _backoff(attempt)
             is_last = attempt >= attempts or time.monotonic() + backoff > deadline
-            if is_last or not _is_transient(failure):
+            if is_last or not _is_transient(failure) or (is_undecided and not repeatable):
                 break
             time.sleep(backoff)
         if failure.sqlstate in _DAMAGED:
             self._note_damage(failure)
             raise DatabaseDamaged from failure
+        if is_undecided:
+            _log.error("the database was lost while it committed a write: its outcome is not known")
+            raise OutcomeUnknown from failure
         _log.error("the database failed to serve a call: %s", type(failure).__name__)
         raise Unavailable(UNREACHABLE) from failure
 
@@ -266,13 +298,9 @@ def _is_transient(failure: psycopg.Error) -> bool:
     return failure.sqlstate in _TRANSIENT and not isinstance(failure, (PoolTimeout, PoolClosed))
 
 
-def _is_outcome_unknown(failure: psycopg.Error, connection: Connection) -> bool:
-    """Tells whether a transaction may have been committed although its commit failed."""
-    return (
-        connection.closed
-        or failure.sqlstate in _LOST
-        or failure.sqlstate == _STATEMENT_COMPLETION_UNKNOWN
-    )
+def _is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
+    """Tells whether what failed may have been committed nevertheless."""
+    return connection.closed or failure.sqlstate in _UNDECIDED
 
 
 def _require_utf8(connection: Connection) -> None:

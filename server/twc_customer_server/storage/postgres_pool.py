@@ -79,6 +79,10 @@ class Connection(psycopg.Connection[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.opened = time.monotonic()
+        # Whether the server has sent a warning since this was last set to False. With a commit
+        # it says that a standby, or a machine of a cluster, may lack it.
+        self.has_warned = False
+        self.add_notice_handler(self._note)
         # A new cursor for each statement would cost half as much as the statement.
         self.reader = self.cursor(binary=True)
         self._poll = select.poll()
@@ -96,6 +100,9 @@ class Connection(psycopg.Connection[Any]):
                 )
                 self.close()
             raise
+
+    def _note(self, notice: psycopg.errors.Diagnostic) -> None:
+        self.has_warned |= notice.severity_nonlocalized == "WARNING"
 
     def is_quiet(self) -> bool:
         """Tells whether nothing was received; between statements, data nearly always is a close."""

@@ -17,6 +17,9 @@ from peewee import (
     TextField,
 )
 
+# Rows of this tenant, which no tenant's name is, are the service's own.
+NO_TENANT = ""
+
 # A column, named as an attribute of a table's class.
 Column = Any
 

@@ -1,22 +1,13 @@
-"""The SQLite database: reads on each thread's own connection, writes in group commits.
+"""The SQLite database: reads on each thread's own connection, writes in group commits."""
 
-One thread runs all writes of a process and commits those that are waiting
-together, since a commit waits for the disk.
-"""
-
-import fcntl
-import logging
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import peewee
 
-from twc_customer_server.errors import DatabaseDamaged, ServiceError, Unavailable
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.changes import renew_epochs
 from twc_customer_server.storage.database import (
@@ -26,6 +17,7 @@ from twc_customer_server.storage.database import (
     Row,
     UniqueViolationError,
 )
+from twc_customer_server.storage.group_commit import GroupCommitter
 from twc_customer_server.storage.migrate import ensure_current, migrate
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse, explained
 
@@ -42,13 +34,6 @@ _PRAGMAS = {
     "cache_size": -8 * 1024,
 }
 
-# Units of work in one commit, at most: the first one waits for all others.
-MAX_GROUP = 256
-
-NOT_WRITTEN = "the database cannot be written now; try again"
-
-_log = logging.getLogger(__name__)
-
 
 class Sqlite(peewee.SqliteDatabase, Database):
     """A SQLite file, with a connection for each reading thread and one writing thread."""
@@ -61,7 +46,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
-        self._writer = _GroupCommitter(self)
+        self._writer = GroupCommitter(self, path, self.errors)
 
     def _connect(self) -> sqlite3.Connection:
         if self._is_shut:
@@ -133,7 +118,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self,
         unit: Callable[[], T],
         *,
-        repeatable: bool = False,  # noqa: ARG002 - a commit's outcome is always known
+        repeatable: bool = False,  # noqa: ARG002 - a write is not tried again
         bulk: bool = False,  # noqa: ARG002 - writes have no timeout
     ) -> T:
         """Runs a unit of work on the writing thread, and commits it with others."""
@@ -147,166 +132,3 @@ class Sqlite(peewee.SqliteDatabase, Database):
         if self._writer.is_current():
             return self.run(sql, parameters)
         return self._writer.run(lambda: self.run(sql, parameters), is_statement=True)
-
-
-class _GroupCommitter:
-    """Runs units of work one after another, and commits them in groups.
-
-    A unit that fails rolls back its own writes only. Several processes may
-    write to one file: a lock on a file beside it makes them take turns, where
-    SQLite's own lock would let the fastest starve the others.
-    """
-
-    def __init__(self, database: Sqlite) -> None:
-        self._database = database
-        self._lock_file = sqlite_file.lock_file(database.path)
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._state_lock = threading.Lock()
-        self._is_stopped = False
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread, with a database that is open."""
-        self._log_length = wal.LogLength(self._database.path)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends the thread after all queued units have run."""
-        with self._state_lock:
-            self._is_stopped = True
-            self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def checkpoint(self, *, more_follows: bool = True) -> None:
-        """Copies the log into the file; the caller keeps other processes from writing."""
-        try:
-            wal.checkpoint(self._database.connection(), more_follows=more_follows)
-        except ERRORS as error:
-            # The log keeps everything, and the next checkpoint tries again.
-            self._database.errors.translate(error, NOT_WRITTEN)
-            _log.error("a checkpoint failed: %s", error)
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keeps other processes from writing."""
-        with self._lock_file.open("a") as file, _locked(file.fileno()):
-            yield
-
-    def is_current(self) -> bool:
-        """Tells whether the calling thread is the writing thread."""
-        return threading.current_thread() is self._thread
-
-    def run(self, unit: Callable[[], T], *, is_statement: bool = False) -> T:
-        """Runs a unit and returns its result once it is on disk; raises what the unit raises.
-
-        A single statement needs no savepoint. Raises Unavailable if the
-        database cannot run or commit the unit, or the thread was stopped.
-        """
-        write = _Write(unit, is_statement=is_statement)
-        with self._state_lock:
-            if self._is_stopped:
-                raise Unavailable(NOT_WRITTEN)
-            if self._database.errors.is_damaged:
-                raise DatabaseDamaged
-            self._queue.put(write)
-        result: T = write.result()
-        return result
-
-    def _work(self) -> None:
-        with self._lock_file.open("a") as file, closing(self._log_length) as log_length:
-            is_last = False
-            while not is_last and (first := self._queue.get()) is not None:
-                group, is_last = self._group(first)
-                with _locked(file.fileno()):
-                    self._commit(group)
-                    if log_length.is_due():
-                        self.checkpoint()
-                        log_length.note_checkpoint()
-            # So that the file is whole, and not taken for a copy, when all have closed it.
-            with _locked(file.fileno()):
-                self.checkpoint(more_follows=False)
-
-    def _group(self, first: "_Write") -> tuple[list["_Write"], bool]:
-        """Returns the queued writes, and whether they are the last ones."""
-        group = [first]
-        while len(group) < MAX_GROUP:
-            try:
-                write = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if write is None:
-                return group, True
-            group.append(write)
-        return group, False
-
-    def _commit(self, group: list["_Write"]) -> None:
-        failure: ServiceError | None = None
-        try:
-            with self._database.atomic("IMMEDIATE"):
-                connection: sqlite3.Connection = self._database.connection()
-                for write in group:
-                    savepoint = nullcontext() if write.is_statement else self._database.savepoint()
-                    write.run(savepoint, connection, self._database.errors)
-        except Exception as error:  # noqa: BLE001 - every caller waits for its result
-            _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
-            errors = self._database.errors
-            errors.translate(error, NOT_WRITTEN)
-            failure = DatabaseDamaged() if errors.is_damaged else Unavailable(NOT_WRITTEN)
-        for write in group:
-            write.complete(failure)
-
-
-class _Write:
-    """A unit of work, its result or error, and the caller that waits for it."""
-
-    def __init__(self, unit: Callable[[], Any], *, is_statement: bool) -> None:
-        self.is_statement = is_statement
-        self._unit = unit
-        self._result: Any = None
-        self._error: Exception | None = None
-        # Held until the result is known; a Future would need three locks.
-        self._pending = threading.Lock()
-        self._pending.acquire()
-
-    def run(
-        self,
-        savepoint: AbstractContextManager[object],
-        connection: sqlite3.Connection,
-        errors: ErrorsInUse,
-    ) -> None:
-        """Runs the unit within a savepoint, which rolls its writes back if it fails."""
-        try:
-            with savepoint:
-                self._result = self._unit()
-        except Exception as error:  # noqa: BLE001 - `result` raises it
-            self._error = errors.translate(error, NOT_WRITTEN)
-            if self._error is not error:
-                _log.error("the database failed to run a write: %s", type(error).__name__)
-        if errors.is_damaged:
-            # Nothing else of the group is written either.
-            raise DatabaseDamaged
-        if not connection.in_transaction:
-            # SQLite rolled back the whole transaction, as it does on a full disk.
-            raise peewee.OperationalError("transaction lost")
-
-    def complete(self, failure: Exception | None) -> None:
-        """Wakes the caller after the group was committed, or with the group's failure."""
-        self._error = failure or self._error
-        self._pending.release()
-
-    def result(self) -> Any:
-        """Waits until the write is complete; returns its result or raises its error."""
-        with self._pending:
-            if self._error:
-                raise self._error
-            return self._result
-
-
-@contextmanager
-def _locked(file: int) -> Iterator[None]:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)

@@ -97,11 +97,15 @@ class Statements:
             for name, column in _SELECTORS.items()
         }
         self.body_for_update = {
-            name: self._compile(locked(database, _select_one(column, _row.body)))
+            name: self._compile(locked(database, _select_one(column, _row.id, _row.body)))
             for name, column in _SELECTORS.items()
         }
         self.bodies = self._compile(_look_up(_row.id, _row.body))
         self.bodies_for_update = self._compile(locked(database, _look_up(_row.id, _row.body)))
+        # Those that were ever stored, deleted or not: no id is used twice.
+        self.stored = self._compile(
+            _row.select(_row.id, _row.created_at).where(_of_tenant(), _row.id.in_(_lookup_values()))
+        )
         self.owner = {
             name: self._compile(_select_one(column, _row.id)) for name, column in UNIQUE.items()
         }
@@ -125,7 +129,7 @@ class Statements:
             ).on_conflict(action="nothing")
         )
         self.update = self._compile(update())
-        self.delete = {name: self._compile(_delete(column)) for name, column in _SELECTORS.items()}
+        self.delete = self._compile(_delete())
         self._searches: dict[tuple[str, ...], str] = {}
 
     def search(self, names: Iterable[str]) -> str:
@@ -161,20 +165,23 @@ def _of_tenant() -> Query:
     return _row.tenant == parameter("tenant")
 
 
-def _select_one(column: Column, result: Column) -> Query:
-    return _row.select(result).where(_of_tenant(), column == parameter("value"), _LIVE)
+def _select_one(column: Column, *results: Column) -> Query:
+    return _row.select(*results).where(_of_tenant(), column == parameter("value"), _LIVE)
 
 
 def _look_up(column: Column, result: Column) -> Query:
-    values = [parameter(f"value_{number}") for number in range(LOOKUP_SIZE)]
-    return _row.select(column, result).where(_of_tenant(), column.in_(values), _LIVE)
+    return _row.select(column, result).where(_of_tenant(), column.in_(_lookup_values()), _LIVE)
 
 
-def _delete(column: Column) -> Query:
+def _lookup_values() -> list[Value]:
+    return [parameter(f"value_{number}") for number in range(LOOKUP_SIZE)]
+
+
+def _delete() -> Query:
     # Later than the last change, also if the clock was set back since.
     is_later = parameter("now") > _row.modified_at
     time = Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
     deleted_at = {_row.deleted_at: time, _row.modified_at: time}
     return _row.update(deleted_at | UNNUMBERED).where(
-        _of_tenant(), column == parameter("value"), _LIVE
+        _of_tenant(), _row.id == parameter("id"), _LIVE
     )

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailable
+from twc_customer_server.storage import clashes
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import Database, Row, UniqueViolationError
 from twc_customer_server.storage.lists import Lists
-from twc_customer_server.storage.rows import Key, changed_columns, new_row, unique_keys
+from twc_customer_server.storage.rows import Key, changed_columns, new_row
 from twc_customer_server.storage.statements import CHUNK_ROWS, Statements, look_up
 from twc_customer_server.storage.upserts import CONTENDED, ConflictUpdates, Edit, Upserted
 
@@ -94,14 +95,7 @@ class CustomerStore(Lists):
 
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
         """Returns the unique values of a customer that other live customers have."""
-        clashes = []
-        for field, value in unique_keys(customer).items():
-            if value is not None:
-                parameters = {"tenant": tenant, "value": value}
-                for (owner,) in self._database.rows(self._sql.owner[field], parameters):
-                    if owner != customer.id:
-                        clashes.append(Clash(field, owner))
-        return clashes
+        return clashes.find(self._database, self._sql, tenant, customer)
 
     def insert(self, tenant: str, customer: Customer) -> bytes:
         """Stores a new customer, and returns its encoding. Raises AlreadyExists."""
@@ -110,9 +104,10 @@ class CustomerStore(Lists):
         for _ in range(_ATTEMPTS):
             if self._database.write_one(self._sql.insert, row):
                 return body
-            self._raise_if_clashing(tenant, customer)
-            if self._is_stored(tenant, customer):
+            # By a run of the insertion before, of which it was not known.
+            if self._stored(tenant, [customer]):
                 return body
+            self._raise_if_clashing(tenant, customer)
         raise Unavailable(CONTENDED)
 
     def insert_each(
@@ -138,6 +133,7 @@ class CustomerStore(Lists):
         """Inserts new customers as `insert_each` does, then edits those that they conflict with.
 
         One without an id is not inserted. Returns what became of each conflict, None without one.
+        Is not run again after an unknown outcome, since others may have changed the same meanwhile.
         """
         rows = [new_row(tenant, customer) for customer in customers if customer.id]
 
@@ -149,7 +145,7 @@ class CustomerStore(Lists):
                 raise _RolledBack(outcomes)
             return outcomes
 
-        return self._write_each(unit)
+        return self._write_each(unit, repeatable=False)
 
     def change(
         self,
@@ -179,23 +175,28 @@ class CustomerStore(Lists):
         `now` is in milliseconds since the Unix epoch. Raises what
         `precondition` raises; the customer is unchanged then.
         """
-        statement = self._sql.delete[key.field]
-        parameters = {"tenant": tenant, "value": key.exact, "now": now}
-        if precondition is None:
-            self._database.write_one(statement, parameters)
+        parameters = {"tenant": tenant, "id": key.exact, "now": now}
+        if key.field == "id" and precondition is None:
+            self._database.write_one(self._sql.delete, parameters)
             return
+        selected: list[str] = []
 
         def unit() -> None:
-            for (body,) in self._for_update(tenant, key):
-                precondition(body)
-                self._database.run(statement, parameters)
+            for customer_id, body in self._for_update(tenant, key):
+                # By a run before, of which it was not known; another one has the key now.
+                if selected and not self.get(tenant, Key.id(selected[-1])):
+                    return
+                selected.append(customer_id)
+                if precondition:
+                    precondition(body)
+                self._database.run(self._sql.delete, parameters | {"id": customer_id})
 
         self._database.write(unit, repeatable=True)
 
-    def _write_each(self, unit: Callable[[], list[Any]]) -> list[Any]:
+    def _write_each(self, unit: Callable[[], list[Any]], *, repeatable: bool = True) -> list[Any]:
         """Runs a unit of work of a list of customers, which may roll itself back."""
         try:
-            return self._database.write(unit, repeatable=True, bulk=True)
+            return self._database.write(unit, repeatable=repeatable, bulk=True)
         except _RolledBack as rolled_back:
             return rolled_back.outcomes
 
@@ -211,12 +212,15 @@ class CustomerStore(Lists):
         written = iter(self._database.run_each(self._sql.insert, rows))
         inserted = [bool(customer.id and next(written)) for customer in customers]
         refused = [it for it, is_in in zip(customers, inserted, strict=True) if not is_in]
-        clashes = iter(self._clashes_each(tenant, refused))
+        if stored := self._stored(tenant, [it for it in refused if it.id]):
+            inserted = [it or new.id in stored for it, new in zip(inserted, customers, strict=True)]
+            refused = [it for it in refused if it.id not in stored]
+        found = iter(clashes.find_each(self._database, self._sql, tenant, refused))
         positions = {it.id: position for position, it in enumerate(customers) if it.id}
         return [
             None
             if inserted[position]
-            else self._conflict(tenant, customer, next(clashes), positions, position)
+            else self._conflict(tenant, customer, next(found), positions, position)
             for position, customer in enumerate(customers)
         ]
 
@@ -236,7 +240,7 @@ class CustomerStore(Lists):
         rows = self._for_update(tenant, key)
         if not rows:
             raise NotFound(key.field)
-        stored: bytes = rows[0][0]
+        _, stored = rows[0]
         if precondition:
             precondition(stored)
         customer = Customer.FromString(stored)
@@ -251,31 +255,25 @@ class CustomerStore(Lists):
 
     def _raise_if_clashing(self, tenant: str, customer: Customer) -> None:
         """Raises AlreadyExists, unless the conflicting customer has gone in the meantime."""
-        if clashes := self.clashes(tenant, customer):
-            raise AlreadyExists(clashes)
+        if found := self.clashes(tenant, customer):
+            raise AlreadyExists(found)
 
-    def _clashes_each(self, tenant: str, customers: Sequence[Customer]) -> list[list[Clash]]:
-        """Returns the clashes of each customer, with itself if it is stored, in few statements."""
-        unique = [unique_keys(customer) for customer in customers]
-        owners: dict[tuple[str, str | None], str] = {}
-        for field, statement in self._sql.owners.items():
-            values = sorted({keys[field] or "" for keys in unique})
-            for value, owner in look_up(self._database, statement, tenant, values):
-                owners[field, value] = owner
-        return [
-            [Clash(item[0], owners[item]) for item in keys.items() if item in owners]
-            for keys in unique
-        ]
+    def _stored(self, tenant: str, customers: Sequence[Customer]) -> set[str]:
+        """Returns the ids of new customers that are stored, since an insertion may run twice.
 
-    def _is_stored(self, tenant: str, customer: Customer) -> bool:
-        """Tells whether a new customer is stored already, since its insertion may run twice."""
-        return self.get(tenant, Key.id(customer.id)) == customer.SerializeToString()
+        They may have been changed or deleted since.
+        """
+        created = {it.id: it.created_date.ToMilliseconds() for it in customers}
+        rows = look_up(self._database, self._sql.stored, tenant, [*created])
+        return {
+            customer_id for customer_id, created_at in rows if created_at == created[customer_id]
+        }
 
     def _conflict(
         self,
         tenant: str,
         customer: Customer,
-        clashes: list[Clash],
+        found: list[Clash],
         positions: Mapping[str, int],
         position: int,
     ) -> AlreadyExists | None:
@@ -284,15 +282,11 @@ class CustomerStore(Lists):
         Customers later in the list do not count: they were inserted after it.
         """
         for _ in range(_ATTEMPTS):
-            if earlier := [it for it in clashes if positions.get(it.customer_id, -1) < position]:
+            if earlier := [it for it in found if positions.get(it.customer_id, -1) < position]:
                 return AlreadyExists(earlier)
-            if not customer.id:
+            if not customer.id or self._database.run(self._sql.insert, new_row(tenant, customer)):
                 return None
-            if self._is_stored(tenant, customer):
-                return None
-            if self._database.run(self._sql.insert, new_row(tenant, customer)):
-                return None
-            clashes = self.clashes(tenant, customer)
+            found = self.clashes(tenant, customer)
         raise Unavailable(CONTENDED)
 
 

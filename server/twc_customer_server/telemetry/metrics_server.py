@@ -3,6 +3,7 @@
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,10 +12,15 @@ from itertools import accumulate
 from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
 from prometheus_client.registry import Collector
 
-from twc_customer_server.telemetry.metrics import BOUNDS, CODES, ServiceMetrics
+from twc_customer_server.telemetry.metrics import BOUNDS, CODES, PURGES, ServiceMetrics
 
 PATH = "/metrics"
 
@@ -61,6 +67,27 @@ class _Collector(Collector):
                     handling.add_metric((rpc, code), cumulated, sum(seconds))
         yield in_progress
         yield handling
+        yield from self._purges()
+
+    def _purges(self) -> Iterator[Metric]:
+        purged = CounterMetricFamily(
+            "twc_customer_purged_rows",
+            "Rows deleted because their time had come.",
+            labels=("kind",),
+        )
+        overdue = GaugeMetricFamily(
+            "twc_customer_purge_overdue_seconds",
+            "Time since the oldest row that is left should have been purged, by the last look.",
+            labels=("kind",),
+        )
+        for kind in PURGES:
+            counted = [process.purges[kind] for process in self._processes]
+            purged.add_metric((kind,), sum(each.purged for each in counted))
+            now = time.time()
+            due = min((each.due_since for each in counted if each.due_since), default=now)
+            overdue.add_metric((kind,), max(0.0, now - due))
+        yield purged
+        yield overdue
 
 
 def render(processes: Sequence[ServiceMetrics]) -> bytes:

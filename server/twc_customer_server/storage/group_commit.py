@@ -1,0 +1,209 @@
+"""Writes of a process to a SQLite file: one thread runs them, and commits those that wait together.
+
+A commit waits for the disk, once for all of its group.
+"""
+
+import fcntl
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import peewee
+
+from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, ServiceError, Unavailable
+from twc_customer_server.storage import sqlite_file, wal
+from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse
+
+T = TypeVar("T")
+
+# Units of work in one commit, at most: the first one waits for all others.
+MAX_GROUP = 256
+
+NOT_WRITTEN = "the database cannot be written now; try again"
+
+_log = logging.getLogger(__name__)
+
+
+class GroupCommitter:
+    """Runs units of work one after another, and commits them in groups.
+
+    A unit that fails rolls back its own writes only. Several processes may
+    write to one file: a lock on a file beside it makes them take turns, where
+    SQLite's own lock would let the fastest starve the others.
+    """
+
+    def __init__(self, database: peewee.SqliteDatabase, path: Path, errors: ErrorsInUse) -> None:
+        self._database = database
+        self._path = path
+        self._errors = errors
+        self._lock_file = sqlite_file.lock_file(path)
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._state_lock = threading.Lock()
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread, with a database that is open."""
+        self._log_length = wal.LogLength(self._path)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after all queued units have run."""
+        with self._state_lock:
+            self._is_stopped = True
+            self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def checkpoint(self, *, more_follows: bool = True) -> None:
+        """Copies the log into the file; the caller keeps other processes from writing."""
+        try:
+            wal.checkpoint(self._database.connection(), more_follows=more_follows)
+        except ERRORS as error:
+            # The log keeps everything, and the next checkpoint tries again.
+            self._errors.translate(error, NOT_WRITTEN)
+            _log.error("a checkpoint failed: %s", error)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps other processes from writing."""
+        with self._lock_file.open("a") as file, _locked(file.fileno()):
+            yield
+
+    def is_current(self) -> bool:
+        """Tells whether the calling thread is the writing thread."""
+        return threading.current_thread() is self._thread
+
+    def run(self, unit: Callable[[], T], *, is_statement: bool = False) -> T:
+        """Runs a unit and returns its result once it is on disk; raises what the unit raises.
+
+        A single statement needs no savepoint. Raises what `Database.write`
+        raises, and Unavailable if the thread was stopped.
+        """
+        write = _Write(unit, is_statement=is_statement)
+        with self._state_lock:
+            if self._is_stopped:
+                raise Unavailable(NOT_WRITTEN)
+            if self._errors.is_damaged:
+                raise DatabaseDamaged
+            self._queue.put(write)
+        result: T = write.result()
+        return result
+
+    def _work(self) -> None:
+        with self._lock_file.open("a") as file, closing(self._log_length) as log_length:
+            is_last = False
+            while not is_last and (first := self._queue.get()) is not None:
+                group, is_last = self._group(first)
+                with _locked(file.fileno()):
+                    self._commit(group)
+                    if log_length.is_due():
+                        self.checkpoint()
+                        log_length.note_checkpoint()
+            # So that the file is whole, and not taken for a copy, when all have closed it.
+            with _locked(file.fileno()):
+                self.checkpoint(more_follows=False)
+
+    def _group(self, first: "_Write") -> tuple[list["_Write"], bool]:
+        """Returns the queued writes, and whether they are the last ones."""
+        group = [first]
+        while len(group) < MAX_GROUP:
+            try:
+                write = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if write is None:
+                return group, True
+            group.append(write)
+        return group, False
+
+    def _commit(self, group: list["_Write"]) -> None:
+        failure: ServiceError | None = None
+        try:
+            with self._database.atomic("IMMEDIATE"):
+                connection: sqlite3.Connection = self._database.connection()
+                for write in group:
+                    savepoint = nullcontext() if write.is_statement else self._database.savepoint()
+                    write.run(savepoint, connection, self._errors)
+        except Exception as error:  # noqa: BLE001 - every caller waits for its result
+            _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
+            self._errors.translate(error, NOT_WRITTEN)
+            failure = OutcomeUnknown() if _is_unsynced(error) else Unavailable(NOT_WRITTEN)
+            if self._errors.is_damaged:
+                failure = DatabaseDamaged()
+        for write in group:
+            write.complete(failure)
+
+
+class _Write:
+    """A unit of work, its result or error, and the caller that waits for it."""
+
+    def __init__(self, unit: Callable[[], Any], *, is_statement: bool) -> None:
+        self.is_statement = is_statement
+        self._unit = unit
+        self._result: Any = None
+        self._error: Exception | None = None
+        # Held until the result is known; a Future would need three locks.
+        self._pending = threading.Lock()
+        self._pending.acquire()
+
+    def run(
+        self,
+        savepoint: AbstractContextManager[object],
+        connection: sqlite3.Connection,
+        errors: ErrorsInUse,
+    ) -> None:
+        """Runs the unit within a savepoint, which rolls its writes back if it fails."""
+        try:
+            with savepoint:
+                self._result = self._unit()
+        except Exception as error:  # noqa: BLE001 - `result` raises it
+            self._error = errors.translate(error, NOT_WRITTEN)
+            if self._error is not error:
+                _log.error("the database failed to run a write: %s", type(error).__name__)
+        if errors.is_damaged:
+            # Nothing else of the group is written either.
+            raise DatabaseDamaged
+        if not connection.in_transaction:
+            # SQLite rolled back the whole transaction, as it does on a full disk.
+            raise peewee.OperationalError("transaction lost")
+
+    def complete(self, failure: Exception | None) -> None:
+        """Wakes the caller after the group was committed, or with the group's failure."""
+        self._error = failure or self._error
+        self._pending.release()
+
+    def result(self) -> Any:
+        """Waits until the write is complete; returns its result or raises its error."""
+        with self._pending:
+            if self._error:
+                raise self._error
+            return self._result
+
+
+def _is_unsynced(error: BaseException | None) -> bool:
+    """Tells whether a commit failed because the disk did not confirm that it has it.
+
+    Every other failure rolls the transaction back for good. This one does until
+    another commit is written in its place: if the machine ends before, the
+    database may find the transaction in its log, and whole.
+    """
+    while error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_IOERR_FSYNC:
+            return True
+        error = error.__context__
+    return False
+
+
+@contextmanager
+def _locked(file: int) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
