@@ -1,6 +1,7 @@
 """Commands of the server: `serve`, `token`, and those of the administration of its database."""
 
 import argparse
+import ctypes
 import gc
 import os
 import signal
@@ -34,6 +35,10 @@ _SWITCH_SECONDS = 0.0005
 # is done until it looks at older ones. A look at all stops every call, for 0.1 s under load.
 _COLLECTION_THRESHOLDS = (1000, 10, 50)
 
+# Time between returns of freed memory, which glibc keeps while anything behind it is used:
+# after many large messages that is most of what they took.
+_TRIM_SECONDS = 3
+
 # Time between checks of whether the database is open.
 _POLL_SECONDS = 0.02
 
@@ -55,7 +60,8 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     if _open_database(app):
         app.serve()
         _spare_collector()
-        signal.sigwait(_STOP)
+        while not signal.sigtimedwait(_STOP, _TRIM_SECONDS):
+            _trim_memory()
         app.stop()
 
 
@@ -64,6 +70,12 @@ def _spare_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECTION_THRESHOLDS)
+
+
+def _trim_memory() -> None:
+    """Returns freed memory to the system, where the C library is glibc."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _open_database(app: App) -> bool:

@@ -133,6 +133,16 @@ def test_valid_tenant_names(channel: grpc.Channel, name: str) -> None:
 
 
 @any_backend
+@pytest.mark.parametrize(("number", "size"), [(1, 140_000), (5_000, 10)])
+def test_too_large_headers(channel: grpc.Channel, client: Client, number: int, size: int) -> None:
+    """Headers beyond what is read get a status, and the connection serves other calls."""
+    more = tuple((f"x-{each}", "x" * size) for each in range(number))
+    encoded = pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString()
+    refused = failure(lambda: send(channel, "GetCustomer", encoded, (*as_tenant("acme"), *more)))
+    assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert client.get(UNKNOWN_ID) == Customer()
+
+
 @each_rpc
 def test_malformed_request(channel: grpc.Channel, tenant: str, rpc: str) -> None:
     """Bytes that are no encoding of the request are refused as such."""

@@ -122,6 +122,30 @@ def test_thousand_idle_calls(server: InProcessServer, client: Client) -> None:
     assert set(refused) <= {RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED}
 
 
+def test_idle_calls_of_many_tenants(
+    server: InProcessServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls without a message keep no other tenant waiting, of however many tenants they are."""
+    monkeypatch.setattr(receiver, "_SURPLUS_SECONDS", SECONDS)
+    tenants = [f"tenant-{number}" for number in range(10)]
+    for tenant in (*tenants, "other"):
+        Client(server.channel, tenant).get(UNKNOWN_ID)
+    with Http2(server.address) as connection:
+        for tenant in tenants * 10:
+            connection.begin(GET, as_tenant(tenant))
+        stream = connection.begin(GET, as_tenant("other"))
+        connection.send(stream, pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString())
+        assert connection.end() == (stream, OK)
+
+
+def test_idle_calls_beyond_slots(server: InProcessServer) -> None:
+    """Of calls that could together be sent too large messages, some are soon told to try again."""
+    with Http2(server.address) as connection:
+        for tenant in ("acme", "other", "third") * 4:
+            connection.begin(GET, as_tenant(tenant))
+        assert ends(connection, 4) == {RESOURCE_EXHAUSTED: 4}
+
+
 def test_idle_calls_without_token(server: InProcessServer) -> None:
     """A call without a good token ends at once, though its message did not come."""
     with Http2(server.address) as connection:

@@ -87,12 +87,14 @@ class Attacker:
         """A name that was not given before."""
         return f"{self._mark}-{next(self._numbers)}"
 
-    def headers(self) -> dict[str, str]:
-        """The headers that carry the credentials."""
+    def headers(self, tenant: str = "") -> dict[str, str]:
+        """The headers that carry the credentials, or good ones of a tenant that is named."""
+        if tenant:
+            return headers_of(tenant, self.issuer.token(tenant))
         if self.who == Who.NONE:
             return headers_of(VICTIM, self.issuer.unsigned_token(VICTIM))
-        tenant = VICTIM if self.who == Who.OTHER else ATTACKER
-        return headers_of(tenant, self.target.tokens[ATTACKER])
+        named = VICTIM if self.who == Who.OTHER else ATTACKER
+        return headers_of(named, self.target.tokens[ATTACKER])
 
     # HTTP/1.1
 
@@ -214,11 +216,11 @@ class Attacker:
                 self.outcomes.add(connection.closed or OPEN)
             self.drop(connection.socket)
 
-    def rpc(self, path: str, **more: str) -> list[tuple[str, str]]:
+    def rpc(self, path: str, tenant: str = "", **more: str) -> list[tuple[str, str]]:
         """The headers of a native call, with the credentials."""
         first = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "localhost"}
         last = {"content-type": "application/grpc", "te": "trailers"}
-        headers = first | last | self.headers()
+        headers = first | last | self.headers(tenant)
         return [*headers.items(), *((name.replace("_", "-"), it) for name, it in more.items())]
 
     def rest(self, method: str, path: str, **more: str) -> list[tuple[str, str]]:

@@ -50,7 +50,8 @@ class Memory:
 
     def peaks(self) -> dict[str, float]:
         """The highest memory of each process since then, in MiB, by its name."""
-        return self._named(self._peaks | self._sample())
+        self._sample()
+        return self._named(self._peaks)
 
     def now(self) -> dict[str, float]:
         """The memory of each process, in MiB, by its name."""

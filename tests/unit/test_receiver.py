@@ -13,9 +13,11 @@ from twc_customer_server.transport.limits import Kind, Usage
 from twc_customer_server.transport.receiver import Receiver
 
 # Threads, and the slots that a receiver then has, for all and for a tenant.
-THREADS, SLOTS, OWN_SLOTS = 1, 8, 5
+THREADS, SLOTS, OWN_SLOTS = 2, 8, 6
 
 UNARY, UPLOAD = Awaits.MESSAGE, Awaits.ALL_MESSAGES
+
+SMALL, LARGE = b"x", bytes(receiving.WINDOW_BYTES + 1)
 
 
 class Waiting:
@@ -43,6 +45,11 @@ class Waiting:
         """Adds calls of a tenant."""
         return [self.add(tenant)[0] for _ in range(number)]
 
+    def complete(self, call: Call, message: bytes | None = SMALL) -> list[Call] | None:
+        """Has a call get its message; returns the calls to receive then."""
+        assert call.add(message)
+        return self.receiver.complete(call)
+
     def late(self, seconds: float) -> dict[Call, str]:
         """The messages of calls that are late after some seconds."""
         self.clock.now += seconds
@@ -56,22 +63,78 @@ def waiting() -> Waiting:
 
 
 def test_slots_of_a_tenant(waiting: Waiting) -> None:
-    """A tenant has some of the slots; what it has beside them waits until one is free."""
+    """A tenant has few slots; its other calls wait until one is free, those of others do not."""
     first, *_ = waiting.fill("acme", OWN_SLOTS)
     second, receives = waiting.add("acme")
     assert not receives
     assert waiting.add("other")[1]
-    assert waiting.receiver.free(first) is second
-    assert waiting.receiver.free(first) is None
+    assert waiting.receiver.free(first) == [second]
+    assert waiting.receiver.free(first) == []
 
 
-def test_slots_of_all(waiting: Waiting) -> None:
-    """Free slots go to tenants in turn, whoever has how many calls."""
-    held = waiting.fill("a", OWN_SLOTS) + waiting.fill("b", SLOTS - OWN_SLOTS)
-    queued = waiting.fill("b", 3)
-    other, receives = waiting.add("c")
-    assert not receives
-    assert [waiting.receiver.free(call) for call in held[:3]] == [queued[0], other, queued[1]]
+@pytest.mark.parametrize(
+    ("message", "at_its_end"),
+    [
+        pytest.param(SMALL, 0, id="small"),
+        pytest.param(LARGE[1:], 0, id="as large as may be sent before it is received"),
+        pytest.param(LARGE, 1, id="large"),
+        pytest.param(None, 1, id="cancelled"),
+    ],
+)
+def test_slot_of_complete_call(waiting: Waiting, message: bytes | None, at_its_end: int) -> None:
+    """A call frees its slot when a small message is there, and otherwise at its end."""
+    call, *_ = waiting.fill("acme", OWN_SLOTS)
+    following, _ = waiting.add("acme")
+    found = [waiting.complete(call, message), waiting.receiver.free(call)]
+    assert found[at_its_end] == [following]
+    assert found[1 - at_its_end] == []
+
+
+def test_large_messages(waiting: Waiting) -> None:
+    """While large messages take all slots, calls wait; then tenants begin in turn."""
+    tenants = ["a", "b"]
+    large = [call for tenant in tenants for call in waiting.fill(tenant, SLOTS // 2)]
+    assert [waiting.complete(call, LARGE) for call in large] == [[]] * SLOTS
+    queued = [waiting.add(tenant) for tenant in ("c", "c", "d")]
+    assert [receives for _, receives in queued] == [False, False, False]
+    (first, _), (second, _), (other, _) = queued
+    assert waiting.receiver.free(large[0]) == [first, other, second]
+    assert waiting.add("e")[1]
+
+
+def test_idle_calls(waiting: Waiting) -> None:
+    """However many calls wait for their messages, those of another tenant are received at once."""
+    for number in range(100):
+        waiting.fill(f"tenant-{number}", 2 * OWN_SLOTS)
+    assert waiting.add("other")[1]
+
+
+def test_idle_calls_beyond_slots(waiting: Waiting) -> None:
+    """After a moment the calls beyond the slots end: of the tenants with the most, the oldest."""
+    many, few = waiting.fill("many", OWN_SLOTS), waiting.fill("few", 2)
+    more = waiting.fill("more", OWN_SLOTS)
+    assert waiting.late(0.2) == {}
+    ended = dict.fromkeys([*many[:3], *more[:3]], receiving.TOO_MANY_IDLE)
+    assert waiting.late(0.1) == ended
+    assert waiting.late(0) == {}
+    assert [waiting.complete(call) for call in (few[0], many[0], many[3])] == [[], None, []]
+
+
+def test_idle_calls_of_many_tenants(waiting: Waiting) -> None:
+    """Of tenants with a call each those keep it that came last, if it is not only just there."""
+    calls = [waiting.add(str(number))[0] for number in range(3 * SLOTS)]
+    waiting.clock.now += 0.3
+    new = [waiting.add(f"new-{number}")[0] for number in range(SLOTS + 1)]
+    assert waiting.late(0).keys() == set(calls)
+    assert waiting.late(0.3).keys() == {new[0]}
+
+
+def test_idle_calls_beside_large_messages(waiting: Waiting) -> None:
+    """Calls may wait in the slots that large messages leave."""
+    for call in waiting.fill("large", OWN_SLOTS):
+        waiting.complete(call, LARGE)
+    idle = waiting.fill("idle", OWN_SLOTS)
+    assert waiting.late(0.3).keys() == set(idle[: 2 * OWN_SLOTS - SLOTS])
 
 
 def test_uploads_without_slots(waiting: Waiting) -> None:
@@ -79,15 +142,16 @@ def test_uploads_without_slots(waiting: Waiting) -> None:
     waiting.fill("acme", OWN_SLOTS)
     upload, receives = waiting.add("acme", UPLOAD)
     assert receives
-    assert waiting.receiver.complete(upload)
-    assert waiting.receiver.free(upload) is None
+    upload.add(LARGE)
+    assert waiting.complete(upload, None) == []
+    assert waiting.receiver.free(upload) == []
 
 
 def test_complete_call(waiting: Waiting) -> None:
     """A call that has its message is waited for no longer."""
     call, _ = waiting.add("acme")
-    assert waiting.receiver.complete(call)
-    assert not waiting.receiver.complete(call)
+    assert waiting.complete(call) == []
+    assert waiting.complete(call) is None
     assert waiting.late(60) == {}
 
 
@@ -96,40 +160,34 @@ def test_late_message(waiting: Waiting) -> None:
     call, _ = waiting.add("acme")
     assert waiting.late(9) == {}
     assert waiting.late(1) == {call: str(MessageTimeout(10))}
-    assert not waiting.receiver.complete(call)
+    assert waiting.complete(call, LARGE) is None
+    waiting.receiver.free(call)
+    assert waiting.add("acme")[1]
 
 
 def test_late_message_that_others_wait_for(waiting: Waiting) -> None:
-    """If other calls wait for its slot a call is late after a second; they have a second then."""
+    """If calls of its tenant wait a call is late after a second; they have a second then."""
     held = waiting.fill("acme", OWN_SLOTS)
     other, _ = waiting.add("other")
     following, _ = waiting.add("acme")
     assert waiting.late(0.5) == {}
     assert waiting.late(0.5).keys() == set(held)
-    assert waiting.receiver.free(held[0]) is following
+    assert waiting.receiver.free(held[0]) == [following]
     waiting.fill("acme", OWN_SLOTS)
     assert waiting.late(0.9) == {}
     assert following in waiting.late(0.1)
-    assert waiting.receiver.complete(other)
-
-
-def test_late_message_while_all_slots_are_taken(waiting: Waiting) -> None:
-    """Where no slot is left the calls of every tenant give way to those that wait."""
-    held = waiting.fill("a", OWN_SLOTS) + waiting.fill("b", SLOTS - OWN_SLOTS)
-    assert waiting.late(1) == {}
-    waiting.add("c")
-    assert waiting.late(0).keys() == set(held)
+    assert waiting.complete(other) == []
 
 
 def test_late_slot(waiting: Waiting) -> None:
     """A call that has no slot in ten seconds is refused, and gets none later."""
     held = waiting.fill("acme", OWN_SLOTS)
     for call in held:
-        waiting.receiver.complete(call)
+        waiting.complete(call, LARGE)
     queued, _ = waiting.add("acme")
     assert waiting.late(10) == {queued: receiving.TOO_MANY_WAITING}
     following, _ = waiting.add("acme")
-    assert waiting.receiver.free(held[0]) is following
+    assert waiting.receiver.free(held[0]) == [following]
 
 
 @pytest.mark.parametrize(("pause", "times", "seconds"), [(10, 1, 10), (6, 10, 60)])

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -100,7 +100,7 @@ class Admission:
         with self._lock:
             receives = self._receiver.add(call)
         if receives:
-            self._receive(call)
+            self._receive([call])
 
     def _refuse(self, call: Call, error: ServiceError) -> None:
         """Has a thread refuse a call, soon, so that refusals delay no other call."""
@@ -116,16 +116,20 @@ class Admission:
         forgo = partial(self._limits.forgo_refusal, call.tenant)
         self._timer.call_when_due(delay, call.incoming, refuse, forgo)
 
-    def _receive(self, call: Call) -> None:
-        call.incoming.receive(partial(self._received, call))
+    def _receive(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            call.incoming.receive(partial(self._received, call))
 
     def _received(self, call: Call, message: bytes | None) -> None:
-        if call.add(message):
-            if self._receiver.complete(call):
-                self._queue(call)
-        else:
+        if not call.add(message):
             call.since = time.monotonic()
-            self._receive(call)
+            self._receive([call])
+            return
+        with self._lock:
+            following = self._receiver.complete(call)
+        if following is not None:
+            self._queue(call)
+            self._receive(following)
 
     def _queue(self, call: Call) -> None:
         run = partial(self._run, call)
@@ -152,7 +156,7 @@ class Admission:
 
     def _free(self, call: Call) -> None:
         """Frees what the call's message needed, for the message of another call."""
-        with self._lock:
-            following = self._receiver.free(call)
-        if following:
+        if call.has_slot:
+            with self._lock:
+                following = self._receiver.free(call)
             self._receive(following)

@@ -41,15 +41,16 @@ class Call:
     """A call of an RPC; `usage` is that of its tenant, and set when it is admitted."""
 
     __slots__ = (
-        "_bytes",
         "_messages",
         "began",
         "caller",
         "has_slot",
         "incoming",
+        "is_large",
         "is_over",
         "rpc",
         "since",
+        "size",
         "usage",
     )
 
@@ -62,9 +63,10 @@ class Call:
         self.caller = None
         # When its messages were waited for first, and since when nothing came.
         self.began = self.since = 0.0
-        self.has_slot = self.is_over = False
+        self.has_slot = self.is_large = self.is_over = False
+        # Bytes of its messages.
+        self.size = 0
         self._messages: list[bytes] = []
-        self._bytes = 0
 
     @property
     def tenant(self) -> str:
@@ -79,11 +81,10 @@ class Call:
         if message is None:
             return True
         self._messages.append(message)
-        if self.rpc.awaits is Awaits.MESSAGE:
-            return True
-        self._bytes += len(message)
+        self.size += len(message)
         return (
-            self._bytes > contract.MAX_UPLOAD_BYTES
+            self.rpc.awaits is Awaits.MESSAGE
+            or self.size > contract.MAX_UPLOAD_BYTES
             or len(self._messages) > contract.MAX_UPLOAD_CUSTOMERS
         )
 

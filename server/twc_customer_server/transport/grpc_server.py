@@ -35,9 +35,12 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
-    # Clients may ping as often as proxies do to keep idle connections open.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
+    # What a client can send of a message before it is received stays `WINDOW_BYTES`, however
+    # fast the connection is; then the window is as large as the message.
+    ("grpc.http2.bdp_probe", 0),
+    # Clients may ping as often as they want: grpcio takes far longer to complain of a ping than
+    # to answer it, and does so of all that have come before the connection ends.
+    ("grpc.http2.max_ping_strikes", 0),
     # Calls that Python has not seen yet, many of which have ended: of more grpcio would
     # cancel any.
     ("grpc.server.max_pending_requests", 10_000),

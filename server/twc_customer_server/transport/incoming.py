@@ -8,6 +8,7 @@ is there. This is the one module that uses names private to grpcio; where
 
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -75,6 +76,10 @@ class IncomingCall:
         """Returns where the call comes from, as `grpc.ServicerContext.peer` does."""
         peer: bytes = self._event.call.peer()
         return peer.decode()
+
+    def has_expired(self) -> bool:
+        """Tells whether the call's deadline has passed."""
+        return bool(self._event.call_details.deadline <= time.time())
 
     def is_active(self) -> bool:
         """Tells whether the call has neither ended nor been cancelled."""
@@ -183,6 +188,9 @@ class Dispatcher:
         not count calls, which `Limits` does.
         """
         call = IncomingCall(submitted)
+        if call.has_expired():
+            # grpcio has told the client, who may make thousands of them.
+            return
         try:
             self._accepts[call.behavior](call)
         except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call

@@ -147,18 +147,14 @@ class Limits:
     def release(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended."""
         with self._lock:
-            self._calls -= 1
-            usage.calls -= 1
-            if kind is not Kind.UNARY:
-                self._of_kind[kind] -= 1
-                usage.of_kind[kind] -= 1
+            self._release(usage, kind)
 
     def forgo(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended before it was due."""
         rate = self._tenant.requests_per_second if usage.tenant else _UNKNOWN_PER_SECOND
         with self._lock:
             usage.requests.give_back(1 / rate)
-        self.release(usage, kind)
+            self._release(usage, kind)
 
     def refuse(self, tenant: str) -> float | None:
         """Counts a refusal; returns the seconds until it is due, or None if too many wait.
@@ -218,6 +214,13 @@ class Limits:
         self._calls += 1
         usage.calls += 1
         return delay
+
+    def _release(self, usage: Usage, kind: Kind) -> None:
+        self._calls -= 1
+        usage.calls -= 1
+        if kind is not Kind.UNARY:
+            self._of_kind[kind] -= 1
+            usage.of_kind[kind] -= 1
 
     def _check(self, usage: Usage, kind: Kind) -> None:
         """Raises Overloaded if a tenant, or all together, have what they may have of a kind."""

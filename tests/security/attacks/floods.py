@@ -88,6 +88,8 @@ _ON_REQUEST = {"empty data", "padding", "windows"}
 # Those whose answers may also be left unread, to wait in the service.
 _ANSWERED = ("settings", "pings")
 
+_PORTS = (("", "gateway"), (" native", "native"))
+
 
 def _flood(frames: bytes, first: bytes, *, reads: bool = True) -> Run:
     def run(attacker: Attacker) -> None:
@@ -99,12 +101,16 @@ def _flood(frames: bytes, first: bytes, *, reads: bool = True) -> Run:
 def _add_floods() -> None:
     for name, (summary, frames) in _FLOODS.items():
         run = _flood(frames, _FIRST if name in _ON_REQUEST else b"")
-        for suffix, port in (("", "gateway"), (" native", "native")):
+        for suffix, port in _PORTS:
             register(f"flood of {name}{suffix}", summary, run, who=NOBODY, port=port, is_brief=True)
     for name in _ANSWERED:
         summary, frames = _FLOODS[name]
         run = _flood(frames, b"", reads=False)
-        register(f"flood of unread {name}", summary, run, who=NOBODY, is_brief=True)
+        for suffix, port in _PORTS:
+            register(
+                f"flood of unread {name}{suffix}",
+                summary, run, who=NOBODY, port=port, is_brief=True,
+            )  # fmt: skip
 
 
 _add_floods()

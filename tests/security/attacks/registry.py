@@ -41,6 +41,8 @@ class Attack(NamedTuple):
     ends_within: float = 0.0
     # The victim's p99 may be so many times what it was.
     slower: float = 3.0
+    # The highest memory of a process in MiB, where it may be above what it is elsewhere.
+    peak_mebibytes: float = 0.0
     # The largest answer, or None if its size is that of results.
     answer_bytes: int | None = ANSWER_BYTES
     # Whether callers without a good token may be served, as by a health check.

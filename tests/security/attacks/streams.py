@@ -3,7 +3,15 @@
 from grpc_health.v1 import health_pb2
 
 from tests.security.attacker import SERVICE, Attacker, Stream, Who
-from tests.security.attacks.registry import EVERYONE, NOBODY, Run, attack, register
+from tests.security.attacks.registry import (
+    EVERYONE,
+    MEBIBYTE,
+    NOBODY,
+    OWNER,
+    Run,
+    attack,
+    register,
+)
 from tests.support.http2_frames import message
 
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
@@ -13,6 +21,7 @@ IDLE_SECONDS = 20
 
 # Calls that are begun; eight are enough to take all threads of a worker.
 _MANY = 32
+_LARGE_BYTES = 16 * MEBIBYTE
 _IDLE: dict[str, tuple[str, tuple[Who, ...], float, dict[str, object]]] = {
     "empty checks": (CHECK, NOBODY, IDLE_SECONDS, {"quick": NOBODY, "is_public": True}),
     "empty watches": (WATCH, NOBODY, IDLE_SECONDS, {"is_public": True}),
@@ -66,6 +75,43 @@ def thousand_idle_calls(attacker: Attacker) -> None:
     """1,000 gets on ten connections, none of which sends its message."""
     count = attacker.many(1000)
     attacker.hold_streams(Stream(attacker.rpc(f"{SERVICE}/GetCustomer")), count, connections=10)
+
+
+@attack(who=OWNER, native=True, slower=2.0, ends_within=IDLE_SECONDS)
+def thousand_idle_calls_of_ten_tenants(attacker: Attacker) -> None:
+    """1,000 gets, 100 of each of ten tenants, none of which sends its message."""
+    _hold_streams_of_tenants(attacker, tenants=10, calls=attacker.many(100))
+
+
+@attack(who=OWNER, native=True, slower=2.0, ends_within=IDLE_SECONDS)
+def thousand_idle_calls_of_hundred_tenants(attacker: Attacker) -> None:
+    """1,000 gets, ten of each of 100 tenants, none of which sends its message."""
+    _hold_streams_of_tenants(attacker, tenants=100, calls=attacker.many(10))
+
+
+@attack(who=OWNER, native=True, ends_within=IDLE_SECONDS)
+def half_sent_messages(attacker: Attacker) -> None:
+    """100 gets, whose messages of 16 MiB come as fast as they are taken, 1 MiB at a time."""
+    headers = attacker.rpc(f"{SERVICE}/GetCustomer")
+    stream = Stream(headers, message(b"", length=_LARGE_BYTES), drip=bytes(MEBIBYTE))
+    attacker.hold_streams(stream, attacker.many(100))
+
+
+@attack(who=OWNER, native=True, ends_within=IDLE_SECONDS, peak_mebibytes=1200)
+def half_sent_messages_of_ten_tenants(attacker: Attacker) -> None:
+    """120 gets of ten tenants, whose messages of 16 MiB lack their last byte."""
+    sent = message(bytes(_LARGE_BYTES - 1), length=_LARGE_BYTES)
+    _hold_streams_of_tenants(attacker, tenants=10, calls=attacker.many(12), sent=sent)
+
+
+def _hold_streams_of_tenants(
+    attacker: Attacker, *, tenants: int, calls: int, sent: bytes = b""
+) -> None:
+    """Begins calls of each of some tenants, on a connection for each."""
+    path = f"{SERVICE}/GetCustomer"
+    streams = [Stream(attacker.rpc(path, attacker.next()), sent) for _ in range(tenants)]
+    attacker.start()
+    attacker.at_once(lambda number: attacker.hold_streams(streams[number], calls), tenants)
 
 
 @attack(who=NOBODY, native=True, is_public=True, quick=NOBODY)

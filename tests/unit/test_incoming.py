@@ -1,0 +1,27 @@
+"""Which calls of grpcio are handed on."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from twc_customer_server.transport.incoming import Dispatcher, IncomingCall
+
+
+@pytest.mark.parametrize(
+    ("seconds", "accepted"), [(float("inf"), 1), (60, 1), (0, 0), (-60, 0)], ids=str
+)
+def test_deadline(seconds: float, accepted: int) -> None:
+    """A call whose deadline has passed before it is seen is left out."""
+    found: list[IncomingCall] = []
+    event = SimpleNamespace(call_details=SimpleNamespace(deadline=time.time() + seconds))
+    nothing: Any = None
+
+    def behavior(_: object, __: object) -> None:
+        """Does nothing."""
+
+    Dispatcher({behavior: found.append}).submit(
+        nothing, nothing, event, nothing, behavior, nothing, nothing, nothing
+    )
+    assert len(found) == accepted
