@@ -54,7 +54,10 @@ def test_export_without_customers(client: Client) -> None:
     """An export of no customers says from when on the next one is to go."""
     [part] = client.export()
     assert part.as_of.ToMilliseconds() > 0
-    assert part == Part(resume_token=part.resume_token, as_of=part.as_of)
+    assert part == Part(
+        resume_token=part.resume_token, as_of=part.as_of, next_cursor=part.next_cursor
+    )
+    assert part.next_cursor
 
 
 def test_export_of_all_customers(client: Client, foreigner: Client) -> None:

@@ -53,6 +53,8 @@ REQUESTS: dict[str, Message] = {
         items=[pb.ImportItem(customer=Customer(email=PRIVATE))]
     ),
     "ExportCustomers": pb.ExportCustomersRequest(),
+    "ListCustomerChanges": pb.ListCustomerChangesRequest(),
+    "WatchCustomers": pb.WatchCustomersRequest(),
 }
 
 
