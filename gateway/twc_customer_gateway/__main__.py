@@ -11,9 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from twc_customer_gateway.supervisor.processes import STOP_SIGNALS, Process, stop
+from twc_customer_gateway.supervisor.processes import Process, stop
 from twc_customer_gateway.supervisor.stack import Stack, StackError
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.signals import STOP_SIGNALS
 from twc_customer_server.telemetry import logs
 
 READY = """

@@ -131,8 +131,9 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
 
     `upstreams` are the Unix sockets of the workers.
     """
+    prefix, workers = settings.path_prefix or "", len(upstreams)
     descriptor = folder / "contract.binpb"
-    descriptor.write_bytes(_descriptor_set(settings.path_prefix or "").SerializeToString())
+    descriptor.write_bytes(_descriptor_set(prefix).SerializeToString())
     large_bodies = folder / "large-bodies.sock"
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
     values: dict[str, Any] = {
@@ -142,6 +143,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
         "REQUEST_TIMEOUT": f"{REQUEST_SECONDS}s",
         "AUTHORIZATION_TIMEOUT": f"{_AUTHORIZATION_SECONDS}s",
+        "AUTHORIZATION_RETRY_POLICY": rpc_routes.authorization_retry_policy(workers),
         "HUNG_TIMEOUT": f"{_HUNG_SECONDS}s",
         "BODY_BYTES": contract.MAX_BODY_BYTES,
         "UPLOAD_BYTES": contract.MAX_UPLOAD_BYTES,
@@ -150,8 +152,8 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ERROR_MAPPERS": error_mappers.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
         "CORS": cors.filter(),
-        "ROUTES": routes.table(SERVICE, cors, settings.path_prefix or ""),
-        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE, settings.path_prefix or ""),
+        "ROUTES": routes.table(SERVICE, cors, prefix, workers),
+        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE, prefix, workers),
         "LARGE_BODIES_SOCKET": str(large_bodies),
         "HEAD_LUA": (_HERE / "lua" / "head.lua").read_text(),
         "SAME_REF_LUA": (_HERE / "lua" / "same_ref.lua").read_text(),
@@ -162,10 +164,10 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
         "TRAILERS_LUA": (_HERE / "lua" / "trailers.lua").read_text(),
         "DESCRIPTOR": str(descriptor),
-        "RETRY_POLICY": rpc_routes.RETRY_POLICY,
+        "RETRY_POLICY": rpc_routes.retry_policy(workers),
         "MAX_CLIENT_CONNECTIONS": MAX_CLIENT_CONNECTIONS,
-        "MAX_CONNECTIONS": _WORKER_CONNECTIONS * len(upstreams),
-        "MAX_CALLS": _worker_calls(settings) * len(upstreams),
+        "MAX_CONNECTIONS": _WORKER_CONNECTIONS * workers,
+        "MAX_CALLS": _worker_calls(settings) * workers,
         "MAX_CONTROL_CALLS": _CONTROL_CALLS,
         "UPSTREAMS": [
             {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
@@ -224,9 +226,12 @@ def _admin_socket(folder: Path, name: str) -> Path:
 
 
 def _private_responses() -> list[dict[str, Any]]:
-    """Returns the header that keeps browsers and proxies from storing customers' data."""
+    """Returns the header that keeps browsers and proxies from storing customers' data.
+
+    What the server tells the gateway alone is removed.
+    """
     header = header_option("cache-control", "private, no-store", "ADD_IF_ABSENT")
-    return [{"append": header}]
+    return [{"append": header}, {"remove": contract.NOT_BEGUN_HEADER}]
 
 
 def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:

@@ -59,8 +59,10 @@ _WANTS_GZIP = "the header Content-Encoding must be gzip or absent"
 _REF_PATH = "/{customer_ref}/ref"
 
 
-def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Route]:
-    """Returns all routes of the gateway, in the order in which Envoy tries them.
+def table(
+    service: ServiceDescriptor, cors: Cors, prefix: str = "", workers: int = 1
+) -> list[Route]:
+    """Returns all routes of the gateway to some workers, in the order in which Envoy tries them.
 
     Paths may begin with a prefix.
     """
@@ -76,20 +78,20 @@ def table(service: ServiceDescriptor, cors: Cors, prefix: str = "") -> list[Rout
     return [
         *preflight,
         *_refused_rpcs(service),
-        *rpc_routes(service),
+        *rpc_routes(service, workers),
         *health_and_reflection(),
         *rest,
     ]
 
 
-def large_body_table(service: ServiceDescriptor, prefix: str = "") -> list[Route]:
+def large_body_table(service: ServiceDescriptor, prefix: str = "", workers: int = 1) -> list[Route]:
     """Returns the routes of the Envoy that reads large bodies, of requests that were checked."""
     rest = [
         _transcode(path_regex(route.path, prefix), route, [])
         for route in http_routes(service)
         if route.body
     ]
-    return [*rpc_routes(service), *rest]
+    return [*rpc_routes(service, workers), *rest]
 
 
 def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:

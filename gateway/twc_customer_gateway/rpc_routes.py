@@ -1,5 +1,6 @@
 """Routes RPCs by their gRPC path, with the deadline, retries and idle timeout of their kind."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
@@ -24,38 +25,55 @@ _IDLE_MARGIN_SECONDS = 3
 
 _TYPE = "type.googleapis.com/envoy."
 
-_PREVIOUS_HOSTS = {
-    "name": "previous_hosts",
-    "typed_config": {
-        "@type": _TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-    },
+_ANOTHER_WORKER = {
+    "retry_host_predicate": [
+        {
+            "name": "previous_hosts",
+            "typed_config": {
+                "@type": _TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+            },
+        }
+    ],
+    # A dead worker is the least busy one, so that the load balancer keeps choosing it:
+    # of two workers, in all but one of 4,096 choices.
+    "host_selection_retry_max_attempts": 50_000,
 }
 
-
-def _retry(*failures: str) -> RetryPolicy:
-    return {
-        "retry_on": ",".join(failures),
-        "num_retries": 2,
-        "retry_host_predicate": [_PREVIOUS_HOSTS],
-        # A dead worker is the least busy one, so that the load balancer keeps choosing it:
-        # of two workers, in all but one of 4,096 choices.
-        "host_selection_retry_max_attempts": 50_000,
-    }
-
-
-# In these cases no worker has received the request.
-_NOT_SENT = ("connect-failure", "refused-stream", "reset-before-request")
-RETRY_POLICY = _retry(*_NOT_SENT)
-# Reads are also retried when the worker ended while it ran them.
-_READ_RETRY_POLICY = _retry(*_NOT_SENT, "reset")
+# In these cases no worker has received the request, or begun it.
+_NOT_RUN = ("connect-failure", "refused-stream", "reset-before-request", "retriable-headers")
+# A worker that stops says so, but for calls that reach grpcio when it was told to stop: those
+# it cancels with a message that nobody else sends.
+_NOT_BEGUN = [
+    {"name": contract.NOT_BEGUN_HEADER, "present_match": True},
+    {"name": "grpc-message", "string_match": {"exact": "CANCELLED"}},
+]
+# What changes nothing may be run twice.
+_OF_AUTHORIZATION = ("connect-failure", "refused-stream", "reset", "cancelled", "unavailable")
 
 
-def rpc_routes(service: ServiceDescriptor) -> list[Route]:
-    """Returns the routes of each RPC, by its gRPC path."""
+def retry_policy(workers: int, *more_failures: str) -> RetryPolicy:
+    """Returns the policy of calls that another worker runs if none has begun them."""
+    failures = (*_NOT_RUN, *more_failures)
+    return _retry(workers, failures) | {"retriable_headers": _NOT_BEGUN}
+
+
+def authorization_retry_policy(workers: int) -> RetryPolicy:
+    """Returns the policy of questions whether a token is good."""
+    return _retry(workers, _OF_AUTHORIZATION)
+
+
+def _retry(workers: int, failures: Sequence[str]) -> RetryPolicy:
+    policy = {"retry_on": ",".join(failures), "num_retries": 2}
+    # To look for another one in vain takes long.
+    return policy | (_ANOTHER_WORKER if workers > 1 else {})
+
+
+def rpc_routes(service: ServiceDescriptor, workers: int) -> list[Route]:
+    """Returns the routes of each RPC, by its gRPC path, to a number of workers."""
     methods = {route.rpc.name: route.method for route in http_routes(service)}
     routes = []
     for rpc in service.methods:
-        route = _rpc_route(rpc, methods.get(rpc.name))
+        route = _rpc_route(rpc, methods.get(rpc.name), workers)
         if not rpc.client_streaming:
             routes.append(_of_small_body(route))
         routes.append(route)
@@ -68,15 +86,17 @@ def _of_small_body(route: Route) -> Route:
     return route | {"match": match, "typed_per_filter_config": filters.READ_AT_ONCE}
 
 
-def _rpc_route(rpc: MethodDescriptor, http_method: str | None) -> Route:
+def _rpc_route(rpc: MethodDescriptor, http_method: str | None, workers: int) -> Route:
     """Returns the route of an RPC, with the deadline and retries that its kind has."""
+    # Reads are also retried when the worker ended while it ran them.
+    more_failures = ["reset"] if http_method == "GET" else []
     route: Route = {
         "name": rpc.name,
         "match": {"path": f"/{rpc.containing_service.full_name}/{rpc.name}"},
         "route": {
             "cluster": "server",
             "timeout": "0s",
-            "retry_policy": _READ_RETRY_POLICY if http_method == "GET" else RETRY_POLICY,
+            "retry_policy": retry_policy(workers, *more_failures),
         },
     }
     if rpc.name in contract.LONG_LIVED_RPCS:

@@ -20,12 +20,16 @@ from twc_customer_server.app import App, open_database, open_postgres, open_sqli
 from twc_customer_server.auth.development import DevelopmentIssuer
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.settings import Settings, describe_errors
+from twc_customer_server.signals import (
+    ALL_SIGNALS,
+    DRAIN_SIGNAL,
+    STOP_SIGNALS,
+    STOP_WAITING_SIGNAL,
+)
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.migrate import COMMAND
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import logs
-
-_STOP = (signal.SIGTERM, signal.SIGINT)
 
 # Time after which a thread that computes lets another have the interpreter: an upload may
 # compute for seconds, and a read waits for its turn several times.
@@ -46,13 +50,15 @@ _POLL_SECONDS = 0.02
 def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1) -> None:
     """Serves on addresses until SIGTERM or SIGINT, then shuts down gracefully.
 
+    From SIGUSR1 on, native clients are told that it does not serve any more,
+    and from SIGUSR2 on no call waits for changes.
     `metrics_memory` is the file descriptor of memory to share metrics in.
     Raises CannotServeError.
     """
     logs.configure(settings.log_level)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # Blocked in every thread, so that this one can wait for them with sigwait.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
     try:
         app = App(settings, addresses or [settings.native_address], metrics_memory)
     except OSError as error:
@@ -60,8 +66,16 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     if _open_database(app):
         app.serve()
         _spare_collector()
-        while not signal.sigtimedwait(_STOP, _TRIM_SECONDS):
-            _trim_memory()
+        while True:
+            received = signal.sigtimedwait(ALL_SIGNALS, _TRIM_SECONDS)
+            if received is None:
+                _trim_memory()
+            elif received.si_signo == DRAIN_SIGNAL:
+                app.drain()
+            elif received.si_signo == STOP_WAITING_SIGNAL:
+                app.stop_waiting()
+            else:
+                break
         app.stop()
 
 
@@ -86,7 +100,7 @@ def _open_database(app: App) -> bool:
     opened: Future[None] = Future()
     threading.Thread(target=_complete, args=(opened, app.open_database), daemon=True).start()
     while not opened.done():
-        if signal.sigtimedwait(_STOP, _POLL_SECONDS):
+        if signal.sigtimedwait(STOP_SIGNALS, _POLL_SECONDS):
             return False
     opened.result()
     return True

@@ -85,9 +85,17 @@ class App:
         if self._metrics_server:
             self._metrics_server.start()
 
+    def drain(self) -> None:
+        """Reports NOT_SERVING to native clients, and serves on."""
+        self._grpc.drain()
+
+    def stop_waiting(self) -> None:
+        """Ends the calls that wait for changes; others are answered as before."""
+        self._servicer.stop_waiting()
+
     def stop(self) -> None:
         """Shuts down gracefully: drains, lets running calls end, closes the database."""
-        self._grpc.stop(on_drained=self._servicer.stop_waiting)
+        self._grpc.stop(on_refusing=self._servicer.stop_waiting)
         self._authenticator.stop()
         self._access_log.stop()
         if self._metrics_server:

@@ -63,6 +63,10 @@ def large_bodies_cluster(number: int) -> str:
     return f"large_bodies_{number}"
 
 
+# The header with which the server tells the gateway that it has not begun a call, which
+# another server may therefore run.
+NOT_BEGUN_HEADER = "x-twc-not-begun"
+
 # Errors that both the server and the gateway send.
 ERROR_DOMAIN = "customer.twc"
 BEARER_CHALLENGE = f'Bearer realm="{ERROR_DOMAIN}"'  # RFC 6750, section 3

@@ -176,20 +176,26 @@ class Unavailable(ServiceError):
 
 
 class OutcomeUnknown(ServiceError):
-    """The database was lost while it stored a change, which it may have made or not.
+    """A change may have been made or not, as of a `cause`.
 
     `remedy` tells what to do where the request may be sent again as it is.
     """
 
-    def __init__(self, remedy: str = "") -> None:
+    def __init__(
+        self, remedy: str = "", cause: str = "the database was lost while it stored the change"
+    ) -> None:
         advice = remedy or (
             "read before you send it again; with an Idempotency-Key it could be sent again safely"
         )
-        super().__init__(
-            "the database was lost while it stored the change, and whether it was made is not "
-            f"known: {advice}"
-        )
+        super().__init__(f"{cause}, and whether it was made is not known: {advice}")
         self.is_repeatable = bool(remedy)
+
+
+class Stopping(Unavailable):
+    """The server stops and has not begun the call, which another server may run."""
+
+    def __init__(self) -> None:
+        super().__init__("the server stops, and has not begun the call; try again")
 
 
 class KeysAwaited(Unavailable):

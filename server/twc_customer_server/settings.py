@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         1000, ge=0, description="RPCs that a tenant may begin a second; 0 is no limit."
     )
     drain_seconds: float = Field(
-        0, ge=0, le=300, description="Time between reporting NOT_SERVING and refusing calls."
+        0, ge=0, le=300, description="Time to serve on while health checks fail, at a stop."
     )
     grace_seconds: float = Field(
         10, ge=0, le=300, description="Time for running calls to end when the server stops."

@@ -1,6 +1,7 @@
-"""The native port, reserved for the workers that share it."""
+"""The ports, reserved for the processes that share them."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -104,3 +105,23 @@ def test_one_reservation() -> None:
         ):
             reserved = list(threads.map(reserve, [port] * at_once))
         assert sum(reserved) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs packet filters of sockets")
+def test_ignored_connections(wanted: int) -> None:
+    """A listener can close a port, with connections waiting, and lose none that was made."""
+    with ports.reserve(HOST, wanted) as reserved:
+        address = reserved.getsockname()
+        with _listen(address[1], shared=True) as server, ExitStack() as made:
+            waiting = [made.enter_context(socket.create_connection(address)) for _ in range(5)]
+            with ports.ignoring_connections(reserved):
+                for _ in range(20):
+                    with pytest.raises(TimeoutError):
+                        socket.create_connection(address, timeout=0.02)
+                for client in waiting:
+                    accepted = made.enter_context(server.accept()[0])
+                    accepted.sendall(b"answer")
+                    assert client.recv(6) == b"answer"
+                server.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)

@@ -88,7 +88,7 @@ def test_stop_of_ended_processes() -> None:
 def test_failed_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A process that the system cannot restart is tried again, after a longer backoff."""
     program = tmp_path / "program"
-    program.symlink_to("/bin/true")
+    program.symlink_to("/bin/false")
     process = RestartedProcess("worker", [str(program)], {})
     process.start()
     program.unlink()
@@ -97,22 +97,29 @@ def test_failed_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
         process.restart_if_ended()
         return text in caplog.text
 
-    wait_until(lambda: has_logged("worker exited with status 0; restarting it in 0.5 s"))
+    wait_until(lambda: has_logged("worker exited with status 1; restarting it in 0.5 s"))
     wait_until(
         lambda: has_logged(
             "worker could not be started (No such file or directory); restarting it in 1 s"
         )
     )
-    program.symlink_to("/bin/true")
-    wait_until(lambda: has_logged("worker exited with status 0; restarting it in 2 s"))
+    program.symlink_to("/bin/false")
+    wait_until(lambda: has_logged("worker exited with status 1; restarting it in 2 s"))
 
 
-def test_backoff_after_long_run(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("program", "status", "soon"), [("/bin/false", 1, 0), ("/bin/true", 0, 60)]
+)
+def test_first_backoff(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    program: str,
+    status: int,
+    soon: float,
 ) -> None:
-    """The backoff of a process that ran for long is the first one again."""
-    monkeypatch.setattr(processes, "_SOON_SECONDS", 0)
-    process = RestartedProcess("worker", ["/bin/true"], {})
+    """The backoff of a process that ran for long, or was told to end, is the first one again."""
+    monkeypatch.setattr(processes, "_SOON_SECONDS", soon)
+    process = RestartedProcess("worker", [program], {})
     process.start()
 
     def has_ended_thrice() -> bool:
@@ -121,4 +128,5 @@ def test_backoff_after_long_run(
 
     wait_until(has_ended_thrice)
 
-    assert caplog.messages == ["worker exited with status 0; restarting it in 0.5 s"] * 3
+    said = f"worker exited with status {status}; restarting it in 0.5 s"
+    assert caplog.messages == [said] * 3

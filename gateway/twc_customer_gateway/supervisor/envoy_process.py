@@ -34,10 +34,12 @@ class EnvoyProcess(RestartedProcess):
         self._admin_socket = admin_socket
         self._probe: socket.socket | None = None
         self._asked = 0.0
+        self._fails_health = False
 
     def start(self) -> None:
         """Starts the process. Raises OSError if the system cannot."""
         self._end_probe()
+        self._fails_health = False
         super().start()
 
     def wait(self, seconds: float) -> None:
@@ -56,9 +58,30 @@ class EnvoyProcess(RestartedProcess):
         """Returns the number of requests that it has not answered yet."""
         return self.stat(f"http.{self._stat_prefix}.downstream_rq_active")
 
-    def post(self, path: str) -> None:
-        """Sends a command to its administration. Raises OSError if it does not respond."""
-        envoy_admin.request(self._admin_socket, "POST", path)
+    def fail_health(self) -> None:
+        """Has it say that it does not serve, and close a connection with each response.
+
+        It is meant to be called again and again: Envoy may have been restarted.
+        """
+        if not self._fails_health:
+            self._fails_health = self._post("/healthcheck/fail")
+
+    def close_listeners(self) -> None:
+        """Has it accept no more connections; those that it has go on."""
+        self._post("/drain_listeners")
+
+    def quit(self) -> None:
+        """Ends it. Unlike a signal, this is no warning in its log."""
+        if not self._post("/quitquitquit"):
+            self.terminate()
+
+    def _post(self, path: str) -> bool:
+        """Sends a command to its administration; returns whether it has responded."""
+        try:
+            envoy_admin.request(self._admin_socket, "POST", path)
+        except OSError:
+            return False
+        return True
 
     def kill_if_hung(self) -> None:
         """Kills the process if it has not responded for a time.

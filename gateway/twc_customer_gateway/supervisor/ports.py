@@ -1,8 +1,18 @@
-"""Reserves ports for the processes of the service."""
+"""Reserves ports for the processes of the service, and keeps new connections from them."""
 
+import ctypes
 import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from twc_customer_server.transport.ports import family
+
+# Of Linux, for which Python has no names.
+_SO_ATTACH_FILTER = 26
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_BPF_RETURN = 0x06
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -30,3 +40,39 @@ def reserve(host: str, port: int) -> socket.socket:
         reserving.close()
         raise
     return reserving
+
+
+@contextmanager
+def ignoring_connections(reserved: socket.socket) -> Iterator[None]:
+    """Has the system ignore attempts to connect to a reserved port, on which one other listens.
+
+    Connections that are being made, or wait to be accepted, stay with the
+    listener, which can close when it has accepted them; the system would
+    reset them. The client of one that was ignored tries again within a second
+    or so. Does nothing where the system cannot filter packets as Linux does.
+    """
+    is_ignoring = sys.platform == "linux" and _ignore(reserved)
+    try:
+        yield
+    finally:
+        if is_ignoring:
+            reserved.shutdown(socket.SHUT_RDWR)
+
+
+def _ignore(reserved: socket.socket) -> bool:
+    """Listens beside the other, is chosen in place of it, and drops what comes."""
+    try:
+        _attach(reserved, _SO_ATTACH_FILTER, 0)
+        reserved.listen()
+    except OSError:
+        return False
+    with suppress(OSError):
+        _attach(reserved, _SO_ATTACH_REUSEPORT_CBPF, 1)
+    return True
+
+
+def _attach(target: socket.socket, option: int, value: int) -> None:
+    """Attaches a packet filter that returns a value: the bytes to keep, or the socket to choose."""
+    instruction = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, value))
+    program = struct.pack("HP", 1, ctypes.addressof(instruction))
+    target.setsockopt(socket.SOL_SOCKET, option, program)

@@ -10,13 +10,14 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from twc_customer_server.signals import STOP_SIGNALS
+
 # The backoff before a process that ended is restarted: it doubles with each end that
 # comes soon after a start.
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 8.0
 _SOON_SECONDS = 60
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,11 @@ class Process:
         if self._process:
             self._process.terminate()
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal if it runs."""
+        if self._process:
+            self._process.send_signal(number)
+
     def kill(self) -> None:
         """Sends SIGKILL if it runs."""
         if self._process:
@@ -102,7 +108,7 @@ class Process:
 
 
 class RestartedProcess(Process):
-    """A child process that is restarted, with exponential backoff, when it ends by itself."""
+    """A child process that is restarted when it ends, with exponential backoff if it fails."""
 
     _backoff = 0.0
     _started = 0.0
@@ -122,7 +128,8 @@ class RestartedProcess(Process):
         if self.is_running:
             return
         if self._due is None:
-            self._schedule_restart(self.exit_message)
+            # One that was told to end is no sign of more to come.
+            self._schedule_restart(self.exit_message, is_first=self.status == 0)
         elif time.monotonic() >= self._due:
             try:
                 self.start()
@@ -132,9 +139,9 @@ class RestartedProcess(Process):
                 # The child failed before it ran its program, and could not report why.
                 self._schedule_restart(f"{self.name} could not be started")
 
-    def _schedule_restart(self, reason: str) -> None:
+    def _schedule_restart(self, reason: str, *, is_first: bool = False) -> None:
         now = time.monotonic()
-        if now - self._started > _SOON_SECONDS:
+        if is_first or now - self._started > _SOON_SECONDS:
             self._backoff = 0
         self._backoff = min(2 * self._backoff or FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS)
         self._due = now + self._backoff

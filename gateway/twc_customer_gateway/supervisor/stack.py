@@ -6,12 +6,12 @@ an Envoy sends them any, and clients' Envoy accepts no more before they stop.
 
 import math
 import os
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
 from twc_customer_server.transport.ports import address_taken, listen
 
 # Time for a service to become ready; workers share the cores, so that each adds to it.
@@ -28,6 +29,9 @@ _READY_SECONDS = 30
 _WORKER_SECONDS = 1
 _POLL_SECONDS = 0.05
 _QUIET_POLLS = 6
+# Time in which connections that are being made reach the Envoy that is to close its port, and
+# that in which it does so.
+_CLOSING_SECONDS = 0.2
 # Time for processes to stop beyond that which calls in progress have to end.
 _SLACK_SECONDS = 5
 
@@ -54,6 +58,7 @@ class Stack:
         self._folder = folder
         self._environment = environment or {}
         self._pause = pause
+        self._is_ready = False
         self._held = ExitStack()
         self._metrics = SharedMetrics(self.settings)
         self._workers: list[RestartedProcess] = []
@@ -76,18 +81,26 @@ class Stack:
             for envoy in self._envoys:
                 envoy.start()
             self._wait_until_ready()
+            self._is_ready = True
         except BaseException:
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets calls in progress end, then stops everything."""
-        seconds = self.settings.drain_seconds + self.settings.grace_seconds + _SLACK_SECONDS
+        """Serves until DRAIN_SECONDS are over, lets calls in progress end, and stops everything."""
+        envoys = [*self._envoys]
         # Clients' Envoy first: late clients find no port, rather than no server behind it.
-        for envoy in self._envoys:
-            self._stop_envoy(envoy, seconds)
-        stop(self._workers, seconds)
+        if self._is_ready:
+            self._drain()
+            self._end_requests()
+        for envoy in envoys:
+            envoy.quit()
+        for envoy in envoys:
+            envoy.wait(_SLACK_SECONDS)
+        # Those that were restarted meanwhile do not know that the service has drained.
+        self._tell_workers(DRAIN_SIGNAL)
+        stop(self._workers, self.settings.grace_seconds + _SLACK_SECONDS)
         self._metrics.stop()
         self._held.close()
 
@@ -108,10 +121,9 @@ class Stack:
 
     def _reserve_ports(self) -> None:
         """Keeps other services from both ports, even while no process listens on them."""
-        native, gateway = (
-            self._bind(ports.reserve, port).getsockname()[1]
-            for port in (self.settings.grpc_port, self.settings.gateway_port)
-        )
+        native = self._bind(ports.reserve, self.settings.grpc_port).getsockname()[1]
+        self._gateway_port = self._bind(ports.reserve, self.settings.gateway_port)
+        gateway = self._gateway_port.getsockname()[1]
         if not self.settings.gateway_port:
             # So that an Envoy that is restarted has the same one.
             configuration = self._folder / f"{self.settings.envoys[0]}.yaml"
@@ -156,7 +168,8 @@ class Stack:
 
     def _wait_until_ready(self) -> None:
         def is_ready() -> bool:
-            _require_running([*self._workers, *self._envoys])
+            _require_none_failed([*self._workers, *self._envoys])
+            self.restart_ended()
             return all(
                 envoy.stat("cluster.server.membership_healthy") == len(self._workers)
                 for envoy in self._envoys
@@ -167,20 +180,38 @@ class Stack:
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
 
-    def _stop_envoy(self, envoy: EnvoyProcess, seconds: float) -> None:
-        """Stops an Envoy when the requests in progress have ended."""
-        if not envoy.is_running:
-            return
-        try:
-            # Every response from here on closes its connection.
-            envoy.post("/healthcheck/fail")
-            envoy.post("/drain_listeners")
-            _poll(partial(self._is_quiet, envoy), self.settings.grace_seconds, time.sleep)
-            # Unlike a signal, this is no warning in Envoy's log.
-            envoy.post("/quitquitquit")
-        except OSError:
-            envoy.terminate()
-        envoy.wait(seconds)
+    def _drain(self) -> None:
+        """Fails health checks and serves on, until DRAIN_SECONDS are over."""
+        self._tell_workers(DRAIN_SIGNAL)
+
+        def is_over() -> bool:
+            self.restart_ended()
+            self._envoys[0].fail_health()
+            return False
+
+        _poll(is_over, self.settings.drain_seconds, time.sleep)
+
+    def _tell_workers(self, number: signal.Signals) -> None:
+        for worker in self._workers:
+            worker.send(number)
+
+    def _end_requests(self) -> None:
+        """Has clients' Envoy accept no more connections, and waits until its requests have ended.
+
+        What they need is restarted until then; the Envoy itself is not any more.
+        """
+        public = self._envoys.pop(0)
+        with ports.ignoring_connections(self._gateway_port):
+            time.sleep(_CLOSING_SECONDS)
+            public.close_listeners()
+            time.sleep(_CLOSING_SECONDS)
+        self._tell_workers(STOP_WAITING_SIGNAL)
+
+        def is_over() -> bool:
+            self.restart_ended()
+            return not public.is_running or self._is_quiet(public)
+
+        _poll(is_over, self.settings.grace_seconds, time.sleep)
 
     def _is_quiet(self, envoy: EnvoyProcess) -> bool:
         """Returns whether no request is in progress for several polls.
@@ -195,10 +226,10 @@ class Stack:
         return True
 
 
-def _require_running(processes: Iterable[Process]) -> None:
-    """Raises StackError if one of the processes has ended."""
+def _require_none_failed(processes: Iterable[Process]) -> None:
+    """Raises StackError if a process has given up; one that was killed is restarted."""
     for process in processes:
-        if process.status is not None:
+        if (process.status or 0) > 0:
             raise StackError(process.exit_message)
 
 

@@ -8,7 +8,12 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from twc_customer_server import errors
-from twc_customer_server.contract import BEARER_CHALLENGE, ERROR_DOMAIN, RETRY_SECONDS
+from twc_customer_server.contract import (
+    BEARER_CHALLENGE,
+    ERROR_DOMAIN,
+    NOT_BEGUN_HEADER,
+    RETRY_SECONDS,
+)
 from twc_customer_server.errors import Clash, InvalidInput, ServiceError
 
 CUSTOMER_TYPE = "twc.customer.v2.Customer"
@@ -41,6 +46,7 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.Unavailable: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     # No client and no proxy repeats this code by itself, as they do UNAVAILABLE.
     errors.OutcomeUnknown: (code_pb2.UNKNOWN, reasons.OUTCOME_UNKNOWN),
+    errors.Stopping: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     errors.KeysAwaited: (code_pb2.UNAVAILABLE, reasons.SERVICE_UNAVAILABLE),
     errors.DatabaseDamaged: (code_pb2.DATA_LOSS, reasons.DATABASE_DAMAGED),
     errors.Internal: (code_pb2.INTERNAL, reasons.INTERNAL_ERROR),
@@ -60,13 +66,15 @@ def to_status(error: ServiceError, max_bytes: int = MAX_DETAILS_BYTES) -> status
 
 
 def to_headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
-    """Returns the response headers that HTTP prescribes for an error.
+    """Returns the response headers of an error.
 
-    `WWW-Authenticate` by RFC 6750, section 3, and `Retry-After` by RFC 9110,
-    section 10.2.3.
+    `WWW-Authenticate` by RFC 6750, section 3, `Retry-After` by RFC 9110,
+    section 10.2.3, and one by which the gateway knows what it may try again.
     """
     if retry_seconds := _retry_seconds(error):
-        return (("retry-after", str(retry_seconds)),)
+        retry_after = ("retry-after", str(retry_seconds))
+        is_begun = not isinstance(error, errors.Stopping)
+        return (retry_after,) if is_begun else (retry_after, (NOT_BEGUN_HEADER, "true"))
     if not isinstance(error, errors.Unauthenticated):
         return ()
     challenge = BEARER_CHALLENGE

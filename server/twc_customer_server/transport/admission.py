@@ -58,6 +58,10 @@ class Admission:
         else:
             self._identify(call)
 
+    def refuse(self, incoming: IncomingCall, error: ServiceError) -> None:
+        """Ends a call that was not accepted with an error."""
+        Call(incoming, self._rpcs[incoming.behavior]).refuse(error)
+
     def tick(self) -> None:
         """Ends calls whose messages do not come; to be called several times a second."""
         with self._lock:
@@ -106,7 +110,7 @@ class Admission:
         """Has a thread refuse a call, soon, so that refusals delay no other call."""
         delay = self._limits.refuse(call.tenant)
         if delay is None:
-            call.incoming.cancel()
+            call.incoming.reject(str(error))
             return
 
         def refuse() -> None:

@@ -10,11 +10,18 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from twc_customer_server.contract import LONG_LIVED_RPCS, MAX_UPLOAD_BYTES, SERVICE, WAITING_RPCS
+from twc_customer_server.contract import (
+    LONG_LIVED_RPCS,
+    MAX_UPLOAD_BYTES,
+    REPEATABLE_RPCS,
+    SERVICE,
+    WAITING_RPCS,
+)
+from twc_customer_server.errors import OutcomeUnknown, Unavailable
 from twc_customer_server.settings import Settings
 from twc_customer_server.transport import health, incoming
 from twc_customer_server.transport.admission import Admission
-from twc_customer_server.transport.calls import Awaits, Rpc
+from twc_customer_server.transport.calls import Awaits, Rpc, refuse
 from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
@@ -24,6 +31,7 @@ from twc_customer_server.transport.limits import Kind, KindLimit, Limits, Tenant
 from twc_customer_server.transport.ports import address_taken
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
+from twc_customer_server.transport.stopping import LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
 
 # Calls of one connection; clients open another, or wait, for more.
@@ -56,6 +64,12 @@ _GATEWAY_OPTIONS = (
     ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
     ("grpc.http.overload_protection", 0),
 )
+
+# Time in which the calls that were told that they have ended do so; then they are cancelled.
+_CANCEL_SECONDS = 1
+
+STOPS = "the server stops; try again"
+STOPPED = "the server stopped while it ran the change"
 
 # Time between looks for calls whose messages do not come.
 _TICK_SECONDS = 0.25
@@ -91,6 +105,7 @@ class GrpcServer:
         returns; `identity` tells whose calls they are.
         """
         self._settings = settings
+        self._is_drained = False
         self._executor = Executor(settings.threads)
         self._timer = Timer()
         limits = _limits(settings)
@@ -116,6 +131,18 @@ class GrpcServer:
                 authorization.check: authorization.accept,
             }
         )
+        self._changes = {
+            getattr(rpcs, method.name)
+            for method in SERVICE.methods
+            if method.name not in REPEATABLE_RPCS
+        }
+        self._late_calls = LateCalls(
+            {
+                **{getattr(rpcs, method.name): admission.refuse for method in SERVICE.methods},
+                self._reflection.ServerReflectionInfo: refuse_call,
+                authorization.check: refuse_call,
+            }
+        )
         for tick in (admission.tick, self._health.tick, authorization.tick):
             self._timer.call_every(_TICK_SECONDS, tick)
         credentials = _credentials(settings)
@@ -138,16 +165,33 @@ class GrpcServer:
         for server in self._servers:
             server.start()
 
-    def stop(self, on_drained: Callable[[], object]) -> None:
+    def drain(self) -> None:
+        """Reports NOT_SERVING to native clients, and to them alone, and serves on."""
+        self._health.drain()
+        self._is_drained = True
+
+    def stop(self, on_refusing: Callable[[], object]) -> None:
         """Reports NOT_SERVING for DRAIN_SECONDS, then gives running calls GRACE_SECONDS to end.
 
-        Calls `on_drained` in between, to end those that would wait for longer.
+        After `drain` nobody needs the time for that any more. Calls
+        `on_refusing` when clients go elsewhere, to end calls that would wait for longer.
         """
         self._health.set_serving(serves=False)
-        time.sleep(self._settings.drain_seconds)
-        on_drained()
-        stopped = [server.stop(self._settings.grace_seconds) for server in self._servers]
+        if not self._is_drained:
+            time.sleep(self._settings.drain_seconds)
+        self._dispatcher.divert(self._late_calls.behaviors, self._late_calls.accept)
+        self._late_calls.await_pause()
+        grace = self._settings.grace_seconds
+        stopped = [server.stop(grace + _CANCEL_SECONDS) for server in self._servers]
+        self._late_calls.refuse()
+        on_refusing()
         self._health.close()
+        until = time.monotonic() + grace
+        if not all(each.wait(until - time.monotonic()) for each in stopped):
+            for call in self._dispatcher.open_calls():
+                is_change = call.behavior in self._changes
+                error = OutcomeUnknown(cause=STOPPED) if is_change else Unavailable(STOPS)
+                call.end_with(refuse, error)
         for each in stopped:
             each.wait()
         self._timer.stop()

@@ -39,7 +39,8 @@ class Health(health_pb2_grpc.HealthServicer):
         """Knows services and, by an empty name, the server itself; none serves at first."""
         self._lock = threading.Lock()
         self._services = frozenset(("", *services))
-        self._status = _NOT_SERVING
+        # What the gateway is told, and all others.
+        self._gateway_status = self._status = _NOT_SERVING
         self._open_calls = OpenCalls(_MAX_WAITING, self._receive)
         self._watches: dict[IncomingCall, _Watch] = {}
 
@@ -49,7 +50,7 @@ class Health(health_pb2_grpc.HealthServicer):
         """Returns the status of a service."""
         if request.service not in self._services:
             context.abort(grpc.StatusCode.NOT_FOUND, "the server has no such service")
-        return HealthCheckResponse(status=self._status)
+        return HealthCheckResponse(status=self._status_for(context.peer()))
 
     def Watch(self, _: HealthCheckRequest, context: grpc.ServicerContext) -> NoReturn:  # noqa: N802
         """Refuses a call that was not accepted by `accept`, since it would need a thread."""
@@ -69,10 +70,14 @@ class Health(health_pb2_grpc.HealthServicer):
     def set_serving(self, *, serves: bool) -> None:
         """Sets the status of all services."""
         with self._lock:
-            self._status = _SERVING if serves else _NOT_SERVING
-            watches = list(self._watches.values())
-        for watch in watches:
-            self._tell(watch)
+            self._gateway_status = self._status = _SERVING if serves else _NOT_SERVING
+        self._tell_all()
+
+    def drain(self) -> None:
+        """Sets the status to NOT_SERVING, but for the gateway."""
+        with self._lock:
+            self._status = _NOT_SERVING
+        self._tell_all()
 
     def close(self) -> None:
         """Ends the streams of watchers, which would delay the end of the server."""
@@ -102,6 +107,15 @@ class Health(health_pb2_grpc.HealthServicer):
             watch.service = request.service
             self._tell(watch)
 
+    def _status_for(self, peer: str) -> int:
+        return self._gateway_status if peer.startswith("unix:") else self._status
+
+    def _tell_all(self) -> None:
+        with self._lock:
+            watches = list(self._watches.values())
+        for watch in watches:
+            self._tell(watch)
+
     def _tell(self, watch: "_Watch") -> None:
         """Sends a watcher the status of its service, unless it has it or is just getting one."""
         with self._lock:
@@ -110,7 +124,7 @@ class Health(health_pb2_grpc.HealthServicer):
             is_known = watch.service in self._services
             status: int = HealthCheckResponse.SERVICE_UNKNOWN
             if is_known:
-                status = self._status
+                status = self._status_for(watch.incoming.peer())
             if watch.told == status:
                 return
             watch.told, watch.is_sending = status, True

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
@@ -39,6 +40,7 @@ _SIGNATURES = {
     "_unary_response_in_pool": _SUBMITTED,
 }
 _CONSTANTS = {
+    "_CANCELLED": "cancelled",
     "_CLOSED": "closed",
     "_OPEN": "open",
     "_RECEIVE_MESSAGE_TOKEN": "receive_message",
@@ -115,6 +117,14 @@ class IncomingCall:
         if self.is_active():
             self._respond_by(behavior, lambda: argument)
 
+    def end_with(self, behavior: Behavior, argument: object) -> None:
+        """Runs a behavior that ends the call, in place of one that may be running."""
+        with self._state.condition:
+            if self.is_active():
+                self._respond(self._event, self._state, behavior, lambda: argument, *self._codecs)
+            # What the other one returns is not for the client any more.
+            self._state.client = _server._CANCELLED
+
     def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
         """Runs a behavior with messages that were received, and those that come."""
         self._respond_by(behavior, lambda: chain(messages, self._argument()))
@@ -122,6 +132,10 @@ class IncomingCall:
     def cancel(self) -> None:
         """Cancels the call, which may be in the middle of a message."""
         self._event.call.cancel()
+
+    def reject(self, message: str) -> None:
+        """Ends the call with RESOURCE_EXHAUSTED and a message alone, which takes no time."""
+        self._event.call.cancel(cygrpc.StatusCode.resource_exhausted, message)
 
     def on_end(self, callback: Callable[[], object]) -> None:
         """Calls back when the call has ended, or at once if it has."""
@@ -175,11 +189,20 @@ class Dispatcher:
 
     def __init__(self, accepts: Mapping[Behavior, Accept]) -> None:
         self._accepts = accepts
+        self._open: set[IncomingCall] = set()
 
     @property
     def executor(self) -> ThreadPoolExecutor:
         """Returns itself as the executor of grpcio, which calls nothing but `submit`."""
         return cast("ThreadPoolExecutor", self)
+
+    def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
+        """Hands the calls of some handlers to another function from here on."""
+        self._accepts = {**self._accepts, **dict.fromkeys(behaviors, accept)}
+
+    def open_calls(self) -> list[IncomingCall]:
+        """Returns the calls that have not ended."""
+        return list(self._open)
 
     def submit(self, *submitted: Any) -> None:
         """Takes a call from grpcio, on the thread that reads its events.
@@ -191,6 +214,8 @@ class Dispatcher:
         if call.has_expired():
             # grpcio has told the client, who may make thousands of them.
             return
+        self._open.add(call)
+        call.on_end(partial(self._open.discard, call))
         try:
             self._accepts[call.behavior](call)
         except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call
