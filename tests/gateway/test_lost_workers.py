@@ -131,7 +131,7 @@ def test_write_in_hand(tmp_path: Path) -> None:
 
 
 def test_native_write_in_hand(tmp_path: Path) -> None:
-    """So does a native one, which may be sent again if nothing can come of it twice."""
+    """So does a native one, unless the worker had only been asked about its token."""
     with Service(tmp_path) as service:
         address = f"127.0.0.1:{service.settings.gateway_port}"
         with grpc.insecure_channel(address) as channel:
@@ -144,11 +144,15 @@ def test_native_write_in_hand(tmp_path: Path) -> None:
                     return read_failure(error)
                 return None
 
-            with _in_hand(service, create) as (worker, call):
-                worker.kill()
-                told = call.result(SECONDS)
+            told = None
+            for _ in range(10):
+                with _in_hand(service, create) as (worker, call):
+                    worker.kill()
+                    told = call.result(SECONDS)
+                if told:
+                    break
 
-    assert told is not None
+    assert told
     assert (told.code, told.reason, told.retry) == (
         grpc.StatusCode.UNKNOWN,
         "OUTCOME_UNKNOWN",
