@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from twc_customer_client.commands.delete import erase_command, restore_command
 from twc_customer_client.commands.export_file import export_command
 from twc_customer_client.commands.import_file import import_command
 from twc_customer_client.commands.merge import merge_command
@@ -17,7 +18,7 @@ from twc_customer_client.options import ConnectionOptions, connection_options
 @connection_options
 @click.pass_context
 def cli(context: click.Context, /, **values: Any) -> None:
-    """Imports, exports, finds and merges customers of the Customer API.
+    """Imports, exports, finds, merges, restores and erases customers of the Customer API.
 
     Each option here can also be set by the environment variable TWC_ and its
     name, such as TWC_TOKEN_FILE.
@@ -35,6 +36,8 @@ for _command in (
     get_command,
     lookup_command,
     merge_command,
+    restore_command,
+    erase_command,
     token_command,
 ):
     cli.add_command(_command)

@@ -25,7 +25,7 @@ _METHOD_NAMES = {"ValidateCustomer": "validateCustomerRequest", "LookupCustomers
 
 # RPCs that fail for a customer that is not there, and for values that are not expected.
 _MISSING = re.compile(r"^(GetCustomerBy|Update|Add|DeleteCustomerAddress|Restore|Merge)")
-_CONFLICTING = re.compile(r"^(Create|Update|Add|Delete|Validate|Upload|Restore|Merge)")
+_CONFLICTING = re.compile(r"^(Create|Update|Add|Delete|Validate|Upload|Restore|Erase|Merge)")
 
 _HEADERS: dict[str, Schema] = {
     "ETag": {"description": "The entity tag of the customer (RFC 9110); each change changes it."},

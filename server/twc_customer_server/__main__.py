@@ -3,22 +3,26 @@
 import argparse
 import ctypes
 import gc
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from twc_customer_server.admin import backup
+from twc_customer_server.admin.access import held
 from twc_customer_server.admin.copy import copy_all
 from twc_customer_server.admin.distribute import distribute_tables
-from twc_customer_server.app import App, open_database, open_postgres, open_sqlite
+from twc_customer_server.app import App, open_database, open_postgres, open_sqlite, sqlite_file
 from twc_customer_server.auth.development import DevelopmentIssuer
+from twc_customer_server.auth.scopes import claim_with
 from twc_customer_server.auth.tenants import is_tenant
+from twc_customer_server.errors import Unavailable
 from twc_customer_server.settings import Settings, describe_errors
 from twc_customer_server.signals import (
     ALL_SIGNALS,
@@ -45,6 +49,15 @@ _TRIM_SECONDS = 3
 
 # Time between checks of whether the database is open.
 _POLL_SECONDS = 0.02
+
+
+# The options that name a person, and what they are.
+_PERSON = {
+    "email": "the e-mail address",
+    "id": "the customer's id",
+    "ref": "the reference, or alternate reference",
+    "phone": "the phone number, of either kind",
+}
 
 
 def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1) -> None:
@@ -185,6 +198,28 @@ def distribute(settings: Settings, shards: int) -> None:
     print(f"distributed by tenant: {', '.join(done)}" if done else "already distributed")  # noqa: T201
 
 
+def access(settings: Settings, tenant: str, asked: Mapping[str, str]) -> None:
+    """Prints all that is held of a person, as JSON. Raises CannotServeError."""
+    if not asked:
+        sys.exit("name the person: --email, --id, --ref or --phone")
+    with shut_down_after(open_database(settings)) as database:
+        _require_file(settings)
+        database.prepare()
+        try:
+            found = held(database, tenant, asked, settings.region(tenant))
+        except Unavailable as error:
+            raise CannotServeError(str(error)) from error
+    print(json.dumps(found, ensure_ascii=False, indent=2))  # noqa: T201
+
+
+def _require_file(settings: Settings) -> None:
+    """Raises CannotServeError if there is no database: an empty one would hold nobody."""
+    if not settings.database_url and not sqlite_file(settings).exists():
+        raise CannotServeError(
+            f"there is no database {sqlite_file(settings)}: set DATA_DIR or DATABASE_URL"
+        )
+
+
 def token(settings: Settings, tenant: str) -> None:
     """Prints a development token for a tenant."""
     if not settings.development:
@@ -194,7 +229,8 @@ def token(settings: Settings, tenant: str) -> None:
     if not is_tenant(tenant):
         sys.exit("a tenant's name has 1 to 64 letters, digits, '.', '_' or '-'")
     issuer = DevelopmentIssuer(settings.development_folder)
-    print(issuer.token(tenant, settings.audience, settings.tenant_claim))  # noqa: T201
+    scope = claim_with(settings.erase_scope, settings.scope_claim)
+    print(issuer.token(tenant, settings.audience, settings.tenant_claim, scope))  # noqa: T201
 
 
 def main() -> None:
@@ -232,6 +268,15 @@ def main() -> None:
     spreading = commands.add_parser("distribute", help="distribute the tables over a Citus cluster")
     spreading.add_argument("--shards", type=int, default=32, help="number of shards; by default 32")
     spreading.set_defaults(run=lambda settings, args: distribute(settings, args.shards))
+    answering = commands.add_parser("access", help="print all that is held of a person, as JSON")
+    answering.add_argument("tenant")
+    for option, meaning in _PERSON.items():
+        answering.add_argument(f"--{option}", help=meaning)
+    answering.set_defaults(
+        run=lambda settings, args: access(
+            settings, args.tenant, {it: vars(args)[it] for it in _PERSON if vars(args)[it]}
+        )
+    )
     making = commands.add_parser("token", help="print a development token")
     making.add_argument("tenant")
     making.set_defaults(run=lambda settings, args: token(settings, args.tenant))

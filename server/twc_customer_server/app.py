@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.auth import development, jwks
@@ -20,6 +21,7 @@ from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.purging import Purger
+from twc_customer_server.storage.retention import RetentionPurge
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.sqlite_errors import explained
 from twc_customer_server.storage.stores import Stores
@@ -47,11 +49,18 @@ class App:
         self._database = open_database(settings)
         stores = Stores.of(self._database, settings.idempotency_quota_bytes)
         metrics = ServiceMetrics(SERVICE, metrics_memory)
-        self._purger = Purger(self._database, [OutcomePurge(self._database)], metrics.purges)
+        purges = [
+            OutcomePurge(self._database),
+            RetentionPurge(stores.deletions, settings.deleted_retention_days),
+        ]
+        self._purger = Purger(self._database, purges, metrics.purges)
         self._access_log = AccessLog()
         self._authenticator = authenticator(settings)
         self._servicer = CustomerServicer(
-            stores, settings.region, accept_email_dots=settings.accept_email_dots
+            stores,
+            settings.region,
+            accept_email_dots=settings.accept_email_dots,
+            erase_scope=settings.erase_scope,
         )
         rpcs = wrap(
             self._servicer,
@@ -127,10 +136,15 @@ def open_sqlite(settings: Settings) -> Sqlite:
 
     Raises CannotServeError if the folder cannot be created.
     """
-    path = settings.data_dir / "customers.db"
+    path = sqlite_file(settings)
     with explained(path):
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Sqlite(path)
+
+
+def sqlite_file(settings: Settings) -> Path:
+    """Returns the path of the database in DATA_DIR."""
+    return settings.data_dir / "customers.db"
 
 
 def authenticator(settings: Settings) -> Authenticator:
@@ -149,6 +163,7 @@ def authenticator(settings: Settings) -> Authenticator:
         settings.algorithms,
         settings.tenant_claim,
         settings.clock_skew_seconds,
+        settings.scope_claim,
     )
     return Authenticator(trust, key_sets(settings, location))
 

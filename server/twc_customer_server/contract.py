@@ -25,6 +25,9 @@ REPEATABLE_RPCS = (
     "ImportCustomers",
 )
 
+# The scope that EraseCustomer requires, unless the settings name another.
+ERASE_SCOPE = "customers:erase"
+
 # An upload, as a whole.
 MAX_UPLOAD_CUSTOMERS = 10_000
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024

@@ -69,6 +69,17 @@ class TenantForbidden(ServiceError):
     """The call's token is not for the tenant that the call names."""
 
 
+class ScopeRequired(ServiceError):
+    """The call's token is for the tenant, but lacks the scope that the call requires."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"the token lacks the scope {scope}, which this call requires: "
+            "get a token with it from your issuer"
+        )
+        self.scope = scope
+
+
 class NotFound(ServiceError):
     """The tenant has no customer, or the customer no `part`, with the value of a `field`.
 
@@ -114,6 +125,13 @@ class AmbiguousConflict(AlreadyExists):
     """Values of a customer that is to change an existing one belong to several of them."""
 
     _problem = "no customer was changed, because several have values of this one:"
+
+
+class NotDeleted(ServiceError):
+    """The customer to restore is not deleted (AIP-164)."""
+
+    def __init__(self) -> None:
+        super().__init__("the customer with this id is not deleted, and stays as it is")
 
 
 class IdMismatch(ServiceError):

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from twc_customer_server.auth.tenants import PLACEHOLDER
+from twc_customer_server.contract import ERASE_SCOPE
 
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Algorithm = Literal[
@@ -101,6 +102,12 @@ class Settings(BaseSettings):
         default=False,
         description="Store e-mail addresses with dots that follow one another or precede the @.",
     )
+    deleted_retention_days: float = Field(
+        30,
+        ge=0,
+        le=36_500,
+        description="Time after which deleted customers are erased; 0 is never.",
+    )
     idempotency_quota_bytes: int = Field(
         1 << 28,
         ge=0,
@@ -128,6 +135,16 @@ class Settings(BaseSettings):
     )
     tenant_claim: str = Field(
         "tenant", description="Claim with the token's tenants, unless ISSUER contains `{tenant}`."
+    )
+    scope_claim: str = Field(
+        "scope",
+        description="Claim with the token's scopes or roles: a text divided by spaces, or a list; "
+        "dots lead into objects, as in `realm_access.roles`.",
+    )
+    erase_scope: str = Field(
+        ERASE_SCOPE,
+        pattern=r"^[!#-\[\]-~]+$",
+        description="Scope, or role, that erasing a customer requires; `*` for none.",
     )
     clock_skew_seconds: float = Field(
         30, ge=0, le=60, description="Tolerated difference of the issuer's clock."

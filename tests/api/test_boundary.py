@@ -67,6 +67,8 @@ MALFORMED = {
     "ListCustomers": b"\x0a\x01\x80",
     "DeleteCustomer": b"\x0a",
     "DeleteCustomerByRef": b"\x0f",
+    "RestoreCustomer": b"\x0a\x01\x80",
+    "EraseCustomer": b"\x0a\x02\x80",
     "ImportCustomers": b"\x0a\x02\x12",
     "ExportCustomers": b"\x1a\x01\x80",
     "ListCustomerChanges": b"\x0a\x01\x80",

@@ -290,10 +290,10 @@ def test_lifetime(client: Client, monkeypatch: pytest.MonkeyPatch, hours: float,
     created = create(client)
     keyed = client.given(idempotency_key="key")
     moment = datetime.now(UTC)
-    monkeypatch.setattr("twc_customer_server.api.servicer._now", lambda: moment)
+    monkeypatch.setattr("twc_customer_server.api.idempotency._now", lambda: moment)
     keyed.add_address(created.id, address())
     monkeypatch.setattr(
-        "twc_customer_server.api.servicer._now", lambda: moment + timedelta(hours=hours)
+        "twc_customer_server.api.idempotency._now", lambda: moment + timedelta(hours=hours)
     )
     at_once([partial(keyed.add_address, created.id, address()) for _ in range(16)])
     assert len(client.get(created.id).addresses) == done

@@ -311,6 +311,9 @@ FAILURES: list[tuple[Message, str, grpc.StatusCode, str]] = [
     (pb.WatchCustomersRequest(cursor="x"), "WatchCustomers", INVALID, "cursor: "),
     (pb.DeleteCustomerRequest(), "DeleteCustomer", INVALID, "id: "),
     (pb.DeleteCustomerByRefRequest(), "DeleteCustomerByRef", INVALID, "customerRef: "),
+    (pb.RestoreCustomerRequest(), "RestoreCustomer", INVALID, "id: "),
+    (pb.RestoreCustomerRequest(id=UNKNOWN_ID), "RestoreCustomer", NOT_FOUND, "ResourceNotFound"),
+    (pb.EraseCustomerRequest(), "EraseCustomer", INVALID, "id: "),
     (
         pb.DeleteCustomerByRefRequest(customer_ref="T-1", id=UNKNOWN_ID),
         "DeleteCustomerByRef",

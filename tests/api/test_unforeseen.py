@@ -49,6 +49,8 @@ REQUESTS: dict[str, Message] = {
     "ListCustomers": pb.ListCustomersRequest(filter=f"email = {PRIVATE}"),
     "DeleteCustomer": pb.DeleteCustomerRequest(id=UNKNOWN_ID),
     "DeleteCustomerByRef": pb.DeleteCustomerByRefRequest(customer_ref=PRIVATE),
+    "RestoreCustomer": pb.RestoreCustomerRequest(id=UNKNOWN_ID),
+    "EraseCustomer": pb.EraseCustomerRequest(id=UNKNOWN_ID),
     "ImportCustomers": pb.ImportCustomersRequest(
         items=[pb.ImportItem(customer=Customer(email=PRIVATE))]
     ),

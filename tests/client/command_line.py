@@ -49,10 +49,10 @@ class CommandLine:
         }
         self._processes: list[subprocess.Popen[str]] = []
 
-    def run(self, *args: object) -> Result:
+    def run(self, *args: object, stdin: str | None = None) -> Result:
         """Runs a command within this process; relative paths are those of the test."""
         result = CliRunner(env=self.environment).invoke(
-            cli, [str(arg) for arg in args], prog_name="twc-customers"
+            cli, [str(arg) for arg in args], input=stdin, prog_name="twc-customers"
         )
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception

@@ -10,6 +10,7 @@ import pytest
 from tests.gateway.errors import Error, error_of
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
 from tests.support.client import SECONDS
+from tests.support.tokens import trusted_issuer
 from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_server.contract import READ_SECONDS, SERVICE
 
@@ -142,6 +143,14 @@ ROWS = [
     Row("DELETE", "/customers/A-1/ref?id={id}", None, 204, None),
     Row("DELETE", f"/customers/A-1/ref?id={UNKNOWN_ID}", None, 400, refused(9, "ID_MISMATCH")),
     Row("DELETE", "/customers/A-1/ref?id=other", None, 400, refused(3, INVALID, "id")),
+    Row("POST", "/customers/{id}/restore", None, 409, refused(6, "NOT_DELETED")),
+    Row("POST", f"{NO_CUSTOMER}/restore", None, 404, refused(5, "RESOURCE_NOT_FOUND")),
+    Row("POST", "/customers/x/restore", None, 400, refused(3, INVALID, "id")),
+    Row("POST", "/customers/{id}/restore?x=1", None, 400, refused(3, "MALFORMED_REQUEST")),
+    Row("POST", "/customers/{id}/erase", None, 204, None),
+    Row("POST", "/customers/{id}/erase", {}, 204, None),
+    Row("POST", f"{NO_CUSTOMER}/erase", None, 204, None),
+    Row("POST", "/customers/x/erase", None, 400, refused(3, INVALID, "id")),
     Row("GET", "/customers/A-1/ref?customerRef=A-1", None, 200, {"firstName": "Ada"}),
     Row("GET", "/customers/A%2D1/ref?customer_ref=A%2d1", None, 200, {"firstName": "Ada"}),
     Row("GET", "/customers/A-1/ref?customerRef=B", None, 400, refused(3, "MALFORMED_REQUEST")),
@@ -238,6 +247,45 @@ def test_deleted_customer(http: httpx.Client, ada: dict[str, Any]) -> None:
     assert http.get("/customers/A-1/ref").status_code == 404
     assert http.get("/customers/search", params={"firstName": "Ada"}).json() == []
     assert http.post("/customers", json=CREATED).status_code == 201
+
+
+def test_restored_customer(http: httpx.Client, ada: dict[str, Any]) -> None:
+    """A deleted customer is restored with all its data, and a later date."""
+    http.delete(f"/customers/{ada['id']}")
+
+    response = http.post(f"/customers/{ada['id']}/restore")
+
+    assert response.status_code == 200
+    restored = response.json()
+    assert restored.pop("lastModifiedDate") > ada.pop("lastModifiedDate")
+    assert restored == ada
+    again = http.get(f"/customers/{ada['id']}")
+    assert again.headers["etag"] == response.headers["etag"]
+
+
+def test_erased_customer(http: httpx.Client, ada: dict[str, Any]) -> None:
+    """An erased customer is in no answer, and cannot be restored."""
+    for _ in range(2):
+        assert http.post(f"/customers/{ada['id']}/erase").status_code == 204
+
+    assert http.get(f"/customers/{ada['id']}").status_code == 204
+    restored = http.post(f"/customers/{ada['id']}/restore")
+    assert error_of(restored) == Error(404, 5, "RESOURCE_NOT_FOUND", [])
+    assert http.post("/customers", json=CREATED).status_code == 201
+
+
+def test_erase_without_scope(http: httpx.Client, tenant: str, ada: dict[str, Any]) -> None:
+    """A token without the scope does not erase, and is told which scope it lacks."""
+    headers = {"authorization": f"Bearer {trusted_issuer().token(tenant=tenant)}"}
+
+    response = http.post(f"/customers/{ada['id']}/erase", headers=headers)
+
+    assert error_of(response) == Error(403, 7, "SCOPE_REQUIRED", [])
+    assert (
+        'error="insufficient_scope", scope="customers:erase"'
+        in (response.headers["www-authenticate"])
+    )
+    assert http.get(f"/customers/{ada['id']}").json() == ada
 
 
 def test_upload_results(http: httpx.Client) -> None:

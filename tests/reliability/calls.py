@@ -59,6 +59,7 @@ WRITES: dict[str, Call] = {
     "MergeCustomers": lambda client, it: client.merge(it.id, client.create(builders.customer()).id),
     "DeleteCustomer": lambda client, it: client.delete(it.id),
     "DeleteCustomerByRef": lambda client, it: client.delete_by_ref(it.customer_ref),
+    "EraseCustomer": lambda client, it: client.erase(it.id),
 }
 CALLS = READS | WRITES
 each_read = pytest.mark.parametrize("call", READS.values(), ids=READS)

@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
+from twc_customer_server.storage.access import AccessStore
+from twc_customer_server.storage.answers import KeptAnswers
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.export import ExportStore
@@ -14,11 +16,13 @@ from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.schema import TABLES
 from twc_customer_server.storage.statements import Statements
+from twc_customer_server.storage.stores import Stores
 
 _UNOPENED = Postgres("postgresql://never.opened", 1, 1, 1)
 _STATEMENTS = Statements(_UNOPENED)
 _EXPORTS = ExportStore(_UNOPENED, ChangeStore(_UNOPENED))
 _LISTS = Lists(_UNOPENED)
+_STORES = Stores.of(_UNOPENED)
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")
 
 STATEMENTS = [
@@ -33,6 +37,14 @@ STATEMENTS = [
     _EXPORTS.last_id,
     _STATEMENTS.update,
     *(sql for sql in vars(ChangeStore(_UNOPENED)).values() if " WHERE " in str(sql)),
+    *(
+        sql
+        for store in (_STORES.deletions, AccessStore(_UNOPENED), KeptAnswers(_UNOPENED))
+        for name, sql in vars(store).items()
+        # It asks which tenants there are.
+        if isinstance(sql, str) and name != "_next_tenant"
+    ),
+    *(sql for both in vars(AccessStore(_UNOPENED))["_by_key"].values() for sql in both),
     *_LISTS.by_field.values(),
     *_LISTS.by_status.values(),
     *(
@@ -94,7 +106,7 @@ def test_tenant_filter_of_statements(sql: str) -> None:
     """A statement names the tenant as the first condition, so that one machine answers it."""
     condition = sql.partition(" WHERE ")[2]
     assert re.match(
-        r'\(+("t\d+"|"customer"|"change_sequence")\."tenant" = %\(tenant\)s\)', condition
+        r'\(+("t\d+"|"customer"|"outcome"|"change_sequence")\."tenant" = %\(tenant\)s\)', condition
     )
     assert sql.count(" WHERE ") == sql.count('"tenant" = %(tenant)s')
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,8 +19,9 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.replicas import Replica
 from tests.support.stores import only, stamped
-from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotFound
+from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotDeleted, NotFound
 from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.deletions import DeletionStore
 from twc_customer_server.storage.export import Export, Exported, Order, Place
 from twc_customer_server.storage.listing import LAST_TEXT
 from twc_customer_server.storage.rows import Key
@@ -68,7 +69,8 @@ class Model:
 
     def __init__(self) -> None:
         self.tenants: dict[str, dict[str, Customer]] = {}
-        self.deleted: dict[str, set[str]] = {}
+        # Those that are erased are None.
+        self.deleted: dict[str, dict[str, Customer | None]] = {}
 
     def get(self, tenant: str, key: Key) -> bytes | None:
         """The customer that a key finds, as bytes."""
@@ -129,8 +131,27 @@ class Model:
         if found and check:
             check(found.SerializeToString())
         if found:
-            del self._live(tenant)[found.id]
-            self.deleted.setdefault(tenant, set()).add(found.id)
+            self._deleted(tenant)[found.id] = self._live(tenant).pop(found.id)
+
+    def restore(self, tenant: str, customer_id: str, edit: Callable[[Customer], None]) -> bytes:
+        """Takes a deleted customer back. Raises NotDeleted, NotFound and AlreadyExists."""
+        if customer_id in self._live(tenant):
+            raise NotDeleted
+        deleted = self._deleted(tenant).get(customer_id)
+        if deleted is None:
+            raise NotFound("id")
+        restored = Customer()
+        restored.CopyFrom(deleted)
+        edit(restored)
+        body = self.insert(tenant, restored)
+        del self._deleted(tenant)[customer_id]
+        return body
+
+    def erase(self, tenant: str, customer_id: str, _now: int) -> None:
+        """Remembers no more than that there was a customer."""
+        live = self._live(tenant).pop(customer_id, None)
+        if live or customer_id in self._deleted(tenant):
+            self._deleted(tenant)[customer_id] = None
 
     def export(self, tenant: str, export: Export) -> list[list[Exported]]:
         """All customers in the order of ids, as one part; the deleted ones without their times."""
@@ -148,6 +169,9 @@ class Model:
 
     def _live(self, tenant: str) -> dict[str, Customer]:
         return self.tenants.setdefault(tenant, {})
+
+    def _deleted(self, tenant: str) -> dict[str, Customer | None]:
+        return self.deleted.setdefault(tenant, {})
 
     def _find(self, tenant: str, key: Key) -> Customer | None:
         if key.field == "id":
@@ -177,9 +201,11 @@ def _searched(customer: Customer) -> dict[str, str]:
 
 
 Keeper = CustomerStore | Model
+Remover = DeletionStore | Model
+K = TypeVar("K")
 
 
-def outcome(act: Callable[[Keeper], object], keeper: Keeper) -> object:
+def outcome(act: Callable[[K], object], keeper: K) -> object:
     """What an act returns or raises, in a form that two keepers' outcomes can be compared in."""
     try:
         return act(keeper)
@@ -187,8 +213,8 @@ def outcome(act: Callable[[Keeper], object], keeper: Keeper) -> object:
         return AlreadyExists, dict(refused.clashes)
     except NotFound as refused:
         return NotFound, str(refused)
-    except IdMismatch:
-        return IdMismatch
+    except (IdMismatch, NotDeleted) as refused:
+        return type(refused)
 
 
 class Comparison(RuleBasedStateMachine):
@@ -200,6 +226,7 @@ class Comparison(RuleBasedStateMachine):
         super().__init__()
         self.store = stores.customers
         self.exports = stores.exports
+        self.deletions = stores.deletions
         self.changes = stores.changes
         self.model = Model()
         self.replicas = [Replica(), Replica()]
@@ -248,6 +275,24 @@ class Comparison(RuleBasedStateMachine):
         """Deletes a customer that has a reference, if it has an id as well."""
         key, check = Key.ref(ref), only(only_id) if only_id else None
         self.compare(lambda keeper: keeper.delete(self.tenants[tenant], key, 1, check))
+
+    @rule(tenant=tenants, customer_id=ids)
+    def restore(self, tenant: int, customer_id: str) -> None:
+        """Restores a customer, of this tenant or not, deleted or not."""
+
+        def act(remover: Remover) -> bytes:
+            name = self.tenants[tenant]
+            return remover.restore(
+                name, customer_id, lambda it: it.ClearField("last_modified_date")
+            )
+
+        assert outcome(act, self.deletions) == outcome(act, self.model)
+
+    @rule(tenant=tenants, customer_id=ids)
+    def erase(self, tenant: int, customer_id: str) -> None:
+        """Erases a customer, of this tenant or not, deleted or not."""
+        for remover in (self.deletions, self.model):
+            remover.erase(self.tenants[tenant], customer_id, 1)
 
     @rule(tenant=tenants, wanted=searches, after=st.just("") | ids, limit=st.integers(1, 4))
     def search(self, tenant: int, wanted: dict[str, str], after: str, limit: int) -> None:

@@ -190,10 +190,11 @@ def test_log_that_becomes_long(path: Path, keeper: CustomerStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pragma", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 5000)]
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 5000), ("secure_delete", 1)],
 )
 def test_pragmas(own: Sqlite, pragma: str, value: object) -> None:
-    """Every connection writes ahead, syncs each commit to disk, and waits for a lock."""
+    """Every connection writes ahead, syncs each commit, waits for a lock, and deletes for good."""
 
     def read() -> list[tuple[object, ...]]:
         return own.rows(f"PRAGMA {pragma}", {})

@@ -202,6 +202,14 @@ class Client:
             pb.DeleteCustomerByRefRequest(customer_ref=ref, id=only_id),
         )
 
+    def restore(self, customer_id: str) -> Customer:
+        """Calls RestoreCustomer."""
+        return self._unary(self._stub.RestoreCustomer, pb.RestoreCustomerRequest(id=customer_id))
+
+    def erase(self, customer_id: str) -> None:
+        """Calls EraseCustomer."""
+        self._unary(self._stub.EraseCustomer, pb.EraseCustomerRequest(id=customer_id))
+
     def _unary(
         self, rpc: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request
     ) -> Response:

@@ -13,6 +13,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
+from twc_customer_server.contract import ERASE_SCOPE
+
 ISSUER = "https://issuer.example"
 AUDIENCE = "customer-api"
 
@@ -51,8 +53,8 @@ def jwks(*issuers: Issuer) -> bytes:
 
 @functools.cache
 def token_for(tenant: str) -> str:
-    """A token of the issuer that `trust` makes a server believe, good for one tenant."""
-    return trusted_issuer().token(tenant=tenant)
+    """A token of the issuer that `trust` makes a server believe, good for all of one tenant."""
+    return trusted_issuer().token(tenant=tenant, scope=ERASE_SCOPE)
 
 
 @functools.cache

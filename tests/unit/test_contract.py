@@ -78,6 +78,8 @@ PLACES: list[tuple[str, str, str, list[str]]] = [
     ("DeleteCustomer", "DELETE /api/v2/customers/{id}", "", []),
     ("DeleteCustomerByRef", "DELETE /api/v2/customers/{customer_ref}/ref", "", ["id"]),
     ("DeleteCustomerByRef", "DELETE /api/v2/customers", "", ["customerRef", "id"]),
+    ("RestoreCustomer", "POST /api/v2/customers/{id}/restore", "", []),
+    ("EraseCustomer", "POST /api/v2/customers/{id}/erase", "", []),
     (
         "ListCustomerChanges",
         "GET /api/v2/customers/changes",
@@ -197,6 +199,8 @@ ENUMS = {
             "ORIGIN_FORBIDDEN": 19,
             "CURSOR_EXPIRED": 20,
             "DATABASE_DAMAGED": 21,
+            "SCOPE_REQUIRED": 22,
+            "NOT_DELETED": 23,
             "ALREADY_MERGED": 24,
             "OUTCOME_UNKNOWN": 25,
         },

@@ -76,6 +76,15 @@ def test_token(folder: Path, tenant: str) -> None:
     assert believing(folder).verify(token(folder, tenant)).tenants == {tenant}
 
 
+def test_scope_of_token(folder: Path) -> None:
+    """A token has more claims if they are given, such as a scope, but for those of its own."""
+    more = {"scope": "customers:erase", "iss": "other"}
+    issuer = DevelopmentIssuer(folder)
+    made = issuer.token("acme", TRUST.audience, TRUST.tenant_claim, more)
+    assert believing(folder).verify(made).scopes == {"customers:erase"}
+    assert believing(folder).verify(token(folder)).scopes == frozenset()
+
+
 def test_lifetime_of_token(folder: Path) -> None:
     """A token is good from now on for twelve hours, and says nothing more than it must."""
     before = int(time.time())

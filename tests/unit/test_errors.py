@@ -50,6 +50,7 @@ TABLE = [
     (errors.InvalidTenant("no tenant"), code_pb2.INVALID_ARGUMENT, "INVALID_TENANT"),
     (errors.Unauthenticated("no token"), code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED"),
     (errors.TenantForbidden("another"), code_pb2.PERMISSION_DENIED, "TENANT_FORBIDDEN"),
+    (errors.ScopeRequired("erase"), code_pb2.PERMISSION_DENIED, "SCOPE_REQUIRED"),
     (errors.Overloaded("uploads"), code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED"),
     (errors.NotFound("id"), code_pb2.NOT_FOUND, "RESOURCE_NOT_FOUND"),
     (
@@ -58,6 +59,7 @@ TABLE = [
         "ALREADY_EXISTS",
     ),
     (errors.AlreadyMerged("droppedId", ADA), code_pb2.FAILED_PRECONDITION, "ALREADY_MERGED"),
+    (errors.NotDeleted(), code_pb2.ALREADY_EXISTS, "NOT_DELETED"),
     (errors.IdMismatch("another id"), code_pb2.FAILED_PRECONDITION, "ID_MISMATCH"),
     (errors.RequestTooLarge("too much"), code_pb2.INVALID_ARGUMENT, "REQUEST_TOO_LARGE"),
     (errors.MessageTimeout(10), code_pb2.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
@@ -255,6 +257,18 @@ def test_clashes_of_already_exists() -> None:
             description="has the same customerRef",
         ),
     ]
+
+
+def test_required_scope() -> None:
+    """A token that lacks a scope is told which, by the error and by the header of RFC 6750."""
+    error = errors.ScopeRequired("customers:erase")
+    [info] = _details(error)
+
+    assert isinstance(info, ErrorInfo)
+    assert dict(info.metadata) == {"scope": "customers:erase"}
+    [(name, challenge)] = status.to_headers(error)
+    assert name == "www-authenticate"
+    assert challenge.endswith(', error="insufficient_scope", scope="customers:erase"')
 
 
 def test_message_of_not_found() -> None:

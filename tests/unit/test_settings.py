@@ -96,6 +96,11 @@ OUT_OF_RANGE: dict[str, dict[str, Any]] = {
     "port beyond all": {"grpc_port": 65536},
     "port of metrics beyond all": {"metrics_port": 65536},
     "no thread": {"threads": 0},
+    "scope of two": {"erase_scope": "customers:erase admin"},
+    "scope in quotes": {"erase_scope": '"erase"'},
+    "no scope": {"erase_scope": ""},
+    "retention below none": {"deleted_retention_days": -1},
+    "retention of any length": {"deleted_retention_days": float("inf")},
     "unknown level": {"log_level": "TRACE"},
     "no region": {"default_regions": {"acme": "Germany"}},
 }

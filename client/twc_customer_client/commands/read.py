@@ -30,7 +30,7 @@ def get_command(options: ConnectionOptions, customer_id: str, *, as_json: bool) 
     """Prints the customer with an id."""
     customer = _get(options.connection, customer_id)
     if as_json:
-        _print_json(customer)
+        print_json(customer)
     else:
         print_customer(customer)
 
@@ -51,7 +51,7 @@ def lookup_command(options: ConnectionOptions, /, *, as_json: bool, **fields: st
     request = pb.LookupCustomersRequest(**given, page_size=_PAGE_SIZE)
     for customer in _lookup(options.connection, request):
         if as_json:
-            _print_json(customer)
+            print_json(customer)
         else:
             click.echo("\t".join(_one_line(getattr(customer, name)) for name in _LISTED))
 
@@ -94,7 +94,8 @@ def _lookup(connection: Connection, request: pb.LookupCustomersRequest) -> Itera
         is_last = not request.page_token
 
 
-def _print_json(customer: Customer) -> None:
+def print_json(customer: Customer) -> None:
+    """Prints a customer as a line of JSON."""
     click.echo(json.dumps(format_customer(customer), ensure_ascii=False))
 
 

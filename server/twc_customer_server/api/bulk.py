@@ -10,6 +10,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server import contract
 from twc_customer_server.api.budgets import DetailsBudget, ViolationBudget
+from twc_customer_server.api.idempotency import Answer
 from twc_customer_server.errors import (
     AlreadyExists,
     Clash,
@@ -143,8 +144,14 @@ def combined_error(
     return InvalidInput(violations, is_cut=is_cut)
 
 
+def to_answer(results: Sequence[pb.UploadCustomersResult]) -> Answer:
+    """Returns the results of an upload as they are kept for repeats."""
+    ids = [result.customer.id for result in results if result.HasField("customer")]
+    return Answer(encode(results), ids)
+
+
 def encode(results: Iterable[pb.UploadCustomersResult]) -> list[bytes]:
-    """Encodes each result of an upload, with its length before it, to be kept for repeats."""
+    """Encodes each result of an upload, with its length before it."""
     return [_encode(result) for result in results]
 
 

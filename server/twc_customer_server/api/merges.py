@@ -7,6 +7,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.api import selectors
 from twc_customer_server.api.etags import etag, precondition_of
+from twc_customer_server.api.idempotency import Answer
 from twc_customer_server.customers import merging
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields
@@ -40,6 +41,10 @@ class Merge:
             self._call.tenant, self._pair, self._edit, condition, commit=self._commit
         )
         return f"{deleted_at} ".encode() + body
+
+    def to_answer(self, answer: bytes) -> Answer:
+        """Returns the answer of `run` as it is kept: what it has is of both customers."""
+        return Answer([answer], self._pair)
 
     def respond(self, answer: bytes) -> pb.MergeCustomersResponse:
         """Returns the response with an answer of `run`."""

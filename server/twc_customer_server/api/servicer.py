@@ -6,19 +6,20 @@ from functools import partial
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
+from twc_customer_server import contract
 from twc_customer_server.api import bulk, exports, imports, listing, lookup, selectors
 from twc_customer_server.api.changes import ChangeFeed
+from twc_customer_server.api.deletions import Deletions
 from twc_customer_server.api.etags import (
     etag,
     precondition_of,
     require_match,
     respond_unless_cached,
 )
-from twc_customer_server.api.idempotency import KeyedRequest
+from twc_customer_server.api.idempotency import Answer, KeyedRequest
 from twc_customer_server.api.merges import Merge
 from twc_customer_server.customers import update
 from twc_customer_server.customers.context import ValidationContext
@@ -39,16 +40,15 @@ class CustomerServicer:
         region: Callable[[str], str | None],
         *,
         accept_email_dots: bool = False,
+        erase_scope: str = contract.ERASE_SCOPE,
     ) -> None:
-        """`region` returns the default region of a tenant, if it has one.
-
-        `accept_email_dots` is the setting of that name.
-        """
+        """`region` returns a tenant's default region, if it has one; the others are settings."""
         self._store = stores.customers
         self._idempotency = stores.idempotency
         self._exports = stores.exports
         self._merges = stores.merges
         self._feed = ChangeFeed(stores.changes)
+        self._deletions = Deletions(stores.deletions, erase_scope)
         self._region = region
         self._email_dots = accept_email_dots
 
@@ -57,7 +57,7 @@ class CustomerServicer:
         self._feed.stop()
 
     def CreateCustomer(self, request: pb.CreateCustomerRequest, call: Call) -> bytes:
-        keyed = _keyed(call, "CreateCustomer", request)
+        keyed = KeyedRequest.of(call, "CreateCustomer", request)
         self._prepare(call.tenant, request.customer)
         insert = partial(self._store.insert, call.tenant, request.customer)
         body = self._run(call, keyed, insert)
@@ -67,7 +67,7 @@ class CustomerServicer:
     def UploadCustomers(
         self, requests: Iterable[pb.UploadCustomersRequest], call: Call
     ) -> Iterator[pb.UploadCustomersResult]:
-        keyed = _keyed(call, "UploadCustomers")
+        keyed = KeyedRequest.of(call, "UploadCustomers")
         received = requests if keyed is None else keyed.record(requests)
         # Validated once, since a transaction may run several times.
         upload = bulk.collect(received, partial(self._prepare, call.tenant))
@@ -75,9 +75,10 @@ class CustomerServicer:
         if keyed is None:
             results = store()
         else:
-            results = bulk.decode(
-                keyed.run(self._idempotency, call.tenant, lambda: bulk.encode(store()), bulk=True)
+            answer = keyed.run(
+                self._idempotency, call.tenant, lambda: bulk.to_answer(store()), bulk=True
             )
+            results = bulk.decode(answer)
         call.set_status(201 if all(result.HasField("customer") for result in results) else 200)
         return iter(results)
 
@@ -123,7 +124,7 @@ class CustomerServicer:
         return customer
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
-        keyed = _keyed(call, "UpdateCustomer", request)
+        keyed = KeyedRequest.of(call, "UpdateCustomer", request)
         key = selectors.of_update(request)
         mask = update.mask_of(request)
 
@@ -138,7 +139,7 @@ class CustomerServicer:
         return self._change(call, keyed, key, edit)
 
     def AddCustomerAddress(self, request: pb.AddCustomerAddressRequest, call: Call) -> bytes:
-        keyed = _keyed(call, "AddCustomerAddress", request)
+        keyed = KeyedRequest.of(call, "AddCustomerAddress", request)
 
         def edit(stored: Customer, context: ValidationContext) -> None:
             update.add_address(stored, request.address, context)
@@ -146,7 +147,7 @@ class CustomerServicer:
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
     def UpdateCustomerAddress(self, request: pb.UpdateCustomerAddressRequest, call: Call) -> bytes:
-        keyed = _keyed(call, "UpdateCustomerAddress", request)
+        keyed = KeyedRequest.of(call, "UpdateCustomerAddress", request)
         address_id = selectors.parse_id("addressId", request.address_id)
 
         def edit(stored: Customer, context: ValidationContext) -> None:
@@ -157,7 +158,7 @@ class CustomerServicer:
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
     def DeleteCustomerAddress(self, request: pb.DeleteCustomerAddressRequest, call: Call) -> bytes:
-        keyed = _keyed(call, "DeleteCustomerAddress", request)
+        keyed = KeyedRequest.of(call, "DeleteCustomerAddress", request)
         address_id = selectors.parse_id("addressId", request.address_id)
 
         def edit(stored: Customer, context: ValidationContext) -> None:
@@ -168,9 +169,9 @@ class CustomerServicer:
     def MergeCustomers(
         self, request: pb.MergeCustomersRequest, call: Call
     ) -> pb.MergeCustomersResponse:
-        keyed = None if request.validate_only else _keyed(call, "MergeCustomers", request)
+        keyed = None if request.validate_only else KeyedRequest.of(call, "MergeCustomers", request)
         merge = Merge(self._merges, request, call, self._context)
-        return merge.respond(self._run(call, keyed, merge.run))
+        return merge.respond(self._run(call, keyed, merge.run, merge.to_answer))
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
         body = self._store.get(call.tenant, selectors.of_id(request.id))
@@ -206,15 +207,24 @@ class CustomerServicer:
         return listing.response(call.tenant, query.listing, page)
 
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
-        keyed = _keyed(call, "DeleteCustomer", request)
+        keyed = KeyedRequest.of(call, "DeleteCustomer", request)
         return self._delete(call, keyed, selectors.of_id(request.id))
 
     def DeleteCustomerByRef(self, request: pb.DeleteCustomerByRefRequest, call: Call) -> Empty:
-        keyed = _keyed(call, "DeleteCustomerByRef", request)
+        keyed = KeyedRequest.of(call, "DeleteCustomerByRef", request)
         only_id = selectors.parse_id("id", request.id) if request.HasField("id") else None
         if only_id and not request.HasField("customer_ref"):
             return self._delete(call, keyed, Key.id(only_id))
         return self._delete(call, keyed, selectors.of_ref(request.customer_ref), only_id)
+
+    def RestoreCustomer(self, request: pb.RestoreCustomerRequest, call: Call) -> bytes:
+        keyed = KeyedRequest.of(call, "RestoreCustomer", request)
+        body = self._run(call, keyed, self._deletions.restoration(request, call))
+        call.set_status(200, ("etag", etag(body)))
+        return body
+
+    def EraseCustomer(self, request: pb.EraseCustomerRequest, call: Call) -> Empty:
+        return self._deletions.erase(request, call)
 
     def _get(self, call: Call, key: Key) -> bytes:
         body = self._store.get(call.tenant, key)
@@ -294,22 +304,16 @@ class CustomerServicer:
         call.set_status(204)
         return Empty()
 
-    def _run(self, call: Call, keyed: KeyedRequest | None, action: Callable[[], bytes]) -> bytes:
+    def _run(
+        self,
+        call: Call,
+        keyed: KeyedRequest | None,
+        action: Callable[[], bytes],
+        to_answer: Callable[[bytes], Answer] = Answer.of_one,
+    ) -> bytes:
         """Runs an action, once for all repeats of a request with an idempotency key."""
-        if keyed is None:
-            return action()
-        return keyed.run(self._idempotency, call.tenant, lambda: [action()])
-
-
-def _keyed(call: Call, rpc: str, *messages: Message) -> KeyedRequest | None:
-    """Returns the request as it was received, before it is modified, if it has a key."""
-    key = call.header("idempotency-key")
-    if key is None:
-        return None
-    keyed = KeyedRequest(key, rpc, _now())
-    for _ in keyed.record(messages):
-        pass
-    return keyed
+        run = keyed and partial(keyed.run, self._idempotency, call.tenant)
+        return run(lambda: to_answer(action())) if run else action()
 
 
 def _now() -> datetime:

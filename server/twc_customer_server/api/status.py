@@ -31,9 +31,11 @@ _CODES: dict[type[ServiceError], tuple[code_pb2.Code, reasons.ErrorReason]] = {
     errors.Unauthenticated: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
     errors.NoCredentials: (code_pb2.UNAUTHENTICATED, reasons.UNAUTHENTICATED),
     errors.TenantForbidden: (code_pb2.PERMISSION_DENIED, reasons.TENANT_FORBIDDEN),
+    errors.ScopeRequired: (code_pb2.PERMISSION_DENIED, reasons.SCOPE_REQUIRED),
     errors.InvalidTenant: (code_pb2.INVALID_ARGUMENT, reasons.INVALID_TENANT),
     errors.NotFound: (code_pb2.NOT_FOUND, reasons.RESOURCE_NOT_FOUND),
     errors.AlreadyExists: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
+    errors.NotDeleted: (code_pb2.ALREADY_EXISTS, reasons.NOT_DELETED),
     errors.AmbiguousConflict: (code_pb2.ALREADY_EXISTS, reasons.ALREADY_EXISTS),
     errors.AlreadyMerged: (code_pb2.FAILED_PRECONDITION, reasons.ALREADY_MERGED),
     errors.IdMismatch: (code_pb2.FAILED_PRECONDITION, reasons.ID_MISMATCH),
@@ -75,9 +77,12 @@ def to_headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
         retry_after = ("retry-after", str(retry_seconds))
         is_begun = not isinstance(error, errors.Stopping)
         return (retry_after,) if is_begun else (retry_after, (NOT_BEGUN_HEADER, "true"))
+    challenge = BEARER_CHALLENGE
+    if isinstance(error, errors.ScopeRequired):
+        challenge += f', error="insufficient_scope", scope="{error.scope}"'
+        return (("www-authenticate", challenge),)
     if not isinstance(error, errors.Unauthenticated):
         return ()
-    challenge = BEARER_CHALLENGE
     if not isinstance(error, errors.NoCredentials):
         challenge += f', error="invalid_token", error_description="{error}"'
     return (("www-authenticate", challenge),)
@@ -107,6 +112,9 @@ def _details(error: ServiceError, reason: str, max_bytes: int) -> Iterator[Messa
                 resource_name=error.merged_into,
                 description=f"the customer with this {error.field} was merged into it",
             )
+        case errors.ScopeRequired():
+            info.metadata["scope"] = error.scope
+            yield info
         case errors.NotFound():
             yield info
             yield error_details_pb2.ResourceInfo(

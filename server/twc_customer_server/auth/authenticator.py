@@ -12,6 +12,7 @@ import jwt
 from twc_customer_server.auth.fetchers import source_of
 from twc_customer_server.auth.key_sets import KeySet
 from twc_customer_server.auth.realms import NO_REALM, KeySets
+from twc_customer_server.auth.scopes import scopes_in
 from twc_customer_server.auth.tenants import PLACEHOLDER, TENANT_PATTERN, is_tenant
 from twc_customer_server.contract import CREDENTIALS_REQUIRED
 from twc_customer_server.errors import (
@@ -51,6 +52,7 @@ class TrustPolicy(NamedTuple):
 
     `issuer` may contain `{tenant}`: each tenant then has an issuer, a realm,
     of its own. Otherwise the claim `tenant_claim` names the tenants.
+    `scope_claim` is the claim with the scopes, or the path of it.
     """
 
     issuer: str
@@ -58,22 +60,25 @@ class TrustPolicy(NamedTuple):
     algorithms: Sequence[str]
     tenant_claim: str
     clock_skew_seconds: float
+    scope_claim: str = "scope"
 
 
 class Caller(NamedTuple):
-    """The tenant that a call may act for, and the end of its token by the wall clock."""
+    """The tenant that a call may act for, and its token's end by the wall clock and scopes."""
 
     tenant: str
     valid_until: float
+    scopes: Collection[str] = ()
 
 
 class VerifiedToken(NamedTuple):
-    """The tenants of a token, its end by the wall clock, and the key that verified it."""
+    """The tenants of a token, its end by the wall clock, the key that verified it, its scopes."""
 
     tenants: Collection[str]
     valid_until: float
     keys: KeySet
     key: jwt.PyJWK
+    scopes: Collection[str] = ()
 
 
 class Authenticator:
@@ -114,7 +119,7 @@ class Authenticator:
         tenant = _tenant(names)
         if tenant not in verified.tenants:
             raise TenantForbidden(_FORBIDDEN)
-        return Caller(tenant, verified.valid_until)
+        return Caller(tenant, verified.valid_until, verified.scopes)
 
     def cached(self, metadata: Metadata) -> Caller | TenantForbidden | None:
         """Returns the caller, or why it is refused, if its token was verified before.
@@ -143,7 +148,7 @@ class Authenticator:
             return None
         if tenant not in verified.tenants:
             return TenantForbidden(_FORBIDDEN)
-        return Caller(tenant, verified.valid_until)
+        return Caller(tenant, verified.valid_until, verified.scopes)
 
 
 class TokenVerifier:
@@ -213,8 +218,10 @@ class TokenVerifier:
         if not all(type(claims.get(name, 0)) in (int, float) for name in _TIME_CLAIMS):
             raise jwt.InvalidTokenError
         tenants = self._tenants_in(claims) if realm == NO_REALM else frozenset({realm})
+        scopes = scopes_in(claims, self._policy.scope_claim)
         self._key_sets.prove(realm, keys)
-        return VerifiedToken(tenants, claims["exp"] + self._policy.clock_skew_seconds, keys, key)
+        valid_until = claims["exp"] + self._policy.clock_skew_seconds
+        return VerifiedToken(tenants, valid_until, keys, key, scopes)
 
     def _realm_of(self, issuer: object) -> str:
         match = self._match_issuer(issuer) if isinstance(issuer, str) else None

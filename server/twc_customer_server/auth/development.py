@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,10 +34,17 @@ class DevelopmentIssuer:
                 if not self._key_file.exists():
                     self._create_key()
 
-    def token(self, tenant: str, audience: str, tenant_claim: str) -> str:
-        """Returns a token for a tenant, valid for twelve hours."""
+    def token(
+        self,
+        tenant: str,
+        audience: str,
+        tenant_claim: str,
+        more: Mapping[str, object] | None = None,
+    ) -> str:
+        """Returns a token for a tenant with more claims, valid for twelve hours."""
         now = int(time.time())
-        claims = {"iss": ISSUER, "aud": audience, "sub": "developer", tenant_claim: tenant}
+        own = {"iss": ISSUER, "aud": audience, "sub": "developer", tenant_claim: tenant}
+        claims = dict(more or {}) | own
         times = {"iat": now, "exp": now + TOKEN_SECONDS}
         key = self._key_file.read_bytes()
         return jwt.encode(claims | times, key, ALGORITHM, headers={"kid": KEY_ID})

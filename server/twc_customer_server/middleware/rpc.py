@@ -8,7 +8,6 @@ decoded. Nor do grpc_testing and other transports run interceptors.
 """
 
 import logging
-import math
 import re
 import time
 import traceback
@@ -52,23 +51,21 @@ _log = logging.getLogger(__name__)
 class Call:
     """An RPC as the servicer sees it: its tenant, request headers and response metadata.
 
-    `valid_until` is the end of its token by the wall clock; `is_active` tells
-    whether its client still waits.
+    `valid_until` is the end of its token by the wall clock, `scopes` are the
+    token's; `is_active` tells whether its client still waits.
     """
 
-    __slots__ = ("_headers", "_set_metadata", "is_active", "tenant", "valid_until")
+    __slots__ = ("_headers", "_set_metadata", "is_active", "scopes", "tenant", "valid_until")
 
     def __init__(
         self,
-        tenant: str,
+        caller: Caller,
         headers: Mapping[str, str],
         set_metadata: SetMetadata,
-        valid_until: float = math.inf,
-        is_active: Callable[[], bool] = lambda: True,
+        is_active: Callable[[], bool],
     ) -> None:
-        self.tenant = tenant
+        self.tenant, self.valid_until, self.scopes = caller
         self.is_active = is_active
-        self.valid_until = valid_until
         self._headers = headers
         self._set_metadata = set_metadata
 
@@ -209,8 +206,7 @@ class _InFlightCall:
         if caller is None:
             caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
         self._tenant = caller.tenant
-        is_active = self._context.is_active
-        return Call(caller.tenant, self._headers, set_metadata, caller.valid_until, is_active)
+        return Call(caller, self._headers, set_metadata, self._context.is_active)
 
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""

@@ -1,7 +1,8 @@
 """Stores the results of requests with an idempotency key, so that a repeat has no effect."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypedDict
+from uuid import UUID
 
 from peewee import fn
 
@@ -9,7 +10,7 @@ from twc_customer_server.errors import IdempotencyKeyReused
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.purging import BATCH_ROWS, Purge
 from twc_customer_server.storage.quota import OutcomeQuota, outcome_size
-from twc_customer_server.storage.schema import NO_TENANT, IdempotencyRow
+from twc_customer_server.storage.schema import NO_TENANT, SEVERAL, IdempotencyRow
 from twc_customer_server.storage.statements import parameter, values_of
 
 # Time for which a repeat is answered with the first result.
@@ -44,7 +45,8 @@ class IdempotencyStore:
         self._get = database.compile(
             _row.select(_row.digest, _row.outcome, _row.created_at).where(*one)
         )
-        self._save = database.compile(_row.update(values_of([_row.outcome, _row.size])).where(*one))
+        saved = (_row.outcome, _row.size, _row.customer_id, _row.customer_ids)
+        self._save = database.compile(_row.update(values_of(saved)).where(*one))
         self._drop_expired = database.compile(
             _row.delete().where(*one, _row.created_at <= parameter("expired"))
         )
@@ -54,13 +56,16 @@ class IdempotencyStore:
         tenant: str,
         request: IdempotentRequest,
         action: Callable[[], bytes],
+        customer_ids: Callable[[], Sequence[str]] = tuple,
         *,
         bulk: bool = False,
     ) -> bytes:
         """Runs an action once, and returns its result to the first request and to repeats.
 
         The action and its result are one transaction. A repeat waits while the
-        first runs; they have the timeout of an upload if `bulk`. Raises
+        first runs; they have the timeout of an upload if `bulk`. The result is
+        dropped with the customers that it has, whose ids `customer_ids` returns
+        after the action. Raises
         IdempotencyKeyReused, Overloaded if the tenant's quota is used up, and
         what `action` raises; no result is stored then.
         """
@@ -69,7 +74,7 @@ class IdempotencyStore:
         if refusal and not self._is_repeat(tenant, request):
             raise refusal
         result, size = self._database.write(
-            lambda: self._run(tenant, request, action), repeatable=True, bulk=bulk
+            lambda: self._run(tenant, request, action, customer_ids), repeatable=True, bulk=bulk
         )
         self._quota.add(tenant, size)
         return result
@@ -80,7 +85,11 @@ class IdempotencyStore:
         return any(time > request.now - LIFETIME_MILLISECONDS for _, _, time in stored)
 
     def _run(
-        self, tenant: str, request: IdempotentRequest, action: Callable[[], bytes]
+        self,
+        tenant: str,
+        request: IdempotentRequest,
+        action: Callable[[], bytes],
+        customer_ids: Callable[[], Sequence[str]],
     ) -> tuple[bytes, int]:
         """Returns the result, and what of the quota it took."""
         one = {"tenant": tenant, "key": request.key}
@@ -95,9 +104,23 @@ class IdempotencyStore:
                     return bytes(result), 0
             self._database.run(self._drop_expired, {**one, "expired": expired})
         result = action()
-        size = outcome_size(request.key, result)
-        self._database.run(self._save, {**one, "outcome": result, "size": size})
+        held = _held(customer_ids())
+        size = outcome_size(request.key, result) + len(held["customer_ids"] or b"")
+        self._database.run(self._save, {**one, "outcome": result, "size": size, **held})
         return result, size
+
+
+class _Held(TypedDict):
+    """The columns with the customers that an outcome has."""
+
+    customer_id: str | None
+    customer_ids: bytes | None
+
+
+def _held(ids: Sequence[str]) -> _Held:
+    if len(ids) > 1:
+        return _Held(customer_id=SEVERAL, customer_ids=b"".join(UUID(it).bytes for it in ids))
+    return _Held(customer_id=ids[0] if ids else None, customer_ids=None)
 
 
 class OutcomePurge(Purge):

@@ -20,6 +20,9 @@ from peewee import (
 # Rows of this tenant, which no tenant's name is, are the service's own.
 NO_TENANT = ""
 
+# In place of the id, if an outcome has several customers.
+SEVERAL = "*"
+
 # A column, named as an attribute of a table's class.
 Column = Any
 
@@ -28,8 +31,10 @@ class CustomerRow(Model):
     """A customer: the encoded message, beside its lookup keys.
 
     Times are in milliseconds since the Unix epoch. `deleted_at` is null for a
-    live customer; `modified_at` equals it for a deleted one. A name that is not
-    set is empty in its keys; no row lacks a name's keys or the status, which
+    live customer; `modified_at` equals it for a deleted one that is not erased.
+    Of an erased one there are id and times alone: those of the deletion, in
+    place of the creation's too, and of the erasure. A name that is not set is
+    empty in its keys; no other row lacks a name's keys or the status, which
     migrations have added. `change_sequence` is the number of the last change,
     `created_sequence` that of the first one; both are null until the change is
     numbered.
@@ -53,6 +58,7 @@ class CustomerRow(Model):
     alternate_ref = TextField(null=True)
     change_sequence = BigIntegerField(null=True)
     created_sequence = BigIntegerField(null=True)
+    erased_at = BigIntegerField(null=True)
 
     class Meta:
         table_name = "customer"
@@ -63,7 +69,10 @@ class IdempotencyRow(Model):
     """The result of a request with an idempotency key; `outcome` is null while it runs.
 
     `digest` tells requests apart; the time is in milliseconds since the Unix epoch.
-    `size` is what counts for the tenant's quota; null is nothing.
+    `size` is what counts for the tenant's quota; null is nothing. `customer_id`
+    is that of the customer in the outcome, null if there is none. If there may
+    be SEVERAL, `customer_ids` has the 16 bytes of each id; null if they are not
+    known, of an outcome that is older than the column.
     """
 
     tenant = TextField()
@@ -72,6 +81,8 @@ class IdempotencyRow(Model):
     outcome = BlobField(null=True)
     created_at = BigIntegerField()
     size = BigIntegerField(null=True)
+    customer_id = TextField(null=True)
+    customer_ids = BlobField(null=True)
 
     class Meta:
         table_name = "outcome"
@@ -139,11 +150,28 @@ for _order in (CustomerRow.modified_at, CustomerRow.change_sequence):
         )
     )
 
+CustomerRow.add_index(
+    ModelIndex(
+        CustomerRow,
+        (CustomerRow.tenant, CustomerRow.deleted_at, CustomerRow.id),
+        where=SQL("deleted_at IS NOT NULL AND erased_at IS NULL"),
+        name="customer_deleted_at",
+    )
+)
+
 IdempotencyRow.add_index(
     ModelIndex(
         IdempotencyRow,
         (IdempotencyRow.tenant, IdempotencyRow.created_at, IdempotencyRow.size),
         name="outcome_created_at",
+    )
+)
+IdempotencyRow.add_index(
+    ModelIndex(
+        IdempotencyRow,
+        (IdempotencyRow.tenant, IdempotencyRow.customer_id),
+        where=SQL("customer_id IS NOT NULL"),
+        name="outcome_customer_id",
     )
 )
 

@@ -30,6 +30,9 @@ _PRAGMAS = {
     "busy_timeout": 5000,
     # `wal.checkpoint` takes its place.
     "wal_autocheckpoint": 0,
+    # What is erased is overwritten, but for parts of pages that were divided before: these
+    # go with a VACUUM.
+    "secure_delete": "on",
     # In KiB, for each reading thread; the system caches the file as well.
     "cache_size": -8 * 1024,
 }

@@ -4,6 +4,7 @@ from typing import NamedTuple, Self
 
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.deletions import DeletionStore
 from twc_customer_server.storage.export import ExportStore
 from twc_customer_server.storage.idempotency import IdempotencyStore
 from twc_customer_server.storage.merges import MergeStore
@@ -18,6 +19,7 @@ class Stores(NamedTuple):
     changes: ChangeStore
     exports: ExportStore
     merges: MergeStore
+    deletions: DeletionStore
 
     @classmethod
     def of(cls, database: Database, idempotency_quota_bytes: int = 0) -> Self:
@@ -29,4 +31,5 @@ class Stores(NamedTuple):
             changes,
             ExportStore(database, changes),
             MergeStore(database, customers.clashes),
+            DeletionStore(database, customers.clashes),
         )

@@ -20,7 +20,7 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15
 CODES = tuple(code_pb2.Code.keys())
 
 # What is purged, by kind of rows.
-PURGES = ("outcomes",)
+PURGES = ("outcomes", "deletions")
 
 # Cells of an RPC: its calls in progress, then for each code the counts of the
 # buckets, of +Inf too, and the sum of the durations.
