@@ -23,7 +23,7 @@ FULL: dict[str, Any] = {
     "accepts_marketing": True,
     "customerState": Customer.invited,
     "marketing_optin_level": Customer.single_opt_in,
-    "marketing_preferences_updated_at": Timestamp(seconds=1_600_000_000),
+    "marketing_preferences_updated_at": Timestamp(seconds=1_600_000_000, nanos=1_000_000),
     "tax_exempt": True,
     "tax_exemptions": ["CA-BC"],
     "verified_email": True,

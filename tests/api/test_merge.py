@@ -319,7 +319,7 @@ def test_chain_of_merges(client: Client) -> None:
 
 def test_time_of_consent(client: Client) -> None:
     """Consent that is taken has the time at which it was given."""
-    time = Timestamp(seconds=1_600_000_000)
+    time = Timestamp(seconds=1_600_000_000, nanos=1_000_000)
     kept, dropped = client.create(customer()), client.create(customer(**FULL))
     merged = client.merge(kept.id, dropped.id, "accepts_marketing").customer
     assert merged.accepts_marketing

@@ -39,7 +39,7 @@ def _dob(text: str, _: str) -> str:
 def _time(text: str, _: str) -> str:
     time = Timestamp()
     time.FromJsonString(text)
-    if problem := fields.timestamp_problem(time):
+    if problem := fields.normalize_timestamp(time):
         raise ValueError(problem)
     return "as written" if time.ToJsonString() == text else f"`{time.ToJsonString()}`"
 

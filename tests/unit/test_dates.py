@@ -223,6 +223,16 @@ def test_timestamp_of_present_moment() -> None:
     assert fields.to_timestamp(NOW).ToJsonString() == "2026-03-04T05:06:07.891Z"
 
 
+@pytest.mark.parametrize(
+    ("nanos", "stored"), [(0, "07.001Z"), (999_999, "07.001Z"), (1_000_000, "07.001Z")]
+)
+def test_whole_second_of_a_client(nanos: int, stored: str) -> None:
+    """A whole second is stored as its first millisecond, so that JSON has its digits."""
+    time = Timestamp(seconds=1_772_600_767 // 60 * 60 + 7, nanos=nanos)
+    assert fields.normalize_timestamp(time) is None
+    assert time.ToJsonString().endswith(stored)
+
+
 def test_timestamp_of_whole_second() -> None:
     """The server's times have a fraction in JSON, a millisecond where it would be none."""
     whole = NOW.replace(microsecond=999)

@@ -29,7 +29,7 @@ GIVEN: dict[str, Any] = {
     "addresses": [{"city": "Berlin"}, {"city": "London", "default_address": True}],
     "attribute_groups": {"shoe": {"attributes": {"size": {"attribute_value": "42"}}}},
 }
-MOMENT = Timestamp(seconds=1_600_000_000)
+MOMENT = Timestamp(seconds=1_600_000_000, nanos=1_000_000)
 
 # What is said otherwise than in GIVEN.
 OTHER: dict[str, dict[str, Any]] = {

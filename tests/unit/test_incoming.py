@@ -1,5 +1,6 @@
 """Which calls of grpcio are handed on."""
 
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +17,13 @@ def test_deadline(seconds: float, accepted: int) -> None:
     """A call whose deadline has passed before it is seen is left out."""
     found: list[IncomingCall] = []
     event = SimpleNamespace(call_details=SimpleNamespace(deadline=time.time() + seconds))
+    state = SimpleNamespace(condition=threading.Condition(), callbacks=[])
     nothing: Any = None
 
     def behavior(_: object, __: object) -> None:
         """Does nothing."""
 
     Dispatcher({behavior: found.append}).submit(
-        nothing, nothing, event, nothing, behavior, nothing, nothing, nothing
+        nothing, nothing, event, state, behavior, nothing, nothing, nothing
     )
     assert len(found) == accepted

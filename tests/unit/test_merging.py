@@ -33,7 +33,7 @@ CHOOSABLE = sorted(
     - {"addresses", "tax_exemptions"}
     - {"verified_email", "marketing_optin_level", "marketing_preferences_updated_at"}
 )
-TIME = Timestamp(seconds=1_600_000_000)
+TIME = Timestamp(seconds=1_600_000_000, nanos=1_000_000)
 
 # Values that a customer may lack; those of consent are apart.
 SINGLE: dict[str, tuple[Any, Any]] = {

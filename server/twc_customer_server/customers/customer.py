@@ -222,7 +222,7 @@ def _check_states(customer: pb.Customer) -> Iterator[Violation]:
     elif customer.marketing_optin_level and not customer.accepts_marketing:
         yield Violation("marketing_optin_level", NOT_ACCEPTED)
     if customer.HasField("marketing_preferences_updated_at") and (
-        problem := fields.timestamp_problem(customer.marketing_preferences_updated_at)
+        problem := fields.normalize_timestamp(customer.marketing_preferences_updated_at)
     ):
         yield Violation("marketing_preferences_updated_at", problem)
 

@@ -177,6 +177,18 @@ def timestamp_problem(timestamp: Timestamp) -> str | None:
     return None
 
 
+def normalize_timestamp(timestamp: Timestamp) -> str | None:
+    """Makes a timestamp one that is stored, in place; returns the rule that it breaks, or None.
+
+    Beside what `timestamp_problem` does, a whole second becomes its first
+    millisecond, as in `to_timestamp`.
+    """
+    problem = timestamp_problem(timestamp)
+    if problem is None and not timestamp.nanos:
+        timestamp.nanos = _NANOS_PER_MILLI
+    return problem
+
+
 def to_timestamp(moment: datetime, *earlier: Timestamp) -> Timestamp:
     """Converts a moment of the server's to a timestamp of millisecond precision.
 

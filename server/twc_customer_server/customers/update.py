@@ -64,7 +64,7 @@ def update(
     marketing = (stored.accepts_marketing, stored.marketing_optin_level)
     # A request that repeats the stored time, of which it may know more digits, does not set one.
     if request.HasField("marketing_preferences_updated_at"):
-        fields.timestamp_problem(request.marketing_preferences_updated_at)
+        fields.normalize_timestamp(request.marketing_preferences_updated_at)
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
     default = _choose_default(stored, request, names)
     for field, _ in request.ListFields():
