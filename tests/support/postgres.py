@@ -1,4 +1,4 @@
-"""A real PostgreSQL: the one of TESTPOSTGRESBASE_URL, or one that is started for the tests."""
+"""A real PostgreSQL: the one of TEST_DATABASE_URL, or one that is started for the tests."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.support import processes
 from tests.support.run_cleanup import POSTGRES, stop_postgres
 
-GIVEN = "TESTPOSTGRESBASE_URL"
+GIVEN = "TEST_DATABASE_URL"
 
 _ATTEMPTS = 12
 
