@@ -17,7 +17,7 @@ CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate backup restore copy token test coverage clients test-unit attack prove-import bench lint format wheel lock release-contract clean
+.PHONY: help run migrate backup restore copy token test coverage clients test-unit attack soak prove-import bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 attack: $(VENV)/dev $(VENV)/contract ## Attack a service beside others' calls; ONLY=name, SECONDS=5, QUICK=1
 	@$(BIN)/python -m tests.security $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
 		$(if $(SECONDS),--seconds '$(SECONDS)')
+
+soak: $(VENV)/dev $(VENV)/contract ## Prove what is promised, for hours; ARGS='kills --rounds 10', --help lists all
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 prove-import: $(VENV)/bench $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'

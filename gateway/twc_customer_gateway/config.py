@@ -210,6 +210,8 @@ def _large_bodies_cluster(number: int, socket: Path) -> dict[str, Any]:
     """Returns a cluster of the Envoy that reads large bodies, which listens on a socket."""
     name = contract.large_bodies_cluster(number)
     limits = dict.fromkeys(("max_connections", "max_pending_requests"), _LARGE_BODIES)
+    # While that Envoy is away every request may be tried again; it is not one too many then.
+    limits["max_retries"] = MAX_CLIENT_CONNECTIONS
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
     return {
         "name": name,

@@ -14,19 +14,10 @@ from tests.gateway.stacks import StackFactory, http_headers, running
 from tests.support import backends
 from tests.support.backends import Backend
 from tests.support.http_client import http_client
+from tests.support.uncovered import without_coverage
 from twc_customer_gateway.supervisor.stack import Stack
 
-
-@pytest.fixture(scope="package", autouse=True)
-def _without_coverage() -> Iterator[None]:
-    """Starts the many processes of these tests without coverage, in two thirds of the time.
-
-    Other suites cover what a worker runs.
-    """
-    with pytest.MonkeyPatch.context() as environment:
-        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
-            environment.delenv(name, raising=False)
-        yield
+__all__ = ["without_coverage"]
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,8 +15,10 @@ from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.backends import Backend, each_backend
 from tests.support.builders import NO_CUSTOMER
+from tests.support.concurrency import at_once
 from tests.support.http_client import http_client
 from tests.support.server_process import wait_until
+from twc_customer_gateway.config import ENVOYS, LARGE_BODIES, PUBLIC
 from twc_customer_gateway.supervisor import envoy_admin, envoy_process
 from twc_customer_gateway.supervisor.stack import Stack
 from twc_customer_server import contract
@@ -106,6 +109,16 @@ def test_killed_server(start_stack: StackFactory) -> None:
         wait_until(is_back)
 
 
+def test_large_bodies_without_their_reader(start_stack: StackFactory) -> None:
+    """With the Envoy of large bodies gone, those that come at once are 503, not too many."""
+    with start_stack() as stack, _client(stack) as http:
+        os.kill(_envoy_of(stack, LARGE_BODIES), signal.SIGKILL)
+        wait_until(lambda: _envoy_of(stack, LARGE_BODIES) == 0)
+        refused = at_once([partial(http.post, "/upload-customers", json=[])] * 8)
+
+        assert [error_of(it) for it in refused] == [UNAVAILABLE] * 8
+
+
 def test_rate_limit(start_stack: StackFactory) -> None:
     """Beyond the rate limit the answer is 429, and says when to try again."""
     with start_stack(rate_limit=1) as stack, _client(stack) as http:
@@ -192,9 +205,9 @@ def _server_of(stack: Stack) -> int:
     return server.pid
 
 
-def _envoy_of(stack: Stack) -> int:
-    """The process that clients connect to; 0 while there is none."""
-    [command, _] = stack.settings.envoy_commands
+def _envoy_of(stack: Stack, name: str = PUBLIC) -> int:
+    """The process of an Envoy; 0 while there is none."""
+    command = stack.settings.envoy_commands[ENVOYS.index(name)]
     children = [it for it in psutil.Process().children() if it.status() != psutil.STATUS_ZOMBIE]
     return next((it.pid for it in children if it.cmdline() == command), 0)
 

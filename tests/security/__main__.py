@@ -1,22 +1,17 @@
 """Runs attacks beside a victim's steady calls, and fails if a bound is broken: `make attack`."""
 
 import argparse
-import os
 import sys
-import tempfile
 import time
 
 from tests.security.bounds import FULL
-from tests.security.report import line, say, table
+from tests.security.report import line, table
 from tests.security.trials import Plan, chosen, run_all
-from tests.support.processes import RUN, end_strays
-from twc_customer_gateway.settings import GatewaySettings
+from tests.support.program import run_folder, say
 
 _SECONDS, _QUICK_SECONDS = 5.0, 1.5
 _CALM_SECONDS, _QUICK_CALM_SECONDS = 1.5, 0.5
 _QUICK_VOLUME = 0.25
-_END_SECONDS = 10
-_INTERRUPTED = 130
 
 
 def main() -> None:
@@ -34,15 +29,8 @@ def main() -> None:
         return
     if not attacks:
         sys.exit(f"No attack has a name that matches {args.only!r}")
-    _unset_settings()
-    with tempfile.TemporaryDirectory(prefix="twc-attack-") as folder:
-        os.environ[RUN] = folder
-        try:
-            is_broken = _run(attacks, _plan(args))
-        except KeyboardInterrupt:
-            sys.exit(_INTERRUPTED)
-        finally:
-            end_strays(None, _END_SECONDS)
+    with run_folder("twc-attack-"):
+        is_broken = _run(attacks, _plan(args))
     sys.exit(is_broken)
 
 
@@ -71,13 +59,6 @@ def _run(attacks: list, plan: Plan) -> bool:  # type: ignore[type-arg]
         f"bounds were broken in {len(wrong)}"
     )
     return bool(wrong)
-
-
-def _unset_settings() -> None:
-    """Removes settings of a service, such as DATABASE_URL, that the shell has set."""
-    for name in list(os.environ):
-        if name.lower() in GatewaySettings.model_fields:
-            del os.environ[name]
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.conftest import _without_coverage
 from tests.security.target import Targets
+from tests.support.uncovered import without_coverage
 
-__all__ = ["_without_coverage"]
+__all__ = ["without_coverage"]
 
 
 @pytest.fixture(scope="package")

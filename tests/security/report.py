@@ -1,7 +1,5 @@
 """Prints what attacks did: a line for each as it ends, and a table of all."""
 
-import sys
-
 from tests.security.bounds import Trial, of_kind, percentile
 from tests.security.trials import Result
 from tests.security.victim import READ, Sample
@@ -17,12 +15,6 @@ COLUMNS = (
     "Broken",
 )
 _MOST_STATUSES = 4
-
-
-def say(line: str) -> None:
-    """Prints a line at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def row(result: Result) -> list[str]:

@@ -1,1 +1,1 @@
-"""Proofs of what the service promises, of any length, run by `python -m tests.soak`."""
+"""Proofs that run, as long as they are told to, of what the service promises: `make soak`."""

@@ -15,11 +15,14 @@ from typing import Any, NamedTuple
 
 from tests.gateway.service import Service
 from tests.gateway.stacks import http_headers
+from tests.soak.databases import OwnDatabase
+from tests.soak.report import Plan, Report
 from tests.soak.steady import READ, REFUSED, Load, Outcome
 from tests.support.builders import NO_CUSTOMER
 from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 
+COLUMNS = ("Stopped", "Stops", "Calls answered", "Faults")
 CLIENTS = 32
 _WORKERS = 2
 _DRAIN_SECONDS = 2
@@ -46,6 +49,15 @@ class Stops(NamedTuple):
 
 # Stops a part so many times, under the load of so many clients, with its data in a folder.
 Stop = Callable[[Path, int, int], Stops]
+
+
+def run(_: OwnDatabase, folder: Path, plan: Plan) -> Report:
+    """Stops workers, then the whole service, as often as the plan has rounds."""
+    seen = [
+        stop(folder / stop.__name__, plan.rounds, CLIENTS) for stop in (stop_workers, stop_service)
+    ]
+    rows = [(it.part, it.rounds, it.answered, len(it.faults)) for it in seen]
+    return Report(COLUMNS, rows, [fault for it in seen for fault in it.faults])
 
 
 def stop_workers(folder: Path, rounds: int, clients: int = CLIENTS) -> Stops:

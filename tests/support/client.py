@@ -23,9 +23,9 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 
-def as_tenant(name: str) -> Metadata:
-    """The metadata of a call for a tenant."""
-    return (("authorization", f"Bearer {token_for(name)}"), tenant_header(name))
+def as_tenant(name: str, token: str | None = None) -> Metadata:
+    """The metadata of a call for a tenant, with a token of its own if one is given."""
+    return (("authorization", f"Bearer {token or token_for(name)}"), tenant_header(name))
 
 
 def tenant_header(name: str) -> tuple[str, str]:
@@ -36,18 +36,25 @@ def tenant_header(name: str) -> tuple[str, str]:
 class Client:
     """Calls the API for one tenant. `headers` are those of the last answer."""
 
-    def __init__(self, channel: grpc.Channel, tenant: str, metadata: Metadata = ()) -> None:
+    def __init__(
+        self,
+        channel: grpc.Channel,
+        tenant: str,
+        metadata: Metadata = (),
+        token: str | None = None,
+    ) -> None:
         self.headers: dict[str, str | bytes] = {}
         self._channel = channel
         self._tenant = tenant
+        self._token = token
         self._stub = CustomerServiceStub(channel)
         self._given = metadata
-        self._metadata = (*as_tenant(tenant), *metadata)
+        self._metadata = (*as_tenant(tenant, token), *metadata)
 
     def given(self, **headers: str) -> "Client":
         """A client whose calls carry headers, too; `_` in a name stands for `-`."""
         more = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-        return Client(self._channel, self._tenant, (*self._given, *more))
+        return Client(self._channel, self._tenant, (*self._given, *more), self._token)
 
     @property
     def etag(self) -> str:

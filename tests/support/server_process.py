@@ -23,9 +23,12 @@ from twc_customer_server.settings import Settings
 _EAGER = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))
 
 
-def command(*addresses: str) -> list[str]:
+SERVER = "twc_customer_server"
+
+
+def command(*addresses: str, program: str = SERVER) -> list[str]:
     """The command that runs a server on addresses."""
-    return [sys.executable, "-m", "twc_customer_server", "serve", *addresses]
+    return [sys.executable, "-m", program, "serve", *addresses]
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -45,11 +48,13 @@ class ServerProcess:
         database: dict[str, Any],
         *more_addresses: str,
         file_blocks: int = 0,
+        program: str = SERVER,
         **environment: str,
     ) -> None:
         """Starts the process, and does not wait until it serves.
 
         Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
+        `program` is a module that runs the server.
         """
         settings = Settings(**database, **trust())
         self._ended = ExitStack()
@@ -59,7 +64,10 @@ class ServerProcess:
         limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*(limit if file_blocks else ()), *command(self.address, *more_addresses)],
+                [
+                    *(limit if file_blocks else ()),
+                    *command(self.address, *more_addresses, program=program),
+                ],
                 env=os.environ | settings.environment() | environment,
                 stdout=log,
                 stderr=log,
