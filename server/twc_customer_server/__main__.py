@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -80,16 +80,23 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
         app.serve()
         _spare_collector()
         while True:
-            received = signal.sigtimedwait(ALL_SIGNALS, _TRIM_SECONDS)
-            if received is None:
-                _trim_memory()
-            elif received.si_signo == DRAIN_SIGNAL:
+            received = _wait_for_signal(ALL_SIGNALS, _TRIM_SECONDS)
+            if received in STOP_SIGNALS:
+                break
+            if received == DRAIN_SIGNAL:
                 app.drain()
-            elif received.si_signo == STOP_WAITING_SIGNAL:
+            elif received == STOP_WAITING_SIGNAL:
                 app.stop_waiting()
             else:
-                break
+                _trim_memory()
         app.stop()
+
+
+def _wait_for_signal(signals: Collection[signal.Signals], seconds: float) -> int | None:
+    """Waits for one of some signals, and returns it; returns None if none has come."""
+    received = signal.sigtimedwait(signals, seconds)
+    # A process that was suspended until its time was over gets a signal that there is not.
+    return received.si_signo if received and received.si_signo in signals else None
 
 
 def _spare_collector() -> None:
@@ -113,7 +120,7 @@ def _open_database(app: App) -> bool:
     opened: Future[None] = Future()
     threading.Thread(target=_complete, args=(opened, app.open_database), daemon=True).start()
     while not opened.done():
-        if signal.sigtimedwait(STOP_SIGNALS, _POLL_SECONDS):
+        if _wait_for_signal(STOP_SIGNALS, _POLL_SECONDS):
             return False
     opened.result()
     return True
