@@ -30,6 +30,16 @@ SAME_KEY = "send it again with the same Idempotency-Key"
 SAME_BATCH = "send the batch again, which stores no customer twice"
 
 
+def _other(client: Client) -> str:
+    return client.create(builders.customer()).id
+
+
+def _deleted(client: Client) -> str:
+    customer_id = _other(client)
+    client.delete(customer_id)
+    return customer_id
+
+
 def _batch() -> pb.ImportCustomersRequest:
     return pb.ImportCustomersRequest(items=[pb.ImportItem(customer=builders.customer())])
 
@@ -56,14 +66,27 @@ WRITES: dict[str, Call] = {
         it.id, it.addresses[0].id, builders.address(city="Rom")
     ),
     "DeleteCustomerAddress": lambda client, it: client.delete_address(it.id, it.addresses[0].id),
-    "MergeCustomers": lambda client, it: client.merge(it.id, client.create(builders.customer()).id),
+    "MergeCustomers": lambda client, it: client.merge(it.id, _other(client)),
     "DeleteCustomer": lambda client, it: client.delete(it.id),
     "DeleteCustomerByRef": lambda client, it: client.delete_by_ref(it.customer_ref),
     "EraseCustomer": lambda client, it: client.erase(it.id),
+    "RestoreCustomer": lambda client, _: client.restore(_deleted(client)),
 }
 CALLS = READS | WRITES
 each_read = pytest.mark.parametrize("call", READS.values(), ids=READS)
 each_write = pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
+
+
+def prepared(
+    call: Call, service: "SeededServer", client: Client | None = None
+) -> Callable[[], object]:
+    """Makes the customers that a call needs beside the seeded one, and returns the call alone."""
+    client = client or service.client
+    if call is WRITES["MergeCustomers"]:
+        return partial(client.merge, service.customer.id, _other(service.client))
+    if call is WRITES["RestoreCustomer"]:
+        return partial(client.restore, _deleted(service.client))
+    return partial(call, client, service.customer)
 
 
 def remedy_of(call: Call) -> str:

@@ -17,6 +17,7 @@ from tests.reliability.calls import (
     assert_unavailable,
     assert_unknown,
     each_write,
+    prepared,
     remedy_of,
 )
 from tests.reliability.proxy import Proxy
@@ -46,9 +47,12 @@ LOSSES: dict[str, Lose] = {
     "after": Proxy.cut_after,
 }
 each_loss = pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)
-KEYED = {name: call for name, call in WRITES.items() if name != "ImportCustomers"}
-# The database ends an idle transaction while there is time to delete by reference again.
-MUTE = {name: call for name, call in WRITES.items() if name != "DeleteCustomerByRef"}
+# A batch of an import, and an erasure, can be repeated without a key.
+UNKEYED = {"ImportCustomers", "EraseCustomer"}
+KEYED = {name: call for name, call in WRITES.items() if name not in UNKEYED}
+# The database ends an idle transaction while there is time to do these again.
+AGAIN = {"DeleteCustomerByRef", "EraseCustomer", "MergeCustomers"}
+MUTE = {name: call for name, call in WRITES.items() if name not in AGAIN}
 each_mute = pytest.mark.parametrize("call", MUTE.values(), ids=MUTE)
 each_keyed = pytest.mark.parametrize("call", KEYED.values(), ids=KEYED)
 
@@ -66,10 +70,11 @@ def refuse(proxy: Proxy) -> None:
 def test_lost_for_good(serve: Serve, proxy: Proxy, ask: Ask, call: Call, lose: Lose) -> None:
     """A write that is lost while it is committed, with the database, has an unknown outcome."""
     service = serve(database_pool_size=1, database_timeout_seconds=TIME)
+    act = prepared(call, service)
     before = ask(STATE)
     refuse(proxy)
     lose(proxy, STATEMENTS.get(call, COMMIT))
-    assert_unknown(partial(call, service.client, service.customer), remedy_of(call))
+    assert_unknown(act, remedy_of(call))
     assert (ask(STATE) != before) == (lose is LOSSES["after"])
 
 
@@ -77,10 +82,10 @@ def test_lost_for_good(serve: Serve, proxy: Proxy, ask: Ask, call: Call, lose: L
 def test_mute(serve: Serve, proxy: Proxy, call: Call) -> None:
     """A write whose commit is not answered in time has an unknown outcome."""
     service = serve(database_timeout_seconds=TIME)
+    act = prepared(call, service)
     proxy.mute(STATEMENTS.get(call, COMMIT))
     times = 12 if call in (WRITES["UploadCustomers"], WRITES["ImportCustomers"]) else 3
-    action = partial(call, service.client, service.customer)
-    assert_unknown(action, remedy_of(call), times * TIME + SLACK)
+    assert_unknown(act, remedy_of(call), times * TIME + SLACK)
 
 
 @pytest.mark.parametrize("statement", ["^BEGIN", "^SELECT .* FOR UPDATE"])
@@ -108,7 +113,7 @@ def test_repeat_with_key(serve: Serve, proxy: Proxy, ask: Ask, call: Call, lose:
         WRITES["CreateCustomer"]: lambda: client.create(new),
         WRITES["UploadCustomers"]: lambda: client.upload([new]),
     }
-    act = acts.get(call, lambda: call(client, service.customer))
+    act = acts.get(call) or prepared(call, service, client)
     refuse(proxy)
     lose(proxy, COMMIT)
     assert_unknown(act, SAME_KEY)

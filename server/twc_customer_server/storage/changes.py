@@ -38,6 +38,10 @@ class Position(NamedTuple):
     last: int
 
 
+# No sequence has this epoch: a cursor of it expires with the first number.
+_NEVER_NUMBERED = Position("", 0)
+
+
 class ChangePlace(NamedTuple):
     """The number and the customer's id of a change; changes with one number go by id."""
 
@@ -131,10 +135,16 @@ class ChangeStore:
     def settle(self, tenant: str) -> Position:
         """Numbers the changes that are committed, if not too many; returns the last number.
 
-        Changes that are committed later have a higher one.
+        Changes that are committed later have a higher one. So have those without
+        a number, which all are that come while the database takes no writes.
         """
-        self._number_pending(tenant, _SETTLED_ROWS)
-        return self.position(tenant)
+        try:
+            self._number_pending(tenant, _SETTLED_ROWS)
+            return self.position(tenant)
+        except Unavailable:
+            for row in self._database.rows(self._position, {"tenant": tenant}):
+                return Position(*row)
+            return _NEVER_NUMBERED
 
     def read(self, tenant: str, after: ChangePlace, limit: int) -> list[Change]:
         """Returns the changes that follow a place; numbers some first that have no number."""
