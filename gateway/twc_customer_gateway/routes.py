@@ -12,7 +12,7 @@ asks the server first, and another Envoy reads it (`large_body_table`).
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -60,18 +60,22 @@ _REF_PATH = "/{customer_ref}/ref"
 
 
 def table(
-    service: ServiceDescriptor, cors: Cors, prefix: str = "", workers: int = 1
+    service: ServiceDescriptor,
+    cors: Cors,
+    prefix: str = "",
+    workers: int = 1,
+    site: Iterable[Route] = (),
 ) -> list[Route]:
     """Returns all routes of the gateway to some workers, in the order in which Envoy tries them.
 
-    Paths may begin with a prefix.
+    Paths of the API may begin with a prefix. `site` has the routes of pages.
     """
     # No path matches CONNECT, whose body, the tunnel, would be waited for.
     others: list[dict[str, Any]] = [{"prefix": "/"}, {"connect_matcher": {}}]
-    nothing = (_direct_response(404, match) for match in others)
-    rest = [*_rest_routes(service, prefix), *nothing]
+    nothing = (direct_response(404, match) for match in others)
+    rest = [*_rest_routes(service, prefix), *site, *nothing]
     preflight = [
-        _direct_response(status, match) | {"response_headers_to_add": headers}
+        direct_response(status, match) | {"response_headers_to_add": headers}
         for status, match, headers in cors.preflights()
     ]
     # Pages ask before calls of gRPC-Web, too, whose routes match any method.
@@ -100,8 +104,8 @@ def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:
     Without trailers, which HTTP/1.1 clients of gRPC do not get, an answer would lack its status.
     """
     rpcs = {"prefix": f"/{service.full_name}/"}
-    yield _direct_response(505, rpcs | {"headers": [NO_TRAILERS, GRPC]})
-    yield _direct_response(415, rpcs | {"headers": [NO_GRPC]}, _WANTS_GRPC)
+    yield direct_response(505, rpcs | {"headers": [NO_TRAILERS, GRPC]})
+    yield direct_response(415, rpcs | {"headers": [NO_GRPC]}, _WANTS_GRPC)
 
 
 def _rest_routes(service: ServiceDescriptor, prefix: str) -> list[Route]:
@@ -132,13 +136,13 @@ def _path_routes(regex: str, routes: list[HttpRoute]) -> Iterator[Route]:
             yield _of_same_ref(regex, route)
     for route in routes:
         if route.body:
-            yield _direct_response(415, match(regex, route.method, [NOT_JSON]), _WANTS_JSON)
-            yield _direct_response(415, match(regex, route.method, [UNREADABLE]), _WANTS_GZIP)
+            yield direct_response(415, match(regex, route.method, [NOT_JSON]), _WANTS_JSON)
+            yield direct_response(415, match(regex, route.method, [UNREADABLE]), _WANTS_GZIP)
         for method in _methods(route):
-            yield _direct_response(400, match(regex, method), allowed_query(route))
+            yield direct_response(400, match(regex, method), allowed_query(route))
     allowed = ", ".join(method for route in routes for method in _methods(route))
     allow = {"header": {"key": "allow", "value": allowed}}
-    yield _direct_response(405, match(regex)) | {"response_headers_to_add": [allow]}
+    yield direct_response(405, match(regex)) | {"response_headers_to_add": [allow]}
 
 
 def _methods(route: HttpRoute) -> list[str]:
@@ -171,7 +175,7 @@ def _challenge(regex: str, route: HttpRoute) -> Route:
     Tokens themselves are verified by the server.
     """
     header = {"header": {"key": "www-authenticate", "value": BEARER_CHALLENGE}}
-    response = _direct_response(401, match(regex, route.method, [NO_TOKEN]))
+    response = direct_response(401, match(regex, route.method, [NO_TOKEN]))
     return response | {"response_headers_to_add": [header]}
 
 
@@ -215,7 +219,8 @@ def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> R
     }
 
 
-def _direct_response(status: int, match: dict[str, Any], body: str = "") -> Route:
+def direct_response(status: int, match: dict[str, Any], body: str = "") -> Route:
+    """Returns a route whose requests get a status at once."""
     return {
         "name": f"rest-{status}",
         "match": match,

@@ -67,6 +67,10 @@ class GatewaySettings(Settings):
         description="Path before `/api/v2` at which the gateway serves the API as well, such as "
         "`/services/customerservice`.",
     )
+    docs: bool = Field(
+        default=True,
+        description="Serve the page to try the API on, at `/docs`, and its OpenAPI description.",
+    )
     unknown_members: Literal["report", "refuse"] = Field(
         "report",
         description="JSON members that the API does not know: name them in the response header "

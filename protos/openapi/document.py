@@ -2,23 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from google.api import annotations_pb2
-from google.protobuf.descriptor import (
-    EnumDescriptor,
-    FieldDescriptor,
-    MethodDescriptor,
-    ServiceDescriptor,
-)
+from google.protobuf.descriptor import EnumDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from openapi import comments, errors
+from openapi import comments, errors, samples
 from openapi.examples import EXAMPLES
+from openapi.routes import WHOLE, Route, routes
 from openapi.schemas import Schema, Schemas
-
-# A body that is the request, but for the fields in the path.
-WHOLE = "*"
 
 # The names that the API's document gives to methods, where they are not the RPC's.
 _METHOD_NAMES = {"ValidateCustomer": "validateCustomerRequest", "LookupCustomers": "lookupCustomer"}
@@ -77,37 +68,6 @@ for. Every error is the same object, whoever makes it.
 """
 
 
-class Route(NamedTuple):
-    """A REST route of an RPC; `number` counts those of one RPC, from 0."""
-
-    rpc: MethodDescriptor
-    number: int
-    method: str
-    path: str
-    body: str
-
-    @property
-    def path_fields(self) -> list[FieldDescriptor]:
-        """The fields of the request that the path holds."""
-        return [self._field(name) for name in re.findall(r"\{(\w+)\}", self.path)]
-
-    @property
-    def query_fields(self) -> list[FieldDescriptor]:
-        """The fields of the request that the query may hold."""
-        if self.body == WHOLE:
-            return []
-        elsewhere = {self.body, *(field.name for field in self.path_fields)}
-        return [field for field in self.rpc.input_type.fields if field.name not in elsewhere]
-
-    @property
-    def json_path(self) -> str:
-        """The path, with JSON names of its fields."""
-        return re.sub(r"\{(\w+)\}", lambda it: "{" + self._field(it[1]).json_name + "}", self.path)
-
-    def _field(self, name: str) -> FieldDescriptor:
-        return self.rpc.input_type.fields_by_name[name]
-
-
 def build(
     service: ServiceDescriptor, reasons: EnumDescriptor, files: FileDescriptorSet, version: str
 ) -> Schema:
@@ -139,15 +99,6 @@ def build(
     }
 
 
-def routes(service: ServiceDescriptor) -> Iterator[Route]:
-    """Yields the REST routes of all RPCs that have any."""
-    for rpc in service.methods:
-        rule = rpc.GetOptions().Extensions[annotations_pb2.http]
-        for number, binding in enumerate([rule, *rule.additional_bindings]):
-            if verb := binding.WhichOneof("pattern"):
-                yield Route(rpc, number, verb.upper(), getattr(binding, verb), binding.body)
-
-
 def operation_id(route: Route) -> str:
     """Returns the name of a method, with the last variable of the path if it is a further route."""
     name = route.rpc.name
@@ -167,6 +118,7 @@ def _operation(route: Route, schemas: Schemas) -> Schema:
         "summary": text.partition(". ")[0].partition("\n")[0].rstrip("."),
         "description": text,
         "tags": ["customers"],
+        "x-codeSamples": samples.of(route),
         "parameters": [*_parameters(route, schemas)],
         "responses": _success(route, schemas)
         | errors.responses(

@@ -10,9 +10,10 @@ class Example(NamedTuple):
     response: Any
 
 
-_ID = "01a2170c-edf1-7080-83b7-a7c771031e15"
-_ADDRESS_ID = "01a2170c-edf1-7080-83b7-a7c8b2c1a0d4"
-_ADDRESS = {
+ID = "01a2170c-edf1-7080-83b7-a7c771031e15"
+OTHER_ID = "01a2170c-f5d3-7a10-9c54-2b90d1c7e6f8"
+ADDRESS_ID = "01a2170c-edf1-7080-83b7-a7c8b2c1a0d4"
+ADDRESS = {
     "addressName": "Home",
     "address1": "1 Byron Street",
     "city": "London",
@@ -25,11 +26,11 @@ _REQUEST = {
     "lastName": "Lovelace",
     "mobile": "+44 7700 900123",
     "customerRef": "A-1815",
-    "addresses": [_ADDRESS],
+    "addresses": [ADDRESS],
 }
-_STORED_ADDRESS = _ADDRESS | {"id": _ADDRESS_ID, "customerId": _ID, "defaultAddress": True}
+_STORED_ADDRESS = ADDRESS | {"id": ADDRESS_ID, "customerId": ID, "defaultAddress": True}
 _CUSTOMER = _REQUEST | {
-    "id": _ID,
+    "id": ID,
     "mobile": "+447700900123",
     "active": True,
     "accepts_marketing": False,
@@ -51,7 +52,7 @@ EXAMPLES = {
     "GetCustomerByRef": Example(None, _CUSTOMER),
     "LookupCustomers": Example(None, [_CUSTOMER]),
     "UpdateCustomer": Example(
-        {"id": _ID, "lastName": "King"},
+        {"id": ID, "lastName": "King"},
         _CUSTOMER | {"lastName": "King", "lastModifiedDate": "2026-05-28T11:00:00.001Z"},
     ),
 }

@@ -19,8 +19,7 @@ from twc_customer_server.admin.access import held
 from twc_customer_server.admin.copy import copy_all
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.app import App, open_database, open_postgres, open_sqlite, sqlite_file
-from twc_customer_server.auth.development import DevelopmentIssuer
-from twc_customer_server.auth.scopes import claim_with
+from twc_customer_server.auth.development import token_for
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.settings import Settings, describe_errors
@@ -235,9 +234,7 @@ def token(settings: Settings, tenant: str) -> None:
         )
     if not is_tenant(tenant):
         sys.exit("a tenant's name has 1 to 64 letters, digits, '.', '_' or '-'")
-    issuer = DevelopmentIssuer(settings.development_folder)
-    scope = claim_with(settings.erase_scope, settings.scope_claim)
-    print(issuer.token(tenant, settings.audience, settings.tenant_claim, scope))  # noqa: T201
+    print(token_for(settings, tenant))  # noqa: T201
 
 
 def main() -> None:

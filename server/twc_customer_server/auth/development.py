@@ -13,6 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import RSAAlgorithm
 
+from twc_customer_server.auth.scopes import claim_with
+from twc_customer_server.settings import Settings
+
 ISSUER = "urn:twc:development"
 ALGORITHM = "RS256"
 KEY_ID = "development"
@@ -61,6 +64,16 @@ class DevelopmentIssuer:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pem)
         draft.rename(self._key_file)
+
+
+def token_for(settings: Settings, tenant: str) -> str:
+    """Returns a token for a tenant that the service with some settings accepts for all calls.
+
+    Raises OSError if the key can be neither read nor created.
+    """
+    issuer = DevelopmentIssuer(settings.development_folder)
+    scope = claim_with(settings.erase_scope, settings.scope_claim)
+    return issuer.token(tenant, settings.audience, settings.tenant_claim, scope)
 
 
 @contextmanager

@@ -46,6 +46,14 @@ def pipelines(attacker: Attacker) -> None:
     attacker.at_once(call, 8)
 
 
+@attack(who=NOBODY, answer_bytes=None, is_public=True)
+def unread_page(attacker: Attacker) -> None:
+    """The largest file of `/docs`, eight times at once on 500 connections that read little."""
+    headers = [("accept-encoding", "gzip")]
+    sent = request("GET", "/docs/swagger-ui-bundle.js", headers, None) * 8
+    attacker.hold(sent, attacker.many(500))
+
+
 @attack(who=FOREIGN)
 def closed_after_request(attacker: Attacker) -> None:
     """Gets whose client closes its side at once."""
