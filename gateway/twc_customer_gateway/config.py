@@ -185,7 +185,11 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
     )
     written = []
     for name in ENVOYS:
-        own = {"ADMIN_SOCKET": str(_admin_socket(folder, name)), "HEAP_BYTES": HEAP_BYTES[name]}
+        own = {
+            "ENVOY": name,
+            "ADMIN_SOCKET": str(_admin_socket(folder, name)),
+            "HEAP_BYTES": HEAP_BYTES[name],
+        }
         variables = {name: json.dumps(value) for name, value in (values | own).items()}
         variables["LARGE_BODIES_CLUSTERS"] = clusters
         written.append(folder / f"{name}.yaml")

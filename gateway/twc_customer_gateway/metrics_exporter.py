@@ -1,4 +1,4 @@
-"""Serves the metrics of all workers and of Envoy to Prometheus on one port.
+"""Serves the metrics of all workers and of both Envoys to Prometheus on one port.
 
 A process of its own: the supervisor must have no other thread, because it forks,
 and no scraper may hold it up.
@@ -6,39 +6,69 @@ and no scraper may hold it up.
 
 import argparse
 import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.telemetry import logs
+from twc_customer_server.telemetry.exposition import render
 from twc_customer_server.telemetry.metrics import ServiceMetrics
-from twc_customer_server.telemetry.metrics_server import MetricsServer, render
+from twc_customer_server.telemetry.metrics_server import MetricsServer
 
-# Of Envoy's statistics: connections and requests of clients, the number of workers, and
-# the outcome of requests sent to them.
-_NAMES = r"^(http\.public\.downstream_(cx|rq)|cluster\.server\.(membership|upstream_rq))_"
+# Of an Envoy's statistics: connections and requests of its clients, the number of workers,
+# the outcome of requests sent to them, and its memory.
+_NAMES = (
+    r"^(http\.(public|large_bodies)\.downstream_(cx|rq)_|cluster\.server\.(membership|upstream_rq)_"
+    r"|server\.memory_heap_size$)"
+)
 
 
-def envoy_metrics(admin_socket: str) -> bytes:
-    """Returns Envoy's metrics in Prometheus' text format; none while Envoy does not respond."""
+def envoy_metrics(admin_sockets: Sequence[str]) -> bytes:
+    """Returns the metrics of Envoys in Prometheus' text format; none of one that does not respond.
+
+    Their label `envoy` tells them apart. The format has all series of a name in one place.
+    """
+    # At the same time, so that those that hang are waited for no longer than one.
+    with ThreadPoolExecutor() as threads:
+        texts = list(threads.map(_metrics_of, admin_sockets))
+    families: dict[str, list[str]] = {}
+    for text in texts:
+        family = ""
+        for line in text.splitlines():
+            if line.startswith("# TYPE "):
+                family = line
+            elif line and not line.startswith("#"):
+                families.setdefault(family, []).append(line)
+    lines = (line for family, series in families.items() for line in (family, *series))
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _metrics_of(admin_socket: str) -> str:
+    path = f"/stats/prometheus?filter={_NAMES}"
     try:
-        return envoy_admin.request(admin_socket, "GET", f"/stats/prometheus?filter={_NAMES}")
+        return envoy_admin.request(admin_socket, "GET", path).decode()
     except OSError:
-        return b""
+        return ""
 
 
 def main() -> None:
     """Serves on a socket the counts in pieces of memory; both are inherited file descriptors."""
     parser = argparse.ArgumentParser(prog="python -m twc_customer_gateway.metrics_exporter")
     parser.add_argument("log_level", help="least severe level that is logged")
-    parser.add_argument("admin_socket", help="Envoy's administration socket")
     parser.add_argument("listener", type=int, help="socket that listens")
-    parser.add_argument("memories", type=int, nargs="+", help="memory of each worker's counts")
+    parser.add_argument(
+        "--admin", action="append", default=[], help="administration socket of an Envoy"
+    )
+    parser.add_argument(
+        "--memory", type=int, action="append", default=[], help="memory of a worker's counts"
+    )
     args = parser.parse_args()
     logs.configure(args.log_level)
-    counts = [ServiceMetrics(SERVICE, memory) for memory in args.memories]
+    counts = [ServiceMetrics(SERVICE, memory) for memory in args.memory]
 
     def render_all() -> bytes:
-        return render(counts) + envoy_metrics(args.admin_socket)
+        return render(counts) + envoy_metrics(args.admin)
 
     MetricsServer(socket.socket(fileno=args.listener), render_all).serve_forever()
 

@@ -25,10 +25,11 @@ from twc_customer_server.storage.retention import RetentionPurge
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.sqlite_errors import explained
 from twc_customer_server.storage.stores import Stores
-from twc_customer_server.telemetry import metrics_server
+from twc_customer_server.telemetry import exposition
 from twc_customer_server.telemetry.access_log import AccessLog
-from twc_customer_server.telemetry.metrics import ServiceMetrics
+from twc_customer_server.telemetry.metrics import OwnMetrics, ServiceMetrics
 from twc_customer_server.telemetry.metrics_server import MetricsServer
+from twc_customer_server.telemetry.sampler import Sampler
 from twc_customer_server.transport import ports
 from twc_customer_server.transport.grpc_server import GrpcServer
 
@@ -46,16 +47,16 @@ class App:
         `metrics_memory` is the file descriptor of memory that shares metrics
         with another process, of `metrics.memory_bytes`.
         """
-        self._database = open_database(settings)
-        stores = Stores.of(self._database, settings.idempotency_quota_bytes)
         metrics = ServiceMetrics(SERVICE, metrics_memory)
+        self._database = open_database(settings, metrics.own)
+        stores = Stores.of(self._database, settings.idempotency_quota_bytes)
         purges = [
             OutcomePurge(self._database),
             RetentionPurge(stores.deletions, settings.deleted_retention_days),
         ]
         self._purger = Purger(self._database, purges, metrics.purges)
         self._access_log = AccessLog()
-        self._authenticator = authenticator(settings)
+        self._authenticator = authenticator(settings, metrics.own)
         self._servicer = CustomerServicer(
             stores,
             settings.region,
@@ -68,12 +69,14 @@ class App:
             metrics,
             on_call_end=self._access_log.add,
         )
-        self._grpc = GrpcServer(rpcs, self._authenticator, settings, addresses)
+        self._grpc = GrpcServer(rpcs, self._authenticator, settings, addresses, metrics.own)
+        sampled = (self._database, self._authenticator, self._grpc, stores.changes)
+        self._sampler = Sampler([each.sample for each in sampled])
         self.ports = self._grpc.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:
             self._metrics_server = MetricsServer(
-                bind_metrics_port(settings), partial(metrics_server.render, [metrics])
+                bind_metrics_port(settings), partial(exposition.render, [metrics])
             )
 
     def start(self) -> None:
@@ -89,6 +92,7 @@ class App:
         """Serves, with a database that is open."""
         self._access_log.start()
         self._purger.start()
+        self._sampler.start()
         self._authenticator.start()
         self._grpc.start()
         if self._metrics_server:
@@ -109,29 +113,32 @@ class App:
         self._access_log.stop()
         if self._metrics_server:
             self._metrics_server.stop()
+        self._sampler.stop()
         self._purger.stop()
         self._database.shut_down()
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, metrics: OwnMetrics | None = None) -> Database:
     """Returns PostgreSQL if DATABASE_URL is set, else SQLite.
 
     Raises what `open_postgres` and `open_sqlite` raise.
     """
-    return open_postgres(settings) if settings.database_url else open_sqlite(settings)
+    open_one = open_postgres if settings.database_url else open_sqlite
+    return open_one(settings, metrics)
 
 
-def open_postgres(settings: Settings) -> Postgres:
+def open_postgres(settings: Settings, metrics: OwnMetrics | None = None) -> Postgres:
     """Returns the database of DATABASE_URL. Raises CannotServeError if that is unset or invalid."""
     return Postgres(
         settings.database_url or "",
         settings.database_pool_size,
         settings.database_timeout_seconds,
         settings.database_wait_seconds,
+        metrics,
     )
 
 
-def open_sqlite(settings: Settings) -> Sqlite:
+def open_sqlite(settings: Settings, metrics: OwnMetrics | None = None) -> Sqlite:
     """Returns the database in DATA_DIR.
 
     Raises CannotServeError if the folder cannot be created.
@@ -139,7 +146,7 @@ def open_sqlite(settings: Settings) -> Sqlite:
     path = sqlite_file(settings)
     with explained(path):
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Sqlite(path)
+    return Sqlite(path, metrics)
 
 
 def sqlite_file(settings: Settings) -> Path:
@@ -147,7 +154,7 @@ def sqlite_file(settings: Settings) -> Path:
     return settings.data_dir / "customers.db"
 
 
-def authenticator(settings: Settings) -> Authenticator:
+def authenticator(settings: Settings, metrics: OwnMetrics | None = None) -> Authenticator:
     """Returns the authenticator that the settings describe.
 
     Raises OSError if the issuer's keys are a file that cannot be read.
@@ -165,7 +172,7 @@ def authenticator(settings: Settings) -> Authenticator:
         settings.clock_skew_seconds,
         settings.scope_claim,
     )
-    return Authenticator(trust, key_sets(settings, location))
+    return Authenticator(trust, key_sets(settings, location), metrics)
 
 
 def key_sets(settings: Settings, location: str) -> KeySets:

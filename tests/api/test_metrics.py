@@ -2,6 +2,7 @@
 
 import http.client
 import queue
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,9 +19,10 @@ from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, as_tenant, failure, tenant_header
 from tests.support.in_process import InProcessServer
 from tests.support.ports import held_port
-from tests.support.scraping import Scrape
+from tests.support.scraping import Scrape, labels_of
 from tests.support.server_process import ServerProcess, Start, run, wait_until
 from tests.support.tokens import token_for
+from twc_customer_server.storage.changes import ChangeStore
 
 pytestmark = any_backend
 
@@ -56,21 +58,20 @@ def test_call(server: InProcessServer, port: int) -> None:
     assert scrape.calls("GetCustomer", "OK") == 3
     assert scrape.calls("CreateCustomer", "OK") == 1
     assert scrape.calls("DeleteCustomer", "OK") == 0
-    labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
-    seconds = scrape.value("grpc_server_handling_seconds_sum", **labels)
+    seconds = scrape.value("grpc_server_handling_seconds_sum", **labels_of("GetCustomer"))
     assert seconds is not None
     assert 0 < seconds < SECONDS
 
 
 REFUSALS: dict[str, Callable[[InProcessServer], object]] = {
-    "NOT_FOUND": lambda server: server.client("acme").get_by_ref("nobody"),
-    "INVALID_ARGUMENT": lambda server: server.client("acme").get_by_ref(""),
-    "PERMISSION_DENIED": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
+    "NotFound": lambda server: server.client("acme").get_by_ref("nobody"),
+    "InvalidArgument": lambda server: server.client("acme").get_by_ref(""),
+    "PermissionDenied": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
         pb.GetCustomerByRefRequest(customer_ref="x"),
         SECONDS,
         (as_tenant("acme")[0], tenant_header("globex")),
     ),
-    "UNAUTHENTICATED": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
+    "Unauthenticated": lambda server: CustomerServiceStub(server.channel).GetCustomerByRef(
         pb.GetCustomerByRefRequest(customer_ref="x"), SECONDS
     ),
 }
@@ -81,7 +82,9 @@ def test_failed_call(
     server: InProcessServer, port: int, code: str, call: Callable[[InProcessServer], object]
 ) -> None:
     """A call that fails is counted under the code it fails with, and no other."""
-    assert failure(lambda: call(server)).code.name == code
+    assert (
+        failure(lambda: call(server)).code.name == re.sub("(?<=[a-z])(?=[A-Z])", "_", code).upper()
+    )
     scrape = Scrape(port)
 
     assert scrape.calls("GetCustomerByRef", code) == 1
@@ -113,7 +116,7 @@ def test_stream(server: InProcessServer, port: int) -> None:
 
 
 def test_stream_broken_off(server: InProcessServer, port: int) -> None:
-    """A stream that its client breaks off is no longer in progress, and counted as CANCELLED."""
+    """A stream that its client breaks off is no longer in progress, and counted as Canceled."""
     batches: queue.Queue[pb.ImportCustomersRequest] = queue.Queue()
     stub = CustomerServiceStub(server.channel)
     call = stub.ImportCustomers(iter(batches.get, None), SECONDS, as_tenant("acme"))
@@ -122,7 +125,7 @@ def test_stream_broken_off(server: InProcessServer, port: int) -> None:
     call.cancel()
 
     wait_until(lambda: Scrape(port).in_progress("ImportCustomers") == 0)
-    assert Scrape(port).calls("ImportCustomers", "CANCELLED") == 1
+    assert Scrape(port).calls("ImportCustomers", "Canceled") == 1
 
 
 def test_personal_data(server: InProcessServer, port: int) -> None:
@@ -137,7 +140,7 @@ def test_personal_data(server: InProcessServer, port: int) -> None:
     failure(lambda: stub.GetCustomer(pb.GetCustomerRequest(id=UNKNOWN_ID), SECONDS, stranger))
     said = Scrape(port).text
 
-    assert 'grpc_code="ALREADY_EXISTS"' in said
+    assert 'grpc_code="AlreadyExists"' in said
     assert "canary" not in said
     assert created.id not in said
     assert token_for("tenant-canary") not in said
@@ -218,3 +221,98 @@ def test_bind_address(start: Start, port: int) -> None:
     socket.create_connection(("127.0.0.2", port)).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def test_imports(server: InProcessServer, port: int) -> None:
+    """Customers of imports are counted by what became of them."""
+    ada, invalid = customer(), Customer(email="nowhere")
+    batch = [pb.ImportItem(customer=it) for it in (ada, ada, invalid)]
+    checked = pb.ImportCustomersRequest(
+        items=[pb.ImportItem(customer=customer())], validate_only=True
+    )
+    list(server.client("acme").import_([pb.ImportCustomersRequest(items=batch), checked]))
+    scrape = Scrape(port)
+
+    found = {
+        result: scrape.value("twc_customer_import_items_total", result=result)
+        for result in ("created", "updated", "unchanged", "skipped", "valid", "error")
+    }
+    expected = {"created": 1, "unchanged": 1, "error": 1, "valid": 1}
+    assert found == {result: expected.get(result, 0) for result in found}
+
+
+def test_statements(server: InProcessServer, port: int) -> None:
+    """Statements are counted by operation and table, with the time that they took."""
+    client = server.client("acme")
+    before = Scrape(port)
+    created = client.create(customer())
+    for _ in range(3):
+        client.get(created.id)
+    after = Scrape(port)
+
+    def more(operation: str, unit: str) -> float:
+        name, labels = f"twc_customer_statement_seconds_{unit}", {"table": "customer"}
+        values = [it.value(name, operation=operation, **labels) or 0 for it in (before, after)]
+        return values[1] - values[0]
+
+    assert (more("insert", "count"), more("select", "count")) == (1, 3)
+    assert 0 < more("select", "sum") < SECONDS
+
+
+def test_tokens(server: InProcessServer, port: int) -> None:
+    """Tokens are counted: those verified now, those verified before, and those that are refused."""
+    for _ in range(3):
+        server.client("acme").get(UNKNOWN_ID)
+    stub = CustomerServiceStub(server.channel)
+    forged = (("authorization", "Bearer forged"), tenant_header("acme"))
+    failure(lambda: stub.GetCustomer(pb.GetCustomerRequest(id=UNKNOWN_ID), SECONDS, forged))
+    scrape = Scrape(port)
+
+    found = [
+        scrape.value("twc_customer_tokens_total", result=it)
+        for it in ("verified", "cached", "refused")
+    ]
+    assert found == [1, 2, 1]
+
+
+def test_refusals(own_database: dict[str, Any], port: int) -> None:
+    """A call beyond a limit is counted as refused by that limit, and as ResourceExhausted."""
+    limits = {"tenant_streams": 1, "tenant_waiting_rpcs": 1}
+    with InProcessServer(**own_database, metrics_port=port, **limits) as server:
+        batches: queue.Queue[pb.ImportCustomersRequest | None] = queue.Queue()
+        call = CustomerServiceStub(server.channel).ImportCustomers(
+            iter(batches.get, None), SECONDS, as_tenant("acme")
+        )
+        wait_until(lambda: Scrape(port).in_progress("ImportCustomers") == 1)
+        wait_until(lambda: Scrape(port).value("twc_customer_admitted_calls", kind="bulk") == 1)
+        failure(lambda: list(server.client("acme").import_([])))
+        scrape = Scrape(port)
+        batches.put(None)
+        assert list(call) == []
+
+    assert scrape.value("twc_customer_refusals_total", limit="tenant_bulk") == 1
+    assert scrape.value("twc_customer_refusals_total", limit="bulk") == 0
+    assert scrape.calls("ImportCustomers", "ResourceExhausted") == 1
+
+
+def test_age_of_keys(server: InProcessServer, port: int) -> None:
+    """The age of the issuer's keys is told from the start."""
+    assert server.is_healthy()
+    wait_until(lambda: bool(Scrape(port).value("twc_customer_keys_age_seconds")))
+
+
+def test_unnumbered_changes(
+    server: InProcessServer, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes that a reader has not come to are counted while it reads, and none of others."""
+    name = "twc_customer_unnumbered_changes"
+    client = server.client("acme")
+    for _ in range(3):
+        client.create(customer())
+        server.client("globex").create(customer())
+    assert Scrape(port).value(name) == 0
+
+    monkeypatch.setattr(ChangeStore, "_number_pending", lambda *_: None)
+    stub = CustomerServiceStub(server.channel)
+    stub.ListCustomerChanges(pb.ListCustomerChangesRequest(), SECONDS, as_tenant("acme"))
+    wait_until(lambda: Scrape(port).value(name) == 3)

@@ -4,6 +4,7 @@ import itertools
 import re
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -15,10 +16,17 @@ from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, t
 from tests.support.stores import find, insert, stamped
 from twc_customer_server.errors import AlreadyExists
 from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.schema import CustomerRow
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.statements import Statements
 from twc_customer_server.storage.store import CustomerStore
 from twc_customer_server.storage.wal import log_of
+from twc_customer_server.telemetry.families import (
+    COMMIT_WAIT,
+    COMMITS,
+    COMMITTED_WRITES,
+    STATEMENTS,
+)
 
 TENANT = "acme"
 
@@ -106,6 +114,31 @@ def test_commit_of_a_group(own: Sqlite, keeper: CustomerStore) -> None:
         outcome.result()
     # One is of the write that the others waited for.
     assert statements.count("COMMIT") == 2
+
+
+def test_metrics_of_a_group(own: Sqlite, keeper: CustomerStore) -> None:
+    """The metrics tell how many commits there were, their time, and the writes in them."""
+    began = time.monotonic()
+    for outcome in together(own, [partial(keeper.insert, TENANT, stamped()) for _ in range(20)]):
+        outcome.result()
+    commits, seconds = own.metrics.series(COMMITS).values
+    [written] = own.metrics.series(COMMITTED_WRITES).values
+    [waited] = own.metrics.series(COMMIT_WAIT).values
+
+    assert (commits, written) == (2, 21)
+    assert 0 < waited + seconds < time.monotonic() - began
+
+
+def test_metrics_of_failed_commit(own: Sqlite) -> None:
+    """A unit that fails takes part in a commit; a statement counts with its time all the same."""
+    select = own.compile(CustomerRow.select(CustomerRow.id))
+    times = own.metrics.series(STATEMENTS, "select", "customer")
+    own.rows(select, {})
+    with pytest.raises(ZeroDivisionError):
+        own.write(lambda: [own.rows(select, {}), 1 / 0])
+
+    assert times.values[0] == 2
+    assert own.metrics.series(COMMITTED_WRITES).values == [1]
 
 
 def test_failed_write_in_group(own: Sqlite, keeper: CustomerStore) -> None:

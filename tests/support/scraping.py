@@ -3,6 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.http_client import http_request
+from twc_customer_server.contract import SERVICE
 
 
 class Scrape:
@@ -28,10 +29,20 @@ class Scrape:
         )
 
     def calls(self, rpc: str, code: str) -> float | None:
-        """How many calls of an RPC have ended with a code."""
-        count = "grpc_server_handling_seconds_count"
-        return self.value(count, grpc_method=rpc, grpc_code=code)
+        """How many calls of an RPC have ended with a code, as Go spells it."""
+        return self.value("grpc_server_handled_total", **labels_of(rpc), grpc_code=code)
 
     def in_progress(self, rpc: str) -> float | None:
         """How many calls of an RPC have begun and not ended."""
-        return self.value("grpc_server_calls_in_progress", grpc_method=rpc)
+        return self.value("grpc_server_calls_in_progress", **labels_of(rpc))
+
+
+def labels_of(rpc: str) -> dict[str, str]:
+    """The labels that the metrics of an RPC have."""
+    method = SERVICE.methods_by_name[rpc]
+    kinds = [["unary", "server_stream"], ["client_stream", "bidi_stream"]]
+    return {
+        "grpc_type": kinds[method.client_streaming][method.server_streaming],
+        "grpc_service": "twc.customer.v2.CustomerService",
+        "grpc_method": rpc,
+    }

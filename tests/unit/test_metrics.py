@@ -9,6 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from twc.customer.v2 import customer_service_pb2
 
+from tests.support.scraping import labels_of
+from twc_customer_server.storage.schema import TABLES
+from twc_customer_server.telemetry.exposition import render
+from twc_customer_server.telemetry.families import FAMILIES, STATEMENTS, UNNUMBERED, Family, Kind
 from twc_customer_server.telemetry.metrics import (
     BOUNDS,
     CODES,
@@ -16,11 +20,32 @@ from twc_customer_server.telemetry.metrics import (
     gauge_offsets,
     memory_bytes,
 )
-from twc_customer_server.telemetry.metrics_server import render
 
 SERVICE = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 OVERDUE = "twc_customer_purge_overdue_seconds"
 DURATIONS = "grpc_server_handling_seconds"
+HANDLED = "grpc_server_handled_total"
+
+# As go-grpc-prometheus spells them, which takes Go's names.
+GO_CODES = {
+    "OK": "OK",
+    "CANCELLED": "Canceled",
+    "UNKNOWN": "Unknown",
+    "INVALID_ARGUMENT": "InvalidArgument",
+    "DEADLINE_EXCEEDED": "DeadlineExceeded",
+    "NOT_FOUND": "NotFound",
+    "ALREADY_EXISTS": "AlreadyExists",
+    "PERMISSION_DENIED": "PermissionDenied",
+    "UNAUTHENTICATED": "Unauthenticated",
+    "RESOURCE_EXHAUSTED": "ResourceExhausted",
+    "FAILED_PRECONDITION": "FailedPrecondition",
+    "ABORTED": "Aborted",
+    "OUT_OF_RANGE": "OutOfRange",
+    "UNIMPLEMENTED": "Unimplemented",
+    "INTERNAL": "Internal",
+    "UNAVAILABLE": "Unavailable",
+    "DATA_LOSS": "DataLoss",
+}
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -34,23 +59,16 @@ def memory() -> Iterator[int]:
     os.close(shared)
 
 
-def _read(*counts: ServiceMetrics) -> Series:
-    """Returns all series, by name and labels."""
-    return _parse(render(counts).decode())
-
-
-def _parse(exposition: str) -> Series:
+def _read(*counts: ServiceMetrics, of: str = "") -> Series:
+    """Returns all series, or those whose name has a part, by name and labels."""
+    lines = render(counts).decode().splitlines(keepends=True)
+    # To parse takes more time than all else here.
+    exposition = "".join(line for line in lines if of in line)
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(exposition)
         for sample in family.samples
     }
-
-
-@pytest.fixture(scope="module")
-def untouched() -> set[str]:
-    """The lines about a service of which no RPC was ever called."""
-    return {*render([ServiceMetrics(SERVICE)]).decode().splitlines()}
 
 
 def _value(series: Series, name: str, **labels: str) -> float | None:
@@ -62,20 +80,33 @@ def _call(counts: ServiceMetrics, rpc: str, code: str, seconds: float) -> None:
     counts.rpcs[rpc].end(code, seconds)
 
 
-@pytest.mark.parametrize("rpc", [method.name for method in SERVICE.methods])
-def test_own_series(untouched: set[str], rpc: str) -> None:
+def test_own_series() -> None:
     """Each RPC and code has a series of its own, which no other call is counted in."""
-    for code in CODES:
-        counts = ServiceMetrics(SERVICE)
-        _call(counts, rpc, code, 0.25)
-        lines = render([counts]).decode().splitlines()
-        # To parse all lines for every code takes more time than all else here.
-        changed = _parse("".join(f"{line}\n" for line in lines if line not in untouched))
+    counts, expected = ServiceMetrics(SERVICE), {}
+    number = 0
+    for method in SERVICE.methods:
+        for code, spelling in GO_CODES.items():
+            number += 1
+            for _ in range(number):
+                _call(counts, method.name, code, 0.25)
+            expected[method.name, spelling] = number
+    series = _read(counts)
 
-        assert _value(changed, f"{DURATIONS}_count", grpc_method=rpc, grpc_code=code) == 1
-        assert _value(changed, f"{DURATIONS}_sum", grpc_method=rpc, grpc_code=code) == 0.25
-        assert {dict(labels)["grpc_method"] for _, labels in changed} == {rpc}
-        assert {dict(labels)["grpc_code"] for _, labels in changed} == {code}
+    for method in SERVICE.methods:
+        labels = labels_of(method.name)
+        handled = {
+            code: _value(series, HANDLED, **labels, grpc_code=code) for code in GO_CODES.values()
+        }
+        assert handled == {code: expected[method.name, code] for code in handled}
+        calls = sum(it or 0 for it in handled.values())
+        assert _value(series, "grpc_server_started_total", **labels) == calls
+        assert _value(series, f"{DURATIONS}_count", **labels) == calls
+        assert _value(series, f"{DURATIONS}_sum", **labels) == calls / 4
+
+
+def test_codes() -> None:
+    """Every code has a spelling."""
+    assert {*CODES} == {*GO_CODES}
 
 
 @pytest.mark.parametrize("seconds", [0, *BOUNDS, 0.0010001, 59.9, 60.1, 1e6])
@@ -88,8 +119,7 @@ def test_buckets(seconds: float) -> None:
         bound: _value(
             series,
             f"{DURATIONS}_bucket",
-            grpc_method="GetCustomer",
-            grpc_code="OK",
+            **labels_of("GetCustomer"),
             le="+Inf" if bound == float("inf") else str(float(bound)),
         )
         for bound in (*BOUNDS, float("inf"))
@@ -99,14 +129,16 @@ def test_buckets(seconds: float) -> None:
 
 
 def test_codes_before_first_call() -> None:
-    """Before the first call each RPC has the series of success, at zero, and no other."""
+    """Before its first call each RPC has the series of every code, at zero."""
     handled = {
         (dict(labels)["grpc_method"], dict(labels)["grpc_code"]): value
         for (name, labels), value in _read(ServiceMetrics(SERVICE)).items()
-        if name == f"{DURATIONS}_count"
+        if name == HANDLED
     }
 
-    assert handled == {(method.name, "OK"): 0 for method in SERVICE.methods}
+    assert handled == {
+        (method.name, code): 0 for method in SERVICE.methods for code in GO_CODES.values()
+    }
 
 
 def test_sum_of_processes() -> None:
@@ -119,14 +151,15 @@ def test_sum_of_processes() -> None:
         counts.rpcs["ExportCustomers"].start()
     series = _read(first, second)
 
-    def found(name: str, code: str, **more: str) -> float | None:
-        return _value(series, name, grpc_method="GetCustomer", grpc_code=code, **more)
-
-    assert found(f"{DURATIONS}_count", "OK") == 2
-    assert found(f"{DURATIONS}_sum", "OK") == 2.5
-    assert found(f"{DURATIONS}_bucket", "OK", le="1.0") == 1
-    assert found(f"{DURATIONS}_count", "NOT_FOUND") == 1
-    assert _value(series, "grpc_server_calls_in_progress", grpc_method="ExportCustomers") == 2
+    labels = labels_of("GetCustomer")
+    assert _value(series, HANDLED, **labels, grpc_code="OK") == 2
+    assert _value(series, HANDLED, **labels, grpc_code="NotFound") == 1
+    assert _value(series, f"{DURATIONS}_count", **labels) == 3
+    assert _value(series, f"{DURATIONS}_sum", **labels) == 3.5
+    assert _value(series, f"{DURATIONS}_bucket", **labels, le="1.0") == 2
+    exports = labels_of("ExportCustomers")
+    assert _value(series, "grpc_server_started_total", **exports) == 2
+    assert _value(series, "grpc_server_calls_in_progress", **exports) == 2
 
 
 def test_calls_at_once() -> None:
@@ -141,10 +174,10 @@ def test_calls_at_once() -> None:
         list(threads.map(call, range(8)))
     series = _read(counts)
 
-    labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
+    labels = labels_of("GetCustomer")
     assert _value(series, f"{DURATIONS}_count", **labels) == 8 * each
     assert _value(series, f"{DURATIONS}_sum", **labels) == 8 * each
-    assert _value(series, "grpc_server_calls_in_progress", grpc_method="GetCustomer") == 0
+    assert _value(series, "grpc_server_calls_in_progress", **labels) == 0
 
 
 def test_reused_memory(memory: int) -> None:
@@ -161,7 +194,7 @@ def test_reused_memory(memory: int) -> None:
 
     assert reader.rpcs["GetCustomer"].in_progress == 0
     series = _read(reader)
-    labels = {"grpc_method": "GetCustomer", "grpc_code": "OK"}
+    labels = labels_of("GetCustomer")
     assert _value(series, f"{DURATIONS}_count", **labels) == 2
 
 
@@ -191,3 +224,56 @@ def test_no_shared_memory() -> None:
     _call(counted, "GetCustomer", "OK", 1)
 
     assert _read(other) == _read(ServiceMetrics(SERVICE)) != _read(counted)
+
+
+def _of(family: Family) -> list[str]:
+    """The names of a family's samples."""
+    if family.kind is Kind.SUMMARY:
+        return [f"{family.name}_count", f"{family.name}_sum"]
+    return [f"{family.name}_total" if family.kind is Kind.COUNTER else family.name]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_own_families(memory: int, family: Family) -> None:
+    """Each series is counted apart, and what counts for a process alone ends with it."""
+    for number, labels in enumerate(family.series()):
+        series = ServiceMetrics(SERVICE, memory).own.series(family, *labels)
+        match family.kind:
+            case Kind.COUNTER:
+                series.add(number + 1)
+            case Kind.SUMMARY:
+                series.observe(number + 1, number + 1)
+            case Kind.GAUGE:
+                series.set(number + 1)
+            case Kind.AGE:
+                series.set(time.time() - number - 1)
+    expected = {
+        (name, frozenset(zip(family.labels, labels, strict=True))): number + 1
+        for number, labels in enumerate(family.series())
+        for name in _of(family)
+    }
+    before = _read(ServiceMetrics(SERVICE), of=family.name)
+    found = _read(ServiceMetrics(SERVICE, memory), of=family.name)
+    assert found == pytest.approx(expected, abs=0.5)
+
+    for offset in gauge_offsets(SERVICE):
+        os.pwrite(memory, bytes(8), offset)
+    left = _read(ServiceMetrics(SERVICE, memory), of=family.name)
+    is_kept = family.kind in {Kind.COUNTER, Kind.SUMMARY}
+    assert (left == before) is not is_kept
+
+
+def test_largest_of_processes() -> None:
+    """Of changes without a number the most that a process has seen is told, not the sum."""
+    first, second = ServiceMetrics(SERVICE), ServiceMetrics(SERVICE)
+    first.own.series(UNNUMBERED).set(3)
+    second.own.series(UNNUMBERED).set(4)
+
+    assert _value(_read(first, second), UNNUMBERED.name) == 4
+
+
+def test_tables_of_statements() -> None:
+    """Statements on every table are counted."""
+    tables = [table._meta.table_name for table in TABLES]  # noqa: SLF001
+
+    assert list(STATEMENTS.labels["table"]) == tables

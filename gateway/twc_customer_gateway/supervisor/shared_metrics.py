@@ -31,8 +31,9 @@ class SharedMetrics:
         inherited = [listener.fileno(), *self.memories]
         arguments = [
             self._settings.log_level,
-            self._settings.admin_sockets[0],
-            *map(str, inherited),
+            str(listener.fileno()),
+            *(f"--admin={admin_socket}" for admin_socket in self._settings.admin_sockets),
+            *(f"--memory={memory}" for memory in self.memories),
         ]
         command = [sys.executable, "-m", "twc_customer_gateway.metrics_exporter", *arguments]
         self._exporter = RestartedProcess("metrics-exporter", command, {}, inherited)

@@ -1,5 +1,6 @@
 """Imports: stores batches of customers, or changes those that they clash with."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import chain
 
@@ -20,6 +21,8 @@ from twc_customer_server.errors import (
 )
 from twc_customer_server.storage.store import Commit, CustomerStore
 from twc_customer_server.storage.upserts import Edit, Unchanged, Updated
+from twc_customer_server.telemetry.families import IMPORTED
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 # The details of one item's error, at most: the response to a whole batch must
 # stay below the 4 MiB that gRPC clients accept.
@@ -51,7 +54,9 @@ def import_batch(
             outcomes = _insert_each(store, tenant, request, prepare)
     except OutcomeUnknown as error:
         raise OutcomeUnknown("send the batch again, which stores no customer twice") from error
-    return import_response(request, outcomes)
+    response = import_response(request, outcomes)
+    _count(response, store.metrics)
+    return response
 
 
 def check_batch(request: pb.ImportCustomersRequest) -> None:
@@ -78,6 +83,12 @@ def import_response(
             for item, outcome in zip(request.items, outcomes, strict=True)
         ]
     )
+
+
+def _count(response: pb.ImportCustomersResponse, metrics: OwnMetrics) -> None:
+    """Counts the results of a batch."""
+    for outcome, number in Counter(it.WhichOneof("outcome") for it in response.results).items():
+        metrics.series(IMPORTED, str(outcome)).add(number)
 
 
 def _insert_each(

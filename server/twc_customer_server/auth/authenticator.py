@@ -22,6 +22,8 @@ from twc_customer_server.errors import (
     TenantForbidden,
     Unauthenticated,
 )
+from twc_customer_server.telemetry.families import KEYS_AGE, TOKENS
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 _SCHEME = "bearer "
 
@@ -84,8 +86,13 @@ class VerifiedToken(NamedTuple):
 class Authenticator:
     """Accepts calls whose bearer token is good for the tenant that they name."""
 
-    def __init__(self, policy: TrustPolicy, key_sets: KeySets) -> None:
-        self._verifier = TokenVerifier(policy, key_sets)
+    def __init__(
+        self, policy: TrustPolicy, key_sets: KeySets, metrics: OwnMetrics | None = None
+    ) -> None:
+        """Counts in metrics of its own if none are given."""
+        self._metrics = metrics or OwnMetrics()
+        self._cached = self._metrics.series(TOKENS, "cached")
+        self._verifier = TokenVerifier(policy, key_sets, self._metrics)
         self._key_sets = key_sets
 
     def start(self) -> None:
@@ -95,6 +102,11 @@ class Authenticator:
     def stop(self) -> None:
         """Ends what `start` began."""
         self._key_sets.stop()
+
+    def sample(self) -> None:
+        """Sets the metric of the keys' age; to be called again and again."""
+        oldest = self._key_sets.oldest_age()
+        self._metrics.series(KEYS_AGE).set(0 if oldest is None else time.time() - oldest)
 
     def authenticate(self, metadata: Metadata, peer: Callable[[], str] = str) -> Caller:
         """Returns the caller of a call. Waits for nothing.
@@ -146,6 +158,7 @@ class Authenticator:
         verified = self._verifier.cached(credential[len(_SCHEME) :].strip())
         if verified is None:
             return None
+        self._cached.add()
         if tenant not in verified.tenants:
             return TenantForbidden(_FORBIDDEN)
         return Caller(tenant, verified.valid_until, verified.scopes)
@@ -154,7 +167,13 @@ class Authenticator:
 class TokenVerifier:
     """Verifies tokens, and caches each result for as long as it is valid."""
 
-    def __init__(self, policy: TrustPolicy, key_sets: KeySets) -> None:
+    def __init__(
+        self, policy: TrustPolicy, key_sets: KeySets, metrics: OwnMetrics | None = None
+    ) -> None:
+        """Counts in metrics of its own if none are given."""
+        metrics = metrics or OwnMetrics()
+        self._valid = metrics.series(TOKENS, "verified")
+        self._refused = metrics.series(TOKENS, "refused")
         self._policy = policy
         self._key_sets = key_sets
         self._verified: dict[str, VerifiedToken] = {}
@@ -179,7 +198,12 @@ class TokenVerifier:
         """
         verified = self.cached(token)
         if verified is None:
-            verified = self._verify(token, source)
+            try:
+                verified = self._verify(token, source)
+            except Unauthenticated:
+                self._refused.add()
+                raise
+            self._valid.add()
             with self._lock:
                 if len(self._verified) >= MAX_CACHED:
                     del self._verified[next(iter(self._verified))]

@@ -73,7 +73,7 @@ class KeySet:
         self._tried_at = self._refresh_at = _NEVER
         self._calls = 0
         # When a key of these last verified a token.
-        self.used_at = time.monotonic()
+        self.used_at = self._made_at = time.monotonic()
 
     def find(self, key_id: str, source: str = "") -> jwt.PyJWK | None:
         """Returns the key with an id, or None if the issuer has none such.
@@ -103,6 +103,11 @@ class KeySet:
             return False
         self.used_at = now
         return True
+
+    @property
+    def age(self) -> float:
+        """The seconds since the keys were fetched, or since they were first asked for."""
+        return time.monotonic() - max(self._held.fetched_at, self._made_at)
 
     def prove(self, fetchers: Fetchers) -> None:
         """Makes the keys those of an issuer that is known to exist, with its own fetchers."""

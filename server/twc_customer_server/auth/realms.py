@@ -103,12 +103,18 @@ class KeySets:
 
         Realms that were not used until their keys would be stale are left out.
         """
+        for keys in self._in_use():
+            keys.refresh_if_due()
+
+    def oldest_age(self) -> float | None:
+        """Returns the age in seconds of the oldest keys that are refreshed, None without any."""
+        return max((keys.age for keys in self._in_use()), default=None)
+
+    def _in_use(self) -> list[KeySet]:
         unused_since = time.monotonic() - self._policy.stale
         with self._lock:
             proven = list(self._proven.items())
-        for realm, keys in proven:
-            if realm == NO_REALM or keys.used_at > unused_since:
-                keys.refresh_if_due()
+        return [keys for realm, keys in proven if realm == NO_REALM or keys.used_at > unused_since]
 
     def _add(self, realm: str, kept: dict[str, KeySet], fetchers: Fetchers) -> KeySet:
         with self._lock:

@@ -6,7 +6,9 @@ read, whatever any clock says, and no write waits for another one.
 """
 
 import secrets
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from peewee import Tuple, fn
@@ -15,9 +17,15 @@ from twc_customer_server.errors import OutcomeUnknown, Unavailable
 from twc_customer_server.storage.database import UNREACHABLE, Database
 from twc_customer_server.storage.schema import ChangeSequenceRow, CustomerRow
 from twc_customer_server.storage.statements import locked, parameter, values_of
+from twc_customer_server.telemetry.families import UNNUMBERED
 
 # Changes that get one number at a time: it keeps other writes waiting on SQLite.
 _BATCH_ROWS = 500
+
+# Tenants whose changes were read in these seconds count as being read; so many changes of
+# each are counted that have no number.
+_READ_SECONDS = 60
+_COUNTED_ROWS = 10_000
 
 # Changes that are numbered at the beginning of an export. Those that remain are part of the
 # next export as well, which costs less than to keep the client waiting.
@@ -66,6 +74,8 @@ class ChangeStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # When the changes of tenants were last read, by the monotonic clock.
+        self._read_at: dict[str, float] = {}
         of_tenant = _sequence.tenant == parameter("tenant")
         position = _sequence.select(_sequence.epoch, _sequence.last).where(of_tenant)
         self._position = database.compile(position)
@@ -148,6 +158,7 @@ class ChangeStore:
 
     def read(self, tenant: str, after: ChangePlace, limit: int) -> list[Change]:
         """Returns the changes that follow a place; numbers some first that have no number."""
+        self._read_at[tenant] = time.monotonic()
         self._number_pending(tenant, _BATCH_ROWS)
         parameters = {"tenant": tenant, "after": after.number, "after_id": after.id, "limit": limit}
         return [
@@ -156,6 +167,20 @@ class ChangeStore:
                 self._read, parameters
             )
         ]
+
+    def sample(self) -> None:
+        """Sets the metric of changes without a number; to be called again and again.
+
+        It stays as it is while the database is unavailable.
+        """
+        since = time.monotonic() - _READ_SECONDS
+        for tenant, read_at in list(self._read_at.items()):
+            if read_at < since:
+                del self._read_at[tenant]
+        limits = [{"tenant": tenant, "limit": _COUNTED_ROWS} for tenant in self._read_at.copy()]
+        with suppress(Unavailable):
+            most = max((len(self._database.rows(self._unnumbered, it)) for it in limits), default=0)
+            self._database.metrics.series(UNNUMBERED).set(most)
 
     def _number_pending(self, tenant: str, most: int) -> None:
         """Numbers changes that are committed, about `most`."""

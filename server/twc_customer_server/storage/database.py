@@ -1,16 +1,27 @@
 """The interface of a database to the store, whichever backend it is."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, TypeVar
 
 import peewee
+
+from twc_customer_server.telemetry.families import STATEMENTS
+from twc_customer_server.telemetry.metrics import OwnMetrics, Series
 
 T = TypeVar("T")
 D = TypeVar("D", bound="Database")
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
+
+# What a statement does first, and the table that it does it to.
+_find_target = re.compile(
+    r'(?P<operation>SELECT|INSERT|UPDATE|DELETE)\b.*?(?:FROM|INTO|(?<=UPDATE)) "(?P<table>\w+)"',
+    re.DOTALL,
+).search
 
 UNREACHABLE = "the database cannot be reached now; try again"
 
@@ -33,6 +44,12 @@ class Database(ABC):
 
     # The backend's syntax of a named parameter.
     named_parameter: str
+
+    def __init__(self, metrics: OwnMetrics | None = None) -> None:
+        """Counts in metrics of its own if none are given."""
+        self.metrics = metrics or OwnMetrics()
+        # By the SQL of each compiled statement.
+        self._times: dict[str, Series] = {}
 
     @abstractmethod
     def prepare(self) -> None:
@@ -93,7 +110,19 @@ class Database(ABC):
         bound = (
             self.named_parameter.format(name) + part for name, part in zip(names, rest, strict=True)
         )
-        return first + "".join(bound)
+        compiled = first + "".join(bound)
+        if target := _find_target(compiled):
+            operation, table = target["operation"].lower(), target["table"]
+            self._times[compiled] = self.metrics.series(STATEMENTS, operation, table)
+        return compiled
+
+    def record_time(self, sql: str, began: float, runs: int = 1) -> None:
+        """Adds to the metrics a compiled statement that ends now, and began by `perf_counter`."""
+        if times := self._times.get(sql):
+            times.observe(perf_counter() - began, runs)
+
+    def sample(self) -> None:  # noqa: B027 - a database may have nothing to tell
+        """Sets the metrics of what the database has now; to be called again and again."""
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
+from time import perf_counter
 from typing import Any, TypeVar
 
 import peewee
@@ -18,6 +19,8 @@ import peewee
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, ServiceError, Unavailable
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse
+from twc_customer_server.telemetry.families import COMMIT_WAIT, COMMITS, COMMITTED_WRITES
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 T = TypeVar("T")
 
@@ -37,7 +40,16 @@ class GroupCommitter:
     SQLite's own lock would let the fastest starve the others.
     """
 
-    def __init__(self, database: peewee.SqliteDatabase, path: Path, errors: ErrorsInUse) -> None:
+    def __init__(
+        self,
+        database: peewee.SqliteDatabase,
+        path: Path,
+        errors: ErrorsInUse,
+        metrics: OwnMetrics,
+    ) -> None:
+        self._waits = metrics.series(COMMIT_WAIT)
+        self._commits = metrics.series(COMMITS)
+        self._written = metrics.series(COMMITTED_WRITES)
         self._database = database
         self._path = path
         self._errors = errors
@@ -100,8 +112,11 @@ class GroupCommitter:
             is_last = False
             while not is_last and (first := self._queue.get()) is not None:
                 group, is_last = self._group(first)
+                awaited = perf_counter()
                 with _locked(file.fileno()):
-                    self._commit(group)
+                    began = perf_counter()
+                    self._waits.add(began - awaited)
+                    self._commit(group, began)
                     if log_length.is_due():
                         self.checkpoint()
                         log_length.note_checkpoint()
@@ -122,7 +137,7 @@ class GroupCommitter:
             group.append(write)
         return group, False
 
-    def _commit(self, group: list["_Write"]) -> None:
+    def _commit(self, group: list["_Write"], began: float) -> None:
         failure: ServiceError | None = None
         try:
             with self._database.atomic("IMMEDIATE"):
@@ -136,6 +151,9 @@ class GroupCommitter:
             failure = OutcomeUnknown() if _is_unsynced(error) else Unavailable(NOT_WRITTEN)
             if self._errors.is_damaged:
                 failure = DatabaseDamaged()
+        if not failure:
+            self._commits.observe(perf_counter() - began)
+            self._written.add(len(group))
         for write in group:
             write.complete(failure)
 

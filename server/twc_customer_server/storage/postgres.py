@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
+from time import perf_counter
 from typing import Any, TypeVar
 
 import peewee
 import psycopg
 from playhouse.postgres_ext import Psycopg3Database
 from psycopg import errors
-from psycopg_pool import PoolClosed, PoolTimeout
 
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
@@ -25,7 +25,15 @@ from twc_customer_server.storage.database import (
     UniqueViolationError,
 )
 from twc_customer_server.storage.migrate import ensure_current, is_current, migrate
+from twc_customer_server.storage.postgres_errors import (
+    CONTENDED,
+    DAMAGED,
+    CommitLostError,
+    is_transient,
+    is_undecided,
+)
 from twc_customer_server.storage.postgres_pool import Connection, ConnectionPool
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 T = TypeVar("T")
 
@@ -41,24 +49,6 @@ _CONTENDED_BULK_ATTEMPTS = 16
 _FIRST_BACKOFF_SECONDS = 0.01
 _MAX_BACKOFF_SECONDS = 1
 
-# SQLSTATEs of a lost connection, also of a coordinator to a machine of its cluster
-# (None: the driver got none).
-_LOST = frozenset(
-    {"57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006", "08P01", None}
-)
-
-# SQLSTATEs of a serialization failure and of a deadlock.
-_CONTENDED = frozenset({"40001", "40P01"})
-
-# Transient: these, or the primary has become a standby.
-_TRANSIENT = _LOST | _CONTENDED | {"25006"}
-
-# A table or an index is damaged.
-_DAMAGED = frozenset({"XX001", "XX002"})
-
-# The server does not know, or cannot say, whether it has committed: these (40003, 08007) too.
-_UNDECIDED = _LOST | {"40003", "08007"}
-
 # Overrides both timeouts of `ConnectionPool` until the transaction ends.
 _SET_TIMEOUTS = """
     SELECT set_config('statement_timeout', %s, true),
@@ -68,28 +58,34 @@ _SET_TIMEOUTS = """
 _log = logging.getLogger(__name__)
 
 
-class _CommitLostError(psycopg.OperationalError):
-    """A transaction may have been committed, but no answer says so."""
-
-
 class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in peewee
     """A PostgreSQL database, with a connection pool and a transaction for each unit of work."""
 
     named_parameter = "%({})s"
 
-    def __init__(self, url: str, pool_size: int, seconds: float, wait_seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool_size: int,
+        seconds: float,
+        wait_seconds: float,
+        metrics: OwnMetrics | None = None,
+    ) -> None:
         """Does not connect yet. Raises CannotServeError if the URL is invalid.
 
         `seconds` is the timeout of a read; that of a write is three times, of
         an upload twelve times as long. `prepare` waits `wait_seconds` for the
         database.
         """
+        Database.__init__(self, metrics)
         self._seconds = seconds
         self._wait_seconds = wait_seconds
         self._is_damaged = False
-        self._pool = ConnectionPool(url, pool_size, seconds)
+        self._pool = ConnectionPool(url, pool_size, seconds, self.metrics)
         # Compares text by its bytes, as SQLite does, whatever the database's locale.
-        super().__init__(url, autoconnect=False, field_types={"TEXT": 'TEXT COLLATE "C"'})
+        Psycopg3Database.__init__(
+            self, url, autoconnect=False, field_types={"TEXT": 'TEXT COLLATE "C"'}
+        )
 
     def prepare(self) -> None:
         """Waits for the database; checks its schema version, or creates the schema."""
@@ -128,9 +124,13 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Runs a compiled statement for all rows of parameters, in pipeline mode."""
         connection: Connection = self.connection()
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, rows, returning=True)
-            return [result.rowcount for result in cursor.results()]
+        began = perf_counter()
+        try:
+            with connection.cursor() as cursor:
+                cursor.executemany(sql, rows, returning=True)
+                return [result.rowcount for result in cursor.results()]
+        finally:
+            self.record_time(sql, began, len(rows))
 
     def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
         """Runs a unit of work in a transaction, with retries of transient failures."""
@@ -151,22 +151,30 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             return self.run(sql, parameters)
         return self._retry(lambda: self._run_alone(sql, parameters), self._seconds * _WRITE)
 
+    def sample(self) -> None:
+        """Sets the metrics of the pool."""
+        self._pool.sample()
+
     def _execute(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
         """Runs a statement; its result must be read before the next one runs."""
         connection: Connection = self.connection()
-        return connection.reader.execute(sql, parameters, prepare=True)
+        began = perf_counter()
+        try:
+            return connection.reader.execute(sql, parameters, prepare=True)
+        finally:
+            self.record_time(sql, began)
 
     def _run_alone(self, sql: str, parameters: Parameters) -> int:
-        """Runs a statement in autocommit. Raises _CommitLostError if it may have taken effect."""
+        """Runs a statement in autocommit. Raises CommitLostError if it may have taken effect."""
         try:
             return self.run(sql, parameters)
         except psycopg.OperationalError as error:
-            if _is_undecided(error, self.connection()):
-                raise _CommitLostError from error
+            if is_undecided(error, self.connection()):
+                raise CommitLostError from error
             raise
 
     def _transact(self, unit: Callable[[], T], *, bulk: bool) -> T:
-        """Runs a unit in a transaction. Raises _CommitLostError if that may be committed."""
+        """Runs a unit in a transaction. Raises CommitLostError if that may be committed."""
         connection: Connection = self.connection()
         committing = False
         try:
@@ -177,11 +185,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 connection.has_warned = False
                 committing = True
         except psycopg.OperationalError as error:
-            if committing and _is_undecided(error, connection):
-                raise _CommitLostError from error
+            if committing and is_undecided(error, connection):
+                raise CommitLostError from error
             raise
         if connection.has_warned:
-            raise _CommitLostError("committed on some machines only")
+            raise CommitLostError("committed on some machines only")
         if transaction.status is not psycopg.Transaction.Status.COMMITTED:
             # The driver does not report a connection that was lost before the commit.
             raise psycopg.OperationalError("the connection was lost before the commit")
@@ -217,15 +225,15 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 errors.UndefinedTable,
             ) as error:
                 failure: psycopg.Error = error
-            is_undecided |= isinstance(failure, _CommitLostError)
-            contended = failure.sqlstate in _CONTENDED
+            is_undecided |= isinstance(failure, CommitLostError)
+            contended = failure.sqlstate in CONTENDED
             attempts = contended_attempts if contended else _ATTEMPTS
             backoff = _backoff(attempt)
             is_last = attempt >= attempts or time.monotonic() + backoff > deadline
-            if is_last or not _is_transient(failure) or (is_undecided and not repeatable):
+            if is_last or not is_transient(failure) or (is_undecided and not repeatable):
                 break
             time.sleep(backoff)
-        if failure.sqlstate in _DAMAGED:
+        if failure.sqlstate in DAMAGED:
             self._note_damage(failure)
             raise DatabaseDamaged from failure
         if is_undecided:
@@ -291,16 +299,6 @@ def _backoff(attempt: int) -> float:
     """Returns the seconds to wait after an attempt, with jitter so that rivals part."""
     longest = min(_FIRST_BACKOFF_SECONDS * (1 << (attempt - 1)), _MAX_BACKOFF_SECONDS)
     return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-
-
-def _is_transient(failure: psycopg.Error) -> bool:
-    """Tells whether a retry may succeed, on another connection or in another order."""
-    return failure.sqlstate in _TRANSIENT and not isinstance(failure, (PoolTimeout, PoolClosed))
-
-
-def _is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
-    """Tells whether what failed may have been committed nevertheless."""
-    return connection.closed or failure.sqlstate in _UNDECIDED
 
 
 def _require_utf8(connection: Connection) -> None:

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,6 +18,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
 from twc_customer_server.storage.database import CannotServeError
+from twc_customer_server.telemetry.families import (
+    POOL_CONNECTIONS,
+    POOL_TIMEOUTS,
+    POOL_WAITING,
+    POOL_WAITS,
+)
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 # Defaults that the URL may override. A peer that vanishes is noticed in half a minute.
 _DEFAULTS: dict[str, Any] = {
@@ -117,7 +125,7 @@ class Connection(psycopg.Connection[Any]):
 class ConnectionPool:
     """At most `size` connections to the database of a URL."""
 
-    def __init__(self, url: str, size: int, statement_seconds: float) -> None:
+    def __init__(self, url: str, size: int, statement_seconds: float, metrics: OwnMetrics) -> None:
         """Does not connect yet. Raises CannotServeError if the URL is invalid."""
         if not url:
             raise CannotServeError("DATABASE_URL is required: the URL of the PostgreSQL database")
@@ -142,6 +150,9 @@ class ConnectionPool:
             max_idle=_IDLE_SECONDS,
             reconnect_timeout=_RECONNECT_SECONDS,
         )
+        self._metrics = metrics
+        # What the driver had counted at the last sample.
+        self._sampled: Counter[str] = Counter()
         self._in_use: set[Connection] = set()
         self._is_down = False
         # Connections that were opened before this time may lead to a standby.
@@ -183,6 +194,21 @@ class ConnectionPool:
             time.sleep(_POLL_SECONDS)
         for connection in list(self._in_use):
             connection.abort()
+
+    def sample(self) -> None:
+        """Sets the metrics of the pool, and adds what the driver has counted since the last time.
+
+        One thread calls.
+        """
+        stats = Counter(self._pool.get_stats())
+        new, self._sampled = stats - self._sampled, stats
+        idle, size = stats["pool_available"], stats["pool_size"]
+        self._metrics.series(POOL_CONNECTIONS, "idle").set(idle)
+        self._metrics.series(POOL_CONNECTIONS, "in_use").set(size - idle)
+        self._metrics.series(POOL_WAITING).set(stats["requests_waiting"])
+        waits = self._metrics.series(POOL_WAITS)
+        waits.observe(new["requests_wait_ms"] / 1000, new["requests_queued"])
+        self._metrics.series(POOL_TIMEOUTS).add(new["requests_errors"])
 
     @contextmanager
     def connection(self, deadline: float) -> Iterator[Connection]:

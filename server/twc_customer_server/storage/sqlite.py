@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 import peewee
@@ -20,6 +21,7 @@ from twc_customer_server.storage.database import (
 from twc_customer_server.storage.group_commit import GroupCommitter
 from twc_customer_server.storage.migrate import ensure_current, migrate
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse, explained
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 T = TypeVar("T")
 
@@ -43,13 +45,14 @@ class Sqlite(peewee.SqliteDatabase, Database):
 
     named_parameter = ":{}"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: OwnMetrics | None = None) -> None:
+        Database.__init__(self, metrics)
         self.path = path
         self.errors = ErrorsInUse(path)
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
-        self._writer = GroupCommitter(self, path, self.errors)
+        self._writer = GroupCommitter(self, path, self.errors, self.metrics)
 
     def _connect(self) -> sqlite3.Connection:
         if self._is_shut:
@@ -100,18 +103,24 @@ class Sqlite(peewee.SqliteDatabase, Database):
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """Runs a compiled query on the thread's own connection."""
+        began = perf_counter()
         try:
             rows: list[Row] = self.execute_sql(sql, parameters).fetchall()
         except ERRORS as error:
             raise self.errors.translate(error, UNREACHABLE) from error
+        finally:
+            self.record_time(sql, began)
         return rows
 
     def run(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement of a unit of work, on the writing thread."""
+        began = perf_counter()
         try:
             return int(self.execute_sql(sql, parameters).rowcount)
         except peewee.IntegrityError as error:
             raise UniqueViolationError from error
+        finally:
+            self.record_time(sql, began)
 
     def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Runs a compiled statement for each row of parameters."""

@@ -58,6 +58,7 @@ class CustomerStore(Lists):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
+        self.metrics = database.metrics
         self._sql = Statements(database)
         self._changes = ChangeStore(database)
 

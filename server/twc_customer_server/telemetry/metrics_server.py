@@ -3,96 +3,19 @@
 import logging
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import version
-from itertools import accumulate
 from urllib.parse import urlsplit
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-)
-from prometheus_client.registry import Collector
-
-from twc_customer_server.telemetry.metrics import BOUNDS, CODES, PURGES, ServiceMetrics
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 PATH = "/metrics"
-
-_LABELS = [*(str(float(bound)) for bound in BOUNDS), "+Inf"]
 
 # Time for a scraper to send its request, or to read the response.
 _TIMEOUT_SECONDS = 5
 
 _log = logging.getLogger(__name__)
-
-
-class _Collector(Collector):
-    """Collects the sums of the metrics of several processes."""
-
-    def __init__(self, processes: Sequence[ServiceMetrics]) -> None:
-        self._processes = processes
-
-    def collect(self) -> Iterator[Metric]:
-        """Yields the metrics, with a series for each status code that an RPC has returned."""
-        yield InfoMetricFamily(
-            "twc_customer_build",
-            "The version of the server.",
-            {"version": version("twc-customer-server")},
-        )
-        in_progress = GaugeMetricFamily(
-            "grpc_server_calls_in_progress",
-            "Calls that have started and not ended, streams included.",
-            labels=("grpc_method",),
-        )
-        handling = HistogramMetricFamily(
-            "grpc_server_handling_seconds",
-            "Time from the start of a call to its end, by its status code.",
-            labels=("grpc_method", "grpc_code"),
-        )
-        for rpc in self._processes[0].rpcs:
-            counted = [process.rpcs[rpc] for process in self._processes]
-            in_progress.add_metric((rpc,), sum(each.in_progress for each in counted))
-            for code in CODES:
-                read, seconds = zip(*(each.durations(code) for each in counted), strict=True)
-                buckets = [sum(same) for same in zip(*read, strict=True)]
-                # A series that appears with its first call has no rate for it.
-                if any(buckets) or code == "OK":
-                    cumulated = list(zip(_LABELS, accumulate(buckets), strict=True))
-                    handling.add_metric((rpc, code), cumulated, sum(seconds))
-        yield in_progress
-        yield handling
-        yield from self._purges()
-
-    def _purges(self) -> Iterator[Metric]:
-        purged = CounterMetricFamily(
-            "twc_customer_purged_rows",
-            "Rows deleted because their time had come.",
-            labels=("kind",),
-        )
-        overdue = GaugeMetricFamily(
-            "twc_customer_purge_overdue_seconds",
-            "Time since the oldest row that is left should have been purged, by the last look.",
-            labels=("kind",),
-        )
-        for kind in PURGES:
-            counted = [process.purges[kind] for process in self._processes]
-            purged.add_metric((kind,), sum(each.purged for each in counted))
-            now = time.time()
-            due = min((each.due_since for each in counted if each.due_since), default=now)
-            overdue.add_metric((kind,), max(0.0, now - due))
-        yield purged
-        yield overdue
-
-
-def render(processes: Sequence[ServiceMetrics]) -> bytes:
-    """Returns the sums of the metrics of several processes in Prometheus' text format."""
-    return generate_latest(_Collector(processes))
 
 
 class MetricsServer(ThreadingHTTPServer):

@@ -67,6 +67,7 @@ class Admission:
         with self._lock:
             late = self._receiver.take_late()
         for call, error in late:
+            self._limits.count_refusal("messages")
             call.refuse(error)
             self._release(call)
 

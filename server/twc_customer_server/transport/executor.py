@@ -52,6 +52,11 @@ class Executor:
             self._queue.add((tenant, is_bulk), task)
         self._tokens.put(True)  # noqa: FBT003
 
+    @property
+    def queued(self) -> int:
+        """The number of tasks that wait for a thread."""
+        return self._tokens.qsize() + self._withheld
+
     def stop(self) -> None:
         """Ends the threads after the tasks that were submitted; does not wait for them."""
         for _ in range(self._threads):

@@ -19,6 +19,8 @@ from twc_customer_server.contract import (
 )
 from twc_customer_server.errors import OutcomeUnknown, Unavailable
 from twc_customer_server.settings import Settings
+from twc_customer_server.telemetry.families import QUEUED_CALLS
+from twc_customer_server.telemetry.metrics import OwnMetrics
 from twc_customer_server.transport import health, incoming
 from twc_customer_server.transport.admission import Admission
 from twc_customer_server.transport.calls import Awaits, Rpc, refuse
@@ -98,6 +100,7 @@ class GrpcServer:
         identity: Identity,
         settings: Settings,
         addresses: Sequence[str],
+        metrics: OwnMetrics,
     ) -> None:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken.
 
@@ -108,7 +111,8 @@ class GrpcServer:
         self._is_drained = False
         self._executor = Executor(settings.threads)
         self._timer = Timer()
-        limits = _limits(settings)
+        self._metrics = metrics
+        self._limits = limits = _limits(settings, metrics)
         identifier = Identifier(identity, limits, self._executor, self._timer)
         admission = Admission(
             _kinds(rpcs),
@@ -198,6 +202,11 @@ class GrpcServer:
         self._executor.stop()
         self._reflection.stop()
 
+    def sample(self) -> None:
+        """Sets the metrics of calls that run and wait; to be called again and again."""
+        self._limits.sample()
+        self._metrics.series(QUEUED_CALLS).set(self._executor.queued)
+
     def _new_server(self, address: str) -> grpc.Server:
         options = [
             *channel_options(address),
@@ -252,7 +261,7 @@ def _kinds(rpcs: SimpleNamespace) -> dict[Behavior, Rpc]:
     return kinds
 
 
-def _limits(settings: Settings) -> Limits:
+def _limits(settings: Settings, metrics: OwnMetrics) -> Limits:
     # A stream occupies a thread.
     streams = max(1, settings.threads // 2)
     of_tenant = TenantLimits(settings.tenant_concurrent_calls, settings.tenant_requests_per_second)
@@ -266,7 +275,7 @@ def _limits(settings: Settings) -> Limits:
             "calls that wait for changes", settings.max_waiting_rpcs, settings.tenant_waiting_rpcs
         ),
     }
-    return Limits(of_tenant, of_kinds, settings.max_concurrent_rpcs)
+    return Limits(of_tenant, of_kinds, settings.max_concurrent_rpcs, metrics=metrics)
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

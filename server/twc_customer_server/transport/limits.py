@@ -4,10 +4,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from enum import Enum, auto
+from enum import Enum
 from typing import NamedTuple
 
 from twc_customer_server.errors import Overloaded
+from twc_customer_server.telemetry.families import ADMITTED_CALLS, REFUSALS
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 # Requests of a tenant that come faster than its rate wait for their time: those that
 # would be due later than this are refused, and those of a shorter time begin at once.
@@ -32,11 +34,11 @@ OVERLOADED = "the server runs and queues as many calls as it can; try again afte
 
 
 class Kind(Enum):
-    """Tells what a call takes beside a place among all calls."""
+    """Tells what a call takes beside a place among all calls; the value is that of its metrics."""
 
-    UNARY = auto()
-    BULK = auto()
-    WAITING = auto()
+    UNARY = "unary"
+    BULK = "bulk"
+    WAITING = "waiting"
 
 
 class TenantLimits(NamedTuple):
@@ -113,8 +115,13 @@ class Limits:
         of_kinds: Mapping[Kind, KindLimit],
         calls: int,
         clock: Callable[[], float] = time.monotonic,
+        metrics: OwnMetrics | None = None,
     ) -> None:
-        """At most `calls` are admitted at a time."""
+        """At most `calls` are admitted at a time.
+
+        Counts in metrics of its own if none are given.
+        """
+        self._metrics = metrics or OwnMetrics()
         self._tenant = tenant
         self._most_calls = calls
         self._most_unknown = max(1, calls // _UNKNOWN_PART)
@@ -163,12 +170,14 @@ class Limits:
         """
         interval = 1 / _REFUSALS_PER_SECOND
         with self._lock:
-            if self._refusals >= MAX_REFUSALS:
-                return None
-            delay = self._owner(tenant).refusals.delay(
-                self._clock(), interval, _BURST_SECONDS, _MAX_REFUSAL_SECONDS
-            )
-            if delay is not None:
+            delay = None
+            if self._refusals < MAX_REFUSALS:
+                delay = self._owner(tenant).refusals.delay(
+                    self._clock(), interval, _BURST_SECONDS, _MAX_REFUSAL_SECONDS
+                )
+            if delay is None:
+                self.count_refusal("refusals")
+            else:
                 self._refusals += 1
             return delay
 
@@ -183,6 +192,18 @@ class Limits:
             self._refusals -= 1
             self._owner(tenant).refusals.give_back(1 / _REFUSALS_PER_SECOND)
 
+    def count_refusal(self, limit: str) -> None:
+        """Counts a refusal beyond a limit, of `REFUSALS`, in the metrics."""
+        self._metrics.series(REFUSALS, limit).add()
+
+    def sample(self) -> None:
+        """Sets the metrics of admitted calls; to be called again and again."""
+        with self._lock:
+            calls = {kind: self._of_kind[kind] for kind in Kind}
+            calls[Kind.UNARY] = self._calls - calls[Kind.BULK] - calls[Kind.WAITING]
+        for kind, number in calls.items():
+            self._metrics.series(ADMITTED_CALLS, kind.value).set(number)
+
     def _owner(self, tenant: str) -> Usage:
         return self._usage(tenant) if tenant else self._unknown
 
@@ -196,20 +217,23 @@ class Limits:
 
     def _admit(self, usage: Usage, most: int, rate: float) -> float:
         """Counts a call, and returns the seconds until it is due."""
+        scope = "tenant" if usage.tenant else "new_token"
         if self._calls >= self._most_calls:
-            raise Overloaded(OVERLOADED)
+            raise self._overloaded("calls", OVERLOADED)
         if usage.calls >= most:
-            raise Overloaded(
+            raise self._overloaded(
+                f"{scope}_calls",
                 f"too many calls at the same time, of which {usage.owner} may have {most:,}; "
-                "try again when one has ended"
+                "try again when one has ended",
             )
         delay: float | None = 0
         if rate:
             delay = usage.requests.delay(self._clock(), 1 / rate, _BURST_SECONDS, MAX_DELAY_SECONDS)
         if delay is None:
-            raise Overloaded(
+            raise self._overloaded(
+                f"{scope}_rate",
                 f"too many requests, of which {usage.owner} may make {rate:,g} a second; "
-                "try again after a while"
+                "try again after a while",
             )
         self._calls += 1
         usage.calls += 1
@@ -226,12 +250,19 @@ class Limits:
         """Raises Overloaded if a tenant, or all together, have what they may have of a kind."""
         name, most, most_per_tenant = self._of_kinds[kind]
         if self._of_kind[kind] >= most:
-            raise Overloaded(f"too many {name} at the same time; try again after a while")
-        if usage.of_kind[kind] >= most_per_tenant:
-            raise Overloaded(
-                f"too many {name} at the same time, of which a tenant may have "
-                f"{most_per_tenant:,}; try again when one has ended"
+            raise self._overloaded(
+                kind.value, f"too many {name} at the same time; try again after a while"
             )
+        if usage.of_kind[kind] >= most_per_tenant:
+            raise self._overloaded(
+                f"tenant_{kind.value}",
+                f"too many {name} at the same time, of which a tenant may have "
+                f"{most_per_tenant:,}; try again when one has ended",
+            )
+
+    def _overloaded(self, limit: str, message: str) -> Overloaded:
+        self.count_refusal(limit)
+        return Overloaded(message)
 
     def _forget_idle(self) -> None:
         now = self._clock()

@@ -1,0 +1,38 @@
+"""What errors of PostgreSQL mean: for another attempt, and for what a failed write has done."""
+
+import psycopg
+from psycopg_pool import PoolClosed, PoolTimeout
+
+from twc_customer_server.storage.postgres_pool import Connection
+
+# SQLSTATEs of a lost connection, also of a coordinator to a machine of its cluster
+# (None: the driver got none).
+_LOST = frozenset(
+    {"57P01", "57P02", "57P03", "57P05", "25P03", "08000", "08003", "08006", "08P01", None}
+)
+
+# SQLSTATEs of a serialization failure and of a deadlock.
+CONTENDED = frozenset({"40001", "40P01"})
+
+# Transient: these, or the primary has become a standby.
+_TRANSIENT = _LOST | CONTENDED | {"25006"}
+
+# A table or an index is damaged.
+DAMAGED = frozenset({"XX001", "XX002"})
+
+# The server does not know, or cannot say, whether it has committed: these (40003, 08007) too.
+_UNDECIDED = _LOST | {"40003", "08007"}
+
+
+class CommitLostError(psycopg.OperationalError):
+    """A transaction may have been committed, but no answer says so."""
+
+
+def is_transient(failure: psycopg.Error) -> bool:
+    """Tells whether a retry may succeed, on another connection or in another order."""
+    return failure.sqlstate in _TRANSIENT and not isinstance(failure, (PoolTimeout, PoolClosed))
+
+
+def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
+    """Tells whether what failed may have been committed nevertheless."""
+    return connection.closed or failure.sqlstate in _UNDECIDED

@@ -1,0 +1,69 @@
+"""What the metrics tell of connections to PostgreSQL, and of calls that wait for one."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.reliability.calls import Open
+from tests.support.client import SECONDS
+from tests.support.server_process import wait_until
+from tests.support.stores import stamped
+from twc_customer_server.errors import Unavailable
+from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.rows import Key
+from twc_customer_server.storage.store import CustomerStore
+from twc_customer_server.telemetry.families import (
+    POOL_CONNECTIONS,
+    POOL_TIMEOUTS,
+    POOL_WAITING,
+    POOL_WAITS,
+    STATEMENTS,
+)
+
+
+def _gauges(database: Postgres) -> tuple[float, ...]:
+    """Connections in use and idle, and calls that wait, now."""
+    database.sample()
+    series = database.metrics.series
+    found = (
+        series(POOL_CONNECTIONS, "in_use"),
+        series(POOL_CONNECTIONS, "idle"),
+        series(POOL_WAITING),
+    )
+    return tuple(each.values[0] for each in found)
+
+
+def test_waits_and_timeouts(opened: Open) -> None:
+    """A call that waits for a connection is told now, and its wait and timeout afterwards."""
+    database = opened(pool_size=1, seconds=2)
+    store = CustomerStore(database)
+    wait_until(lambda: _gauges(database) == (0, 1, 0))
+    release = threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        holding = threads.submit(database.write, lambda: release.wait(SECONDS))
+        wait_until(lambda: _gauges(database) == (1, 0, 0))
+        late = threads.submit(store.get, "acme", Key.id("x"))
+        wait_until(lambda: _gauges(database) == (1, 0, 1))
+        with pytest.raises(Unavailable):
+            late.result(SECONDS)
+        release.set()
+        holding.result(SECONDS)
+    wait_until(lambda: _gauges(database) == (0, 1, 0))
+
+    waits, seconds = database.metrics.series(POOL_WAITS).values
+    assert waits == 1
+    assert 0 <= seconds < SECONDS
+    assert database.metrics.series(POOL_TIMEOUTS).values == [1]
+
+
+def test_statements(opened: Open) -> None:
+    """Statements are counted, each row of a list as one, with the time that they took."""
+    database = opened()
+    store = CustomerStore(database)
+    store.insert("acme", stamped())
+    store.insert_each("acme", [stamped(), stamped()])
+    inserts, seconds = database.metrics.series(STATEMENTS, "insert", "customer").values
+
+    assert inserts == 3
+    assert 0 < seconds < SECONDS
