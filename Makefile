@@ -1,12 +1,15 @@
 # The Customer API's commands. All they need is make and Python 3.11 or newer.
 
 PYTHON ?= python3
-# `make run` is for trying the service, unless it is told whose tokens to believe.
-DEVELOPMENT ?= $(if $(ISSUER),false,true)
+# `make run` is for trying the service, unless it is told whose tokens to believe, or a file may tell.
+DEVELOPMENT ?= $(if $(ISSUER)$(TWC_ISSUER)$(TWC_DEVELOPMENT)$(TWC_SETTINGS_FILE)$(wildcard settings.toml),,true)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-INSTALL := $(PIP) install --no-build-isolation --constraint constraints.txt
+INSTALL := install --no-build-isolation --constraint constraints.txt
+# Says its first argument, and shows how far the command behind it is.
+SHOWN := $(PYTHON) -m tools.install
+SHOWN_PIP := -m pip --disable-pip-version-check
 # Bytecode is written because tests start many processes, which would compile it each.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
 	--dist worksteal
@@ -17,16 +20,23 @@ CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run migrate backup restore copy token test coverage clients test-unit attack soak prove-import bench lint format wheel lock release-contract clean
+.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # make runs a recipe of one plain command without a shell, so that signals reach the command.
-run migrate backup restore copy: export DEVELOPMENT := $(DEVELOPMENT)
+run settings demo migrate backup restore copy: export DEVELOPMENT := $(DEVELOPMENT)
 
 run: $(VENV)/contract ## Set up what is needed and serve; Ctrl-C stops
 	@$(BIN)/python -m twc_customer_gateway
+
+settings: $(VENV)/contract ## Print the settings in effect, and where each comes from
+	@$(BIN)/python -m twc_customer_gateway settings
+
+demo: export TENANT := $(or $(TENANT),demo)
+demo: $(VENV)/demo $(VENV)/contract ## Fill a tenant of the running service with 3,000 customers; TENANT=demo
+	@$(BIN)/python -m bench.demo
 
 migrate: $(VENV)/contract ## Bring the database to the newest version
 	@$(BIN)/python -m twc_customer_server migrate
@@ -114,45 +124,52 @@ clean: ## Remove all that these commands made, but for the data
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(SHOWN) 'Creating $(VENV)' $(PYTHON) -m venv $(VENV)
 
+# Sizes are of what is downloaded, and what it takes on disk.
 $(VENV)/serve: constraints.txt pyproject.toml client/pyproject.toml | $(VENV)/contract-wheel
-	@echo "Installing what serving needs into $(VENV) ..." >&2
-	@$(PIP) install --constraint constraints.txt hatchling
-	@$(INSTALL) --find-links build/contract --editable '.[build,gateway]'
-	@$(INSTALL) --find-links build/contract --editable ./client
+	@$(SHOWN) 'Installing the build backend into $(VENV)' \
+		$(BIN)/python $(SHOWN_PIP) install --constraint constraints.txt hatchling
+	@$(SHOWN) 'Installing what serving needs into $(VENV) (gRPC, Envoy, drivers; about 70 MB, 300 MB on disk, a minute)' \
+		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --find-links build/contract --editable '.[build,gateway]'
+	@$(SHOWN) 'Installing the command line twc-customers into $(VENV)' \
+		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --find-links build/contract --editable ./client
+	@touch $@
+
+$(VENV)/demo: $(VENV)/serve
+	@$(SHOWN) 'Installing what the demo needs into $(VENV) (Faker; 2 MB, some seconds)' \
+		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --editable '.[demo]'
 	@touch $@
 
 $(VENV)/dev: $(VENV)/serve
-	@echo "Installing what testing needs into $(VENV) ..." >&2
-	@$(INSTALL) --editable '.[dev]'
+	@$(SHOWN) 'Installing what testing needs into $(VENV) (about 65 MB, 250 MB on disk, a minute)' \
+		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/bench: $(VENV)/serve
-	@echo "Installing what the benchmark needs into $(VENV) ..." >&2
-	@$(INSTALL) --editable '.[bench]'
+	@$(SHOWN) 'Installing what the benchmark needs into $(VENV) (about 60 MB, a minute)' \
+		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/contract: $(VENV)/contract-wheel $(VENV)/serve
-	@$(INSTALL) --no-deps --force-reinstall $(CONTRACT_WHEEL)
+	@$(SHOWN) 'Installing the contract into $(VENV)' \
+		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --no-deps --force-reinstall $(CONTRACT_WHEEL)
 	@touch $@
 
 $(VENV)/contract-wheel: $(CONTRACT) $(COMPILER)/ready | $(VENV)/bin/python
-	@echo "Compiling the contract ..." >&2
 	@rm -rf build/contract
-	@$(COMPILER)/bin/python -m pip --disable-pip-version-check --quiet wheel \
+	@$(SHOWN) 'Compiling the contract' $(COMPILER)/bin/python $(SHOWN_PIP) wheel \
 		--no-build-isolation --no-deps --wheel-dir build/contract ./protos
 	@touch $@
 
 # The compiler is older than the server's protobuf, so that the contract's wheel
 # admits older runtimes: it has an environment of its own.
 $(COMPILER)/ready: protos/pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the contract's compiler into $(COMPILER) ..." >&2
-	@$(PYTHON) -m venv --clear $(COMPILER)
+	@$(SHOWN) 'Creating $(COMPILER)' $(PYTHON) -m venv --clear $(COMPILER)
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("$<", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(COMPILER)/requirements.txt
-	@$(COMPILER)/bin/python -m pip --disable-pip-version-check --quiet install \
-		--requirement $(COMPILER)/requirements.txt
+	@$(SHOWN) "Installing the contract's compiler into $(COMPILER) (about 11 MB, 60 MB on disk, some seconds)" \
+		$(COMPILER)/bin/python $(SHOWN_PIP) install --requirement $(COMPILER)/requirements.txt
 	@touch $@
 
 # buf takes imports from folders of its workspace only, so it is shown Google's

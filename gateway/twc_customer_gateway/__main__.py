@@ -1,4 +1,4 @@
-"""Commands of the whole service: run it (without arguments), or write its configuration.
+"""Commands of the whole service: run it (without arguments), or show how it would run.
 
 The process that runs the service is long-lived, so it loads as little as
 possible: a child process reads the settings and writes the configuration.
@@ -25,7 +25,8 @@ DEVELOPMENT = """
 *** DEVELOPMENT MODE: anyone who can run `make token` on this machine can be any tenant. ***
 *** For real customers set ISSUER and JWKS: see docs/authentication.md.               ***
 
-Try it in a browser, on http://{gateway}/docs, or in another terminal:
+Try it in a browser, on http://{gateway}/docs, or in another terminal (`make demo` fills the
+tenant demo with customers):
 
   TOKEN=$(make -s token TENANT=acme)
 
@@ -51,21 +52,43 @@ class _Stopped(Exception):
 def main() -> None:
     """Runs the command that the arguments name."""
     parser = argparse.ArgumentParser(
-        prog="python -m twc_customer_gateway", description="Serve until Ctrl-C or SIGTERM."
+        prog="python -m twc_customer_gateway",
+        description="Serve the Customer API by gRPC and REST until Ctrl-C or SIGTERM.",
+        epilog="`settings` lists the settings; docs/settings.md says what they mean.",
     )
-    commands = parser.add_subparsers(dest="command")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     configuring = commands.add_parser(
         "config", help="write the configuration of Envoy and of the supervisor, and do not serve"
     )
     configuring.add_argument("folder", type=Path, help="folder to write it into")
+    configuring.add_argument("--for-start", action="store_true", help=argparse.SUPPRESS)
+    showing = commands.add_parser(
+        "settings", help="print the settings in effect, and where each comes from"
+    )
+    showing.add_argument("--json", action="store_true", help="print them as JSON")
     args = parser.parse_args()
-    if args.command == "config":
-        # Imports packages that the supervisor does without.
-        from twc_customer_gateway import config  # noqa: PLC0415
-
-        config.write_from_environment(args.folder)
+    if args.command or args.version:
+        _run_command(args)
     else:
         run()
+
+
+def _run_command(args: argparse.Namespace) -> None:
+    """Runs a command that imports packages which the supervisor does without."""
+    if args.version:
+        from importlib.metadata import version  # noqa: PLC0415
+
+        print(version("twc-customer-server"))  # noqa: T201
+    elif args.command == "config":
+        from twc_customer_gateway import config  # noqa: PLC0415
+
+        config.write_configuration(args.folder, for_start=args.for_start)
+    else:
+        from twc_customer_gateway.settings import GatewaySettings  # noqa: PLC0415
+        from twc_customer_server.admin.effective_settings import print_settings  # noqa: PLC0415
+
+        print_settings(GatewaySettings, as_json=args.json)
 
 
 def run() -> None:
@@ -86,7 +109,7 @@ def run() -> None:
 
 def _configure(folder: str) -> None:
     """Writes the configuration in a child process, which prints what is wrong with settings."""
-    command = [sys.executable, "-m", "twc_customer_gateway", "config", folder]
+    command = [sys.executable, "-m", "twc_customer_gateway", "config", "--for-start", folder]
     child = Process("configuration", command, {})
     child.start()
     try:
@@ -120,7 +143,7 @@ def _ready(settings: StackSettings) -> str:
     return text.format(
         gateway=settings.gateway_address,
         native=settings.native_address,
-        data=settings.data_dir,
+        data=settings.data,
         buf=shlex.quote(str(buf)),
     )
 

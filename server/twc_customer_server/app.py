@@ -4,7 +4,6 @@ import logging
 import socket
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.auth import development, jwks
@@ -143,15 +142,10 @@ def open_sqlite(settings: Settings, metrics: OwnMetrics | None = None) -> Sqlite
 
     Raises CannotServeError if the folder cannot be created.
     """
-    path = sqlite_file(settings)
+    path = settings.database_file
     with explained(path):
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Sqlite(path, metrics)
-
-
-def sqlite_file(settings: Settings) -> Path:
-    """Returns the path of the database in DATA_DIR."""
-    return settings.data_dir / "customers.db"
 
 
 def authenticator(settings: Settings, metrics: OwnMetrics | None = None) -> Authenticator:
@@ -200,4 +194,5 @@ def bind_metrics_port(settings: Settings) -> socket.socket:
     try:
         return ports.listen(settings.bind, settings.metrics_port)
     except OSError as error:
-        raise OSError(ports.address_taken(f"{settings.host}:{settings.metrics_port}")) from error
+        address = f"{settings.host}:{settings.metrics_port}"
+        raise OSError(ports.cannot_listen(address, "METRICS_PORT", error)) from error

@@ -1,24 +1,22 @@
-"""Settings of the server, read from environment variables of the same names."""
+"""Settings of the server, from environment variables of the same names and from a file."""
 
 import ipaddress
-import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
+from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
     Field,
-    StringConstraints,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from twc_customer_server import setting_sources
 from twc_customer_server.auth.tenants import PLACEHOLDER
 from twc_customer_server.contract import ERASE_SCOPE
 
-Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
@@ -93,7 +91,7 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         10, ge=0, le=300, description="Time for running calls to end when the server stops."
     )
-    default_regions: dict[str, Region] = Field(
+    default_regions: dict[str, str] = Field(
         {},
         description="Country by tenant, or `*` for all, in which phone numbers without an "
         'international prefix are read: `{"acme": "DE"}`.',
@@ -190,6 +188,26 @@ class Settings(BaseSettings):
             raise ValueError("must be like postgresql://user:password@host:5432/customers")
         return url
 
+    @field_validator("default_regions")
+    @classmethod
+    def _check_regions(cls, regions: dict[str, str]) -> dict[str, str]:
+        for tenant, region in regions.items():
+            if region not in SUPPORTED_REGIONS:
+                raise ValueError(f"must have two letters of a country, such as DE, for {tenant}")
+        return regions
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Returns where settings come from, first what counts first."""
+        return (init_settings, *(it.read for it in setting_sources.sources(settings_cls)))
+
     @property
     def native_address(self) -> str:
         """The address of native gRPC, as `host:port`."""
@@ -204,6 +222,11 @@ class Settings(BaseSettings):
     def has_realms(self) -> bool:
         """Whether each tenant has an issuer of its own."""
         return PLACEHOLDER in (self.issuer or "")
+
+    @property
+    def database_file(self) -> Path:
+        """The SQLite database."""
+        return self.data_dir / "customers.db"
 
     @property
     def development_folder(self) -> Path:
@@ -222,7 +245,7 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """Returns these settings as environment variables for another process."""
         return {
-            name.upper(): value if isinstance(value, str) else json.dumps(value)
+            name.upper(): setting_sources.as_text(value)
             for name, value in self.model_dump(mode="json", exclude_none=True).items()
         }
 
@@ -264,19 +287,6 @@ class Settings(BaseSettings):
         if self.tls_client_ca and not self.tls_key:
             raise ValueError("TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY")
         return self
-
-
-def describe_errors(error: ValidationError) -> str:
-    """Returns a line for each invalid setting, by the name of its environment variable."""
-    return "\n".join(
-        ": ".join(
-            [
-                *(str(place).upper() for place in each["loc"]),
-                each["msg"].removeprefix("Value error, "),
-            ]
-        )
-        for each in error.errors(include_url=False, include_input=False)
-    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -197,7 +197,8 @@ def test_taken_port(start: Start, own_database: dict[str, Any], port: int) -> No
     ended = run(own_database, "127.0.0.1:0", METRICS_PORT=str(port))
 
     assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}: is something else listening there?" in ended.stderr
+    said = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
+    assert f"{said} Stop it, or set METRICS_PORT to another port\n" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert first.process.poll() is None
     Scrape(port)

@@ -96,7 +96,8 @@ def test_read_only_disk(small_disk: Path) -> None:
     subprocess.run([MOUNT, "-o", "remount,ro", small_disk], check=True)
     ended = run({"data_dir": small_disk}, "127.0.0.1:0")
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"{small_disk}")
+    assert ended.stderr.startswith("DATA_DIR: ")
+    assert f" {small_disk}: " in ended.stderr
     assert "must be able to read and write" in ended.stderr
     assert ended.stderr.count("\n") == 1
 

@@ -1,6 +1,7 @@
 """`make run` and `make token`, as the person at the terminal sees them."""
 
 import argparse
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,38 @@ def test_pasted_examples(service: subprocess.Popen[str], environment: dict[str, 
     assert b'"firstName": "Ada"' in found.stdout
 
 
+def test_demo(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
+    """The demo fills a tenant of the service, once; its examples are of that service."""
+    _ready(service)
+    command = [sys.executable, "-m", "bench.demo", "--tenant", "shop", "--customers", "50"]
+    first, second = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+
+    assert first.startswith("50 created, 0 unchanged, 0 skipped\n")
+    assert second.startswith("0 created, ")
+    assert f"http://127.0.0.1:{environment['GATEWAY_PORT']}/api/v2/customers" in first
+    assert "make -s token TENANT=shop" in first
+
+
+def test_demo_without_a_service(environment: dict[str, str]) -> None:
+    """The demo says in one line what is missing."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "bench.demo"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"no service answers on 127.0.0.1:{environment['GRPC_PORT']} (")
+    assert "start `make run` in another terminal first" in line
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) -> None:
     """SIGINT or SIGTERM ends every process and frees both ports."""
@@ -253,7 +287,8 @@ def test_taken_port(environment: dict[str, str]) -> None:
         )
 
     assert ended.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
+    said = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
+    assert f"{said} Stop it, or set GRPC_PORT to another port\n" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
@@ -267,6 +302,11 @@ def test_taken_port(environment: dict[str, str]) -> None:
         ({"WORKERS": "0"}, "WORKERS: "),
         ({"WORKERS": "65"}, "WORKERS: "),
         ({"TLS_KEY": "key.pem"}, "TLS_CERTIFICATE and TLS_KEY must be set together"),
+        ({"TLS_KEY": __file__, "TLS_CERTIFICATE": "no.pem"}, "TLS_CERTIFICATE: no.pem cannot be"),
+        ({"DEVELOPMENT": "", "ISSUER": "https://a", "JWKS": "no.json"}, "JWKS: no.json cannot be"),
+        ({"DATA_DIR": __file__}, "DATA_DIR: "),
+        ({"CORS_ORIGINS": "https://shop.example/"}, "CORS_ORIGINS: "),
+        ({"TWC_SETTINGS_FILE": "no.toml"}, "TWC_SETTINGS_FILE: there is no file no.toml"),
     ],
     ids=[
         "no issuer",
@@ -276,6 +316,11 @@ def test_taken_port(environment: dict[str, str]) -> None:
         "no worker",
         "too many workers",
         "half of TLS",
+        "no certificate",
+        "no keys",
+        "no folder",
+        "no origin",
+        "no file",
     ],
 )
 def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
@@ -293,6 +338,57 @@ def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], sa
     [line] = ended.stderr.splitlines()
     assert said in line
     assert ended.stdout == ""
+
+
+def test_odd_settings(environment: dict[str, str], tmp_path: Path) -> None:
+    """A start says what is odd about settings and which database it uses, once and in lines."""
+    file = tmp_path / "own.toml"
+    file.write_text("workers = 2")
+    environment |= {"TWC_SETTINGS_FILE": str(file), "WORKER": "3", "TWC_GATEWAY_PORT": "0"}
+    with _running([sys.executable, "-m", "twc_customer_gateway"], environment) as process:
+        lines = _ready(process).splitlines()
+        # Workers that are restarted have the settings of the start.
+        file.write_text("grpc_port = 1")
+        children = psutil.Process(process.pid).children()
+        workers = [child for child in children if "twc_customer_server" in child.cmdline()]
+        read = [Path(worker.environ()["TWC_SETTINGS_FILE"]).read_text() for worker in workers]
+
+    port = environment["GATEWAY_PORT"]
+    said = [json.loads(line)["event"] for line in lines if line.startswith("{")]
+    assert said[:3] == [
+        "WORKER=3 is not a setting: did you mean WORKERS?",
+        f"TWC_GATEWAY_PORT counts, which is 0; GATEWAY_PORT does not, which is {port}",
+        f"the database is SQLite, {environment['DATA_DIR']}/customers.db, by DATA_DIR",
+    ]
+    assert len([line for line in said if "is not a setting" in line]) == 1
+    assert read == ["workers = 2", "workers = 2"]
+
+
+@pytest.mark.parametrize("package", ["twc_customer_server", "twc_customer_gateway"])
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--help"], "docs/settings.md says what they mean"),
+        (["--version"], version("twc-customer-server")),
+        (["settings"], "GRPC_PORT "),
+        (["settings", "--json"], '"source": "DEVELOPMENT"'),
+    ],
+    ids=["help", "version", "settings", "settings as JSON"],
+)
+def test_information(
+    environment: dict[str, str], package: str, arguments: list[str], said: str
+) -> None:
+    """Help, version and settings are printed without a service."""
+    ended = subprocess.run(
+        [sys.executable, "-m", package, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert said in ended.stdout
+    assert ended.stderr == ""
 
 
 def test_children_of_killed_supervisor(service: subprocess.Popen[str]) -> None:

@@ -149,11 +149,12 @@ def test_second_service_on_native_port(tmp_path: Path, first: int, second: int) 
 
 def test_failed_start_of_worker(tmp_path: Path) -> None:
     """A worker that ends before the service was ready ends the service, with the reason."""
-    (tmp_path / "file").touch()
-    service = Service(tmp_path, data_dir=tmp_path / "file" / "data")
+    path = tmp_path / "data" / "customers.db"
+    path.mkdir(parents=True)
+    service = Service(tmp_path)
 
     assert service.status() == 1
-    assert str(tmp_path / "file") in service.output()
+    assert str(path) in service.output()
     assert "exited with status 1" in service.output()
     assert "Traceback" not in service.output()
 

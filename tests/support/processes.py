@@ -10,7 +10,7 @@ from contextlib import suppress
 import psutil
 
 # Names the run in the environment of every process that it starts, by its folder.
-RUN = "TWC_TEST_RUN"
+RUN = "CUSTOMER_API_TEST_RUN"
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)

@@ -20,9 +20,9 @@ from twc_customer_gateway.supervisor import ports
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
-from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
 from twc_customer_server.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
-from twc_customer_server.transport.ports import address_taken, listen
+from twc_customer_server.transport.ports import cannot_listen, listen
 
 # Time for a service to become ready; workers share the cores, so that each adds to it.
 _READY_SECONDS = 30
@@ -121,8 +121,8 @@ class Stack:
 
     def _reserve_ports(self) -> None:
         """Keeps other services from both ports, even while no process listens on them."""
-        native = self._bind(ports.reserve, self.settings.grpc_port).getsockname()[1]
-        self._gateway_port = self._bind(ports.reserve, self.settings.gateway_port)
+        native = self._bind(ports.reserve, "GRPC_PORT").getsockname()[1]
+        self._gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
         gateway = self._gateway_port.getsockname()[1]
         if not self.settings.gateway_port:
             # So that an Envoy that is restarted has the same one.
@@ -133,18 +133,28 @@ class Stack:
 
     def _serve_metrics(self) -> None:
         if self.settings.metrics_port:
-            self._metrics.serve(self._bind(listen, self.settings.metrics_port))
+            self._metrics.serve(self._bind(listen, "METRICS_PORT"))
 
-    def _bind(self, bind: Callable[[str, int], socket.socket], port: int) -> socket.socket:
-        """Binds a port until the service stops. Raises StackError if it is taken."""
+    def _bind(self, bind: Callable[[str, int], socket.socket], setting: str) -> socket.socket:
+        """Binds the port of a setting until the service stops. Raises StackError if it cannot."""
+        port = getattr(self.settings, setting.lower())
         try:
             return self._held.enter_context(bind(self.settings.bind, port))
         except OSError as error:
-            raise StackError(address_taken(f"{self.settings.host}:{port}")) from error
+            raise StackError(
+                cannot_listen(f"{self.settings.host}:{port}", setting, error)
+            ) from error
 
     def _start_workers(self) -> None:
         # All count RPCs in the memory of one exporter, and serve no metrics themselves.
-        environment = {**self._environment, "SHARE_PORT": "true", "METRICS_PORT": "0"}
+        # By the names that count more than others, which may be set as well.
+        environment = {
+            **self._environment,
+            "TWC_SHARE_PORT": "true",
+            "TWC_METRICS_PORT": "0",
+        }
+        if (file := self._folder / SETTINGS_FILE).exists():
+            environment["TWC_SETTINGS_FILE"] = str(file)
         for path, memory, core in zip(
             self.settings.worker_sockets, self._metrics.memories, cycle(self._cores()), strict=False
         ):

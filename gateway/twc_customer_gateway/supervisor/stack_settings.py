@@ -8,6 +8,10 @@ import json
 from pathlib import Path
 from typing import NamedTuple, Self
 
+# The copy of the settings file that workers read, so that one that is restarted has the
+# settings of the others.
+SETTINGS_FILE = "settings.toml"
+
 _FILE = "stack.json"
 
 
@@ -32,7 +36,8 @@ class StackSettings(NamedTuple):
     drain_seconds: float
     grace_seconds: float
     log_level: str
-    data_dir: str
+    # Where customers are stored, without a password.
+    data: str
     development: bool
     # Of the memory in which a worker counts its RPCs: the size in bytes, and where
     # the numbers of calls in progress are.

@@ -30,7 +30,7 @@ from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import Behavior, Dispatcher
 from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
-from twc_customer_server.transport.ports import address_taken
+from twc_customer_server.transport.ports import cannot_listen
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
 from twc_customer_server.transport.stopping import LateCalls, refuse_call
@@ -294,7 +294,8 @@ def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials
             return server.add_insecure_port(address)
         return server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise OSError(address_taken(address)) from error
+        setting = "" if _is_socket(address) else "GRPC_PORT"
+        raise OSError(cannot_listen(address, setting)) from error
 
 
 def _is_socket(address: str) -> bool:

@@ -1,5 +1,6 @@
 """Listens on ports; loads nothing else, so that the gateway's supervisor can use it, too."""
 
+import errno
 import socket
 
 
@@ -13,6 +14,16 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family(host))
 
 
-def address_taken(address: str) -> str:
-    """Returns the error message for an address that cannot be bound."""
-    return f"cannot listen on {address}: is something else listening there?"
+def cannot_listen(address: str, setting: str = "", error: OSError | None = None) -> str:
+    """Returns the message for an address that cannot be bound, and what to do.
+
+    `setting` has its port. Without an error of the system, the reason is not known.
+    """
+    said = f"cannot listen on {address}: "
+    number = error.errno if error else None
+    if number == errno.EADDRNOTAVAIL:
+        return said + "set BIND to an address of this machine"
+    if number == errno.EACCES:
+        return said + f"this user may not; set {setting} to a port from 1024 on"
+    other = f" Stop it, or set {setting} to another port" if setting else ""
+    return said + "is something else listening there?" + other

@@ -1,0 +1,74 @@
+"""Prints the settings in effect, and where each comes from, without passwords."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from twc_customer_server import setting_report, setting_sources
+from twc_customer_server.setting_sources import InvalidSettingsError, shown
+from twc_customer_server.settings import Settings
+
+_DEFAULT = "default"
+
+# Of the column of values; those that are longer, such as lists, move what follows.
+_WIDTH = 32
+
+
+class Effective(NamedTuple):
+    """The value of a setting, and the name that it is given by."""
+
+    value: Any
+    source: str
+
+
+def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
+    """Prints each setting, and to standard error what is wrong or odd about them.
+
+    Exits with status 1 if one is wrong: it is printed as it is given.
+    """
+    try:
+        given = setting_sources.given(settings_class)
+    except InvalidSettingsError as error:
+        sys.exit(str(error))
+    fields = settings_class.model_fields
+    values = {name: field.default for name, field in fields.items()}
+    values |= {name: places[0].value for name, places in given.items() if name in fields}
+    try:
+        loaded = setting_report.load(settings_class)
+    except InvalidSettingsError as error:
+        wrong: str | None = str(error)
+    else:
+        wrong = None
+        values = dict(loaded.settings)
+        for warning in loaded.warnings:
+            print(warning, file=sys.stderr)  # noqa: T201
+    settings = {
+        name.upper(): Effective(value, given[name][0].name if name in given else _DEFAULT)
+        for name, value in values.items()
+    }
+    print(_as_json(settings) if as_json else _as_table(settings))  # noqa: T201
+    if wrong:
+        sys.exit(wrong)
+
+
+def _as_json(settings: Mapping[str, Effective]) -> str:
+    objects = {
+        name: {"value": _without_password(name, each.value), "source": each.source}
+        for name, each in settings.items()
+    }
+    return json.dumps(objects, indent=2, ensure_ascii=False, default=str)
+
+
+def _without_password(name: str, value: Any) -> Any:
+    return shown(name.lower(), value) if isinstance(value, str) else value
+
+
+def _as_table(settings: Mapping[str, Effective]) -> str:
+    """Returns a line for each setting: name, value and source, in columns."""
+    width = max(len(name) for name in settings)
+    rows = [
+        (name, "" if each.value is None else shown(name.lower(), each.value), each.source)
+        for name, each in settings.items()
+    ]
+    return "\n".join(f"{name:{width}}  {value:{_WIDTH}}  {source}" for name, value, source in rows)
