@@ -33,6 +33,7 @@ OF_GATEWAY = frozenset(
         "cors_allowed_headers",
         "cors_exposed_headers",
         "cors_origins",
+        "docs",
         "gateway_port",
         "path_prefix",
         "pin_workers",
