@@ -53,7 +53,7 @@ class Served(InProcessServer):
 
     def refused(self, rpc: str) -> int:
         """The number of calls of an RPC that were refused as too much."""
-        return int(Scrape(self._metrics_port).calls(rpc, "RESOURCE_EXHAUSTED") or 0)
+        return int(Scrape(self._metrics_port).calls(rpc, "ResourceExhausted") or 0)
 
 
 Serve = Callable[..., Served]
