@@ -265,6 +265,7 @@ def _in_hand(
     service: Service, send: Callable[[int], T]
 ) -> Iterator[tuple[psutil.Process, Future[T]]]:
     """Freezes a worker, and sends calls until it has one in hand."""
+    wait_until(lambda: bool(service.workers()))
     worker = next(iter(service.workers().values()))
     worker.suspend()
     with ThreadPoolExecutor(1) as thread:
