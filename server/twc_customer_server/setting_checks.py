@@ -1,4 +1,4 @@
-"""What must be there for settings to work: files, a folder, and the issuer."""
+"""Checks the files, the folder and the issuer that settings name."""
 
 import logging
 import ssl

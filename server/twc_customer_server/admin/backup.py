@@ -12,12 +12,12 @@ from twc_customer_server.storage.migrate import known_migrations
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.wal import log_of
 
-# What lies beside a database of the service, by the end of its name.
+# The ends of the names of the files that belong to a database.
 _BESIDE = ("", "-wal", "-shm", "-journal", ".lock", ".restored")
 
 
 class Restored(NamedTuple):
-    """What was restored, the migrations that it lacks, and where the former database is kept."""
+    """Names what was restored, the migrations that it lacks, and where the former one is kept."""
 
     contents: Contents
     missing: list[str]

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-# What ends sooner shows no bar.
+# Work that ends sooner shows no bar.
 _BAR_SECONDS = 2
 _LINE_SECONDS = 5
 

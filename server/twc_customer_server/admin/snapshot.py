@@ -23,7 +23,7 @@ _CHECK_INSTRUCTIONS = 100_000
 
 
 class Contents(NamedTuple):
-    """What a database has: its migrations, and the number of rows of each table."""
+    """Lists the migrations of a database, and the number of rows of each table."""
 
     migrations: list[str]
     rows: dict[str, int]

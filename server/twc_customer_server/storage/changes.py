@@ -95,7 +95,7 @@ class ChangeStore:
             .limit(parameter("limit"))
         )
         self._unnumbered = database.compile(unnumbered)
-        # Those that a write is changing will be without a number again.
+        # Skips rows that a write changes now: it takes their number away again.
         self._lock_unnumbered = database.compile(
             locked(database, unnumbered, "FOR UPDATE SKIP LOCKED")
         )

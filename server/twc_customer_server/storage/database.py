@@ -17,7 +17,7 @@ D = TypeVar("D", bound="Database")
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
 
-# What a statement does first, and the table that it does it to.
+# Finds the first operation of a statement, and its table.
 _find_target = re.compile(
     r'(?P<operation>SELECT|INSERT|UPDATE|DELETE)\b.*?(?:FROM|INTO|(?<=UPDATE)) "(?P<table>\w+)"',
     re.DOTALL,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from peewee import SQL, Case, fn
+from peewee import SQL, fn
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.errors import AlreadyExists, NotDeleted, NotFound, Unavailable
@@ -10,27 +10,23 @@ from twc_customer_server.storage.answers import KeptAnswers
 from twc_customer_server.storage.database import Database, UniqueViolationError
 from twc_customer_server.storage.purging import BATCH_ROWS
 from twc_customer_server.storage.schema import CustomerRow
-from twc_customer_server.storage.statements import UNNUMBERED, locked, parameter, values_of
+from twc_customer_server.storage.statements import (
+    KEYS,
+    UNNUMBERED,
+    locked,
+    parameter,
+    time_of_change,
+    values_of,
+)
+from twc_customer_server.storage.store import Precondition, UniqueConflict
 from twc_customer_server.storage.upserts import CONTENDED, FindClashes
 
 # Attempts at a restoration whose conflicts come and go.
 _ATTEMPTS = 5
 
 _row = CustomerRow
-_PERSONAL = (
-    _row.customer_ref,
-    _row.alternate_ref,
-    _row.mobile,
-    _row.phone,
-    _row.first_name_key,
-    _row.last_name_key,
-    _row.first_name_fold,
-    _row.last_name_fold,
-    _row.status,
-)
-
-# Raises an error unless a stored customer, encoded, may be changed.
-Precondition = Callable[[bytes], None]
+# What is erased of a row, beside the message; the e-mail address's column takes no null.
+_PERSONAL = [column for column in KEYS if column is not _row.email_key]
 
 
 class DeletionStore:
@@ -52,9 +48,7 @@ class DeletionStore:
                 | UNNUMBERED
             ).where(*one)
         )
-        # Later than the last change, also if the clock was set back since.
-        is_later = parameter("now") > _row.modified_at
-        time = Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
+        time = time_of_change()
         deleted_at = fn.COALESCE(_row.deleted_at, time)
         self._erase = database.compile(
             _row.update(
@@ -73,7 +67,7 @@ class DeletionStore:
             .order_by(_row.deleted_at, _row.id)
             .limit(parameter("limit"))
         )
-        # Those that another process erases, or that are just being restored, are left to it.
+        # Skips rows that another process erases or restores now.
         self._deleted = database.compile(locked(database, deleted, "FOR UPDATE SKIP LOCKED"))
         self._first = database.compile(
             _row.select(fn.MIN(_row.deleted_at)).where(of_tenant, *is_deleted)
@@ -115,7 +109,7 @@ class DeletionStore:
         for _ in range(_ATTEMPTS):
             try:
                 return self._database.write(unit)
-            except _UniqueConflict as conflict:
+            except UniqueConflict as conflict:
                 if clashes := self._find_clashes(tenant, conflict.customer):
                     raise AlreadyExists(clashes) from None
         raise Unavailable(CONTENDED)
@@ -164,14 +158,14 @@ class DeletionStore:
         return None if tenant is None else str(tenant)
 
     def _make_live(self, tenant: str, customer: Customer) -> bytes:
-        """Stores a restored customer as part of a unit of work. Raises _UniqueConflict."""
+        """Stores a restored customer as part of a unit of work. Raises UniqueConflict."""
         body = customer.SerializeToString()
         modified_at = customer.last_modified_date.ToMilliseconds()
         row = {"tenant": tenant, "id": customer.id, "modified_at": modified_at, "body": body}
         try:
             self._database.run(self._restore, row)
         except UniqueViolationError as error:
-            raise _UniqueConflict(customer) from error
+            raise UniqueConflict(customer) from error
         return body
 
     def _erase_each(self, tenant: str, ids: Collection[str], now: int) -> None:
@@ -179,11 +173,3 @@ class DeletionStore:
         rows = [{"tenant": tenant, "id": it, "now": now, "empty": b""} for it in ids]
         self._database.run_each(self._erase, rows)
         self._answers.drop(tenant, ids)
-
-
-class _UniqueConflict(Exception):
-    """Rolls back a restoration that violates a unique index."""
-
-    def __init__(self, customer: Customer) -> None:
-        super().__init__()
-        self.customer = customer

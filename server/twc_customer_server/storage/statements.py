@@ -39,7 +39,8 @@ _SEARCH: dict[str, tuple[Column, ...]] = {
     "mobile": (_row.mobile,),
     "phone": (_row.phone,),
 }
-_KEYS = (
+# All by which a customer is found, or listed.
+KEYS = (
     _row.customer_ref,
     _row.alternate_ref,
     _row.email_key,
@@ -63,9 +64,15 @@ def values_of(columns: Iterable[Column]) -> dict[Column, Value]:
     return {column: parameter(column.column_name) for column in columns}
 
 
+def time_of_change() -> Query:
+    """Returns the time `now`, or the next one after the last change if the clock was set back."""
+    is_later = parameter("now") > _row.modified_at
+    return Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
+
+
 def update() -> Query:
     """Returns the update of a customer; its parameters are `changed_columns` and `tenant`."""
-    changed = values_of((*_KEYS, _row.modified_at, _row.body))
+    changed = values_of((*KEYS, _row.modified_at, _row.body))
     return _row.update(changed | UNNUMBERED).where(
         _row.tenant == parameter("tenant"), _row.id == parameter("id")
     )
@@ -118,7 +125,7 @@ class Statements:
                     (
                         _row.tenant,
                         _row.id,
-                        *_KEYS,
+                        *KEYS,
                         _row.created_at,
                         _row.modified_at,
                         _row.body,
@@ -178,9 +185,7 @@ def _lookup_values() -> list[Value]:
 
 
 def _delete() -> Query:
-    # Later than the last change, also if the clock was set back since.
-    is_later = parameter("now") > _row.modified_at
-    time = Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
+    time = time_of_change()
     deleted_at = {_row.deleted_at: time, _row.modified_at: time}
     return _row.update(deleted_at | UNNUMBERED).where(
         _of_tenant(), _row.id == parameter("id"), _LIVE

@@ -164,7 +164,7 @@ class CustomerStore(Lists):
         for _ in range(_ATTEMPTS):
             try:
                 return self._database.write(lambda: self._edit(tenant, key, edit, precondition))
-            except _UniqueConflict as conflict:
+            except UniqueConflict as conflict:
                 self._raise_if_clashing(tenant, conflict.customer)
         raise Unavailable(CONTENDED)
 
@@ -237,7 +237,7 @@ class CustomerStore(Lists):
         edit: Callable[[Customer], None],
         precondition: Precondition | None,
     ) -> bytes:
-        """Changes a customer as part of a unit of work. Raises _UniqueConflict."""
+        """Changes a customer as part of a unit of work. Raises UniqueConflict."""
         rows = self._for_update(tenant, key)
         if not rows:
             raise NotFound(key.field)
@@ -250,7 +250,7 @@ class CustomerStore(Lists):
         try:
             self._database.run(self._sql.update, {"tenant": tenant, **columns})
         except UniqueViolationError as error:
-            raise _UniqueConflict(customer) from error
+            raise UniqueConflict(customer) from error
         body: bytes = columns["body"]
         return body
 
@@ -299,7 +299,7 @@ class _RolledBack(Exception):
         self.outcomes = outcomes
 
 
-class _UniqueConflict(Exception):
+class UniqueConflict(Exception):
     """Rolls back a change that violates a unique index."""
 
     def __init__(self, customer: Customer) -> None:
