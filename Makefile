@@ -11,8 +11,7 @@ INSTALL := install --no-build-isolation --constraint constraints.txt
 SHOWN := $(PYTHON) -m tools.install
 SHOWN_PIP := -m pip --disable-pip-version-check
 # Bytecode is written because tests start many processes, which would compile it each.
-PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 \
-	--dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 CONTRACT := $(wildcard protos/* protos/openapi/*.py protos/twc/customer/v2/*.proto)
 CONTRACT_WHEEL := build/contract/twc_customer_v2-*.whl
 COMPILER := build/compiler
@@ -77,7 +76,7 @@ coverage: $(VENV)/dev $(VENV)/contract clients ## Run every test; branch coverag
 clients: $(CLIENTS)/python-ready $(CLIENTS)/node-ready ## Install foreign clients for their tests, with a Node.js of their own
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
-	@$(PYTEST) tests/unit
+	@$(PYTEST) --numprocesses logical tests/unit
 
 attack: $(VENV)/dev $(VENV)/contract ## Attack a service beside others' calls; ONLY=name, SECONDS=5, QUICK=1
 	@$(BIN)/python -m tests.security $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \

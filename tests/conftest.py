@@ -19,7 +19,14 @@ from tests.support.postgres import Server
 _END_SECONDS = 20
 _EXIT_SECONDS = 60
 
+_MOST_WORKERS = 12
+
 _numbers = itertools.count(1)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Runs more workers than there are processors, since most tests wait for processes."""
+    return min(_MOST_WORKERS, 2 * (os.cpu_count() or 1) + 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
