@@ -19,7 +19,7 @@ CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import bench lint format wheel lock release-contract clean
+.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import scale bench lint format wheel lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,10 @@ soak: $(VENV)/dev $(VENV)/contract ## Prove what is promised, for hours; ARGS='k
 
 prove-import: $(VENV)/bench $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'
+
+scale: $(VENV)/bench $(VENV)/contract ## Measure at growing sizes: ROWS=1000000 DATABASE=postgresql; WRITE=1 into the docs
+	@$(BIN)/python -m bench.scale $(if $(ROWS),--rows $(ROWS)) $(if $(DATABASE),--database $(DATABASE)) \
+		$(if $(WRITE),--write)
 
 bench: $(VENV)/bench $(VENV)/contract ## Measure side by side with other frameworks; QUICK=1 in under 3 minutes
 	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)')

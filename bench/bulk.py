@@ -64,7 +64,7 @@ class Import(ServiceBenchmark):
     def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns customers per second, and the server's peak memory."""
         count = testbed.plan.imported_customers
-        batches = list(_batches(testbed, count))
+        batches_of_all = list(batches(testbed, 0, count))
         settings = testbed.settings(data_dir=folder / "data")
         memory = PeakMemory()
         with servers_on_cores(
@@ -72,7 +72,7 @@ class Import(ServiceBenchmark):
         ) as servers:
             [port], [pid] = servers
             memory.watch(pid)
-            seconds, responses = _import(testbed, port, batches)
+            seconds, responses = _import(testbed, port, batches_of_all)
         _verify(responses, count)
         return {
             ServiceMetric.IMPORT: count / seconds,
@@ -102,12 +102,12 @@ def _verify(responses: Sequence[bytes], count: int) -> None:
         raise WrongResponseError(f"import: {len(created)} of {count} created: {results[:1]}")
 
 
-def _batches(testbed: Testbed, count: int) -> Iterator[bytes]:
+def batches(testbed: Testbed, first: int, end: int) -> Iterator[bytes]:
     """Encodes customers in batches; all batches share their models, which are slow to make."""
     models = [testbed.dataset.request(number) for number in range(_BATCH)]
-    for begin in range(0, count, _BATCH):
+    for begin in range(first, end, _BATCH):
         request = pb.ImportCustomersRequest()
-        for number in range(begin, min(begin + _BATCH, count)):
+        for number in range(begin, min(begin + _BATCH, end)):
             item = request.items.add(sequence=number, customer=models[number - begin])
             _set_unique_values(item.customer, number)
         yield request.SerializeToString()
