@@ -19,7 +19,7 @@ CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import scale bench lint format wheel lock release-contract clean
+.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import scale bench lint format wheel contract lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ format: $(VENV)/dev build/third_party/google ## Format code and contract
 
 wheel: $(VENV)/contract ## Build the wheels of contract, server and client into dist/
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(CONTRACT_WHEEL) . ./client
+
+contract: $(VENV)/contract ## Write descriptors, OpenAPI and .proto files of the contract into dist/contract/
+	@$(BIN)/python -m tools.contract dist/contract
 
 lock: $(VENV)/dev ## Pin the newest versions that server and client admit
 	@$(PIP) install uv
