@@ -195,12 +195,12 @@ $(CLIENTS)/python-ready: tests/clients/python/requirements.txt tests/clients/pyt
 	@touch $@
 
 $(CLIENTS)/node-ready: tests/clients/node/package-lock.json tests/clients/node/package.json \
-		tests/clients/node.gen.yaml $(CLIENTS)/python-ready
+		examples/javascript/buf.gen.yaml $(CLIENTS)/python-ready
 	@echo "Installing clients in JavaScript into $(CLIENTS) ..." >&2
 	@cp tests/clients/node/package*.json $(@D)
 	@PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" \
 		npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
-	@PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" \
-		$(BIN)/buf generate --template tests/clients/node.gen.yaml --path protos/twc \
-		--path build/third_party/google/rpc/error_details.proto
+	@PATH="$(CURDIR)/$(@D)/node_modules/.bin:$(CURDIR)/$(@D)/python/bin:$$PATH" \
+		$(BIN)/buf generate . --template examples/javascript/buf.gen.yaml --output $(@D) \
+		--path protos/twc --path build/third_party/google/rpc/error_details.proto
 	@touch $@
