@@ -19,7 +19,7 @@ CLIENTS := build/clients
 RELEASED := protos/released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import scale bench lint format wheel lock release-contract clean
+.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import scale bench lint format wheel contract lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -112,6 +112,9 @@ format: $(VENV)/dev build/third_party/google ## Format code and contract
 wheel: $(VENV)/contract ## Build the wheels of contract, server and client into dist/
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(CONTRACT_WHEEL) . ./client
 
+contract: $(VENV)/contract ## Write descriptors, OpenAPI and .proto files of the contract into dist/contract/
+	@$(BIN)/python -m tools.contract dist/contract
+
 lock: $(VENV)/dev ## Pin the newest versions that server and client admit
 	@$(PIP) install uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --upgrade \
@@ -192,12 +195,12 @@ $(CLIENTS)/python-ready: tests/clients/python/requirements.txt tests/clients/pyt
 	@touch $@
 
 $(CLIENTS)/node-ready: tests/clients/node/package-lock.json tests/clients/node/package.json \
-		tests/clients/node.gen.yaml $(CLIENTS)/python-ready
+		examples/javascript/buf.gen.yaml $(CLIENTS)/python-ready
 	@echo "Installing clients in JavaScript into $(CLIENTS) ..." >&2
 	@cp tests/clients/node/package*.json $(@D)
 	@PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" \
 		npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent
-	@PATH="$(CURDIR)/$(CLIENTS)/python/bin:$$PATH" \
-		$(BIN)/buf generate --template tests/clients/node.gen.yaml --path protos/twc \
-		--path build/third_party/google/rpc/error_details.proto
+	@PATH="$(CURDIR)/$(@D)/node_modules/.bin:$(CURDIR)/$(@D)/python/bin:$$PATH" \
+		$(BIN)/buf generate . --template examples/javascript/buf.gen.yaml --output $(@D) \
+		--path protos/twc --path build/third_party/google/rpc/error_details.proto
 	@touch $@

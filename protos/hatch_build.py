@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import google
+import grpc_tools
 import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -22,10 +23,16 @@ PACKAGE = "twc/customer/v2"
 
 # The compiled contract, with its comments and all that it imports.
 DESCRIPTORS = "descriptors.binpb"
+# The .proto files of all these, as the one folder that compilers of any language need.
+PROTOS = "protos"
+# Has buf generate code of other languages from them.
+TEMPLATE = "buf.gen.yaml"
+# No file imports the details of errors, but clients read them.
+ERROR_DETAILS = "google/rpc/error_details.proto"
 
 
 class CompileContract(BuildHookInterface):
-    """Adds `twc.customer.v2` to the wheel, compiled, as .proto files and as OpenAPI."""
+    """Adds `twc.customer.v2` to the wheel: compiled, as .proto files, descriptors and OpenAPI."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles into a temporary folder and has the wheel take its files from there."""
@@ -37,7 +44,10 @@ class CompileContract(BuildHookInterface):
         package.joinpath("py.typed").touch()
         for source in Path(self.root).glob(f"{PACKAGE}/*.proto"):
             shutil.copy(source, package)
-        write_openapi(Path(self.root), package, self.metadata.version)
+        files = FileDescriptorSet.FromString(package.joinpath(DESCRIPTORS).read_bytes())
+        copy_protos([file.name for file in files.file], Path(self.root), package / PROTOS)
+        shutil.copy(Path(self.root, TEMPLATE), package)
+        write_openapi(files, Path(self.root), package, self.metadata.version)
         build_data["force_include"][str(package)] = PACKAGE
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
@@ -69,24 +79,37 @@ class RequireRuntimes(MetadataHookInterface):
 
 def compile_contract(sources: Path, output: Path) -> None:
     """Runs protoc on every .proto file of the package; fails the build with its message."""
-    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{sources}"]
-    command += [f"-I{Path(folder).parent}" for folder in google.__path__]
+    command = [sys.executable, "-m", "grpc_tools.protoc"]
+    command += [f"-I{folder}" for folder in import_folders(sources)]
     command += [f"--{kind}_out={output}" for kind in ("python", "pyi", "grpc_python", "mypy_grpc")]
     output.joinpath(PACKAGE).mkdir(parents=True, exist_ok=True)
     command += ["--include_imports", "--include_source_info"]
     command.append(f"--descriptor_set_out={output / PACKAGE / DESCRIPTORS}")
-    command += map(str, sorted(sources.glob(f"{PACKAGE}/*.proto")))
+    command += [*map(str, sorted(sources.glob(f"{PACKAGE}/*.proto"))), ERROR_DETAILS]
     # protoc looks for the plugin of mypy-protobuf on the PATH.
     path = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
     subprocess.run(command, check=True, env=os.environ | {"PATH": path})  # noqa: S603 - our own command
 
 
-def write_openapi(sources: Path, package: Path, version: str) -> None:
-    """Writes `openapi.json` and `openapi.yaml` beside the descriptors that they are made from."""
+def import_folders(sources: Path) -> list[Path]:
+    """Returns the folders that imports are found in: our own, Google's, and protobuf's."""
+    google_folders = [Path(folder).parent for folder in google.__path__]
+    return [sources, *google_folders, Path(grpc_tools.__path__[0], "_proto")]
+
+
+def copy_protos(names: list[str], sources: Path, output: Path) -> None:
+    """Copies .proto files, named as imports name them, from where the compiler finds them."""
+    for name in names:
+        found = next(it for folder in import_folders(sources) if (it := folder / name).exists())
+        output.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(found, output / name)
+
+
+def write_openapi(files: FileDescriptorSet, sources: Path, package: Path, version: str) -> None:
+    """Writes `openapi.json` and `openapi.yaml`, made from the compiled contract."""
     sys.path.insert(0, str(sources))
     from openapi import document  # noqa: PLC0415 - this folder is on no path before
 
-    files = FileDescriptorSet.FromString(package.joinpath(DESCRIPTORS).read_bytes())
     pool = DescriptorPool()
     for file in files.file:
         pool.Add(file)

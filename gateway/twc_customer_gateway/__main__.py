@@ -14,6 +14,7 @@ from pathlib import Path
 from twc_customer_gateway.supervisor.processes import Process, stop
 from twc_customer_gateway.supervisor.stack import Stack, StackError
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.output import end_with_reader
 from twc_customer_server.signals import STOP_SIGNALS
 from twc_customer_server.telemetry import logs
 
@@ -25,8 +26,8 @@ DEVELOPMENT = """
 *** DEVELOPMENT MODE: anyone who can run `make token` on this machine can be any tenant. ***
 *** For real customers set ISSUER and JWKS: see docs/authentication.md.               ***
 
-Try it in a browser, on http://{gateway}/docs, or in another terminal (`make demo` fills the
-tenant demo with customers):
+Try it {page}in another terminal.
+`make demo` fills the tenant demo with customers.
 
   TOKEN=$(make -s token TENANT=acme)
 
@@ -140,13 +141,16 @@ def _ready(settings: StackSettings) -> str:
     if buf.is_relative_to(Path.cwd()):
         buf = buf.relative_to(Path.cwd())
     text = READY + DEVELOPMENT if settings.development else READY
+    page = f"in a browser, on http://{settings.gateway_address}/docs, or " if settings.docs else ""
     return text.format(
         gateway=settings.gateway_address,
         native=settings.native_address,
         data=settings.data,
+        page=page,
         buf=shlex.quote(str(buf)),
     )
 
 
 if __name__ == "__main__":
-    main()
+    with end_with_reader():
+        main()

@@ -120,6 +120,7 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
         log_level=settings.log_level,
         data=masked(settings.database_url or str(settings.database_file)),
         development=settings.development,
+        docs=settings.docs,
         metrics_bytes=metrics.memory_bytes(SERVICE),
         gauge_offsets=metrics.gauge_offsets(SERVICE),
     ).write(folder)

@@ -21,6 +21,7 @@ from twc_customer_server.app import App, open_database, open_postgres, open_sqli
 from twc_customer_server.auth.development import token_for
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.errors import Unavailable
+from twc_customer_server.output import end_with_reader
 from twc_customer_server.setting_sources import InvalidSettingsError
 from twc_customer_server.settings import Settings
 from twc_customer_server.signals import (
@@ -303,4 +304,5 @@ def _run(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with end_with_reader():
+        main()

@@ -1,8 +1,6 @@
 """A spreadsheet between writing and reading a CSV file changes nothing, however often it saves."""
 
 import csv
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.client.command_line import SECONDS, CommandLine, without_server_fields
+from tests.support.programs import program
 
 # Names of customers: what spreadsheets, or this command, may change.
 VALUES = [
@@ -81,11 +80,7 @@ Save = Callable[[Path], None]
 @pytest.fixture(scope="module", params=[PLAIN, ALL_NUMBERS], ids=["plain", "all numbers"])
 def save(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Save:
     """Opens a CSV file in LibreOffice Calc and saves it, twice. CI must have Calc."""
-    office = shutil.which("soffice")
-    if office is None:
-        if os.environ.get("CI"):
-            pytest.fail("LibreOffice Calc, package libreoffice-calc, is not installed")
-        pytest.skip("LibreOffice Calc, package libreoffice-calc, is not installed")
+    office = program("soffice", "libreoffice-calc")
     folder = tmp_path_factory.mktemp("office")
     options = [f"-env:UserInstallation={(folder / 'profile').as_uri()}", "--headless"]
     if request.param != PLAIN:

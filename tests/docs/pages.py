@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-_FOLDERS = ("bench", "client", "deploy", "docs", "gateway", "protos", "server", "tests")
+_FOLDERS = ("bench", "client", "deploy", "docs", "examples", "gateway", "protos", "server", "tests")
 
 # A file of the repository in backticks, with a name that it defines: `path.py:name`, or as
 # pytest has it, `path.py::name`. An ellipsis stands for the name of a package's folder.

@@ -1,8 +1,6 @@
 """The page to try the API on, in a real browser: Chromium, which CI must have."""
 
 import json
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,9 +10,10 @@ from typing import Any, Literal
 import httpx
 import pytest
 from openapi.samples import ORIGIN
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 from tests.gateway.stacks import running
+from tests.support.browser import chromium
 from tests.support.http_client import http_client
 
 DOCUMENT = json.loads(resources.files("twc.customer.v2").joinpath("openapi.json").read_text())
@@ -35,17 +34,8 @@ STATUS, BODY = (
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A Chromium without a window."""
-    program = shutil.which("chromium")
-    if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium, package chromium, is not installed")
-        pytest.skip("Chromium, package chromium, is not installed")
-    # Its sandbox does not work for root, nor in most containers.
-    options = ["--no-sandbox", "--disable-dev-shm-usage"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

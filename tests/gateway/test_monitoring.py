@@ -1,9 +1,7 @@
 """The dashboard and the alerts in `deploy/` ask for metrics that the service has."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from tests.support.client import SECONDS
 from tests.support.http_client import http_request
 from tests.support.ports import held_port
 from tests.support.processes import die_with_parent
+from tests.support.programs import program
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
 
@@ -123,23 +122,12 @@ def test_list_of_metrics(exported: dict[str, dict[str, set[str]]]) -> None:
     assert {*re.findall(r"`(CustomerApi\w+)`", page)} == {*alerts()}
 
 
-def _tool(name: str) -> str:
-    """A program of Prometheus, which CI must have."""
-    path = shutil.which(name)
-    if path is None:
-        missing = f"{name}, of Debian's package prometheus, is not installed"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return path
-
-
 @pytest.mark.parametrize("command", ["check", "test"])
 def test_rules(command: str) -> None:
     """Prometheus accepts the alerts, which fire when they should and not else."""
     tested = {"check": ALERTS, "test": ALERTS.with_name("alerts_test.yaml")}[command]
     done = subprocess.run(
-        [_tool("promtool"), command, "rules", str(tested)],
+        [program("promtool", "prometheus"), command, "rules", str(tested)],
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -183,7 +171,7 @@ def test_scraped(port: int, tmp_path: Path) -> None:
         def data(path: str) -> Any:
             return http_request("GET", f"http://{address}/api/v1/{path}").json()["data"]
 
-        command = [_tool("prometheus"), f"--config.file={configuration}"]
+        command = [program("prometheus", "prometheus"), f"--config.file={configuration}"]
         command += [f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address={address}"]
         with (tmp_path / "log").open("w") as log:
             prometheus = subprocess.Popen(

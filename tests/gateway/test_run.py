@@ -138,6 +138,19 @@ def test_pasted_examples(service: subprocess.Popen[str], environment: dict[str, 
     assert b'"firstName": "Ada"' in found.stdout
 
 
+@pytest.mark.parametrize(
+    ("docs", "said"), [("true", "/docs, or in another"), ("false", "Try it in")]
+)
+def test_page_of_examples(environment: dict[str, str], docs: str, said: str) -> None:
+    """A ready service names the page to try it on, if it has one."""
+    command = [sys.executable, "-m", "twc_customer_gateway"]
+    with _running(command, environment | {"DOCS": docs}) as process:
+        printed = _ready(process)
+
+    assert said in printed
+    assert ("/docs, " in printed) == (docs == "true")
+
+
 def test_demo(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
     """The demo fills a tenant of the service, once; its examples are of that service."""
     _ready(service)
@@ -389,6 +402,26 @@ def test_information(
 
     assert said in ended.stdout
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("package", ["twc_customer_server", "twc_customer_gateway"])
+@pytest.mark.parametrize("argument", ["--help", "--version", "settings"])
+def test_output_that_nobody_reads(environment: dict[str, str], package: str, argument: str) -> None:
+    """A command whose reader has gone, as in `… | head`, ends without a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unread:
+        ended = subprocess.run(
+            [sys.executable, "-m", package, argument],
+            env=environment,
+            stdout=unread,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+
+    # argparse itself does not mind that nobody reads its help.
+    assert ended.returncode in {0, 1}
+    assert ended.stderr == b""
 
 
 def test_children_of_killed_supervisor(service: subprocess.Popen[str]) -> None:

@@ -25,6 +25,12 @@ PACKAGES = {
     "twc_customer_client": {"twc_customer_client"},
 }
 CONTRACT_FILES = {"customer.proto", "customer_service.proto", "error_reason.proto", "py.typed"}
+CONTRACT_FILES |= {"descriptors.binpb", "openapi.json", "openapi.yaml", "buf.gen.yaml"}
+CONTRACT_FILES |= {f"protos/twc/customer/v2/{it}" for it in CONTRACT_FILES if "proto" in it}
+CONTRACT_FILES |= {
+    f"protos/google/{it}.proto"
+    for it in ("api/annotations", "api/http", "protobuf/timestamp", "rpc/error_details")
+}
 
 ROUND_TRIP = """
 from importlib.resources import files
@@ -135,7 +141,7 @@ def test_content(wheels: dict[str, Path], name: str) -> None:
 
 
 def test_contract_files(wheels: dict[str, Path]) -> None:
-    """The contract's wheel has the .proto files beside the generated code."""
+    """The contract's wheel has descriptions, and .proto files beside the code and on their own."""
     with zipfile.ZipFile(wheels["twc_customer_v2"]) as archive:
         files = {each.removeprefix("twc/customer/v2/") for each in archive.namelist()}
     assert files >= CONTRACT_FILES

@@ -30,7 +30,7 @@ class Authority:
         self.certificate.write_bytes(certificate)
 
     def issue(self, name: str) -> Pair:
-        """Issues a certificate for this machine's loopback address."""
+        """Issues a certificate for a host of this name, and for this machine's loopback address."""
         key = ec.generate_private_key(ec.SECP256R1())
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.certificate.write_bytes(
@@ -49,7 +49,9 @@ class Authority:
         self, name: str, key: ec.EllipticCurvePrivateKey, constraints: x509.BasicConstraints
     ) -> bytes:
         now = dt.datetime.now(dt.UTC)
-        addresses = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        addresses = x509.SubjectAlternativeName(
+            [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        )
         builder = (
             x509.CertificateBuilder()
             .subject_name(_named(name))

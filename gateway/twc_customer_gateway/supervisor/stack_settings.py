@@ -39,6 +39,8 @@ class StackSettings(NamedTuple):
     # Where customers are stored, without a password.
     data: str
     development: bool
+    # Whether the gateway serves the page to try the API on.
+    docs: bool
     # Of the memory in which a worker counts its RPCs: the size in bytes, and where
     # the numbers of calls in progress are.
     metrics_bytes: int
