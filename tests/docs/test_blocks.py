@@ -21,7 +21,7 @@ from tests.support import isolation
 from tests.support import postgres as postgres_server
 from tests.support.certificates import Authority
 from tests.support.postgres import Server
-from tests.support.programs import program, skip_or_fail
+from tests.support.programs import program
 
 # Hosts of the examples, all of which are this machine.
 HOSTS = ("api.example.com", "db.example.com", "login.example.com")
@@ -124,8 +124,7 @@ def reader(
 ) -> Iterator[Reader]:
     """Who has cloned the repository, on a machine with the hosts that pages name."""
     skip_unless_installed("with_grpcurl")
-    if reason := isolation.missing():
-        skip_or_fail(reason)
+    isolation.require()
     for name, package in PROGRAMS.items():
         program(name, package)
     place = tmp_path_factory.mktemp("reader")

@@ -7,7 +7,6 @@ input is closed.
 import fcntl
 import json
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -18,7 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import pytest
+
 from tests.support.processes import die_with_parent
+from tests.support.programs import program
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,13 +65,17 @@ class Isolation:
         return [*enter, "--", *command]
 
 
-def missing() -> str | None:
-    """Says why this machine cannot isolate anything, or returns None if it can."""
-    if not (sys.platform == "linux" and shutil.which("unshare") and shutil.which("nsenter")):
-        return "namespaces need Linux, with unshare and nsenter of util-linux"
+def require() -> None:
+    """Skips a test on a machine that cannot isolate anything.
+
+    In CI util-linux must be there; what the system permits, no installation changes.
+    """
+    if sys.platform != "linux":
+        pytest.skip("namespaces need Linux")
+    for name in ("unshare", "nsenter"):
+        program(name, "util-linux")
     if subprocess.run([*_unshare(), "true"], capture_output=True, check=False).returncode:
-        return "this user may not make namespaces"
-    return None
+        pytest.skip("this user may not make namespaces")
 
 
 def _unshare() -> list[str]:
