@@ -5,6 +5,7 @@ with their variables filled in, and the contract's descriptor, which the transco
 """
 
 import json
+import os
 import re
 import sys
 import textwrap
@@ -30,7 +31,7 @@ from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackS
 from twc_customer_server import contract, setting_checks, setting_report, setting_sources
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.setting_sources import InvalidSettingsError, masked
-from twc_customer_server.telemetry import metrics
+from twc_customer_server.telemetry import metrics, otel_settings
 from twc_customer_server.transport.limits import MAX_REFUSALS
 
 # Time in which a request must arrive completely, unless its response begins before.
@@ -160,12 +161,21 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "ERROR_MAPPERS": error_mappers.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
         "CORS": cors.filter(),
-        "ROUTES": routes.table(SERVICE, cors, prefix, workers, site.public),
+        "ROUTES": routes.table(
+            SERVICE,
+            cors,
+            prefix,
+            workers,
+            site.public,
+            is_traced=otel_settings.is_asked(os.environ),
+        ),
         "LARGE_BODY_ROUTES": [
             *routes.large_body_table(SERVICE, prefix, workers),
             *site.answers,
         ],
         "SITE_BYTES": site.largest,
+        "ROUTE_HEADER": contract.ROUTE_HEADER,
+        "BEGAN_HEADER": contract.BEGAN_HEADER,
         "LARGE_BODIES_SOCKET": str(large_bodies),
         "HEAD_LUA": (_HERE / "lua" / "head.lua").read_text(),
         "SAME_REF_LUA": (_HERE / "lua" / "same_ref.lua").read_text(),

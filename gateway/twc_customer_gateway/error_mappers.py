@@ -16,6 +16,11 @@ from twc_customer_server.contract import ERROR_DOMAIN, RETRY_SECONDS
 
 _ERROR_INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
+_REQUEST_INFO = {
+    "@type": "type.googleapis.com/google.rpc.RequestInfo",
+    "requestId": "%REQUEST_HEADER(X-REQUEST-ID):128%",
+    "servingData": "",
+}
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 
 
@@ -79,11 +84,11 @@ def _violations_mapper() -> dict[str, Any]:
     body = {
         "code": code_pb2.INVALID_ARGUMENT,
         "message": "%LOCAL_REPLY_BODY%",
-        "details": [_error_info(reasons.INVALID_INPUT), bad_request],
+        "details": [_error_info(reasons.INVALID_INPUT), bad_request, _REQUEST_INFO],
     }
     return {
         "filter": {"metadata_filter": {"matcher": found, "match_if_key_not_found": False}},
-        "body_format_override": {"json_format": body},
+        "body_format_override": _json(body),
     }
 
 
@@ -106,9 +111,13 @@ def _mappers(reply: LocalReply) -> Iterator[dict[str, Any]]:
         return
     mapper: dict[str, Any] = {
         "filter": filters[0] if len(filters) == 1 else {"and_filter": {"filters": filters}},
-        "body_format_override": {
-            "json_format": {"code": reply.code, "message": reply.message, "details": details}
-        },
+        "body_format_override": _json(
+            {
+                "code": reply.code,
+                "message": reply.message,
+                "details": [*details, _REQUEST_INFO],
+            }
+        ),
         "headers_to_add": headers,
     }
     yield mapper | {"status_code": reply.becomes} if reply.becomes else mapper
@@ -144,6 +153,11 @@ def _grpc_headers(reply: LocalReply, text: str) -> list[dict[str, Any]]:
         header_option("grpc-status", str(reply.code)),
         header_option("grpc-status-details-bin", details),
     ]
+
+
+def _json(body: dict[str, Any]) -> dict[str, Any]:
+    """Returns the format of a body, from which the id of a request that has none is left out."""
+    return {"json_format": body, "omit_empty_values": True}
 
 
 def _error_info(reason: reasons.ErrorReason) -> dict[str, Any]:

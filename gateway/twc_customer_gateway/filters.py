@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from twc_customer_server import contract
+
 _TYPE = "type.googleapis.com/envoy."
 _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
 _LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
@@ -12,6 +14,9 @@ _FILTER = _TYPE + "config.route.v3.FilterConfig"
 # Bodies up to this size, which the header Content-Length must tell, are read before the
 # token is verified.
 SMALL_BODY_BYTES = 8 * 1024
+
+# In seconds since the Unix epoch.
+_BEGAN = "%START_TIME(%s.%6f)%"
 
 Filters = dict[str, Any]
 
@@ -49,14 +54,20 @@ def buffer_up_to(most: int) -> Filters:
 READ_AT_ONCE = NOT_AUTHORIZED | {"envoy.filters.http.buffer": buffer_up_to(SMALL_BODY_BYTES)}
 
 
-def own_headers(*, has_body: bool) -> Filters:
-    """Removes headers that the server would take for gRPC's own."""
+def own_headers(*, has_body: bool, named: str = "") -> Filters:
+    """Removes headers that the server would take for gRPC's own.
+
+    If the route of the request is `named`, tells the server that, and when the request came.
+    """
     mutations: list[dict[str, Any]] = [
         {"remove_on_match": {"key_matcher": {"prefix": "grpc-", "ignore_case": True}}},
         {"remove_on_match": {"key_matcher": {"suffix": "-bin", "ignore_case": True}}},
     ]
     if not has_body:
         mutations.append({"remove": "content-type"})
+    if named:
+        mutations.append({"append": header_option(contract.ROUTE_HEADER, named)})
+        mutations.append({"append": header_option(contract.BEGAN_HEADER, _BEGAN)})
     mutation = {"@type": _HEADERS, "mutations": {"request_mutations": mutations}}
     return {"envoy.filters.http.header_mutation": mutation}
 

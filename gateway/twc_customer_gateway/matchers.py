@@ -18,13 +18,15 @@ WHOLE = "*"
 class HttpRoute(NamedTuple):
     """The REST method and path of an RPC, and the request's field that is the body, if any.
 
-    A body of WHOLE is the request, but for the fields in the path.
+    A body of WHOLE is the request, but for the fields in the path. The server is told which
+    route a request has if `is_traced`.
     """
 
     rpc: MethodDescriptor
     method: str
     path: str
     body: str
+    is_traced: bool = False
 
     @property
     def in_path(self) -> list[str]:

@@ -59,21 +59,24 @@ _WANTS_GZIP = "the header Content-Encoding must be gzip or absent"
 _REF_PATH = "/{customer_ref}/ref"
 
 
-def table(
+def table(  # noqa: PLR0913 - of independent settings
     service: ServiceDescriptor,
     cors: Cors,
     prefix: str = "",
     workers: int = 1,
     site: Iterable[Route] = (),
+    *,
+    is_traced: bool = False,
 ) -> list[Route]:
     """Returns all routes of the gateway to some workers, in the order in which Envoy tries them.
 
-    Paths of the API may begin with a prefix. `site` has the routes of pages.
+    Paths of the API may begin with a prefix. `site` has the routes of pages. The server is told
+    which REST route a request has if calls are traced.
     """
     # No path matches CONNECT, whose body, the tunnel, would be waited for.
     others: list[dict[str, Any]] = [{"prefix": "/"}, {"connect_matcher": {}}]
     nothing = (direct_response(404, match) for match in others)
-    rest = [*_rest_routes(service, prefix), *site, *nothing]
+    rest = [*_rest_routes(service, prefix, is_traced=is_traced), *site, *nothing]
     preflight = [
         direct_response(status, match) | {"response_headers_to_add": headers}
         for status, match, headers in cors.preflights()
@@ -108,12 +111,12 @@ def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:
     yield direct_response(415, rpcs | {"headers": [NO_GRPC]}, _WANTS_GRPC)
 
 
-def _rest_routes(service: ServiceDescriptor, prefix: str) -> list[Route]:
+def _rest_routes(service: ServiceDescriptor, prefix: str, *, is_traced: bool) -> list[Route]:
     """Returns for each path the routes of its methods, then of the errors of other requests."""
     by_path: dict[str, list[HttpRoute]] = defaultdict(list)
     for route in http_routes(service):
         # Ids and references are in the same place of the path, so their routes share a regex.
-        by_path[path_regex(route.path, prefix)].append(route)
+        by_path[path_regex(route.path, prefix)].append(route._replace(is_traced=is_traced))
     # Literal paths come first: `/customers/search` is not the customer "search".
     return [
         route
@@ -195,13 +198,13 @@ def _pass_on(regex: str, route: HttpRoute) -> Route:
             "cluster_header": contract.LARGE_BODIES_HEADER,
             "timeout": f"{LARGE_BODY_SECONDS}s",
         },
-        "typed_per_filter_config": filters.PASSED_ON | filters.own_headers(has_body=True),
+        "typed_per_filter_config": filters.PASSED_ON | _own_headers(route),
     }
 
 
 def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> Route:
     """Returns the route of well-formed requests, which the transcoder turns into RPCs."""
-    of_filters: filters.Filters = filters.REST | filters.own_headers(has_body=bool(route.body))
+    of_filters: filters.Filters = filters.REST | _own_headers(route)
     if not route.rpc.server_streaming:
         of_filters["trailers"] = filters.LUA_ON
     if route.body:
@@ -217,6 +220,11 @@ def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> R
         "metadata": {"filter_metadata": {"strict_json": {"body": route.rpc.name}}},
         "typed_per_filter_config": of_filters,
     }
+
+
+def _own_headers(route: HttpRoute) -> filters.Filters:
+    named = f"{route.method} {route.path}" if route.is_traced else ""
+    return filters.own_headers(has_body=bool(route.body), named=named)
 
 
 def direct_response(status: int, match: dict[str, Any], body: str = "") -> Route:

@@ -34,6 +34,16 @@ _DETAILS: dict[str, Schema] = {
         "owner": {"type": "string"},
         "description": {"type": "string"},
     },
+    "google.rpc.RequestInfo": {
+        "requestId": {
+            "type": "string",
+            "description": "The request's id, in the logs as well.",
+        },
+        "servingData": {
+            "type": "string",
+            "description": "The id of the trace that the request belongs to, if it is known.",
+        },
+    },
     "google.rpc.RetryInfo": {
         "retryDelay": {"type": "string", "description": "Seconds before a retry, such as `1s`."}
     },

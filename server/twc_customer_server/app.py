@@ -13,6 +13,7 @@ from twc_customer_server.auth.key_sets import RefreshPolicy
 from twc_customer_server.auth.realms import KeySets
 from twc_customer_server.auth.tenants import PLACEHOLDER
 from twc_customer_server.contract import SERVICE
+from twc_customer_server.instruments import UNTRACED, Instruments, instruments
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
@@ -47,7 +48,8 @@ class App:
         with another process, of `metrics.memory_bytes`.
         """
         metrics = ServiceMetrics(SERVICE, metrics_memory)
-        self._database = open_database(settings, metrics.own)
+        self._instruments = instruments()
+        self._database = open_database(settings, metrics.own, self._instruments)
         stores = Stores.of(self._database, settings.idempotency_quota_bytes)
         purges = [
             OutcomePurge(self._database),
@@ -66,7 +68,8 @@ class App:
             self._servicer,
             AwaitingAuthenticator(self._authenticator, max(1, settings.threads // 4)),
             metrics,
-            on_call_end=self._access_log.add,
+            on_call_end=self._instruments.on_call_end(self._access_log.add),
+            tracing=self._instruments.rpcs,
         )
         self._grpc = GrpcServer(rpcs, self._authenticator, settings, addresses, metrics.own)
         sampled = (self._database, self._authenticator, self._grpc, stores.changes)
@@ -115,20 +118,25 @@ class App:
         self._sampler.stop()
         self._purger.stop()
         self._database.shut_down()
+        self._instruments.stop()
 
 
-def open_database(settings: Settings, metrics: OwnMetrics | None = None) -> Database:
+def open_database(
+    settings: Settings, metrics: OwnMetrics | None = None, made: Instruments = UNTRACED
+) -> Database:
     """Returns PostgreSQL if DATABASE_URL is set, else SQLite.
 
     Raises what `open_postgres` and `open_sqlite` raise.
     """
     open_one = open_postgres if settings.database_url else open_sqlite
-    return open_one(settings, metrics)
+    return open_one(settings, metrics, made)
 
 
-def open_postgres(settings: Settings, metrics: OwnMetrics | None = None) -> Postgres:
+def open_postgres(
+    settings: Settings, metrics: OwnMetrics | None = None, made: Instruments = UNTRACED
+) -> Postgres:
     """Returns the database of DATABASE_URL. Raises CannotServeError if that is unset or invalid."""
-    return Postgres(
+    return made.postgres(
         settings.database_url or "",
         settings.database_pool_size,
         settings.database_timeout_seconds,
@@ -137,7 +145,9 @@ def open_postgres(settings: Settings, metrics: OwnMetrics | None = None) -> Post
     )
 
 
-def open_sqlite(settings: Settings, metrics: OwnMetrics | None = None) -> Sqlite:
+def open_sqlite(
+    settings: Settings, metrics: OwnMetrics | None = None, made: Instruments = UNTRACED
+) -> Sqlite:
     """Returns the database in DATA_DIR.
 
     Raises CannotServeError if the folder cannot be created.
@@ -145,7 +155,7 @@ def open_sqlite(settings: Settings, metrics: OwnMetrics | None = None) -> Sqlite
     path = settings.database_file
     with explained(path):
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Sqlite(path, metrics)
+    return made.sqlite(path, metrics)
 
 
 def authenticator(settings: Settings, metrics: OwnMetrics | None = None) -> Authenticator:

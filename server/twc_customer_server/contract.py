@@ -66,6 +66,11 @@ def large_bodies_cluster(number: int) -> str:
     return f"large_bodies_{number}"
 
 
+# The headers with which the gateway tells the server, if calls are traced, the route of a REST
+# request and when it got the request.
+ROUTE_HEADER = "x-twc-route"
+BEGAN_HEADER = "x-twc-began"
+
 # The header with which the server tells the gateway that it has not begun a call, which
 # another server may therefore run.
 NOT_BEGUN_HEADER = "x-twc-not-begun"

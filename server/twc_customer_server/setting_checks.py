@@ -1,6 +1,7 @@
 """Checks the files, the folder and the issuer that settings name."""
 
 import logging
+import os
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from twc_customer_server.auth.jwks import JwksError
 from twc_customer_server.setting_report import Loaded, S
 from twc_customer_server.setting_sources import InvalidSettingsError, masked
 from twc_customer_server.settings import Settings
-from twc_customer_server.telemetry import logs
+from twc_customer_server.telemetry import logs, otel_settings
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,12 @@ def check_and_log(loaded: Loaded[S]) -> None:
 
 def check(settings: Settings) -> list[str]:
     """Returns warnings. Raises InvalidSettingsError if what is set cannot be used."""
-    wrong = [*_wrong_tls(settings), *_wrong_jwks_file(settings), *_wrong_data_dir(settings)]
+    wrong = [
+        *_wrong_tls(settings),
+        *_wrong_jwks_file(settings),
+        *_wrong_data_dir(settings),
+        *otel_settings.wrong(os.environ),
+    ]
     if wrong:
         raise InvalidSettingsError("\n".join(wrong))
     return [*_unreachable_issuer(settings)]

@@ -55,6 +55,7 @@ PREPARED: dict[tuple[str, str], Callable[[Reader], Own]] = {
     ("docs/clients.md", "@grpc/proto-loader"): readers.contract,
     ("docs/databases.md", "createdb"): readers.no_database,
     ("docs/databases.md", "make copy"): readers.with_postgres,
+    ("docs/operations.md", "OTEL_EXPORTER"): readers.stopped,
     ("docs/operations.md", "make backup"): readers.backups,
     ("docs/operations.md", "make restore"): readers.backed_up,
     ("docs/operations.md", "pg_dump"): readers.full_postgres,

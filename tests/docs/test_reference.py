@@ -18,7 +18,7 @@ DOCS = ROOT / "docs"
 SETTINGS = {
     cells[0].strip("`"): cells[1:]
     for cells in tables(DOCS / "settings.md")
-    if cells[0].startswith("`")
+    if cells[0].startswith("`") and not cells[0].startswith("`OTEL_")
 }
 CALLS = (DOCS / "api.md").read_text()
 

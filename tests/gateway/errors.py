@@ -29,6 +29,13 @@ def error_of(response: httpx.Response) -> Error:
     if response.status_code in (429, 503):
         assert _detail(body, "google.rpc.RetryInfo")["retryDelay"] == "1s"
         assert response.headers["retry-after"] == "1"
+    # A request whose headers cannot be read has no id.
+    given = response.headers.get("x-request-id")
+    assert body["details"][-1] == {
+        "@type": "type.googleapis.com/google.rpc.RequestInfo",
+        "servingData": "",
+        **({"requestId": given} if given else {}),
+    }
     fields = [violation["field"] for violation in violations]
     return Error(response.status_code, body["code"], info["reason"], fields)
 

@@ -113,7 +113,7 @@ def test_id_of_path_repeated(http: httpx.Client, pair: Pair) -> None:
     """A body does not override the path, and is told so even if it only repeats it."""
     response = merge(http, pair, id=pair.eve)
 
-    [_, bad_request] = response.json()["details"]
+    [_, bad_request, _] = response.json()["details"]
     assert bad_request["fieldViolations"] == [
         {"field": "id", "description": "must be left out: it is in the path"}
     ]

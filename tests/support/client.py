@@ -258,7 +258,8 @@ def read_failure(error: grpc.RpcError) -> Failure:
     status = rpc_status.from_call(cast("grpc.Call", error))
     for detail in status.details if status else ():
         resource = error_details_pb2.ResourceInfo()
-        assert any(detail.Unpack(kind) for kind in (info, bad_request, resource, retry_info))
+        kinds = (info, bad_request, resource, retry_info, error_details_pb2.RequestInfo())
+        assert any(detail.Unpack(kind) for kind in kinds)
         if resource.resource_type:
             resources.append((resource.resource_type, resource.resource_name))
     return Failure(

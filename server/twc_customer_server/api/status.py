@@ -67,6 +67,12 @@ def to_status(error: ServiceError, max_bytes: int = MAX_DETAILS_BYTES) -> status
     return status
 
 
+def name_request(status: status_pb2.Status, request_id: str, trace_id: str) -> None:
+    """Adds the ids by which the logs have the request that failed."""
+    info = error_details_pb2.RequestInfo(request_id=request_id, serving_data=trace_id)
+    status.details.add().Pack(info)
+
+
 def to_headers(error: ServiceError) -> tuple[tuple[str, str], ...]:
     """Returns the response headers of an error.
 

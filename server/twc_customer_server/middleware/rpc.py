@@ -8,9 +8,9 @@ decoded. Nor do grpc_testing and other transports run interceptors.
 """
 
 import logging
-import re
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -28,14 +28,14 @@ from twc_customer_server.errors import Internal, ServiceError
 from twc_customer_server.middleware import streams
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.decoding import Decode, decoder
+from twc_customer_server.telemetry import call_ids
 from twc_customer_server.telemetry.access_log import EndedCall, OnCallEnd
+from twc_customer_server.telemetry.call_ids import FindTrace
 from twc_customer_server.telemetry.metrics import RpcMetrics, ServiceMetrics
 
 # Response metadata that gives the HTTP status where it is not 200.
 STATUS_HEADER = "x-http-code"
 _OK = 200
-
-_is_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 
 Metadata = Sequence[tuple[str, str | bytes]]
 SetMetadata = Callable[[tuple[tuple[str, str], ...]], None]
@@ -80,12 +80,60 @@ class Call:
         )
 
 
+class Rpc(NamedTuple):
+    """One RPC of the service, and everything that its calls pass."""
+
+    read: Read
+    call_servicer: Method
+    authenticator: Authenticator | AwaitingAuthenticator
+    metrics: RpcMetrics
+    on_call_end: OnCallEnd
+    find_trace: FindTrace
+
+
+class Refusal(NamedTuple):
+    """An error that a transport ends a call with, and the tenant of the call if that is known."""
+
+    error: Exception
+    tenant: str = ""
+
+
+class Handler:
+    """Handles the calls of an RPC, and ends with an error those that a transport refuses."""
+
+    __slots__ = ("_rpc", "handle")
+
+    def __init__(self, rpc: Rpc, handle: Callable[..., Any]) -> None:
+        """`handle` is as this is called, and takes the caller as well if that is known."""
+        self._rpc = rpc
+        self.handle = handle
+
+    def __call__(self, encoded: Any, context: grpc.ServicerContext) -> Any:
+        """Takes an encoded request, or an iterator of them, and returns what responds to it."""
+        return self.handle(encoded, context)
+
+    def refuse(self, refusal: Refusal, context: grpc.ServicerContext) -> NoReturn:
+        """Ends a call as if its handler had raised an error."""
+        _InFlightCall(self._rpc, context, refusal.tenant).fail(refusal.error)
+
+
+class Tracing(NamedTuple):
+    """What makes the handler of an RPC, of a function, and finds the trace of a call."""
+
+    handler: Callable[[Rpc, Callable[..., Any]], Handler]
+    find_trace: FindTrace
+
+
+NOT_TRACED = Tracing(Handler, call_ids.callers_trace)
+
+
 def wrap(
     servicer: object,
     authenticator: Authenticator | AwaitingAuthenticator,
     metrics: ServiceMetrics,
     *,
     on_call_end: OnCallEnd = lambda _: None,
+    tracing: Tracing = NOT_TRACED,
 ) -> SimpleNamespace:
     """Returns a handler for each RPC of the service, by name.
 
@@ -103,53 +151,18 @@ def wrap(
         read: Read = partial(_read, decode)
         if method.client_streaming:
             read = partial(streams.until_idle if long_lived else streams.complete, decode)
-        rpc = _Rpc(read, call_servicer, authenticator, metrics.rpcs[method.name], on_call_end)
+        counts = metrics.rpcs[method.name]
+        rpc = Rpc(read, call_servicer, authenticator, counts, on_call_end, tracing.find_trace)
+        handle: Callable[..., Any] = partial(_handle_unary, rpc)
         if method.server_streaming:
             sending = streams.cancel_when_idle if long_lived else nullcontext
-            handlers[method.name] = Handler(rpc, partial(_handle_streaming, rpc, sending))
-        else:
-            handlers[method.name] = Handler(rpc, partial(_handle_unary, rpc))
+            handle = partial(_handle_streaming, rpc, sending)
+        handlers[method.name] = tracing.handler(rpc, handle)
     return SimpleNamespace(**handlers)
 
 
-class _Rpc(NamedTuple):
-    """One RPC of the service, and everything that its calls pass."""
-
-    read: Read
-    call_servicer: Method
-    authenticator: Authenticator | AwaitingAuthenticator
-    metrics: RpcMetrics
-    on_call_end: OnCallEnd
-
-
-class Refusal(NamedTuple):
-    """An error that a transport ends a call with, and the tenant of the call if that is known."""
-
-    error: Exception
-    tenant: str = ""
-
-
-class Handler:
-    """Handles the calls of an RPC, and ends with an error those that a transport refuses."""
-
-    __slots__ = ("_rpc", "handle")
-
-    def __init__(self, rpc: _Rpc, handle: Callable[..., Any]) -> None:
-        """`handle` is as this is called, and takes the caller as well if that is known."""
-        self._rpc = rpc
-        self.handle = handle
-
-    def __call__(self, encoded: Any, context: grpc.ServicerContext) -> Any:
-        """Takes an encoded request, or an iterator of them, and returns what responds to it."""
-        return self.handle(encoded, context)
-
-    def refuse(self, refusal: Refusal, context: grpc.ServicerContext) -> NoReturn:
-        """Ends a call as if its handler had raised an error."""
-        _InFlightCall(self._rpc, context, refusal.tenant).fail(refusal.error)
-
-
 def _handle_unary(
-    rpc: _Rpc, encoded: bytes, context: grpc.ServicerContext, caller: Caller | None = None
+    rpc: Rpc, encoded: bytes, context: grpc.ServicerContext, caller: Caller | None = None
 ) -> bytes:
     in_flight = _InFlightCall(rpc, context)
     try:
@@ -164,7 +177,7 @@ def _handle_unary(
 
 
 def _handle_streaming(
-    rpc: _Rpc,
+    rpc: Rpc,
     sending: Callable[[grpc.ServicerContext], Any],
     encoded: Any,
     context: grpc.ServicerContext,
@@ -190,15 +203,26 @@ def _handle_streaming(
 class _InFlightCall:
     """One call in flight: authenticates it, maps its error to a status, and records its end."""
 
-    __slots__ = ("_context", "_headers", "_metadata", "_rpc", "_started", "_tenant")
+    __slots__ = (
+        "_context",
+        "_headers",
+        "_metadata",
+        "_request_id",
+        "_rpc",
+        "_started",
+        "_tenant",
+        "_trace",
+    )
 
-    def __init__(self, rpc: _Rpc, context: grpc.ServicerContext, tenant: str = "") -> None:
+    def __init__(self, rpc: Rpc, context: grpc.ServicerContext, tenant: str = "") -> None:
         self._started = time.perf_counter()
         self._rpc = rpc
         self._context = context
         self._metadata = context.invocation_metadata()
         self._headers = headers_by_name(self._metadata)
         self._tenant = tenant
+        self._request_id = call_ids.request_id(self._headers)
+        self._trace = rpc.find_trace(self._headers)
         rpc.metrics.start()
 
     def identify(self, caller: Caller | None, set_metadata: SetMetadata) -> Call:
@@ -213,10 +237,14 @@ class _InFlightCall:
         if isinstance(error, (grpc.RpcError, streams.ClientGone)):
             self.record("CANCELLED")
             self._context.abort(grpc.StatusCode.CANCELLED, "the client ended the call early")
+        # So that who reports the error can name the call.
+        self._request_id = self._request_id or str(uuid.uuid4())
         if not isinstance(error, ServiceError):
             self._log_internal(error)
             error = Internal()
-        mapped = rpc_status.to_status(status.to_status(error))
+        told = status.to_status(error)
+        status.name_request(told, self._request_id, self._trace.trace_id)
+        mapped = rpc_status.to_status(told)
         self.record(mapped.code.name)
         abort(error, mapped, self._context)
 
@@ -226,22 +254,27 @@ class _InFlightCall:
         metrics = self._rpc.metrics
         metrics.end(code, seconds)
         self._rpc.on_call_end(
-            EndedCall(metrics.rpc, code, self._tenant, self._request_id(), time.time(), seconds)
+            EndedCall(
+                metrics.rpc,
+                code,
+                self._tenant,
+                self._request_id,
+                time.time(),
+                seconds,
+                self._trace,
+            )
         )
 
     def _log_internal(self, error: Exception) -> None:
         """Logs an unexpected error: its type and places, as its message may hold personal data."""
         facts = {
-            "request_id": self._request_id(),
+            "request_id": self._request_id,
+            **{name: it for name, it in self._trace._asdict().items() if it},
             "tenant": self._tenant,
             "rpc": self._rpc.metrics.rpc,
             "places": traceback.format_tb(error.__traceback__),
         }
         _log.error("%s failed with %s", self._rpc.metrics.rpc, type(error).__name__, extra=facts)
-
-    def _request_id(self) -> str:
-        given = self._headers.get("x-request-id")
-        return given if given and _is_request_id(given) else ""
 
 
 def abort(error: ServiceError, mapped: grpc.Status, context: grpc.ServicerContext) -> NoReturn:

@@ -18,7 +18,7 @@ Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
 
 # Finds the first operation of a statement, and its table.
-_find_target = re.compile(
+find_target = re.compile(
     r'(?P<operation>SELECT|INSERT|UPDATE|DELETE)\b.*?(?:FROM|INTO|(?<=UPDATE)) "(?P<table>\w+)"',
     re.DOTALL,
 ).search
@@ -111,7 +111,7 @@ class Database(ABC):
             self.named_parameter.format(name) + part for name, part in zip(names, rest, strict=True)
         )
         compiled = first + "".join(bound)
-        if target := _find_target(compiled):
+        if target := find_target(compiled):
             operation, table = target["operation"].lower(), target["table"]
             self._times[compiled] = self.metrics.series(STATEMENTS, operation, table)
         return compiled

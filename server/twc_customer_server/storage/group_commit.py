@@ -163,7 +163,7 @@ class _Write:
 
     def __init__(self, unit: Callable[[], Any], *, is_statement: bool) -> None:
         self.is_statement = is_statement
-        self._unit = unit
+        self.unit = unit
         self._result: Any = None
         self._error: Exception | None = None
         # Held until the result is known; a Future would need three locks.
@@ -179,7 +179,7 @@ class _Write:
         """Runs the unit within a savepoint, which rolls its writes back if it fails."""
         try:
             with savepoint:
-                self._result = self._unit()
+                self._result = self.unit()
         except Exception as error:  # noqa: BLE001 - `result` raises it
             self._error = errors.translate(error, NOT_WRITTEN)
             if self._error is not error:

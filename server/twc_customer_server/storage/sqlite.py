@@ -45,14 +45,19 @@ class Sqlite(peewee.SqliteDatabase, Database):
 
     named_parameter = ":{}"
 
-    def __init__(self, path: Path, metrics: OwnMetrics | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        metrics: OwnMetrics | None = None,
+        committer: Callable[..., GroupCommitter] = GroupCommitter,
+    ) -> None:
         Database.__init__(self, metrics)
         self.path = path
         self.errors = ErrorsInUse(path)
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
-        self._writer = GroupCommitter(self, path, self.errors, self.metrics)
+        self._writer = committer(self, path, self.errors, self.metrics)
 
     def _connect(self) -> sqlite3.Connection:
         if self._is_shut:

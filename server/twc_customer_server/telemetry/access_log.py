@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from twc_customer_server.telemetry.call_ids import NO_TRACE, TraceIds
 from twc_customer_server.telemetry.logs import RAW_LINES
 
 # Lines are buffered so that many are written at once; beyond a number they are dropped.
@@ -27,7 +28,8 @@ class EndedCall(NamedTuple):
     """A call that has ended, without its contents.
 
     `code` is the name of its gRPC status. `request_id` and `tenant` have no
-    characters that JSON escapes, and may be empty. `ended` is in seconds since the Unix epoch.
+    characters that JSON escapes, and may be empty, as may the ids of `trace`. `ended` is in
+    seconds since the Unix epoch.
     """
 
     rpc: str
@@ -36,6 +38,7 @@ class EndedCall(NamedTuple):
     request_id: str
     ended: float
     seconds: float
+    trace: TraceIds = NO_TRACE
 
 
 # Called when a call has ended; must return at once, as the client is waiting.
@@ -93,11 +96,17 @@ class AccessLog:
 def _line(call: EndedCall) -> str:
     """Formats a call as JSON by hand, since none of its texts needs escaping."""
     second = int(call.ended)
+    trace = _trace(call.trace) if call.trace.trace_id else ""
     return (
-        f'{_PREFIX}"request_id": "{call.request_id}", "tenant": "{call.tenant}", '
+        f'{_PREFIX}"request_id": "{call.request_id}", {trace}"tenant": "{call.tenant}", '
         f'"rpc": "{call.rpc}", "code": "{call.code}", "milliseconds": {call.seconds * 1000:.3f}, '
         f'"time": "{_format_second(second)}.{int((call.ended - second) * 1e6):06d}+00:00"}}'
     )
+
+
+def _trace(trace: TraceIds) -> str:
+    span = f'"span_id": "{trace.span_id}", ' if trace.span_id else ""
+    return f'"trace_id": "{trace.trace_id}", {span}'
 
 
 @lru_cache(1)

@@ -29,6 +29,7 @@ from twc_customer_server import contract
 from twc_customer_server.api import status
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import Internal, MalformedRequest, Overloaded, ServiceError
+from twc_customer_server.telemetry import call_ids
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import IncomingCall, Metadata
@@ -191,6 +192,8 @@ def _allowed(tenant: str) -> Any:
 def _denied(error: ServiceError, headers: Mapping[str, str]) -> Any:
     is_grpc = headers.get("content-type", "").startswith("application/grpc")
     mapped = status.to_status(error)
+    trace_id = call_ids.callers_trace(headers).trace_id
+    status.name_request(mapped, call_ids.request_id(headers), trace_id)
     answered = _grpc_headers(mapped) if is_grpc else [("content-type", "application/json")]
     return CheckResponse(
         status={"code": mapped.code},
