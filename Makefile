@@ -100,13 +100,15 @@ lint: $(VENV)/dev $(VENV)/contract build/third_party/google ## Check style, type
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
+	@$(BIN)/python -m tools.sync_client --check
 	@$(BIN)/buf format --diff --exit-code protos
 	@$(BIN)/buf lint
 	@$(BIN)/buf breaking protos --against $(RELEASED)
 
-format: $(VENV)/dev build/third_party/google ## Format code and contract
+format: $(VENV)/dev build/third_party/google ## Format code and contract, make the synchronous client
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format --quiet
+	@$(BIN)/python -m tools.sync_client
 	@$(BIN)/buf format --write protos
 
 wheel: $(VENV)/contract ## Build the wheels of contract, server and client into dist/

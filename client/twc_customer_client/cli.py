@@ -5,16 +5,31 @@ from typing import Any
 
 import click
 
+from twc_customer_client.command_errors import command_error
 from twc_customer_client.commands.delete import erase_command, restore_command
 from twc_customer_client.commands.export_file import export_command
 from twc_customer_client.commands.import_file import import_command
 from twc_customer_client.commands.merge import merge_command
 from twc_customer_client.commands.read import get_command, lookup_command
 from twc_customer_client.commands.token import token_command
+from twc_customer_client.errors import CustomerError
 from twc_customer_client.options import ConnectionOptions, connection_options
 
 
-@click.group(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+class _CommandLine(click.Group):
+    """Reports a failed call as the error of its command."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command. Raises CommandError."""
+        try:
+            return super().invoke(ctx)
+        except CustomerError as error:
+            raise command_error(error) from None
+
+
+@click.group(
+    cls=_CommandLine, context_settings={"show_default": True, "help_option_names": ["-h", "--help"]}
+)
 @connection_options
 @click.pass_context
 def cli(context: click.Context, /, **values: Any) -> None:

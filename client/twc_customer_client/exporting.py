@@ -12,20 +12,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self, TextIO
 
-import grpc
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_client.connection import Connection
-from twc_customer_client.errors import CommandError
+from twc_customer_client.command_errors import CommandError
 from twc_customer_client.formats.columns import EXPORT_COLUMN
 from twc_customer_client.formats.csv_cells import protect
 from twc_customer_client.formats.customer_json import format_customer
 from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER, map_value_field
 from twc_customer_client.progress import show_progress
+from twc_customer_client.sync.client import CustomerClient
 
 # Each address states whether it is the default one, and belongs to its customer. No customer
 # that is exported was merged into another one.
@@ -46,21 +45,21 @@ class ExportSummary(NamedTuple):
 
 
 def export_file(
-    connection: Connection,
+    client: CustomerClient,
     path: Path | None,
     file_format: str,
     request: pb.ExportCustomersRequest,
 ) -> ExportSummary:
     """Writes an export to a file, which it replaces when complete, or to standard output.
 
-    Raises CommandError.
+    Raises CommandError and CustomerError.
     """
     customers = deleted = 0
     next_cursor = ""
     writer_type = CsvWriter if file_format == "csv" else JsonLinesWriter
     with _open_output(path) as output, writer_type(output) as writer:
         with show_progress("exporting", None) as update:
-            for response in _responses(connection, request):
+            for response in client.export_parts(request):
                 writer.write(response)
                 customers += len(response.customers)
                 deleted += len(response.tombstones)
@@ -193,24 +192,6 @@ def _csv_cell(message: Message, field: FieldDescriptor) -> str:
 def _read_buffered(buffer: IO[bytes]) -> Iterator[Customer]:
     while length := buffer.read(_LENGTH.size):
         yield Customer.FromString(buffer.read(_LENGTH.unpack(length)[0]))
-
-
-def _responses(
-    connection: Connection, request: pb.ExportCustomersRequest
-) -> Iterator[pb.ExportCustomersResponse]:
-    """Yields the responses of an export, which it resumes after a broken connection."""
-    while True:
-        try:
-            stream = connection.open_stream(
-                lambda metadata: connection.stub.ExportCustomers(request, metadata=metadata)
-            )
-            while response := connection.next_response(stream):
-                yield response
-                request.resume_token = response.resume_token
-        except grpc.RpcError as error:
-            connection.wait_to_retry(error)
-        else:
-            return
 
 
 @contextmanager

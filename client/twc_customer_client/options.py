@@ -7,14 +7,11 @@ from typing import Any
 
 import click
 
-from twc_customer_client.connection import Connection, Endpoint, Timeouts
-from twc_customer_client.tokens import (
-    ClientCredentials,
-    FixedToken,
-    OAuthClient,
-    TokenFile,
-    TokenSource,
-)
+from twc_customer_client.channels import Tls
+from twc_customer_client.command_errors import CommandError
+from twc_customer_client.credentials import FixedToken, TokenFile, TokenSource
+from twc_customer_client.oauth import ClientCredentials, OAuthClient
+from twc_customer_client.sync.client import CustomerClient
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _TENANT_PLACEHOLDER = "{tenant}"
@@ -38,7 +35,7 @@ _OPTIONS = [
         "--token-file",
         envvar="TWC_TOKEN_FILE",
         type=_FILE,
-        help="A file with the bearer token, read for each call.",
+        help="A file with the bearer token, read again when it changes.",
     ),
     click.option(
         "--issuer",
@@ -83,6 +80,12 @@ _OPTIONS = [
         "--key", envvar="TWC_KEY", type=_FILE, help="The certificate's private key (PEM file)."
     ),
     click.option(
+        "--plaintext",
+        envvar="TWC_PLAINTEXT",
+        is_flag=True,
+        help="Send the token unencrypted to another machine, through a network that you trust.",
+    ),
+    click.option(
         "--timeout",
         envvar="TWC_TIMEOUT",
         type=click.FloatRange(min=0, min_open=True),
@@ -102,7 +105,7 @@ _OPTIONS = [
 
 
 class ConnectionOptions:
-    """The values of the options; makes the token source and the connection when first used."""
+    """The values of the options; makes the token source and the client when first used."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
@@ -120,21 +123,35 @@ class ConnectionOptions:
         return str(self._values["tenant"])
 
     @cached_property
-    def connection(self) -> Connection:
-        """The connection. Raises CommandError, and UsageError if an option is missing."""
+    def client(self) -> CustomerClient:
+        """The client. Raises CommandError, and UsageError if an option is missing or wrong."""
         values = self._values
-        endpoint = Endpoint(
-            values["server"], values["tls"], values["ca"], values["cert"], values["key"]
-        )
-        if bool(endpoint.certificate) != bool(endpoint.key):
+        files = Tls(values["ca"], values["cert"], values["key"])
+        if bool(files.certificate) != bool(files.key):
             raise click.UsageError("--cert and --key must be given together")
-        timeouts = Timeouts(values["timeout"], values["retry_for"])
-        return Connection(endpoint, self.tenant, self.tokens, timeouts)
+        is_encrypted = values["tls"] or files != Tls()
+        try:
+            return CustomerClient(
+                self.server,
+                tenant=self.tenant,
+                token=self.tokens,
+                tls=files if is_encrypted else False,
+                plaintext=values["plaintext"],
+                timeout=values["timeout"],
+                retry_for=values["retry_for"],
+            )
+        except OSError as error:
+            raise CommandError(f"{error.filename} cannot be read: {error.strerror}") from None
+        except ValueError:
+            raise click.UsageError(
+                f"the token would travel to {self.server} unencrypted: use --tls or --ca, or "
+                "--plaintext if you trust the network"
+            ) from None
 
     def close(self) -> None:
-        """Closes the connection, if there is one."""
-        if "connection" in self.__dict__:
-            self.connection.close()
+        """Closes the client, if there is one."""
+        if "client" in self.__dict__:
+            self.client.close()
 
     @cached_property
     def tokens(self) -> TokenSource:

@@ -48,7 +48,7 @@ OF_CLIENT = frozenset(
     f"{PREFIX}{name}"
     for name in (
         *("SERVER", "TENANT", "TOKEN", "TOKEN_FILE", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET"),
-        *("SCOPE", "TLS", "CA", "CERT", "KEY", "TIMEOUT", "RETRY_FOR"),
+        *("SCOPE", "TLS", "PLAINTEXT", "CA", "CERT", "KEY", "TIMEOUT", "RETRY_FOR"),
     )
 )
 

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from twc_customer_client.command_errors import describe
 from twc_customer_client.errors import read_rpc_error
 
 VIOLATION = error_details_pb2.BadRequest.FieldViolation(field="email", description="is required")
@@ -25,6 +26,10 @@ class FailedCall(grpc.RpcError):
         """Returns the message."""
         return "email: is required"
 
+    def initial_metadata(self) -> Any:
+        """Returns none."""
+        return ()
+
     def trailing_metadata(self) -> Any:
         """Returns the details, behind other metadata."""
         return (("other-bin", b"\xff"), ("grpc-status-details-bin", self._details))
@@ -41,7 +46,7 @@ def encode(code: "code_pb2.Code", message: str) -> bytes:
 def test_own_details() -> None:
     """The details of the call's status are read."""
     failure = read_rpc_error(FailedCall(encode(code_pb2.INVALID_ARGUMENT, "email: is required")))
-    assert failure.violations == [("email", "is required")]
+    assert failure.violations == (("email", "is required"),)
 
 
 @pytest.mark.parametrize(
@@ -56,5 +61,5 @@ def test_own_details() -> None:
 def test_foreign_details(details: bytes) -> None:
     """Details of another status, or that cannot be read, are ignored."""
     failure = read_rpc_error(FailedCall(details))
-    assert failure.violations == []
-    assert failure.describe() == "email: is required (INVALID_ARGUMENT)"
+    assert failure.violations == ()
+    assert describe(failure) == "email: is required (INVALID_ARGUMENT)"

@@ -10,8 +10,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.client.command_line import CommandLine, emails, finish
-from tests.client.fake_services import serving
 from tests.support.client import Client
+from tests.support.fake_services import serving
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ class BreakingService:
 def test_broken_connection(make_cli: Callable[[str, str], CommandLine]) -> None:
     """An export resumes when the connection breaks."""
     service = BreakingService()
-    with serving(exports=service.exports) as address:
+    with serving(ExportCustomers=service.exports) as address:
         exported = make_cli(address, "acme").export()
 
     assert [line["email"] for line in exported] == ["0@example.com", "1@example.com"]
@@ -107,7 +107,7 @@ def test_broken_connection(make_cli: Callable[[str, str], CommandLine]) -> None:
 def test_failed_export(make_cli: Callable[[str, str], CommandLine], tmp_path: Path) -> None:
     """An export that fails leaves the earlier file."""
     (tmp_path / "x.jsonl").write_text("old")
-    with serving(exports=BreakingService(for_good=True).exports) as address:
+    with serving(ExportCustomers=BreakingService(for_good=True).exports) as address:
         result = make_cli(address, "acme").run("export", tmp_path / "x.jsonl")
 
     assert result.status == 1

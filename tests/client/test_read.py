@@ -97,6 +97,16 @@ def test_tls(
     assert statuses == [1, 1 if mutual else 0, 0]
 
 
+def test_plaintext(cli: CommandLine) -> None:
+    """The token goes to another machine unencrypted only if that is permitted."""
+    refused = cli.run("--server", "customers.invalid:50051", "get", "1")
+    assert refused.status == 2
+    assert "would travel to customers.invalid:50051 unencrypted" in refused.err
+    assert "--plaintext" in refused.err
+    permitted = ("--server", "customers.invalid:50051", "--plaintext", "--retry-for", "0")
+    assert "(UNAVAILABLE)" in cli.run(*permitted, "get", "1").err
+
+
 def test_unreadable_authority(cli: CommandLine) -> None:
     """A file that is not a certificate is an error like any other."""
     result = cli.run("--ca", __file__, "--tls", "--retry-for", "0", "get", "1")

@@ -15,8 +15,8 @@ import grpc
 import pytest
 
 from tests.client.command_line import SECONDS, WITHOUT_COVERAGE, CommandLine, emails, finish
-from tests.client.fake_services import Requests, Responses, accept, serving
 from tests.client.tcp_gate import TcpGate
+from tests.support.fake_services import Requests, Responses, accept, serving
 from tests.support.server_process import ServerProcess
 
 CUSTOMERS = 6_000
@@ -79,7 +79,7 @@ def test_stopped_client(
     """An import that is killed or stopped resumes after the customers with an outcome."""
     path = tmp_path / "x.jsonl"
     service = PausingService(path)
-    with serving(imports=service.imports) as address:
+    with serving(ImportCustomers=service.imports) as address:
         cli = make_cli(address, "acme")
         cli.environment |= WITHOUT_COVERAGE
         write_customers(cli, path.name)
@@ -157,7 +157,7 @@ def interrupted(
     """An interrupted import, and the service that it can be resumed with."""
     path = tmp_path / "x.jsonl"
     service = PausingService(path)
-    with serving(imports=service.imports) as address:
+    with serving(ImportCustomers=service.imports) as address:
         cli = make_cli(address, "acme")
         write_customers(cli, path.name)
         process = cli.start("import", path)

@@ -9,7 +9,7 @@ from google.rpc import code_pb2
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from tests.client.command_line import CommandLine, Result, emails
-from tests.client.fake_services import Requests, Responses, accept, fail, serving
+from tests.support.fake_services import Requests, Responses, accept, fail, serving
 
 
 class FailingService:
@@ -34,7 +34,7 @@ class FailingService:
 
 def import_batches(service: FailingService, folder: Path, *options: str) -> Result:
     """Imports a few batches."""
-    with serving(imports=service.imports) as address:
+    with serving(ImportCustomers=service.imports) as address:
         cli = CommandLine(address, "acme", folder)
         path = cli.write("x.jsonl", *emails(*range(3000)))
         return cli.run(*options, "import", path, "--json")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
@@ -63,6 +63,7 @@ def read_lines(text: str) -> LineReader:
     return LineReader(io.BufferedReader(io.BytesIO(text.encode())))
 
 
+@settings(deadline=None)
 @given(texts)
 def test_cell(text: str) -> None:
     """Any text survives being written to a cell, and no cell begins like a formula."""
@@ -191,6 +192,7 @@ def test_lost_character(character: str) -> None:
     assert unprotect(cell[:-1]) == cell[1:-1]
 
 
+@settings(deadline=None)
 @given(st.lists(customers, min_size=1, max_size=3))
 def test_csv(written: list[Customer]) -> None:
     """Customers survive being written to CSV."""
@@ -205,6 +207,7 @@ def test_csv(written: list[Customer]) -> None:
     assert [parse_customer(record.value) for record in records] == written
 
 
+@settings(deadline=None)
 @given(st.lists(customers, min_size=1, max_size=3))
 def test_json_lines(written: list[Customer]) -> None:
     """Customers survive being written to JSON Lines."""

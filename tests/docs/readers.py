@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ _CHANGES = """curl -sG http://127.0.0.1:8080/api/v2/customers/changes \\
   -H "Authorization: Bearer $TOKEN" -H 'X-TWC-Tenant: acme'"""
 # Ids that stand on pages.
 _ADA = "01a2170c-edf1-7080-83b7-a7c771031e15"
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _KEPT, _DROPPED = "01a2194f-158d-717f-a275-5251eb7cee95", "01a2194f-15b0-7675-b925-f4f90287c82a"
 
 
@@ -221,6 +223,31 @@ def is_answer(reader: Reader, block: Block) -> None:
     email = "ada@example.com" if "ALREADY_EXISTS" in block.text else "ada"
     answer = json.dumps(reader.create(email=email), separators=(",", ":"))
     assert is_shown(block.text, answer), answer
+
+
+def is_feed(reader: Reader, block: Block) -> None:
+    """Checks that a program, which does not end, prints a customer, and the cursor behind it."""
+    ada(reader)
+    reader.checkout.folder.joinpath("feed.py").write_text(block.text)
+    printed = reader.run(
+        "python feed.py > feed.txt 2>&1 &\n"
+        "until grep -q next: feed.txt; do kill -0 $!; sleep 0.05; done\n"
+        "kill $!; cat feed.txt",
+        TWC_TOKEN=reader.checkout.environment["TOKEN"],
+    )
+    assert re.fullmatch(rf"{_ID} next: \S+\n", printed)
+
+
+def is_refused(reader: Reader, block: Block) -> None:
+    """Checks that a program prints the fields that are wrong, and what would be right."""
+    [ended] = reader.checkout.paste(block, NOTHING, "", NOTHING)
+    assert re.fullmatch(r"email must be .*\nmobile needs .*\n", ended.printed)
+
+
+def is_import(reader: Reader, block: Block) -> None:
+    """Checks that a program stores its customers, and counts them."""
+    [ended] = reader.checkout.paste(block, NOTHING, "", NOTHING)
+    assert ended.printed == "1000 customers\n"
 
 
 def is_configuration(reader: Reader, block: Block) -> None:

@@ -52,6 +52,8 @@ PREPARED: dict[tuple[str, str], Callable[[Reader], Own]] = {
     ("docs/authentication.md", "TENANT_CLAIM"): readers.stopped,
     ("docs/client.md", "--mapping shopify"): readers.spreadsheet,
     ("docs/client.md", "pip install"): readers.wheels,
+    ("docs/client.md", "asyncio.run(main())"): readers.many,
+    ("docs/client.md", "pb2.LookupCustomersRequest"): readers.named_ada,
     ("docs/clients.md", "@grpc/proto-loader"): readers.contract,
     ("docs/databases.md", "createdb"): readers.no_database,
     ("docs/databases.md", "make copy"): readers.with_postgres,
@@ -68,6 +70,9 @@ PREPARED: dict[tuple[str, str], Callable[[Reader], Own]] = {
 # Blocks that are no commands, and what holds of them.
 CHECKED: dict[tuple[str, str], Callable[[Reader, Block], None]] = {
     ("README.md", '{"code":6'): readers.is_answer,
+    ("docs/client.md", "customers.follow("): readers.is_feed,
+    ("docs/client.md", "errors.InvalidCustomer"): readers.is_refused,
+    ("docs/client.md", "import_customers(everybody)"): readers.is_import,
     ("docs/databases.md", "SELECT pg_table_size"): readers.is_statement,
     ("docs/errors.md", '{"code": 3'): readers.is_answer,
     ("docs/operations.md", "scrape_configs"): readers.is_configuration,
@@ -187,7 +192,7 @@ def test_block(block: Block, reader: Reader) -> None:
     if block.language == "console":
         for (_, shown), each in zip(block.transcript, ended, strict=True):
             assert is_shown(shown.replace(typed, "", 1), each.printed), each.printed
-    if "customer.id)" in block.text:
+    if "customer.id" in block.text:
         assert _ID.search(printed)
 
 

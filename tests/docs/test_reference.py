@@ -1,4 +1,4 @@
-"""The reference pages have every setting and route, as the code has them."""
+"""The reference pages have every setting, route and error, as the code has them."""
 
 import json
 import re
@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
+from twc.customer.v2 import error_reason_pb2 as reasons
 
 from tests.docs.pages import ROOT, tables
+from twc_customer_client.errors import BY_REASON
 from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.contract import SERVICE
@@ -62,3 +64,19 @@ def test_list_of_routes(route: HttpRoute) -> None:
     path = re.sub(r"_([a-z])", lambda found: found[1].upper(), route.path)
 
     assert f"| {route.rpc.name} | `{route.method} {path}` |" in CALLS
+
+
+def test_list_of_errors() -> None:
+    """The page of the client has the class of each reason."""
+    listed = {
+        reason: classes.partition("`")[2].partition("`")[0]
+        for cells in tables(DOCS / "client.md")
+        if len(cells) == 2
+        for names, classes in [cells]
+        for reason in names.split(", ")
+        if reason in {*reasons.ErrorReason.keys()}
+    }
+
+    assert listed == {
+        reasons.ErrorReason.Name(number): kind.__name__ for number, kind in BY_REASON.items()
+    }

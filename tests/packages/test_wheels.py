@@ -31,6 +31,11 @@ CONTRACT_FILES |= {
     f"protos/google/{it}.proto"
     for it in ("api/annotations", "api/http", "protobuf/timestamp", "rpc/error_details")
 }
+CONTRACT_FILES |= {
+    f"{name}_pb2{kind}.pyi"
+    for name in ("customer", "customer_service", "error_reason")
+    for kind in ("", "_grpc")
+}
 
 ROUND_TRIP = """
 from importlib.resources import files
@@ -80,6 +85,96 @@ def client_environment(
     client = wheels["twc_customer_client"]
     install(environment, client, *oldest_of(wheels["twc_customer_v2"], client))
     return environment
+
+
+TYPED = """
+from collections.abc import Sequence
+from typing import assert_type
+
+import grpc
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from twc_customer_client import (
+    AsyncCustomerClient, Customer, CustomerClient, CustomerError, ImportResult, TokenFile,
+    UploadResult, Versioned,
+)
+from twc_customer_client.errors import AlreadyExists, InvalidCustomer
+
+
+def call() -> None:
+    with CustomerClient("127.0.0.1:50051", tenant="acme", token=TokenFile("token")) as customers:
+        assert_type(customers.create(Customer(email="ada@example.com")), Customer)
+        assert_type(customers.get_versioned("1"), Versioned)
+        assert_type(customers.merge("1", "2").dropped, pb.Tombstone)
+        assert_type(customers.upload([Customer()]), Sequence[UploadResult])
+        assert_type([*customers.lookup(first_name="ada")], list[Customer])
+        assert_type([*customers.export()], list[Customer])
+        assert_type([*customers.export(include_deleted=True)], list[Customer | pb.Tombstone])
+        for result in customers.import_customers([Customer()]):
+            assert_type(result, ImportResult)
+            assert_type(result.error, CustomerError | None)
+        try:
+            assert_type(customers.modify("1", lambda customer: customer.Clear()), Customer)
+        except AlreadyExists as error:
+            assert_type(error.clashes["email"], str)
+        except InvalidCustomer as error:
+            assert_type(error.violations[0].field, str)
+            assert_type(error.code, grpc.StatusCode)
+
+
+async def call_async() -> None:
+    async with AsyncCustomerClient("127.0.0.1:50051", tenant="acme", token=str) as customers:
+        assert_type(await customers.create(Customer(email="ada@example.com")), Customer)
+        async for customer in customers.list():
+            assert_type(customer, Customer)
+        async with customers.follow(from_now=True) as feed:
+            async for change in feed:
+                assert_type(change.customer, Customer)
+                assert_type(feed.cursor, str)
+
+
+def call_stubs(channel: grpc.Channel) -> Customer:
+    return CustomerServiceStub(channel).CreateCustomer(pb.CreateCustomerRequest())
+"""
+
+LIBRARY = """
+import asyncio, sys
+from twc_customer_client import AsyncCustomerClient, Customer, CustomerClient, errors
+
+address, tenant, token = sys.argv[1:]
+
+
+async def follow() -> None:
+    async with AsyncCustomerClient(address, tenant=tenant, token=token) as customers:
+        async with customers.follow() as feed:
+            assert (await anext(feed)).customer.email == "ada@example.com"
+        async for result in customers.import_customers([Customer(email="b@example.com")]):
+            assert result.outcome == "created"
+        try:
+            await customers.create(Customer(email="ada@example.com"))
+        except errors.AlreadyExists as error:
+            assert [*error.clashes] == ["email"]
+
+
+with CustomerClient(address, tenant=tenant, token=token) as customers:
+    customers.create(Customer(email="ada@example.com"))
+    asyncio.run(follow())
+    assert len([*customers.export()]) == 2
+"""
+
+# Each is an error, in a line of its own.
+MISTAKES = """
+from twc_customer_client import Customer, CustomerClient
+
+with CustomerClient("127.0.0.1:50051", tenant="acme", token="x") as customers:
+    Customer(emial="ada@example.com")
+    customers.create("ada@example.com")
+    customers.lookup(name="ada")
+    customers.get("1").fullname
+    for change in customers.follow():
+        change.customers
+"""
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +246,30 @@ def test_oldest_runtimes(contract_environment: Path, tmp_path: Path) -> None:
     """The contract works, without a warning, on the oldest runtimes that its wheel admits."""
     python = contract_environment / "bin" / "python"
     subprocess.run([python, "-W", "error", "-c", ROUND_TRIP], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize(("code", "wrong_lines"), [(TYPED, []), (MISTAKES, [5, 6, 7, 8, 10])])
+def test_types(client_environment: Path, tmp_path: Path, code: str, wrong_lines: list[int]) -> None:
+    """A project that has only the wheels is checked strictly, and its mistakes are found."""
+    project = tmp_path / "project.py"
+    project.write_text(code)
+    python = client_environment / "bin" / "python"
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--python-executable", python, "--config-file=",
+         "--no-error-summary", project.name],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    errors = [line for line in checked.stdout.splitlines() if ": error:" in line]
+
+    assert checked.stderr == ""
+    assert [int(line.split(":")[1]) for line in errors] == wrong_lines, checked.stdout
+
+
+def test_library_alone(client_environment: Path, server: App, tenant: str, tmp_path: Path) -> None:
+    """The library works, without a warning, on the oldest versions that it admits."""
+    python = client_environment / "bin" / "python"
+    caller = (f"127.0.0.1:{server.ports[0]}", tenant, token_for(tenant))
+    subprocess.run([python, "-W", "error", "-c", LIBRARY, *caller], cwd=tmp_path, check=True)
 
 
 def test_client_alone(client_environment: Path, server: App, tenant: str, tmp_path: Path) -> None:

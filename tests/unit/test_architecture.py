@@ -11,6 +11,11 @@ PACKAGES = (f"server/{SERVER}/", f"gateway/{GATEWAY}/", f"client/{CLIENT}/")
 MODULES = sorted(
     path.relative_to(ROOT) for package in PACKAGES for path in (ROOT / package).rglob("*.py")
 )
+# The modules and rooms of the client that are the command line; the others are the library.
+COMMAND_LINE = {
+    *("__main__", "cli", "command_errors", "commands", "exporting", "formats"),
+    *("importing", "options", "progress"),
+}
 MAX_LINES = 320
 
 
@@ -81,12 +86,25 @@ def test_imports_of_storage() -> None:
 
 
 def test_imports_of_client() -> None:
-    """The command line imports neither server nor gateway: it is a client like any other."""
+    """The client imports neither server nor gateway: it is a client like any other."""
     assert _imported(_of(CLIENT), lambda name: name.startswith((SERVER, GATEWAY))) == {}
 
 
+def test_imports_of_library() -> None:
+    """The library imports nothing of the command line, nor the packages that only that needs."""
+    library = [each for each in _of(CLIENT) if Path(each.parts[2]).stem not in COMMAND_LINE]
+
+    def is_of_command_line(name: str) -> bool:
+        package, *inside = name.split(".")
+        return package in {"click", "ijson", "rich"} or (
+            package == CLIENT and bool(COMMAND_LINE & {*inside[:1]})
+        )
+
+    assert _imported(library, is_of_command_line) == {}
+
+
 def test_imports_of_service() -> None:
-    """Neither server nor gateway imports the command line."""
+    """Neither server nor gateway imports the client."""
     assert _imported(_of(SERVER, GATEWAY), lambda name: name.startswith(CLIENT)) == {}
 
 

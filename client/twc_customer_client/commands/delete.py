@@ -1,10 +1,8 @@
 """`twc-customers restore` and `erase`: end the deletion of a customer."""
 
 import json
-from uuid import uuid4
 
 import click
-from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.commands.read import print_json
 from twc_customer_client.options import ConnectionOptions
@@ -16,14 +14,7 @@ from twc_customer_client.options import ConnectionOptions
 @click.pass_obj
 def restore_command(options: ConnectionOptions, customer_id: str, *, as_json: bool) -> None:
     """Makes a deleted customer live again, with all its data."""
-    connection = options.connection
-    request = pb.RestoreCustomerRequest(id=customer_id)
-    rpc = connection.stub.RestoreCustomer
-    # Otherwise another attempt would fail, after one whose answer was lost.
-    key = ("idempotency-key", str(uuid4()))
-    customer = connection.call(
-        lambda metadata: rpc(request, timeout=connection.timeout, metadata=(*metadata, key))
-    )
+    customer = options.client.restore(customer_id)
     if as_json:
         print_json(customer)
     else:
@@ -39,13 +30,10 @@ def erase_command(
     options: ConnectionOptions, customer_id: str, *, yes: bool, as_json: bool
 ) -> None:
     """Removes all data of a customer, live or deleted, for good."""
-    connection = options.connection
     if not yes:
         question = f"Remove all data of the customer {customer_id} of {options.tenant} for good?"
         click.confirm(question, abort=True, err=True)
-    request = pb.EraseCustomerRequest(id=customer_id)
-    rpc = connection.stub.EraseCustomer
-    connection.call(lambda metadata: rpc(request, timeout=connection.timeout, metadata=metadata))
+    options.client.erase(customer_id)
     if as_json:
         click.echo(json.dumps({"id": customer_id, "erased": True}))
     else:

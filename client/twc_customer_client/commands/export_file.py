@@ -76,7 +76,7 @@ def export_command(options: ConnectionOptions, /, **values: Any) -> None:
     request = pb.ExportCustomersRequest(
         include_deleted=values["include_deleted"], **values["since"]
     )
-    summary = export_file(options.connection, path, file_format, request)
+    summary = export_file(options.client, path, file_format, request)
     if values["as_json"]:
         text = json.dumps(_to_object(summary, path))
     else:

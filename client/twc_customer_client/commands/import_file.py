@@ -9,7 +9,7 @@ from typing import Any
 import click
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client.errors import CommandError, InputFileError
+from twc_customer_client.command_errors import CommandError, InputFileError
 from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.encodings import canonical_encoding, check_is_text
 from twc_customer_client.formats.mappings import MAPPINGS
@@ -147,7 +147,7 @@ def import_command(options: ConnectionOptions, /, **values: Any) -> None:
     # SIGTERM is handled like Ctrl-C, which saves the checkpoint.
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        summary = import_file(options.connection, _create_job(options, values))
+        summary = import_file(options.client, _create_job(options, values))
     finally:
         signal.signal(signal.SIGTERM, previous)
     if values["as_json"]:

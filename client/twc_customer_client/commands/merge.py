@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 from google.protobuf import json_format
-from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.commands.read import print_customer
 from twc_customer_client.options import ConnectionOptions
@@ -31,15 +30,12 @@ def merge_command(options: ConnectionOptions, /, **values: Any) -> None:
     tax exemptions and attributes are united. Consent to marketing is taken only
     with --take accepts_marketing. Prints the merged customer.
     """
-    request = pb.MergeCustomersRequest(id=values["keep"], dropped_id=values["drop"])
-    request.validate_only = values["dry_run"]
     names = (name.strip() for value in values["taken"] for name in value.split(","))
-    request.taken_fields.paths.extend(name for name in names if name)
-    connection = options.connection
-    merged = connection.call(
-        lambda metadata: connection.stub.MergeCustomers(
-            request, timeout=connection.timeout, metadata=metadata
-        )
+    merged = options.client.merge(
+        values["keep"],
+        values["drop"],
+        taken_fields=[name for name in names if name],
+        validate_only=values["dry_run"],
     )
     if values["as_json"]:
         answer = json_format.MessageToDict(merged, always_print_fields_with_no_presence=True)

@@ -2,23 +2,20 @@
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_client.connection import Connection, Metadata
-from twc_customer_client.errors import CommandError
+from twc_customer_client.command_errors import CommandError
+from twc_customer_client.errors import NotFound
 from twc_customer_client.formats.customer_json import format_customer
 from twc_customer_client.options import ConnectionOptions
 
 _LISTED = ("id", "customer_ref", "email", "first_name", "last_name", "mobile", "phone")
-_NEXT_PAGE_TOKEN = "x-next-page-token"  # noqa: S105 - the name of a header
 _PAGE_SIZE = 1000
 
 
@@ -28,7 +25,10 @@ _PAGE_SIZE = 1000
 @click.pass_obj
 def get_command(options: ConnectionOptions, customer_id: str, *, as_json: bool) -> None:
     """Prints the customer with an id."""
-    customer = _get(options.connection, customer_id)
+    try:
+        customer = options.client.get(customer_id)
+    except NotFound:
+        raise CommandError(f"there is no customer with the id {customer_id!r}") from None
     if as_json:
         print_json(customer)
     else:
@@ -48,8 +48,7 @@ def lookup_command(options: ConnectionOptions, /, *, as_json: bool, **fields: st
     given: dict[str, Any] = {name: value for name, value in fields.items() if value}
     if not given:
         raise click.UsageError("give at least one option, such as --email ada@example.com")
-    request = pb.LookupCustomersRequest(**given, page_size=_PAGE_SIZE)
-    for customer in _lookup(options.connection, request):
+    for customer in options.client.lookup(**given, page_size=_PAGE_SIZE):
         if as_json:
             print_json(customer)
         else:
@@ -63,35 +62,6 @@ def print_customer(customer: Customer) -> None:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=1)
         table.add_row(Text(name, style="bold"), Text(text))
     Console().print(table)
-
-
-def _get(connection: Connection, customer_id: str) -> Customer:
-    request = pb.GetCustomerRequest(id=customer_id)
-    rpc = connection.stub.GetCustomer
-    customer = connection.call(
-        lambda metadata: rpc(request, timeout=connection.timeout, metadata=metadata)
-    )
-    if not customer.id:
-        raise CommandError(f"there is no customer with the id {customer_id!r}")
-    return customer
-
-
-def _lookup(connection: Connection, request: pb.LookupCustomersRequest) -> Iterator[Customer]:
-    """Returns the customers of all pages."""
-
-    def read_page(metadata: Metadata) -> tuple[list[Customer], str]:
-        call = connection.stub.LookupCustomers(
-            request, timeout=connection.timeout, metadata=metadata
-        )
-        customers = list(call)
-        headers = {key: value for key, value in call.initial_metadata() if isinstance(value, str)}
-        return customers, headers.get(_NEXT_PAGE_TOKEN, "")
-
-    is_last = False
-    while not is_last:
-        page, request.page_token = connection.call(read_page)
-        yield from page
-        is_last = not request.page_token
 
 
 def print_json(customer: Customer) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
+from twc_customer_client.credentials import TokenSource
+from twc_customer_client.oauth import ClientCredentials, decode_claims
 from twc_customer_client.options import ConnectionOptions
-from twc_customer_client.tokens import ClientCredentials, TokenSource, decode_claims
 
 _SHOWN_CLAIMS = ("iss", "sub", "aud", "azp", "scope", "tenant", "iat", "nbf", "exp")
 

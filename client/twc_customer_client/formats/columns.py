@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from twc_customer_client.errors import InputFileError
+from twc_customer_client.command_errors import InputFileError
 from twc_customer_client.formats.csv_cells import is_false, is_true, read_foreign, unprotect
 from twc_customer_client.formats.field_paths import (
     CUSTOMER,

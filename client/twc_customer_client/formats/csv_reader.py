@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 
-from twc_customer_client.errors import InputFileError
+from twc_customer_client.command_errors import InputFileError
 from twc_customer_client.formats.columns import ColumnOptions, Columns, column_name
 from twc_customer_client.formats.records import MAX_RECORD_BYTES, LineReader, Record
 

@@ -4,7 +4,7 @@ import codecs
 import io
 from typing import BinaryIO
 
-from twc_customer_client.errors import InputFileError
+from twc_customer_client.command_errors import InputFileError
 
 _UTF8 = "utf-8"
 _CHUNK_BYTES = 64 * 1024

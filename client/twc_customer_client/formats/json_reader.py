@@ -7,7 +7,7 @@ from typing import Any
 
 import ijson
 
-from twc_customer_client.errors import InputFileError
+from twc_customer_client.command_errors import InputFileError
 from twc_customer_client.formats.records import (
     MAX_RECORD_BYTES,
     LineReader,

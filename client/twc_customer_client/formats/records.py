@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, cast
 
-from twc_customer_client.errors import InputFileError
+from twc_customer_client.command_errors import InputFileError
 from twc_customer_client.formats.encodings import as_utf8, guess_encoding
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client.errors import CommandError, status_violations
+from twc_customer_client.command_errors import CommandError, item_violations
+from twc_customer_client.errors import read_status
 from twc_customer_client.formats.customer_json import InvalidCustomer, parse_customer, preview
 from twc_customer_client.formats.field_paths import get_value, parse_path
 from twc_customer_client.formats.records import Record, RejectReason
@@ -134,7 +135,7 @@ def _result_of(record: Record, result: pb.ImportResult) -> RecordResult:
         return RecordResult(record, outcome, value if isinstance(value, str) else "", [])
     reasons = [
         RejectReason(field, _preview_field(record, field), description)
-        for field, description in status_violations(result.error)
+        for field, description in item_violations(read_status(result.error))
     ]
     return RecordResult(record, _REJECTED, "", reasons)
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twc_customer_client.errors import CommandError
+from twc_customer_client.command_errors import CommandError
 
 _HASHED_BYTES = 64 * 1024
 

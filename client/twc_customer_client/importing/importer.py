@@ -2,25 +2,26 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client.connection import Connection
-from twc_customer_client.errors import CommandError, Interrupted
+from twc_customer_client.command_errors import CommandError, Interrupted, command_error
+from twc_customer_client.errors import CustomerError
 from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesReader
 from twc_customer_client.formats.records import LineReader, RecordReader
-from twc_customer_client.importing.batches import BatchOptions, collect_batches
+from twc_customer_client.importing.batches import Batch, BatchOptions, collect_batches
 from twc_customer_client.importing.checkpoint import Counts, fingerprint
 from twc_customer_client.importing.rejects import CsvRejects, JsonRejects, RejectsFormat
 from twc_customer_client.importing.results import ImportResults, OutputPaths, open_results
-from twc_customer_client.importing.sender import BatchSender
 from twc_customer_client.progress import show_progress
+from twc_customer_client.sync.client import CustomerClient
 
 
 class ImportJob(NamedTuple):
@@ -57,7 +58,7 @@ class ImportSummary(NamedTuple):
     columns: Columns | None
 
 
-def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
+def import_file(client: CustomerClient, job: ImportJob) -> ImportSummary:
     """Imports a file, and resumes an interrupted import of it. Raises CommandError."""
     start = time.monotonic()
     with _open_input(job.path) as file:
@@ -68,7 +69,7 @@ def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
             _identity(job),
             restart=job.restart,
         )
-        error = _send(connection, reader, results, job)
+        error = _send(client, reader, results, job)
     results.close(complete=error is None)
     rejects = job.rejects if results.counts.rejected else None
     seconds = time.monotonic() - start
@@ -77,26 +78,48 @@ def import_file(connection: Connection, job: ImportJob) -> ImportSummary:
 
 
 def _send(
-    connection: Connection, reader: RecordReader, results: ImportResults, job: ImportJob
+    client: CustomerClient, reader: RecordReader, results: ImportResults, job: ImportJob
 ) -> CommandError | None:
     """Sends the records without an outcome; returns the error that ended it before the last."""
     resumed_after, resumed_total = results.last_record, results.counts.total
     records = (record for record in reader.records() if record.number > resumed_after)
     options = BatchOptions(job.dry_run, job.on_conflict, job.columns.ignore_unknown)
-    sender = BatchSender(connection, collect_batches(records, options))
+    batches = collect_batches(records, options)
     # Of another encoding than UTF-8, the bytes that are read are not those of the file.
     size = job.path.stat().st_size if job.path and job.encoding == "utf-8" else None
     action = "checking" if job.dry_run else "importing"
     try:
-        with show_progress(action, size) as update, closing(sender.responses()) as responses:
+        with (
+            show_progress(action, size) as update,
+            closing(_send_batches(client, batches)) as responses,
+        ):
             for batch, response in responses:
                 results.record(batch, response)
                 update(results.counts.total - resumed_total, batch.records[-1].end)
     except CommandError as error:
         return error
+    except CustomerError as error:
+        return command_error(error)
     except KeyboardInterrupt:
         return Interrupted()
     return None
+
+
+def _send_batches(
+    client: CustomerClient, batches: Iterable[Batch]
+) -> Generator[tuple[Batch, pb.ImportCustomersResponse | None]]:
+    """Yields each batch with its response, in order; None for one with nothing to send."""
+    sent: deque[Batch] = deque()
+
+    def requests() -> Iterator[pb.ImportCustomersRequest]:
+        for batch in batches:
+            sent.append(batch)
+            yield batch.request
+
+    with client.import_batches(requests()) as responses:
+        for response in responses:
+            batch = sent.popleft()
+            yield batch, response if batch.request.items else None
 
 
 def _open_reader(lines: LineReader, job: ImportJob) -> tuple[RecordReader, RejectsFormat]:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from twc_customer_client.errors import CommandError
+from twc_customer_client.command_errors import CommandError
 
 
 class OutputFile:

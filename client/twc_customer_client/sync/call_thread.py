@@ -1,7 +1,10 @@
 """A thread that makes gRPC calls, so that Ctrl-C cannot interrupt grpcio."""
 
+import os
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -20,8 +23,9 @@ class CallThread:
         threading.Thread(target=self._run, daemon=True).start()
 
     def submit(self, call: Callable[[], T]) -> "PendingCall[T]":
-        """Makes a call after those that were submitted before."""
-        pending = PendingCall(call)
+        """Makes a call after those that were submitted before, in the context of this one."""
+        # Traces follow it.
+        pending = PendingCall(partial(copy_context().run, call))
         self._calls.put(pending)
         return pending
 
@@ -44,6 +48,7 @@ class PendingCall(Generic[T]):
         self._call = call
         self._results: SimpleQueue[T] = SimpleQueue()
         self._error: Exception | None = None
+        self.is_done = False
 
     def run(self) -> None:
         """Makes the call and keeps its outcome."""
@@ -52,6 +57,7 @@ class PendingCall(Generic[T]):
             result = self._call()
         except Exception as error:  # noqa: BLE001 - raised where the result is awaited
             self._error = error
+        self.is_done = True
         self._results.put(result)
 
     def result(self, seconds: float | None = None) -> T:
@@ -60,3 +66,33 @@ class PendingCall(Generic[T]):
         if self._error:
             raise self._error
         return result
+
+
+class _MainThread:
+    """Makes the calls of the main thread, one after another, in a thread that it keeps."""
+
+    def __init__(self) -> None:
+        self._thread: CallThread | None = None
+        self._process = 0
+
+    def make(self, call: Callable[[], T]) -> T:
+        """Makes a call, and leaves it alone with its thread if it is interrupted."""
+        # A process that was forked has none of the threads.
+        if self._thread is None or self._process != os.getpid():
+            self._thread, self._process = CallThread(), os.getpid()
+        pending = self._thread.submit(call)
+        try:
+            return pending.result()
+        finally:
+            if not pending.is_done:
+                self._thread.end()
+                self._thread = None
+
+
+_main = _MainThread()
+
+
+def uninterrupted(call: Callable[[], T]) -> T:
+    """Makes a call so that Ctrl-C, which interrupts the main thread, does not interrupt grpcio."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return _main.make(call) if is_main else call()

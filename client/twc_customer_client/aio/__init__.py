@@ -1,0 +1,1 @@
+"""The asynchronous client; `tools/sync_client.py` makes the synchronous one of it."""

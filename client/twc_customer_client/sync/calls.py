@@ -1,0 +1,147 @@
+# Made of `aio/calls.py` by `make format`: change that.
+"""Makes calls with tenant and token, and makes them again by the rules of `retries`."""
+
+import time
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from twc_customer_client.calls import Answer, CallOptions, CallSettings, Sent, deadline_of
+from twc_customer_client.credentials import caller_metadata
+from twc_customer_client.errors import REQUEST_ID, Cancelled, CustomerError, Failure, read_rpc_error
+from twc_customer_client.retries import Attempts
+from twc_customer_client.rpcs import STREAM_SECONDS, Rpc, rpc_of
+from twc_customer_client.sync.runtime import (
+    Responses,
+    Tokens,
+    current_token,
+    renew_token,
+    send_collected,
+    send_unary,
+    sleep,
+)
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response")
+
+
+class Calls:
+    """Makes the calls of one client."""
+
+    def __init__(self, tokens: Tokens, settings: CallSettings) -> None:
+        self._tokens = tokens
+        self._settings = settings
+        self.is_closed = False
+
+    def unary(
+        self,
+        rpc: "grpc.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        options: CallOptions,
+    ) -> Answer[Response]:
+        """Returns the answer of a call. Raises CustomerError."""
+        return self._repeat(rpc_of(request), partial(send_unary, rpc, request), options)
+
+    def collect(
+        self, rpc: Callable[..., Any], request: Message, options: CallOptions
+    ) -> Answer[list[Any]]:
+        """Returns all responses of a short stream. Raises CustomerError."""
+        return self._repeat(rpc_of(request), partial(send_collected, rpc, request), options)
+
+    def upload(
+        self, rpc: Callable[..., Any], requests: list[Request], options: CallOptions
+    ) -> Answer[list[Any]]:
+        """Returns all responses to a short stream of requests. Raises CustomerError."""
+        send = partial(send_collected, rpc, requests)
+        return self._repeat(rpc_of(requests[0]), send, options)
+
+    def stream(
+        self,
+        rpc: Callable[..., Any],
+        request: Message,
+        *,
+        seconds: float | None = None,
+        retry_for: float | None = None,
+    ) -> Generator[Any]:
+        """Yields the responses of a stream; after a break those to the request as it then is.
+
+        Each must come within `seconds`. Raises CustomerError.
+        """
+        attempts = self.attempts(rpc_of(request), CallOptions(), retry_for)
+        while True:
+            sent, token = self.prepare(attempts, CallOptions(), None)
+            responses: Responses[Any] = self.responses(rpc, request, sent, seconds)
+            try:
+                while (response := responses.next()) is not None:
+                    attempts.succeed()
+                    yield response
+            except grpc.RpcError as raised:
+                error = read_rpc_error(raised, attempts.request_id)
+            else:
+                return
+            finally:
+                responses.close()
+            self.wait(attempts, error, token)
+
+    def responses(
+        self, rpc: Callable[..., Any], request: object, sent: Sent, seconds: float | None = None
+    ) -> Responses[Any]:
+        """Starts a call with a stream of responses."""
+        open_call = partial(
+            rpc, request, metadata=sent.metadata, wait_for_ready=sent.wait_for_ready
+        )
+        return Responses(open_call, seconds or self._settings.timeout or STREAM_SECONDS)
+
+    def attempts(self, rpc: Rpc, options: CallOptions, retry_for: float | None = None) -> Attempts:
+        """Returns the attempts of a call that begins now."""
+        return Attempts(
+            rpc.name,
+            is_repeatable=rpc.is_safe or options.has_key,
+            seconds=self._settings.retry_for if retry_for is None else retry_for,
+            deadline=deadline_of(options.timeout, time.monotonic()),
+            on_retry=self._settings.on_retry,
+        )
+
+    def prepare(
+        self, attempts: Attempts, options: CallOptions, seconds: float | None
+    ) -> tuple[Sent, str]:
+        """Returns what goes with the next attempt, and its token. Raises CustomerError."""
+        if self.is_closed:
+            raise Cancelled(Failure("the client is closed", grpc.StatusCode.CANCELLED))
+        token = current_token(self._tokens)
+        metadata = (
+            *caller_metadata(self._settings.tenant, token),
+            (REQUEST_ID, attempts.request_id),
+            *options.headers,
+        )
+        timeout = None if seconds is None else attempts.remaining(seconds)
+        return Sent(timeout, metadata, self._settings.wait_for_ready), token
+
+    def wait(self, attempts: Attempts, error: CustomerError, token: str) -> None:
+        """Waits until the next attempt. Raises the error if there is to be none."""
+        if self.is_closed:
+            raise error
+        if error.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
+            attempts.token_was_renewed = True
+            if renew_token(self._tokens, token):
+                return
+        sleep(attempts.delay(error))
+
+    def _repeat(
+        self,
+        rpc: Rpc,
+        send: Callable[[Sent], Answer[Response]],
+        options: CallOptions,
+    ) -> Answer[Response]:
+        attempts = self.attempts(rpc, options)
+        seconds = options.timeout or self._settings.timeout or rpc.seconds
+        while True:
+            sent, token = self.prepare(attempts, options, seconds)
+            try:
+                return send(sent)
+            except grpc.RpcError as raised:
+                error = read_rpc_error(raised, attempts.request_id)
+            self.wait(attempts, error, token)

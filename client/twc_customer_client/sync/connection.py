@@ -1,0 +1,72 @@
+# Made of `aio/connection.py` by `make format`: change that.
+"""The connection of a client: its channel, its stub, and the options of its calls."""
+
+from typing import Self
+from uuid import uuid4
+
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from twc_customer_client.calls import CallOptions, CallSettings, headers
+from twc_customer_client.channels import Tls, channel_credentials
+from twc_customer_client.retries import OnRetry
+from twc_customer_client.sync.calls import Calls
+from twc_customer_client.sync.runtime import Token, open_channel, token_source
+
+
+class Connection:
+    """Opens the channel of a client, and closes it."""
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        tenant: str,
+        token: Token,
+        tls: Tls | bool | None = None,
+        plaintext: bool = False,
+        timeout: float | None = None,
+        retry_for: float = 30.0,
+        repeat_writes: bool = True,
+        wait_for_ready: bool = False,
+        on_retry: OnRetry | None = None,
+    ) -> None:
+        """Makes a channel, which connects with the first call.
+
+        Without `tls` the channel is encrypted unless `target` is on this machine;
+        `plaintext` permits an unencrypted one elsewhere. `timeout` are the seconds
+        of each attempt and of each wait for a stream's next response but that of
+        `follow`,
+        `repeat_writes` gives writes keys of their own, `wait_for_ready` has calls
+        wait for a connection in place of failing, and `on_retry` is told of each
+        failure that is to be repeated, and when.
+
+        Raises ValueError if the token would travel unencrypted or the tenant's name
+        has other characters than ASCII, and OSError if a PEM file cannot be read.
+        """
+        headers(tenant=tenant)
+        self._channel = open_channel(
+            target, channel_credentials(target, tls=tls, plaintext=plaintext)
+        )
+        self._stub = CustomerServiceStub(self._channel)
+        self._repeat_writes = repeat_writes
+        settings = CallSettings(tenant, timeout, retry_for, wait_for_ready, on_retry)
+        self._calls = Calls(token_source(token), settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the channel, which cancels calls that are still open."""
+        self._calls.is_closed = True
+        self._channel.close()
+
+    def _write_options(
+        self, timeout: float | None, idempotency_key: str | None, if_match: str | None = None
+    ) -> CallOptions:
+        """Returns the options of a write, which can be repeated if it has a key."""
+        if idempotency_key is None and self._repeat_writes:
+            idempotency_key = str(uuid4())
+        return CallOptions(timeout, headers(idempotency_key=idempotency_key, if_match=if_match))
