@@ -30,6 +30,7 @@ from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import Behavior, Dispatcher
 from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
+from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.ports import cannot_listen
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
@@ -69,6 +70,9 @@ _GATEWAY_OPTIONS = (
 
 # Time in which the calls that were told that they have ended do so; then they are cancelled.
 _CANCEL_SECONDS = 1
+
+# Uploads, imports and exports that wait for a place.
+_WAITING_STREAMS = 64
 
 STOPS = "the server stops; try again"
 STOPPED = "the server stopped while it ran the change"
@@ -119,6 +123,7 @@ class GrpcServer:
             identifier,
             limits,
             Receiver(settings.threads),
+            Places(_streams(settings)),
             self._executor,
             ThreadPoolExecutor(settings.max_waiting_rpcs, thread_name_prefix="waiting"),
             self._timer,
@@ -261,14 +266,18 @@ def _kinds(rpcs: SimpleNamespace) -> dict[Behavior, Rpc]:
     return kinds
 
 
+def _streams(settings: Settings) -> int:
+    """Returns the number of streams that run at a time, each of which occupies a thread."""
+    return max(1, settings.threads // 2)
+
+
 def _limits(settings: Settings, metrics: OwnMetrics) -> Limits:
-    # A stream occupies a thread.
-    streams = max(1, settings.threads // 2)
+    streams = _streams(settings)
     of_tenant = TenantLimits(settings.tenant_concurrent_calls, settings.tenant_requests_per_second)
     of_kinds = {
         Kind.BULK: KindLimit(
             "uploads, imports and exports",
-            streams,
+            streams + _WAITING_STREAMS,
             settings.tenant_streams or max(1, streams // 2),
         ),
         Kind.WAITING: KindLimit(
