@@ -152,7 +152,7 @@ class GrpcServer:
                 authorization.check: refuse_call,
             }
         )
-        for tick in (admission.tick, self._health.tick, authorization.tick):
+        for tick in (admission.tick, self._health.tick):
             self._timer.call_every(_TICK_SECONDS, tick)
         credentials = _credentials(settings)
         self._servers = []
@@ -160,7 +160,8 @@ class GrpcServer:
         for address in addresses:
             server = self._new_server(address)
             register(server, rpcs)
-            server.add_generic_rpc_handlers((authorization.handler(),))
+            if _is_socket(address):
+                server.add_generic_rpc_handlers((authorization.handler(),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if settings.serves_reflection:
                 server.add_generic_rpc_handlers((*self._reflection.handlers(),))
