@@ -21,6 +21,7 @@ from tests.support.http2 import RESET, Http2
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
+from twc_customer_server import contract
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
 from twc_customer_server.transport import (
@@ -177,6 +178,15 @@ def test_half_sent_message(server: InProcessServer, client: Client) -> None:
         for _ in range(10):
             connection.send(connection.begin(CREATE, as_tenant("acme")), b"x", length=1000)
         assert client.get(UNKNOWN_ID) == Customer()
+
+
+@pytest.mark.parametrize("path", [GET, UPLOAD])
+def test_message_that_would_be_too_large(server: InProcessServer, path: str) -> None:
+    """A message that is larger than any may be is refused when its length is known."""
+    with Http2(server.address) as connection:
+        stream = connection.begin(path, as_tenant("acme"))
+        connection.send(stream, b"x", length=contract.MAX_BATCH_BYTES + (1 << 20) + 1)
+        assert connection.end() == (stream, RESOURCE_EXHAUSTED)
 
 
 def test_slow_message(server: InProcessServer) -> None:

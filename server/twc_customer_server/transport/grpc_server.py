@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from twc_customer_server.contract import (
     LONG_LIVED_RPCS,
+    MAX_BATCH_BYTES,
     MAX_UPLOAD_BYTES,
     REPEATABLE_RPCS,
     SERVICE,
@@ -41,9 +42,7 @@ from twc_customer_server.transport.timer import Timer
 MAX_CONNECTION_CALLS = 256
 
 _CHANNEL_OPTIONS = (
-    # Larger than what the rules allow, so that their error answers, not grpcio's;
-    # likewise for a token that is too long, which authentication answers with 401.
-    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
+    # For a token that is too long, which authentication answers with 401.
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
     # What a client can send of a message before it is received stays `WINDOW_BYTES`, however
@@ -57,13 +56,18 @@ _CHANNEL_OPTIONS = (
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
+# Messages may be larger than what the rules allow, so that their error answers, not grpcio's.
+# The gateway makes a message of whatever is an item of an upload.
+#
 # A client that resets many calls may have fewer at a time. The connection of a gateway has
 # the calls of many clients, and it refuses itself those of one who does that.
 _NATIVE_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_BATCH_BYTES + (1 << 20)),
     ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
     ("grpc.http.overload_protection", 1),
 )
 _GATEWAY_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
     ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
     ("grpc.http.overload_protection", 0),
 )
