@@ -223,12 +223,18 @@ def _worker_calls(settings: GatewaySettings) -> int:
 
 
 def _template(name: str) -> str:
-    """Returns a template with the files that it includes, indented as the line that names them."""
+    """Returns a template with the files that it includes, indented as the line that names them.
+
+    What such a line calls a file is the variable NAME of that.
+    """
 
     def include(line: re.Match[str]) -> str:
-        return textwrap.indent((_TEMPLATES / line["file"]).read_text(), line["indent"])
+        text = (_TEMPLATES / line["file"]).read_text().replace("${NAME}", line["name"] or "")
+        return textwrap.indent(text, line["indent"])
 
-    including = re.compile(r"^(?P<indent> *)# include (?P<file>\S+)\n", re.MULTILINE)
+    including = re.compile(
+        r"^(?P<indent> *)# include (?P<file>\S+)(?: as (?P<name>\S+))?\n", re.MULTILINE
+    )
     return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())
 
 

@@ -85,7 +85,7 @@ def table(  # noqa: PLR0913 - of independent settings
     return [
         *preflight,
         *_refused_rpcs(service),
-        *rpc_routes(service, workers),
+        *rpc_routes(service, workers, "server_compressed"),
         *health_and_reflection(),
         *rest,
     ]

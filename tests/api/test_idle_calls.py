@@ -20,6 +20,10 @@ from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.http2 import RESET, Http2
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
+from tests.support.tokens import trust
+from twc_customer_server import contract
+from twc_customer_server.app import App
+from twc_customer_server.settings import Settings
 from twc_customer_server.transport import (
     grpc_server,
     health,
@@ -176,6 +180,15 @@ def test_half_sent_message(server: InProcessServer, client: Client) -> None:
         assert client.get(UNKNOWN_ID) == Customer()
 
 
+@pytest.mark.parametrize("path", [GET, UPLOAD])
+def test_message_that_would_be_too_large(server: InProcessServer, path: str) -> None:
+    """A message that is larger than any may be is refused when its length is known."""
+    with Http2(server.address) as connection:
+        stream = connection.begin(path, as_tenant("acme"))
+        connection.send(stream, b"x", length=contract.MAX_BATCH_BYTES + (1 << 20) + 1)
+        assert connection.end() == (stream, RESOURCE_EXHAUSTED)
+
+
 def test_slow_message(server: InProcessServer) -> None:
     """A call whose message comes a while after its headers is answered like any other."""
     with Http2(server.address) as connection:
@@ -246,6 +259,28 @@ def test_idle_health_checks(server: InProcessServer, client: Client) -> None:
         assert server.is_healthy()
         assert client.get(UNKNOWN_ID) == Customer()
         assert ends(connection, 84) == {RESOURCE_EXHAUSTED: 84}
+
+
+def test_idle_health_checks_of_clients(tmp_path: Path) -> None:
+    """Empty checks of clients end none of the gateway, which would take the server for ill."""
+    socket = f"unix:{tmp_path}/server.sock"
+    app = App(Settings(**trust(), data_dir=tmp_path), [socket, "127.0.0.1:0"])
+    app.start()
+    may_go_on = threading.Event()
+
+    def requests() -> Iterator[bytes]:
+        may_go_on.wait(SECONDS)
+        yield b""
+
+    with grpc.insecure_channel(socket) as channel, Http2(f"127.0.0.1:{app.ports[1]}") as native:
+        check: Any = channel.stream_unary(CHECK)
+        checked = check.future(requests(), SECONDS)
+        for _ in range(100):
+            native.begin(CHECK)
+        assert ends(native, 84) == {RESOURCE_EXHAUSTED: 84}
+        may_go_on.set()
+        assert checked.result(SECONDS)
+    app.stop()
 
 
 def test_malformed_health_check(server: InProcessServer) -> None:

@@ -18,13 +18,16 @@ from tests.support.backends import Backend, any_backend
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import (
     SECONDS,
+    SERVICE,
     Failure,
     Metadata,
+    as_tenant,
     failure,
     read_failure,
     tenant_header,
 )
 from tests.support.concurrency import in_background
+from tests.support.http2 import RESET, Http2
 from tests.support.import_stream import ImportStream, outcomes
 from tests.support.in_process import InProcessServer
 from tests.support.issuers import IssuerSite, response
@@ -32,7 +35,7 @@ from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks
-from twc_customer_server.transport import incoming
+from twc_customer_server.transport import incoming, places
 
 Held = Callable[[], AbstractContextManager[None]]
 
@@ -50,6 +53,10 @@ class Served(InProcessServer):
     def wait_in_progress(self, rpc: str, number: int) -> None:
         """Waits until threads run so many calls of an RPC."""
         wait_until(lambda: Scrape(self._metrics_port).in_progress(rpc) == number)
+
+    def admitted(self, kind: str) -> int:
+        """The number of calls of a kind that are admitted now."""
+        return int(Scrape(self._metrics_port).value("twc_customer_admitted_calls", kind=kind) or 0)
 
     def refused(self, rpc: str) -> int:
         """The number of calls of an RPC that were refused as too much."""
@@ -167,15 +174,72 @@ def test_streams_one_after_another(serve: Serve) -> None:
 
 
 @any_backend
-def test_streams_of_all(serve: Serve) -> None:
-    """When the places for streams are taken another tenant's is refused, and its reads are not."""
+def test_streams_of_all(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the places are taken another tenant's stream waits for one, and its reads do not."""
+    monkeypatch.setattr(places, "WAIT_SECONDS", 0.5)
+    server = serve(threads=2)
+    busy = ImportStream(server.acme)
+    assert outcomes(busy.send(customer())) == ["created"]
+    assert_limited(failure(lambda: [*server.other.export()]), "too many uploads, imports")
+    assert server.other.get(UNKNOWN_ID) == Customer()
+    monkeypatch.setattr(places, "WAIT_SECONDS", SECONDS)
+    [export] = in_background([lambda: [*server.other.export()]])
+    assert outcomes(busy.send(customer())) == ["created"]
+    busy.end()
+    assert list(busy.call) == []
+    assert len(export.result(SECONDS)) == 1
+
+
+@any_backend
+@pytest.mark.parametrize("rpc", ["UploadCustomers", "ImportCustomers", "ExportCustomers"])
+def test_idle_streams_of_all(serve: Serve, monkeypatch: pytest.MonkeyPatch, rpc: str) -> None:
+    """Streams that their clients leave idle make room for those of a tenant without any."""
+    monkeypatch.setattr(places, "IDLE_SECONDS", 0.5)
+    server = serve(threads=8)
+    server.client("third").get(UNKNOWN_ID)
+    with Http2(server.address) as connection:
+        for tenant in ("acme", "third"):
+            for _ in range(2):
+                connection.begin(f"/{SERVICE.full_name}/{rpc}", as_tenant(tenant))
+        wait_until(lambda: server.admitted("bulk") == 4)
+        assert [it.HasField("customer") for it in server.other.upload([customer()])] == [True]
+        assert connection.end()[1] == 8
+        assert len([*server.other.export()]) == 1
+
+
+@any_backend
+def test_streams_that_are_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams whose clients take no message make room as well."""
+    monkeypatch.setattr(places, "IDLE_SECONDS", 0.5)
+    server = serve(threads=4)
+    server.acme.create(customer())
+    with Http2(server.address, window=0) as connection:
+        stream = connection.begin(f"/{SERVICE.full_name}/ExportCustomers", as_tenant("acme"))
+        connection.send(stream, b"")
+        wait_until(lambda: server.admitted("bulk") == 1)
+        kept = ImportStream(server.client("third"))
+        assert outcomes(kept.send(customer())) == ["created"]
+        assert [it.HasField("customer") for it in server.other.upload([customer()])] == [True]
+        assert connection.end()[1] in {8, RESET}
+        assert outcomes(kept.send(customer())) == ["created"]
+        kept.end()
+        assert list(kept.call) == []
+
+
+@any_backend
+def test_import_that_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that was long idle is told that it made room, and when to try again."""
+    monkeypatch.setattr(places, "IDLE_SECONDS", 0.5)
     server = serve(threads=2)
     idle = ImportStream(server.acme)
     assert outcomes(idle.send(customer())) == ["created"]
-    assert_limited(failure(lambda: [*server.other.export()]), "too many uploads, imports")
-    assert server.other.get(UNKNOWN_ID) == Customer()
+    assert [it.HasField("customer") for it in server.other.upload([customer()])] == [True]
+    assert_limited(failure(lambda: next(idle.call)), "made room for one of another tenant")
     idle.end()
-    assert list(idle.call) == []
+    again = ImportStream(server.acme)
+    assert outcomes(again.send(customer())) == ["created"]
+    again.end()
+    assert list(again.call) == []
 
 
 @any_backend

@@ -136,6 +136,8 @@ def _most_seconds(attack: Attack, kind: str, before: float, bounds: Bounds) -> f
         return math.inf
     is_write = kind in {"write", "native write", "upload"}
     floor = bounds.write_floor_seconds if is_write else bounds.floor_seconds
+    if kind == "upload":
+        floor = max(floor, attack.upload_seconds)
     return max(floor, attack.slower * before)
 
 
@@ -163,8 +165,9 @@ def _answers(trial: Trial, bounds: Bounds) -> Iterator[str]:
 def _memory(trial: Trial, bounds: Bounds) -> Iterator[str]:
     for name, mebibytes in trial.peaks.items():
         is_supervisor = name == _SUPERVISOR
-        usual = bounds.supervisor_mebibytes if is_supervisor else bounds.peak_mebibytes
-        most = max(usual, trial.attack.peak_mebibytes)
+        most = trial.attack.peak_mebibytes or bounds.peak_mebibytes
+        if is_supervisor:
+            most = bounds.supervisor_mebibytes
         if mebibytes > most:
             yield f"{name} had {mebibytes:.0f} MiB"
     for name, mebibytes in trial.kept.items():

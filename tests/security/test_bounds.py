@@ -82,6 +82,10 @@ def test_broken_bound(seen: dict[str, Any]) -> None:
     ("attack", "seen"),
     [
         ({"slower": 4.0}, {"during": _calls(0.07)}),
+        (
+            {"upload_seconds": 3.0},
+            {name: _calls(t, kind="upload") for name, t in (("before", 0.02), ("during", 2.0))},
+        ),
         ({"answer_bytes": None}, {"outcomes": _answered("401", 100_000)}),
         ({"is_public": True}, {"outcomes": _answered("200")}),
         ({"allowed": ("500",)}, {"outcomes": _answered("500")}),
@@ -92,6 +96,12 @@ def test_broken_bound(seen: dict[str, Any]) -> None:
 def test_expected(attack: dict[str, Any], seen: dict[str, Any]) -> None:
     """What an attack says may be is not wrong."""
     assert broken(_trial(attack, **seen), FULL) == []
+
+
+def test_memory_of_an_attack() -> None:
+    """What an attack says of memory counts in place of what is usual, also where it is less."""
+    trial = _trial({"peak_mebibytes": 200.0}, peaks={"envoy": 300.0, "supervisor": 70.0})
+    assert broken(trial, FULL) == ["envoy had 300 MiB"]
 
 
 def test_call_that_does_not_end() -> None:

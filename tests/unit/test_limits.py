@@ -70,7 +70,7 @@ def test_calls_of_all() -> None:
     bounds.admit("other", Kind.UNARY)
     assert refusal(bounds, "third") == limits.OVERLOADED
     with pytest.raises(Overloaded):
-        bounds.admit_unknown()
+        bounds.admit_unknown("192.0.2.1")
 
 
 each_kind = pytest.mark.parametrize("kind", [BULK, WAITING], ids=lambda kind: kind.name)
@@ -156,26 +156,42 @@ def test_calls_that_end_before_they_are_due() -> None:
     usage, delay = bounds.admit("acme", Kind.UNARY)
     bounds.forgo(usage)
     assert bounds.admit("acme", Kind.UNARY).delay == pytest.approx(delay)
-    unknown, _ = bounds.admit_unknown()
-    for _ in range(1000):
-        bounds.forgo(unknown)
-        assert bounds.admit_unknown().delay == 0
+
+
+def admit_all(bounds: Limits, network: str) -> int:
+    """Admits calls of callers from a network, who are not known, until one is refused."""
+
+    def is_admitted() -> bool:
+        try:
+            bounds.admit_unknown(network)
+        except Overloaded:
+            return False
+        return True
+
+    return next(number for number in range(1000) if not is_admitted())
 
 
 def test_unknown_callers() -> None:
-    """Callers who are not known yet have a quarter of all calls, and a rate together."""
-    bounds = limited(calls=1, rate=0.01, of_all=(8, 1))
-    usage, _ = bounds.admit_unknown()
-    bounds.admit_unknown()
-    with pytest.raises(Overloaded, match="callers with new tokens may have 2;"):
-        bounds.admit_unknown()
-    found = []
-    for _ in range(120):
-        bounds.release(usage)
-        found.append(bounds.admit_unknown().delay)
-    assert found[:90] == [0] * 90
-    assert found[-1] == pytest.approx(0.021, abs=0.002)
-    assert delays(bounds, 1) == [0]
+    """Callers who are not known yet have a quarter of all calls, a network half of what is left."""
+    bounds = limited(of_all=(64, 1))
+    assert [admit_all(bounds, network) for network in ("a", "b", "c")] == [8, 4, 2]
+    for _ in range(8):
+        bounds.release_unknown("a")
+    assert admit_all(bounds, "d") == 5
+    with pytest.raises(Overloaded, match=limits.NEWCOMERS):
+        bounds.admit_unknown("d")
+    assert bounds.admit("acme", Kind.UNARY).delay == 0
+
+
+def test_unknown_callers_of_busy_server() -> None:
+    """Callers who are not known yet are counted with all others."""
+    bounds = limited(of_all=(8, 1))
+    for tenant in "abcdefg":
+        bounds.admit(tenant, Kind.UNARY)
+    bounds.admit_unknown("a")
+    assert refusal(bounds, "acme") == limits.OVERLOADED
+    bounds.release_unknown("a")
+    bounds.admit("acme", Kind.UNARY)
 
 
 def test_many_tenants(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Share = TypeVar("Share", bound=Hashable)
@@ -33,6 +34,14 @@ class FairQueue(Generic[Share, Item]):
             self._shares[share] = deque((item,))
         else:
             queue.append(item)
+
+    def discard(self, share: Share, item: Item) -> None:
+        """Removes an item of a share if it is there."""
+        queue = self._shares.get(share, deque())
+        with suppress(ValueError):
+            queue.remove(item)
+            if not queue:
+                del self._shares[share]
 
     def take(self, may: Callable[[Share], bool] = lambda _: True) -> tuple[Share, Item] | None:
         """Removes and returns the next item, of the first share that may have its turn."""

@@ -114,7 +114,6 @@ REFUSALS = Family(
             "tenant_calls",
             "tenant_rate",
             "new_token_calls",
-            "new_token_rate",
             "bulk",
             "tenant_bulk",
             "waiting",

@@ -13,6 +13,7 @@ from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.incoming import Behavior, IncomingCall
 from twc_customer_server.transport.limits import Kind, Limits
+from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.timer import Timer
 
@@ -32,6 +33,7 @@ class Admission:
         identifier: Identifier,
         limits: Limits,
         receiver: Receiver,
+        places: Places,
         executor: Executor,
         waiting: ThreadPoolExecutor,
         timer: Timer,
@@ -44,7 +46,8 @@ class Admission:
         self._waiting = waiting
         self._timer = timer
         self._receiver = receiver
-        # Guards the receiver.
+        self._places = places
+        # Guards the receiver and the places.
         self._lock = threading.Lock()
 
     def accept(self, incoming: IncomingCall) -> None:
@@ -63,13 +66,30 @@ class Admission:
         Call(incoming, self._rpcs[incoming.behavior]).refuse(error)
 
     def tick(self) -> None:
-        """Ends calls whose messages do not come; to be called several times a second."""
+        """Ends calls that wait for too long, and streams that others wait for.
+
+        To be called several times a second.
+        """
         with self._lock:
             late = self._receiver.take_late()
+            waiting = self._places.take_late()
+            ending = self._places.make_room()
+            # Those that are not complete have no handler yet.
+            waiting += (each for each in ending if self._receiver.forget(each[0]))
         for call, error in late:
-            self._limits.count_refusal("messages")
-            call.refuse(error)
-            self._release(call)
+            self._end("messages", call, error)
+        for call, error in waiting:
+            self._end("bulk", call, error)
+        for call, error in ending:
+            if not call.is_over:
+                self._limits.count_refusal("bulk")
+                call.end(error)
+
+    def _end(self, limit: str, call: Call, error: ServiceError) -> None:
+        """Ends a call that does not run."""
+        self._limits.count_refusal(limit)
+        call.refuse(error)
+        self._release(call)
 
     def _identify(self, call: Call) -> None:
         incoming = call.incoming
@@ -99,6 +119,22 @@ class Admission:
         self._limits.forgo(call.usage, call.rpc.kind)
 
     def _begin(self, call: Call) -> None:
+        if call.rpc.kind is Kind.BULK:
+            with self._lock:
+                has_place = self._places.take(call)
+            if not has_place:
+                call.incoming.on_end(partial(self._forgo_place, call))
+                return
+        self._proceed(call)
+
+    def _forgo_place(self, call: Call) -> None:
+        """Ends the wait of a call that has ended meanwhile, unless it has got a place."""
+        with self._lock:
+            has_waited = self._places.forgo(call)
+        if has_waited:
+            self._release(call)
+
+    def _proceed(self, call: Call) -> None:
         if call.rpc.awaits is Awaits.NOTHING:
             self._queue(call)
             return
@@ -158,6 +194,11 @@ class Admission:
         call.is_over = True
         self._limits.release(call.usage, call.rpc.kind)
         self._free(call)
+        if call.rpc.kind is Kind.BULK:
+            with self._lock:
+                following = self._places.leave(call)
+            if following:
+                self._proceed(following)
 
     def _free(self, call: Call) -> None:
         """Frees what the call's message needed, for the message of another call."""

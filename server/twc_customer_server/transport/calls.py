@@ -1,6 +1,9 @@
 """A call of an RPC from its headers to its end, and what was received of it."""
 
+import math
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
@@ -44,10 +47,12 @@ class Call:
         "_messages",
         "began",
         "caller",
+        "has_begun",
         "has_slot",
         "incoming",
         "is_large",
         "is_over",
+        "is_sending",
         "rpc",
         "since",
         "size",
@@ -61,9 +66,13 @@ class Call:
         self.incoming = incoming
         self.rpc = rpc
         self.caller = None
-        # When its messages were waited for first, and since when nothing came.
-        self.began = self.since = 0.0
-        self.has_slot = self.is_large = self.is_over = False
+        # When its messages were waited for first, and since when its client is waited for: to
+        # send one or to take one.
+        self.began = 0.0
+        self.since = math.inf
+        # Whether a message of it has come.
+        self.has_begun = False
+        self.has_slot = self.is_large = self.is_over = self.is_sending = False
         # Bytes of its messages.
         self.size = 0
         self._messages: list[bytes] = []
@@ -80,6 +89,7 @@ class Call:
         """
         if message is None:
             return True
+        self.has_begun = True
         self._messages.append(message)
         self.size += len(message)
         return (
@@ -104,6 +114,15 @@ class Call:
         """Ends the call with an error, in place of its handler."""
         self.incoming.run_with(self.rpc.handler.refuse, Refusal(error, self.tenant))
 
+    def end(self, error: Exception) -> None:
+        """Ends the call with an error while its handler may be running."""
+        if self.is_sending:
+            # The client takes no message, and would not take more than a status.
+            self.incoming.reject(str(error))
+        else:
+            refusal = Refusal(error, self.tenant)
+            self.incoming.end_with(self.rpc.handler.refuse, refusal)
+
     def _handle(
         self, on_handled: Callable[[], object], request: Any, context: grpc.ServicerContext
     ) -> Any:
@@ -115,10 +134,27 @@ class Call:
     def _handle_streaming(
         self, on_handled: Callable[[], object], request: Any, context: grpc.ServicerContext
     ) -> Iterator[Any]:
+        if self.rpc.awaits is not Awaits.MESSAGE:
+            request = self._receive(request)
         try:
-            yield from self.rpc.handler.handle(request, context, caller=self.caller)
+            with closing(
+                self.rpc.handler.handle(request, context, caller=self.caller)
+            ) as responses:
+                for response in responses:
+                    self.is_sending, self.since = True, time.monotonic()
+                    yield response
+                    self.is_sending, self.since = False, math.inf
         finally:
             on_handled()
+
+    def _receive(self, messages: Iterator[bytes]) -> Iterator[bytes]:
+        """Yields messages, and notes since when the next one is waited for."""
+        self.since = time.monotonic()
+        for message in messages:
+            self.has_begun, self.since = True, math.inf
+            yield message
+            self.since = time.monotonic()
+        self.since = math.inf
 
     def _take(self) -> Iterator[bytes]:
         """Yields the messages, and frees each."""

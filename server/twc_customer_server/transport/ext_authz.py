@@ -33,12 +33,8 @@ from twc_customer_server.telemetry import call_ids
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import IncomingCall, Metadata
-from twc_customer_server.transport.open_calls import OpenCalls
 
 SERVICE_NAME = "envoy.service.auth.v3.Authorization"
-
-# Calls whose message may be on its way.
-_MAX_WAITING = 32
 
 _DETAILS = "grpc-status-details-bin"
 
@@ -115,7 +111,6 @@ class Authorization:
     def __init__(self, identity: Identity, identifier: Identifier) -> None:
         self._identity = identity
         self._identifier = identifier
-        self._open_calls = OpenCalls(_MAX_WAITING, self._receive)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Returns the handler to add to a grpcio server."""
@@ -137,14 +132,16 @@ class Authorization:
         return _response(headers, outcome)
 
     def accept(self, incoming: IncomingCall) -> None:
-        """Takes a call from grpcio."""
-        self._open_calls.accept(incoming)
+        """Takes a call from grpcio.
 
-    def tick(self) -> None:
-        """Ends calls whose message does not come; to be called several times a second."""
-        self._open_calls.tick()
+        It comes from the gateway, which sends its message with the headers, and which asks
+        as often as it has requests: however many they are, none gives way to another.
+        """
+        incoming.receive(partial(self._receive, incoming))
 
-    def _receive(self, incoming: IncomingCall, message: bytes) -> None:
+    def _receive(self, incoming: IncomingCall, message: bytes | None) -> None:
+        if message is None:
+            return
         try:
             headers = _headers(CheckRequest.FromString(message))
         except DecodeError:

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from twc_customer_server.contract import (
     LONG_LIVED_RPCS,
+    MAX_BATCH_BYTES,
     MAX_UPLOAD_BYTES,
     REPEATABLE_RPCS,
     SERVICE,
@@ -30,6 +31,7 @@ from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.incoming import Behavior, Dispatcher
 from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
+from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.ports import cannot_listen
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
@@ -40,9 +42,7 @@ from twc_customer_server.transport.timer import Timer
 MAX_CONNECTION_CALLS = 256
 
 _CHANNEL_OPTIONS = (
-    # Larger than what the rules allow, so that their error answers, not grpcio's;
-    # likewise for a token that is too long, which authentication answers with 401.
-    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
+    # For a token that is too long, which authentication answers with 401.
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),
     # What a client can send of a message before it is received stays `WINDOW_BYTES`, however
@@ -56,19 +56,27 @@ _CHANNEL_OPTIONS = (
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
+# Messages may be larger than what the rules allow, so that their error answers, not grpcio's.
+# The gateway makes a message of whatever is an item of an upload.
+#
 # A client that resets many calls may have fewer at a time. The connection of a gateway has
 # the calls of many clients, and it refuses itself those of one who does that.
 _NATIVE_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_BATCH_BYTES + (1 << 20)),
     ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
     ("grpc.http.overload_protection", 1),
 )
 _GATEWAY_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
     ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
     ("grpc.http.overload_protection", 0),
 )
 
 # Time in which the calls that were told that they have ended do so; then they are cancelled.
 _CANCEL_SECONDS = 1
+
+# Uploads, imports and exports that wait for a place.
+_WAITING_STREAMS = 64
 
 STOPS = "the server stops; try again"
 STOPPED = "the server stopped while it ran the change"
@@ -119,6 +127,7 @@ class GrpcServer:
             identifier,
             limits,
             Receiver(settings.threads),
+            Places(_streams(settings)),
             self._executor,
             ThreadPoolExecutor(settings.max_waiting_rpcs, thread_name_prefix="waiting"),
             self._timer,
@@ -147,7 +156,7 @@ class GrpcServer:
                 authorization.check: refuse_call,
             }
         )
-        for tick in (admission.tick, self._health.tick, authorization.tick):
+        for tick in (admission.tick, self._health.tick):
             self._timer.call_every(_TICK_SECONDS, tick)
         credentials = _credentials(settings)
         self._servers = []
@@ -155,7 +164,8 @@ class GrpcServer:
         for address in addresses:
             server = self._new_server(address)
             register(server, rpcs)
-            server.add_generic_rpc_handlers((authorization.handler(),))
+            if _is_socket(address):
+                server.add_generic_rpc_handlers((authorization.handler(),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if settings.serves_reflection:
                 server.add_generic_rpc_handlers((*self._reflection.handlers(),))
@@ -261,14 +271,18 @@ def _kinds(rpcs: SimpleNamespace) -> dict[Behavior, Rpc]:
     return kinds
 
 
+def _streams(settings: Settings) -> int:
+    """Returns the number of streams that run at a time, each of which occupies a thread."""
+    return max(1, settings.threads // 2)
+
+
 def _limits(settings: Settings, metrics: OwnMetrics) -> Limits:
-    # A stream occupies a thread.
-    streams = max(1, settings.threads // 2)
+    streams = _streams(settings)
     of_tenant = TenantLimits(settings.tenant_concurrent_calls, settings.tenant_requests_per_second)
     of_kinds = {
         Kind.BULK: KindLimit(
             "uploads, imports and exports",
-            streams,
+            streams + _WAITING_STREAMS,
             settings.tenant_streams or max(1, streams // 2),
         ),
         Kind.WAITING: KindLimit(

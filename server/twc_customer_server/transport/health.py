@@ -22,7 +22,8 @@ _NOT_SERVING: int = HealthCheckResponse.NOT_SERVING
 
 MAX_WATCHES = 100
 
-# Calls whose message may be on its way.
+# Calls of the gateway, and of all others, whose message may be on its way: calls of others
+# take no place of the gateway's own checks, for whose failure it would give a server up.
 _MAX_WAITING = 16
 
 TOO_MANY_WATCHES = f"the server has {MAX_WATCHES} Watch streams, the most that it may; use Check"
@@ -41,7 +42,9 @@ class Health(health_pb2_grpc.HealthServicer):
         self._services = frozenset(("", *services))
         # What the gateway is told, and all others.
         self._gateway_status = self._status = _NOT_SERVING
-        self._open_calls = OpenCalls(_MAX_WAITING, self._receive)
+        self._of_gateway, self._of_others = (
+            OpenCalls(_MAX_WAITING, self._receive) for _ in range(2)
+        )
         self._watches: dict[IncomingCall, _Watch] = {}
 
     def Check(  # noqa: N802 - the service names it
@@ -61,11 +64,13 @@ class Health(health_pb2_grpc.HealthServicer):
         if incoming.behavior == self.Watch and not self._add_watch(incoming):
             incoming.run_with(refuse, Overloaded(TOO_MANY_WATCHES))
             return
-        self._open_calls.accept(incoming)
+        calls = self._of_gateway if _is_gateway(incoming.peer()) else self._of_others
+        calls.accept(incoming)
 
     def tick(self) -> None:
         """Ends calls whose message does not come; to be called several times a second."""
-        self._open_calls.tick()
+        self._of_gateway.tick()
+        self._of_others.tick()
 
     def set_serving(self, *, serves: bool) -> None:
         """Sets the status of all services."""
@@ -108,7 +113,7 @@ class Health(health_pb2_grpc.HealthServicer):
             self._tell(watch)
 
     def _status_for(self, peer: str) -> int:
-        return self._gateway_status if peer.startswith("unix:") else self._status
+        return self._gateway_status if _is_gateway(peer) else self._status
 
     def _tell_all(self) -> None:
         with self._lock:
@@ -153,3 +158,8 @@ class _Watch:
             self.incoming.cancel()
         else:
             self.incoming.run_with(refuse, error)
+
+
+def _is_gateway(peer: str) -> bool:
+    """Tells whether a call comes from the gateway, which alone connects to the server's socket."""
+    return peer.startswith("unix:")

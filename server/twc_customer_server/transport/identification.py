@@ -7,16 +7,22 @@ from functools import partial
 from typing import Protocol
 
 from twc_customer_server.auth.authenticator import Caller
+from twc_customer_server.auth.fetchers import source_of
+from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.contract import READ_SECONDS
 from twc_customer_server.errors import KeysAwaited, ServiceError
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.incoming import IncomingCall, Metadata
-from twc_customer_server.transport.limits import Limits, Usage
+from twc_customer_server.transport.limits import Limits, Pace
 from twc_customer_server.transport.timer import Timer
 
 # The time for which a call waits for the keys of its token's issuer: a read must be
 # answered before its deadline, also that it cannot be served now.
 KEYS_SECONDS = READ_SECONDS - 1
+
+# Callers that are identified; forged tokens must not keep the interpreter busy.
+_PER_SECOND = 1000
+_BURST_SECONDS = 0.1
 
 Then = Callable[[Caller | Exception], object]
 
@@ -32,49 +38,120 @@ class Identity(Protocol):
 
 
 class _Unknown:
-    """A call whose caller is to be identified by metadata, until when, and what to do then."""
+    """A call whose caller is to be identified by metadata, until when, and what to do then.
 
-    __slots__ = ("incoming", "metadata", "then", "until", "usage")
+    `network` is where it comes from, `tenant` that which it names.
+    """
 
-    def __init__(
-        self, incoming: IncomingCall, metadata: Metadata, then: Then, usage: Usage
-    ) -> None:
+    __slots__ = ("incoming", "metadata", "network", "tenant", "then", "until")
+
+    def __init__(self, incoming: IncomingCall, metadata: Metadata, then: Then) -> None:
         self.incoming = incoming
         self.metadata = metadata
         self.then = then
-        self.usage = usage
+        headers = dict(metadata)
+        self.network = source_of(incoming.peer(), str(headers.get("x-forwarded-for", "")))
+        self.tenant = headers.get("x-twc-tenant", "")
         self.until = time.monotonic() + KEYS_SECONDS
 
 
 class Identifier:
-    """Identifies callers on threads; those that wait for keys take none meanwhile."""
+    """Identifies callers on a thread; those that wait for keys take none meanwhile.
+
+    Calls wait for their time. The networks that they come from take turns,
+    then the tenants that those name, so that whoever sends many delays no
+    newcomer from elsewhere. Calls of a caller who is known by now need no time.
+    """
 
     def __init__(
-        self, identity: Identity, limits: Limits, executor: Executor, timer: Timer
+        self,
+        identity: Identity,
+        limits: Limits,
+        executor: Executor,
+        timer: Timer,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cached = identity.cached
         self._identity = identity
         self._limits = limits
         self._executor = executor
         self._timer = timer
+        self._clock = clock
         self._lock = threading.Lock()
-        # Calls that wait for keys.
+        # Calls that wait for their turn, by network and tenant.
+        self._queues: dict[str, FairQueue[object, _Unknown]] = {}
+        # Times at which the next of them is identified, as many as there are calls.
+        self._times = 0
+        self._pace = Pace()
+        # Calls that have not been identified, those among them that wait for keys.
+        self._counted: set[_Unknown] = set()
         self._parked: set[_Unknown] = set()
 
     def identify(self, incoming: IncomingCall, metadata: Metadata, then: Then) -> None:
         """Has a thread call `then` with the caller, or with what was raised. Raises Overloaded."""
-        usage, delay = self._limits.admit_unknown()
-        submit = partial(self._submit, _Unknown(incoming, metadata, then, usage))
-        forgo = partial(self._limits.forgo, usage)
-        self._timer.call_when_due(delay, incoming, submit, forgo)
+        unknown = _Unknown(incoming, metadata, then)
+        self._limits.admit_unknown(unknown.network)
+        delay = None
+        with self._lock:
+            self._counted.add(unknown)
+            queue = self._queues.setdefault(unknown.network, FairQueue())
+            queue.add(unknown.tenant, unknown)
+            if self._times < len(self._counted):
+                self._times += 1
+                delay = self._pace.delay(self._clock(), 1 / _PER_SECOND, _BURST_SECONDS)
+        incoming.on_end(partial(self._forgo, unknown))
+        if delay is not None:
+            on_time = partial(self._executor.submit, NOBODY, self._identify_next)
+            if delay:
+                self._timer.call_later(delay, on_time)
+            else:
+                on_time()
 
-    def _submit(self, unknown: _Unknown) -> None:
-        self._executor.submit(NOBODY, partial(self._identify, unknown))
+    def _forgo(self, unknown: _Unknown) -> None:
+        """Forgets a call that has ended, if it waits."""
+        if self._release(unknown):
+            with self._lock:
+                queue = self._queues.get(unknown.network, FairQueue())
+                queue.discard(unknown.tenant, unknown)
+                if not queue:
+                    self._queues.pop(unknown.network, None)
+
+    def _release(self, unknown: _Unknown) -> bool:
+        """Counts a call no longer; tells whether it was counted."""
+        with self._lock:
+            was_counted = unknown in self._counted
+            self._counted.discard(unknown)
+        if was_counted:
+            self._limits.release_unknown(unknown.network)
+        return was_counted
+
+    def _identify_next(self) -> None:
+        """Identifies the caller whose turn it is, and whoever is known before it."""
+        with self._lock:
+            self._times -= 1
+        while unknown := self._take():
+            known = self.cached(unknown.metadata)
+            if not known:
+                self._identify(unknown)
+                return
+            self._tell(unknown, known)
+
+    def _take(self) -> _Unknown | None:
+        """Removes and returns the call whose turn it is."""
+        with self._lock:
+            while self._queues:
+                network = next(iter(self._queues))
+                queue = self._queues.pop(network)
+                taken = queue.take()
+                if queue:
+                    self._queues[network] = queue
+                if taken:
+                    return taken[1]
+        return None
 
     def _identify(self, unknown: _Unknown) -> None:
         if not unknown.incoming.is_active():
             # Nobody waits for the answer: verifying the token would only take time.
-            self._limits.forgo(unknown.usage)
             return
         try:
             outcome: Caller | Exception = self._identity.authenticate(
@@ -87,8 +164,11 @@ class Identifier:
             outcome = error
         except Exception as error:  # noqa: BLE001 - every error has a status
             outcome = error
-        self._limits.release(unknown.usage)
-        unknown.then(outcome)
+        self._tell(unknown, outcome)
+
+    def _tell(self, unknown: _Unknown, outcome: Caller | Exception) -> None:
+        if self._release(unknown):
+            unknown.then(outcome)
 
     def _park(self, unknown: _Unknown, error: KeysAwaited) -> None:
         """Has a call wait without a thread until keys are fetched, or its time is over."""
@@ -107,4 +187,4 @@ class Identifier:
             was_parked = unknown in self._parked
             self._parked.discard(unknown)
         if was_parked:
-            self._submit(unknown)
+            self._executor.submit(NOBODY, partial(self._identify, unknown))

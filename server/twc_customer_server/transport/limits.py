@@ -22,15 +22,15 @@ _MAX_REFUSAL_SECONDS = 4
 # Refusals of all that wait for their time; the gateway holds so many beside admitted calls.
 MAX_REFUSALS = 2000
 
-# What callers have together whose token was not verified before: they cannot be told
-# apart, and forged tokens must not keep the threads busy.
+# The part of all calls that are those of callers whose token was not verified before, who
+# cannot be told apart.
 _UNKNOWN_PART = 4
-_UNKNOWN_PER_SECOND = 1000
 
 # Tenants that use nothing are forgotten when there are this many.
 _MANY_TENANTS = 10_000
 
 OVERLOADED = "the server runs and queues as many calls as it can; try again after a while"
+NEWCOMERS = "too many calls with new tokens at the same time; try again after a while"
 
 
 class Kind(Enum):
@@ -64,14 +64,15 @@ class Pace:
     def __init__(self) -> None:
         self._due = -float("inf")
 
-    def delay(self, now: float, interval: float, burst: float, most: float) -> float | None:
-        """Returns the seconds until an event of now is due, or None if that is more than `most`."""
+    def delay(self, now: float, interval: float, burst: float) -> float:
+        """Returns the seconds until an event of now is due."""
         due = max(self._due, now - burst)
-        delay = max(0, due - now)
-        if delay > most:
-            return None
         self._due = due + interval
-        return delay
+        return max(0, due - now)
+
+    def delay_up_to(self, most: float, now: float, interval: float, burst: float) -> float | None:
+        """Returns what `delay` does, or None if that is more than `most`: it does not happen."""
+        return None if self._due - now > most else self.delay(now, interval, burst)
 
     def give_back(self, interval: float) -> None:
         """Takes back an event that did not happen after all."""
@@ -85,11 +86,10 @@ class Pace:
 class Usage:
     """Counts what one tenant uses now."""
 
-    __slots__ = ("calls", "of_kind", "owner", "refusals", "requests", "slots", "tenant")
+    __slots__ = ("calls", "of_kind", "refusals", "requests", "slots", "tenant")
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
-        self.owner = "a tenant" if tenant else "callers with new tokens"
         self.calls = self.slots = 0
         self.of_kind: Counter[Kind] = Counter()
         self.requests = Pace()
@@ -106,7 +106,7 @@ class Admitted(NamedTuple):
 class Limits:
     """Counts the calls and streams of all tenants; admits those that are within the limits.
 
-    Callers that are not known yet are limited together, as if they were one tenant.
+    Callers that are not known yet are limited together, and by the network that they come from.
     """
 
     def __init__(
@@ -129,7 +129,9 @@ class Limits:
         self._clock = clock
         self._lock = threading.Lock()
         self._usages: dict[str, Usage] = {}
-        self._unknown = Usage("")
+        # Calls whose callers are not known yet, by network, and the refusals of such.
+        self._unknown: Counter[str] = Counter()
+        self._nobody = Usage("")
         self._of_kind: Counter[Kind] = Counter()
         self._calls = self._refusals = 0
 
@@ -139,17 +141,31 @@ class Limits:
             usage = self._usage(tenant)
             if kind is not Kind.UNARY:
                 self._check(usage, kind)
-            delay = self._admit(usage, self._tenant.calls, self._tenant.requests_per_second)
+            delay = self._admit(usage)
             if kind is not Kind.UNARY:
                 self._of_kind[kind] += 1
                 usage.of_kind[kind] += 1
             return Admitted(usage, delay)
 
-    def admit_unknown(self) -> Admitted:
-        """Counts a call whose caller is not known yet. Raises Overloaded."""
+    def admit_unknown(self, network: str) -> None:
+        """Counts a call whose caller is not known yet, and comes from a network. Raises Overloaded.
+
+        A network may have as many as are left for others, so that some always are.
+        """
         with self._lock:
-            unknown = self._unknown
-            return Admitted(unknown, self._admit(unknown, self._most_unknown, _UNKNOWN_PER_SECOND))
+            self._check_calls()
+            if self._unknown[network] >= self._most_unknown - self._unknown.total():
+                raise self._overloaded("new_token_calls", NEWCOMERS)
+            self._calls += 1
+            self._unknown[network] += 1
+
+    def release_unknown(self, network: str) -> None:
+        """Counts that a caller is known, or that its call has ended."""
+        with self._lock:
+            self._calls -= 1
+            self._unknown[network] -= 1
+            if not self._unknown[network]:
+                del self._unknown[network]
 
     def release(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended."""
@@ -158,9 +174,8 @@ class Limits:
 
     def forgo(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended before it was due."""
-        rate = self._tenant.requests_per_second if usage.tenant else _UNKNOWN_PER_SECOND
         with self._lock:
-            usage.requests.give_back(1 / rate)
+            usage.requests.give_back(1 / self._tenant.requests_per_second)
             self._release(usage, kind)
 
     def refuse(self, tenant: str) -> float | None:
@@ -172,8 +187,8 @@ class Limits:
         with self._lock:
             delay = None
             if self._refusals < MAX_REFUSALS:
-                delay = self._owner(tenant).refusals.delay(
-                    self._clock(), interval, _BURST_SECONDS, _MAX_REFUSAL_SECONDS
+                delay = self._owner(tenant).refusals.delay_up_to(
+                    _MAX_REFUSAL_SECONDS, self._clock(), interval, _BURST_SECONDS
                 )
             if delay is None:
                 self.count_refusal("refusals")
@@ -205,7 +220,7 @@ class Limits:
             self._metrics.series(ADMITTED_CALLS, kind.value).set(number)
 
     def _owner(self, tenant: str) -> Usage:
-        return self._usage(tenant) if tenant else self._unknown
+        return self._usage(tenant) if tenant else self._nobody
 
     def _usage(self, tenant: str) -> Usage:
         usage = self._usages.get(tenant)
@@ -215,29 +230,35 @@ class Limits:
             usage = self._usages[tenant] = Usage(tenant)
         return usage
 
-    def _admit(self, usage: Usage, most: int, rate: float) -> float:
+    def _admit(self, usage: Usage) -> float:
         """Counts a call, and returns the seconds until it is due."""
-        scope = "tenant" if usage.tenant else "new_token"
-        if self._calls >= self._most_calls:
-            raise self._overloaded("calls", OVERLOADED)
+        most, rate = self._tenant
+        self._check_calls()
         if usage.calls >= most:
             raise self._overloaded(
-                f"{scope}_calls",
-                f"too many calls at the same time, of which {usage.owner} may have {most:,}; "
+                "tenant_calls",
+                f"too many calls at the same time, of which a tenant may have {most:,}; "
                 "try again when one has ended",
             )
         delay: float | None = 0
         if rate:
-            delay = usage.requests.delay(self._clock(), 1 / rate, _BURST_SECONDS, MAX_DELAY_SECONDS)
+            delay = usage.requests.delay_up_to(
+                MAX_DELAY_SECONDS, self._clock(), 1 / rate, _BURST_SECONDS
+            )
         if delay is None:
             raise self._overloaded(
-                f"{scope}_rate",
-                f"too many requests, of which {usage.owner} may make {rate:,g} a second; "
+                "tenant_rate",
+                f"too many requests, of which a tenant may make {rate:,g} a second; "
                 "try again after a while",
             )
         self._calls += 1
         usage.calls += 1
         return delay
+
+    def _check_calls(self) -> None:
+        """Raises Overloaded if all together have as many calls as they may have."""
+        if self._calls >= self._most_calls:
+            raise self._overloaded("calls", OVERLOADED)
 
     def _release(self, usage: Usage, kind: Kind) -> None:
         self._calls -= 1

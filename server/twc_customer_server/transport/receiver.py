@@ -1,5 +1,6 @@
 """Decides whose messages are received, and which calls have waited too long for theirs."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -69,8 +70,9 @@ class Receiver:
 
         Returns None if the call was waited for no longer.
         """
-        if not self._forget(call):
+        if not self.forget(call):
             return None
+        call.since = math.inf
         if call.has_slot and call.size > WINDOW_BYTES:
             call.is_large = True
             self._large += 1
@@ -93,10 +95,10 @@ class Receiver:
         waiting = [*self._waiting]
         late = [(call, error) for call in waiting if (error := self._lateness(call, now))]
         late += ((call, Overloaded(TOO_MANY_IDLE)) for call in self._surplus(waiting, now))
-        return [it for it in late if self._forget(it[0])]
+        return [it for it in late if self.forget(it[0])]
 
-    def _forget(self, call: Call) -> bool:
-        """Waits for a call no longer; tells whether it was waited for."""
+    def forget(self, call: Call) -> bool:
+        """Waits for a call's messages no longer; tells whether they were waited for."""
         return self._waiting.pop(call, self) is None
 
     def _lateness(self, call: Call, now: float) -> ServiceError | None:

@@ -109,6 +109,23 @@ def idle_uploads_of_a_tenant(attacker: Attacker) -> None:
     _hold_bulk(attacker, "UploadCustomers")
 
 
+@attack(who=OWNER, quick=OWNER, native=True, seconds=10, upload_seconds=3)
+def idle_uploads_of_many_tenants(attacker: Attacker) -> None:
+    """Uploads of ten tenants that send nothing, which begin again as soon as they end."""
+    path = f"{SERVICE}/UploadCustomers"
+    calls = [attacker.rpc(path, attacker.next()) for _ in range(10)]
+    attacker.start()
+
+    def call(number: int) -> None:
+        while not attacker.is_over:
+            with attacker.http2() as connection:
+                for _ in range(2):
+                    connection.open(calls[number])
+                connection.wait(attacker.end)
+
+    attacker.at_once(call, 10)
+
+
 @attack(who=OWNER)
 def idle_exports_of_a_tenant(attacker: Attacker) -> None:
     """64 exports whose request does not come."""

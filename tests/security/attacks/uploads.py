@@ -103,7 +103,7 @@ def incomplete_uploads_over_http2(attacker: Attacker) -> None:
     attacker.hold_streams(Stream(attacker.rest("POST", UPLOAD), content), 40, connections=4)
 
 
-@attack(who=FOREIGN)
+@attack(who=FOREIGN, peak_mebibytes=200)
 def incomplete_bodies(attacker: Attacker) -> None:
     """300 creates of 2 MB of which all but the last byte is sent."""
     content = b"{" + b" " * (2 * MEBIBYTE - 100)
