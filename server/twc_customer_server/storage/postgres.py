@@ -16,6 +16,7 @@ from psycopg import errors
 
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
+from twc_customer_server.storage import poolers
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -48,12 +49,6 @@ _ATTEMPTS = 6
 _CONTENDED_BULK_ATTEMPTS = 16
 _FIRST_BACKOFF_SECONDS = 0.01
 _MAX_BACKOFF_SECONDS = 1
-
-# Overrides both timeouts of `ConnectionPool` until the transaction ends.
-_SET_TIMEOUTS = """
-    SELECT set_config('statement_timeout', %s, true),
-        set_config('idle_in_transaction_session_timeout', %s, true)
-"""
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +86,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Waits for the database; checks its schema version, or creates the schema."""
         self._pool.await_database(self._wait_seconds)
         with self.session() as connection:
+            poolers.warn(connection)
             _require_utf8(connection)
             current = is_current(self)
         if not current:
@@ -160,6 +156,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection: Connection = self.connection()
         began = perf_counter()
         try:
+            if connection.needs_settings():
+                # In one transaction with them, which the end of the pipeline commits.
+                with connection.pipeline():
+                    connection.set_locally()
+                    return connection.reader.execute(sql, parameters, prepare=True)
             return connection.reader.execute(sql, parameters, prepare=True)
         finally:
             self.record_time(sql, began)
@@ -178,7 +179,10 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection: Connection = self.connection()
         committing = False
         try:
+            needs_settings = connection.needs_settings()
             with connection.transaction() as transaction:
+                if needs_settings:
+                    connection.set_locally()
                 if bulk:
                     self._set_bulk_timeouts(connection)
                 result = unit()
@@ -198,7 +202,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def _set_bulk_timeouts(self, connection: Connection) -> None:
         """Gives a transaction the timeouts of an upload."""
         milliseconds = str(round(self._seconds * _BULK * 1000))
-        connection.execute(_SET_TIMEOUTS, (milliseconds, milliseconds))
+        timeouts = dict.fromkeys(poolers.TIMEOUTS, milliseconds)
+        connection.execute(poolers.setting(timeouts, is_local=True))
 
     def _retry(
         self,
@@ -283,7 +288,6 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         Unlike an advisory lock, every engine compatible with PostgreSQL has it.
         """
         with self._pool.connect() as connection:
-            connection.execute("SET idle_in_transaction_session_timeout = 0")
             # Of two processes that create the table at once, one gets one of these.
             with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
                 connection.execute(
@@ -291,6 +295,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 )
             connection.execute("INSERT INTO migration_turn VALUES (1) ON CONFLICT DO NOTHING")
             with connection.transaction():
+                connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
                 connection.execute("SELECT id FROM migration_turn FOR UPDATE")
                 yield
 
