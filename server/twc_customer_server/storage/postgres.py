@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from time import perf_counter
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from psycopg import errors
 
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
-from twc_customer_server.storage import poolers
+from twc_customer_server.storage import poolers, postgres_migrating
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -25,7 +25,7 @@ from twc_customer_server.storage.database import (
     Row,
     UniqueViolationError,
 )
-from twc_customer_server.storage.migrate import ensure_current, is_current, migrate
+from twc_customer_server.storage.migrate import ensure_served, is_served, migrate
 from twc_customer_server.storage.postgres_errors import (
     CONTENDED,
     DAMAGED,
@@ -87,18 +87,22 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         self._pool.await_database(self._wait_seconds)
         with self.session() as connection:
             poolers.warn(connection)
-            _require_utf8(connection)
-            current = is_current(self)
-        if not current:
-            with self.session(), self._migration_lock():
-                ensure_current(self)
+            postgres_migrating.require_utf8(connection)
+            served = is_served(self)
+        if not served:
+            with self.session(), postgres_migrating.turn(self._pool):
+                ensure_served(self)
         self._pool.open()
 
     def migrate(self) -> list[str]:
         """Migrates the database while no other process does."""
         self._pool.await_database(self._wait_seconds)
-        with self.session(), self._migration_lock():
+        with self.session(), postgres_migrating.turn(self._pool):
             return migrate(self)
+
+    def step(self, unit: Callable[[], T]) -> T:
+        """Runs a unit of a migration in a transaction that gives up rather than wait for locks."""
+        return postgres_migrating.step(self.connection(), unit)
 
     def shut_down(self) -> None:
         """Closes every connection, those in use when they are returned or after some seconds."""
@@ -281,35 +285,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         finally:
             self._state.reset()
 
-    @contextmanager
-    def _migration_lock(self) -> Iterator[None]:
-        """Keeps other processes from migrating, by a row lock.
-
-        Unlike an advisory lock, every engine compatible with PostgreSQL has it.
-        """
-        with self._pool.connect() as connection:
-            # Of two processes that create the table at once, one gets one of these.
-            with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS migration_turn (id integer PRIMARY KEY)"
-                )
-            connection.execute("INSERT INTO migration_turn VALUES (1) ON CONFLICT DO NOTHING")
-            with connection.transaction():
-                connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-                connection.execute("SELECT id FROM migration_turn FOR UPDATE")
-                yield
-
 
 def _backoff(attempt: int) -> float:
     """Returns the seconds to wait after an attempt, with jitter so that rivals part."""
     longest = min(_FIRST_BACKOFF_SECONDS * (1 << (attempt - 1)), _MAX_BACKOFF_SECONDS)
     return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-
-
-def _require_utf8(connection: Connection) -> None:
-    [encoding] = connection.execute("SHOW server_encoding").fetchone() or [""]
-    if encoding != "UTF8":
-        raise CannotServeError(
-            f"the database is encoded in {encoding}, which cannot hold every name: "
-            "make one with ENCODING 'UTF8'"
-        )

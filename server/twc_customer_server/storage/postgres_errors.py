@@ -36,3 +36,12 @@ def is_transient(failure: psycopg.Error) -> bool:
 def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
     """Tells whether what failed may have been committed nevertheless."""
     return connection.closed or failure.sqlstate in _UNDECIDED
+
+
+def sqlstate_of(error: BaseException | None) -> str | None:
+    """Returns the SQLSTATE of an error of the driver, also of one that Peewee has wrapped."""
+    while error:
+        if isinstance(error, psycopg.Error):
+            return error.sqlstate
+        error = error.__cause__ or error.__context__
+    return None
