@@ -16,7 +16,7 @@ from psycopg import errors
 
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
-from twc_customer_server.storage import poolers, postgres_migrating
+from twc_customer_server.storage import citus, poolers, postgres_migrating
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -97,8 +97,10 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def migrate(self) -> list[str]:
         """Migrates the database while no other process does."""
         self._pool.await_database(self._wait_seconds)
-        with self.session(), postgres_migrating.turn(self._pool):
-            return migrate(self)
+        with self.session() as connection, postgres_migrating.turn(self._pool):
+            applied = migrate(self)
+            citus.distribute_new(connection)
+        return applied
 
     def step(self, unit: Callable[[], T]) -> T:
         """Runs a unit of a migration in a transaction that gives up rather than wait for locks."""
