@@ -1,12 +1,15 @@
 """Schema and statements fit databases that spread tenants over machines."""
 
 import itertools
+import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
 
+from tests.support.backends import CITUS, NAMES, CitusBackend
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.storage.access import AccessStore
@@ -171,6 +174,20 @@ def test_new_table_in_cluster(cluster: Postgres) -> None:
     cluster.write_one("DELETE FROM call WHERE arguments LIKE 'change_sequence%%'", {})
     cluster.migrate()
     assert calls(cluster) == DISTRIBUTED
+
+
+@pytest.mark.skipif("citus" not in NAMES, reason=f"{CITUS} names no cluster")
+def test_real_cluster(tmp_path: Path) -> None:
+    """In a cluster all tables are distributed, and colocated."""
+    backend = CitusBackend(os.environ[CITUS])
+    settings = backend.settings(tmp_path)
+    backend.distribute(settings)
+    with shut_down_after(Postgres(settings["database_url"], 1, 30, 30)) as database:
+        database.prepare()
+        found = database.rows("SELECT table_name::text, colocation_id FROM citus_tables", {})
+    colocated = {group for name, group in found if name in names()}
+    assert {name for name, _ in found} >= set(names())
+    assert len(colocated) == 1
 
 
 def test_no_cluster(postgres: Server) -> None:
