@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.reliability.calls import CALLS, Call, SeededServer, prepared, selectable
+from tests.reliability.calls import CALLS, Call, Open, SeededServer, prepared, selectable
 from tests.support import builders
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
@@ -28,6 +28,7 @@ from twc_customer_server.storage.database import CannotServeError, shut_down_aft
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.purging import Purger
+from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
 from twc_customer_server.telemetry.metrics import ServiceMetrics
@@ -39,6 +40,8 @@ SHOW = """
     SELECT current_setting('statement_timeout'),
         current_setting('idle_in_transaction_session_timeout'), current_setting('enable_sort')
 """
+# The driver does not notice.
+FORGET = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
 PREPARED = "SELECT count(*) FROM pg_prepared_statements"
 
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -170,6 +173,21 @@ def test_commands(postgres: Server, tmp_path: Path) -> None:
     assert "customer: 2,501 rows, identical in both" in said["copy"]
     assert "lacks the extension citus" in said["distribute"]
     assert customer.email in found
+
+
+def test_lost_statements(opened: Open) -> None:
+    """Statements that are not prepared any more, as when a pooler forgets them, are made again."""
+    database = opened(pool_size=1)
+    store = CustomerStore(database)
+    customer = insert(store, "acme")
+    for act in (
+        lambda: store.get("acme", Key.id(customer.id)),
+        lambda: store.change("acme", Key.id(customer.id), lambda _: None),
+        lambda: store.insert_each("acme", [stamped()]),
+    ):
+        act()
+        database.write(partial(database.run, FORGET, {}))
+        assert act()
 
 
 def test_statement_mode(url: str) -> None:

@@ -16,6 +16,9 @@ from psycopg import generators, sql
 # They bound a statement, and the time between two of them.
 TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
 
+# A statement that was prepared is gone, or there is one of another client with its name.
+FORGOTTEN = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
+
 _KEPT = "SELECT count(*) FROM pg_prepared_statements WHERE name = %s"
 
 _log = logging.getLogger(__name__)

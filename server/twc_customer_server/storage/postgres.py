@@ -50,6 +50,8 @@ _CONTENDED_BULK_ATTEMPTS = 16
 _FIRST_BACKOFF_SECONDS = 0.01
 _MAX_BACKOFF_SECONDS = 1
 
+_IDLE = psycopg.pq.TransactionStatus.IDLE
+
 _log = logging.getLogger(__name__)
 
 
@@ -162,7 +164,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection: Connection = self.connection()
         began = perf_counter()
         try:
-            if connection.needs_settings():
+            if connection.local_settings and connection.pgconn.transaction_status == _IDLE:
                 # In one transaction with them, which the end of the pipeline commits.
                 with connection.pipeline():
                     connection.set_locally()
@@ -185,9 +187,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection: Connection = self.connection()
         committing = False
         try:
-            needs_settings = connection.needs_settings()
             with connection.transaction() as transaction:
-                if needs_settings:
+                if connection.local_settings:
                     connection.set_locally()
                 if bulk:
                     self._set_bulk_timeouts(connection)
@@ -234,6 +235,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 psycopg.OperationalError,
                 psycopg.InternalError,
                 errors.UndefinedTable,
+                *poolers.FORGOTTEN,
             ) as error:
                 failure: psycopg.Error = error
             is_undecided |= isinstance(failure, CommitLostError)

@@ -14,8 +14,8 @@ _LOST = frozenset(
 # SQLSTATEs of a serialization failure and of a deadlock.
 CONTENDED = frozenset({"40001", "40P01"})
 
-# Transient: these, or the primary has become a standby.
-_TRANSIENT = _LOST | CONTENDED | {"25006"}
+# Transient: these, the primary has become a standby, or a prepared statement is gone.
+_TRANSIENT = _LOST | CONTENDED | {"25006", "26000", "42P05"}
 
 # A table or an index is damaged.
 DAMAGED = frozenset({"XX001", "XX002"})

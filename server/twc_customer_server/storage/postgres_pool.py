@@ -66,8 +66,6 @@ _SORTS = """
 # Time after its deadline until a connection is closed: the database's timeouts come first.
 _DEADLINE_GRACE_SECONDS = 0.25
 
-_IDLE = psycopg.pq.TransactionStatus.IDLE
-
 # At the end: time for threads that open connections, and between checks of those in use.
 _CLOSING_SECONDS = 1
 _POLL_SECONDS = 0.01
@@ -115,10 +113,6 @@ class Connection(psycopg.Connection[Any]):
                 )
                 self.close()
             raise
-
-    def needs_settings(self) -> bool:
-        """Tells whether a statement is to be preceded by the settings of its transaction."""
-        return self.local_settings is not None and self.pgconn.transaction_status == _IDLE
 
     def set_locally(self) -> None:
         """Makes the settings of the pool, until the transaction ends."""
@@ -234,7 +228,8 @@ class ConnectionPool:
     def connection(self, deadline: float) -> Iterator[Connection]:
         """Checks a connection out, up to a deadline (of the monotonic clock).
 
-        A broken connection, or one to a standby, is replaced. Raises
+        A broken connection, one to a standby, or one that a pooler has taken statements
+        from, is replaced. Raises
         PoolTimeout if none is available for a while, and PoolClosed.
         """
         connection = self._check_out(deadline)
@@ -245,6 +240,9 @@ class ConnectionPool:
         except psycopg.errors.ReadOnlySqlTransaction:
             connection.close()
             self._replace_all()
+            raise
+        except poolers.FORGOTTEN:
+            connection.close()
             raise
         finally:
             self._in_use.discard(connection)
