@@ -19,6 +19,7 @@ SHARED: dict[str, Any] = {"threads": 16, "tenant_streams": 8, "default_regions":
 def server(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """The server that tests share. One tenant, `german`, has a default region."""
     database = backend.settings(tmp_path_factory.mktemp("api"))
+    backend.distribute(database)
     with InProcessServer(**database, **SHARED) as server:
         yield server
 

@@ -73,6 +73,7 @@ CHECKED: dict[tuple[str, str], Callable[[Reader, Block], None]] = {
     ("docs/client.md", "customers.follow("): readers.is_feed,
     ("docs/client.md", "errors.InvalidCustomer"): readers.is_refused,
     ("docs/client.md", "import_customers(everybody)"): readers.is_import,
+    ("docs/databases.md", "ALTER TABLE customer"): readers.is_statement,
     ("docs/databases.md", "SELECT pg_table_size"): readers.is_statement,
     ("docs/errors.md", '{"code": 3'): readers.is_answer,
     ("docs/operations.md", "scrape_configs"): readers.is_configuration,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,15 +15,17 @@ from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
 
 
-def _opener(backend: Backend, folder: Path) -> Opener:
-    settings = Settings(**backend.settings(folder), **trust())
+def _opener(chosen: dict[str, Any]) -> Opener:
+    settings = Settings(**chosen, **trust())
     return lambda: open_database(settings)
 
 
 @pytest.fixture(scope="session")
 def database(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     """A database that the tests share; each keeps to its own tenant."""
-    database = _opener(backend, tmp_path_factory.mktemp("storage"))()
+    settings = backend.settings(tmp_path_factory.mktemp("storage"))
+    backend.distribute(settings)
+    database = _opener(settings)()
     database.prepare()
     yield database
     database.shut_down()
@@ -37,7 +40,7 @@ def store(database: Database) -> CustomerStore:
 @pytest.fixture
 def opener(backend: Backend, tmp_path: Path) -> Opener:
     """Opens a database for one test alone, the same each time, which is empty at first."""
-    return _opener(backend, tmp_path)
+    return _opener(backend.settings(tmp_path))
 
 
 @pytest.fixture

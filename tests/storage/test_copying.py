@@ -14,6 +14,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.support.postgres import Server
 from tests.support.stores import FULL, find, insert, stamped
 from tests.support.tokens import trust
+from twc_customer_server.admin import copy
 from twc_customer_server.admin.copy import Copied, copy_all
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
@@ -47,9 +48,13 @@ def fill(store: CustomerStore) -> None:
         store.insert_each(tenant, [stamped(last_name="Ōe \U0001f600") for _ in range(300)])
 
 
-def test_copy(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
+def test_copy(
+    own: Sqlite, keeper: CustomerStore, target: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A copy has every customer of every tenant, found by the same keys, and the deleted ones."""
     fill(keeper)
+    # Two whole batches of each tenant.
+    monkeypatch.setattr(copy, "_BATCH_ROWS", 151)
     copied, outcomes, sequences = copy_all(own, target)
     there = CustomerStore(target)
 

@@ -1,10 +1,15 @@
 """Schema and statements fit databases that spread tenants over machines."""
 
 import itertools
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
+import psycopg
 import pytest
 
+from tests.support.backends import CITUS, NAMES, CitusBackend
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.storage.access import AccessStore
@@ -114,6 +119,75 @@ def test_tenant_filter_of_statements(sql: str) -> None:
 def test_tenant_of_new_rows() -> None:
     """A new row's tenant is given as its first value."""
     assert _STATEMENTS.insert.startswith('INSERT INTO "customer" ("tenant", ')
+
+
+# What of Citus the service uses, for which a cluster is needed otherwise: the calls are recorded.
+CLUSTER = """
+    CREATE TABLE call (number serial, function text, arguments text);
+    CREATE VIEW citus_tables AS
+        SELECT split_part(arguments, ' ', 1)::regclass AS table_name,
+            'distributed' AS citus_table_type FROM call;
+    CREATE FUNCTION create_distributed_table(
+        name text, by text, colocate_with text DEFAULT '', shard_count integer DEFAULT 0
+    ) RETURNS void LANGUAGE sql AS $$
+        INSERT INTO call (function, arguments)
+        VALUES ('create_distributed_table', concat_ws(' ', name, by, colocate_with, shard_count))
+    $$;
+"""
+
+
+@pytest.fixture
+def cluster(postgres: Server) -> Iterator[Postgres]:
+    """A database that looks like the coordinator of a cluster."""
+    url = postgres.database()
+    with psycopg.connect(url) as connection:
+        connection.execute(CLUSTER.encode())
+    with shut_down_after(Postgres(url, 1, 30, 30)) as database:
+        database.prepare()
+        yield database
+
+
+def calls(database: Postgres) -> list[tuple[str, ...]]:
+    """The distributions that were asked for, in their order."""
+    return database.rows("SELECT function, arguments FROM call ORDER BY number", {})
+
+
+DISTRIBUTED = [
+    ("create_distributed_table", "customer tenant  16"),
+    ("create_distributed_table", "outcome tenant customer 0"),
+    ("create_distributed_table", "change_sequence tenant customer 0"),
+]
+
+
+def test_distribution(cluster: Postgres) -> None:
+    """Tables are distributed by tenant, each beside the first, and once."""
+    assert distribute_tables(cluster, 16) == ["customer", "outcome", "change_sequence"]
+    assert distribute_tables(cluster, 16) == []
+    assert calls(cluster) == DISTRIBUTED
+
+
+def test_new_table_in_cluster(cluster: Postgres) -> None:
+    """A migration distributes the tables that it adds, in a cluster that is distributed alone."""
+    cluster.migrate()
+    assert calls(cluster) == []
+    distribute_tables(cluster, 16)
+    cluster.write_one("DELETE FROM call WHERE arguments LIKE 'change_sequence%%'", {})
+    cluster.migrate()
+    assert calls(cluster) == DISTRIBUTED
+
+
+@pytest.mark.skipif("citus" not in NAMES, reason=f"{CITUS} names no cluster")
+def test_real_cluster(tmp_path: Path) -> None:
+    """In a cluster all tables are distributed, and colocated."""
+    backend = CitusBackend(os.environ[CITUS])
+    settings = backend.settings(tmp_path)
+    backend.distribute(settings)
+    with shut_down_after(Postgres(settings["database_url"], 1, 30, 30)) as database:
+        database.prepare()
+        found = database.rows("SELECT table_name::text, colocation_id FROM citus_tables", {})
+    colocated = {group for name, group in found if name in names()}
+    assert {name for name, _ in found} >= set(names())
+    assert len(colocated) == 1
 
 
 def test_no_cluster(postgres: Server) -> None:

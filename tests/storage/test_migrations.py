@@ -6,21 +6,28 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import peewee
+import psycopg
 import pytest
 from playhouse.schema_diff import diff_models
 
 from tests.support.backends import Backend, Opener
+from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
+from tests.support.postgres import Server
+from tests.support.server_process import wait_until
 from tests.support.stores import stamped
 from tests.support.tokens import trust
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage import migrate
-from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.database import Database, shut_down_after
 from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
-from twc_customer_server.storage.migrate import MIGRATIONS, SchemaMismatchError
+from twc_customer_server.storage.migrate import HISTORY, MIGRATIONS, SchemaMismatchError
+from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.rows import Key, new_row
 from twc_customer_server.storage.schema import TABLES, CustomerRow, IdempotencyRow
 from twc_customer_server.storage.statements import parameter
@@ -32,6 +39,9 @@ FIRST_COLUMNS = (
     *("last_name_key", "created_at", "modified_at", "body"),
 )
 ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
+WAITING = """
+    SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'customer'::regclass
+"""
 ADD_NOTE = """
 from peewee import TextField
 
@@ -195,6 +205,82 @@ def test_newer_database(opener: Opener, act: str) -> None:
     with pytest.raises(SchemaMismatchError, match="does not know 9999_later"):
         getattr(database, act)()
     database.shut_down()
+
+
+@pytest.mark.parametrize(
+    ("later", "is_served"),
+    [
+        (f"{len(ALL) + 1:04}_later_since_{len(ALL):04}", True),
+        (f"{len(ALL) + 2:04}_later_since_{len(ALL) - 1:04}", True),
+        (f"{len(ALL) + 2:04}_later_since_{len(ALL) + 1:04}", False),
+        (f"{len(ALL) + 1:04}_later", False),
+    ],
+)
+def test_later_migration(opener: Opener, later: str, *, is_served: bool) -> None:
+    """A server serves a database of a later one if the name of that's migration says so."""
+    add = f"INSERT INTO {HISTORY} (name, applied) VALUES ('{later}', '2030-01-01')"  # noqa: S608 - names alone
+    with prepared(opener) as first:
+        first.write_one(add, {})
+
+    refused = nullcontext() if is_served else pytest.raises(SchemaMismatchError, match=later)
+    with refused, prepared(opener) as again:
+        CustomerStore(again).insert("acme", stamped())
+
+
+@pytest.mark.parametrize("last", ALL)
+def test_interrupted_migration(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    """A migration that ended before it was recorded is run anew, and does what is left."""
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrate, "MIGRATIONS", only(ALL[: ALL.index(last) + 1], tmp_path / "some"))
+        with prepared(opener) as interrupted:
+            interrupted.write_one(f"DELETE FROM {HISTORY} WHERE name = '{last}'", {})  # noqa: S608 - the test's own
+
+    migrating = opener()
+    assert migrating.migrate() == ALL[ALL.index(last) :]
+    migrating.shut_down()
+    with prepared(opener) as database:
+        assert not database.write(lambda: _difference(database))  # type: ignore[arg-type]
+
+
+def test_incomplete_index(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An index that was left incomplete is made anew."""
+    database = Postgres(postgres.database(), 1, SECONDS, wait_seconds=0)
+    with monkeypatch.context() as first_version, shut_down_after(database):
+        first_version.setattr(migrate, "MIGRATIONS", only(ALL[:1], tmp_path / "first"))
+        database.prepare()
+        _insert(database, new_row("acme", stamped()), new_row("acme", stamped()))
+        wrong = "CREATE UNIQUE INDEX CONCURRENTLY customer_modified_at ON customer (tenant)"
+        with database.session() as session, pytest.raises(psycopg.errors.UniqueViolation):
+            session.execute(wrong.encode())
+        first_version.undo()
+        assert database.migrate() == ALL[1:]
+        assert not database.write(lambda: _difference(database))
+
+
+def test_long_transaction(postgres: Server) -> None:
+    """A transaction that has read customers keeps a migration waiting, but nobody else."""
+    url = postgres.database()
+    database = Postgres(url, 2, SECONDS, wait_seconds=0)
+    with shut_down_after(database), psycopg.connect(url) as reader:
+        database.prepare()
+        reader.execute("SELECT FROM customer")
+        store = CustomerStore(database)
+        [altering] = in_background([partial(_alter, database)])
+        wait_until(lambda: bool(database.rows(WAITING, {})))
+        for _ in range(5):
+            store.insert("acme", stamped())
+        assert not altering.done()
+        reader.commit()
+        altering.result(SECONDS)
+
+
+def _alter(database: Postgres) -> None:
+    with database.session():
+        database.step(lambda: database.execute_sql("ALTER TABLE customer ADD COLUMN note TEXT"))
 
 
 @pytest.mark.usefixtures("next_version")

@@ -1,6 +1,8 @@
 """The databases that the suites run on: what to set so that a service keeps its data there."""
 
+import os
 import sqlite3
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -10,8 +12,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.client import SECONDS
 from tests.support.postgres import Server
-from twc_customer_server.storage.database import Database
+from twc_customer_server.admin.distribute import distribute_tables
+from twc_customer_server.storage.database import Database, shut_down_after
+from twc_customer_server.storage.postgres import Postgres
+
+_SHARDS = 4
 
 # Opens a database, the same each time.
 Opener = Callable[[], Database]
@@ -25,7 +32,10 @@ def only(name: str) -> pytest.MarkDecorator:
 # For tests of what comes before the database: on which of them they run says nothing.
 any_backend = only("sqlite")
 
-NAMES = ["sqlite", "postgresql"]
+# The URL of a database on the coordinator of a Citus cluster, if there is one to test on.
+CITUS = "CITUS_URL"
+
+NAMES = ["sqlite", "postgresql", *(["citus"] if os.environ.get(CITUS) else [])]
 each_backend = pytest.mark.parametrize("backend", NAMES, indirect=True)
 
 
@@ -35,6 +45,9 @@ class Backend(ABC):
     @abstractmethod
     def settings(self, folder: Path) -> dict[str, Any]:
         """Settings of a service with an empty database; its files, if it has any, in a folder."""
+
+    def distribute(self, settings: dict[str, Any]) -> None:  # noqa: B027 - most have one machine
+        """Spreads the database of settings over the machines that there are."""
 
     @abstractmethod
     def held(self, settings: dict[str, Any]) -> AbstractContextManager[None]:
@@ -75,8 +88,31 @@ class PostgresBackend(Backend):
             yield
 
 
+class CitusBackend(PostgresBackend):
+    """A schema of a cluster's database."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def settings(self, folder: Path) -> dict[str, Any]:
+        """The URL of a schema that is made here."""
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}".encode())
+        path = f"options=-csearch_path%3D{name},public"
+        url = f"{self._url}{'&' if '?' in self._url else '?'}{path}"
+        return {"data_dir": folder, "database_url": url}
+
+    def distribute(self, settings: dict[str, Any]) -> None:
+        """Distributes the tables."""
+        with shut_down_after(Postgres(settings["database_url"], 1, SECONDS, SECONDS)) as database:
+            distribute_tables(database, _SHARDS)
+
+
 def named(name: str, request: pytest.FixtureRequest) -> Backend:
     """Returns the kind of database with a name."""
     if name == "sqlite":
         return SqliteBackend()
+    if name == "citus":
+        return CitusBackend(os.environ[CITUS])
     return PostgresBackend(request.getfixturevalue("postgres"))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from twc_customer_server.admin.snapshot import Contents, snapshot, verified_copy
 from twc_customer_server.storage import sqlite_file
 from twc_customer_server.storage.database import CannotServeError
-from twc_customer_server.storage.migrate import known_migrations
+from twc_customer_server.storage.migrate import beyond, known_migrations
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.wal import log_of
 
@@ -87,10 +87,9 @@ def _require_place(path: Path, file: Path, *, force: bool) -> None:
 
 def _missing_migrations(file: Path, contents: Contents) -> list[str]:
     """Returns the migrations that a backup lacks. Raises CannotServeError if it is newer."""
-    known = known_migrations()
-    if unknown := [name for name in contents.migrations if name not in known]:
+    if unknown := beyond(contents.migrations):
         raise CannotServeError(
             f"{file} is newer than this server, which does not know {', '.join(unknown)}: "
             "restore it with the version that made it, or a newer one"
         )
-    return [name for name in known if name not in contents.migrations]
+    return [name for name in known_migrations() if name not in contents.migrations]

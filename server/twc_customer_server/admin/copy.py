@@ -10,12 +10,13 @@ import peewee
 from peewee import Model, fn
 
 from twc_customer_server.admin.progress import progress
-from twc_customer_server.storage.database import CannotServeError, Row
+from twc_customer_server.storage.database import CannotServeError, Database, Row
 from twc_customer_server.storage.migrate import is_current
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.postgres_pool import Connection
-from twc_customer_server.storage.schema import TABLES
+from twc_customer_server.storage.schema import NO_TENANT, TABLES
 from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.statements import parameter
 
 # Rows in one commit.
 _BATCH_ROWS = 1000
@@ -70,6 +71,14 @@ class _Table:
         self._name: str = meta.table_name
         self._columns = [field.column_name for field in meta.sorted_fields]
         self._keys = meta.get_primary_keys()
+        tenant, *keys = self._keys
+        # Where a row has what tells a tenant's rows apart, or the tenant if it has one.
+        self._place = self._columns.index(self._keys[-1].column_name)
+        self._of_tenant = model.select().where(tenant == parameter("tenant"))
+        for key in keys:
+            after = self._of_tenant.where(key > parameter("after"))
+            self._of_tenant = after.order_by(key).limit(parameter("limit"))
+        self._next_tenant = model.select(fn.MIN(tenant)).where(tenant > parameter("tenant"))
         # The service's own rows, of NO_TENANT, are about the processes of one database.
         of_tenants = peewee.SQL("tenant <> ''")
         self._rows = model.select().where(of_tenants).order_by(*self._keys)
@@ -104,21 +113,27 @@ class _Table:
         """Compares all rows in key order. Raises CannotServeError at the first that differs."""
         digest = hashlib.sha256()
         rows = 0
-        with (
-            progress(f"comparing {self._name}", self._count(self._rows)) as advance,
-            self._connection.transaction(),
-            self._connection.cursor(name="compared", binary=True) as target,
-        ):
-            target.itersize = _BATCH_ROWS
-            target.execute(self._target.compile(self._rows).encode())
-            source = self._source.execute(self._rows)
-            for row, copied in zip_longest(source, target):
+        with progress(f"comparing {self._name}", self._count(self._rows)) as advance:
+            for row, copied in zip_longest(self._read(self._source), self._read(self._target)):
                 if row != copied:
                     raise CannotServeError(self._difference(row or copied))
                 digest.update(repr(row).encode())
                 advance(1)
                 rows += 1
         return Copied(self._name, rows, digest.hexdigest())
+
+    def _read(self, database: Database) -> Iterator[Row]:
+        """Yields all rows in key order, tenant by tenant, so that a cluster sorts none of them."""
+        next_tenant = database.compile(self._next_tenant)
+        of_tenant = database.compile(self._of_tenant)
+        tenant = NO_TENANT
+        while tenant := database.rows(next_tenant, {"tenant": tenant})[0][0]:
+            place = {"tenant": tenant, "after": "", "limit": _BATCH_ROWS}
+            while found := database.rows(of_tenant, place):
+                yield from found
+                if len(found) < _BATCH_ROWS:
+                    break
+                place["after"] = found[-1][self._place]
 
     def _rows_after(self, last: Row) -> Any:
         return self._rows.where(peewee.Tuple(*self._keys) > peewee.Tuple(*last))

@@ -66,6 +66,13 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def step(self, unit: Callable[[], T]) -> T:
+        """Runs a unit of a migration in a transaction, for which others wait a moment at most.
+
+        The unit may run several times. Raises CannotServeError if others do not let it run.
+        """
+
+    @abstractmethod
     def shut_down(self) -> None:
         """Completes the writes that have begun, then closes every connection."""
 

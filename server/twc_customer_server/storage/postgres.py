@@ -4,7 +4,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count
 from time import perf_counter
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from psycopg import errors
 
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
+from twc_customer_server.storage import citus, poolers, postgres_migrating
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -24,7 +25,7 @@ from twc_customer_server.storage.database import (
     Row,
     UniqueViolationError,
 )
-from twc_customer_server.storage.migrate import ensure_current, is_current, migrate
+from twc_customer_server.storage.migrate import ensure_served, is_served, migrate
 from twc_customer_server.storage.postgres_errors import (
     CONTENDED,
     DAMAGED,
@@ -49,11 +50,7 @@ _CONTENDED_BULK_ATTEMPTS = 16
 _FIRST_BACKOFF_SECONDS = 0.01
 _MAX_BACKOFF_SECONDS = 1
 
-# Overrides both timeouts of `ConnectionPool` until the transaction ends.
-_SET_TIMEOUTS = """
-    SELECT set_config('statement_timeout', %s, true),
-        set_config('idle_in_transaction_session_timeout', %s, true)
-"""
+_IDLE = psycopg.pq.TransactionStatus.IDLE
 
 _log = logging.getLogger(__name__)
 
@@ -91,18 +88,25 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Waits for the database; checks its schema version, or creates the schema."""
         self._pool.await_database(self._wait_seconds)
         with self.session() as connection:
-            _require_utf8(connection)
-            current = is_current(self)
-        if not current:
-            with self.session(), self._migration_lock():
-                ensure_current(self)
+            poolers.warn(connection)
+            postgres_migrating.require_utf8(connection)
+            served = is_served(self)
+        if not served:
+            with self.session(), postgres_migrating.turn(self._pool):
+                ensure_served(self)
         self._pool.open()
 
     def migrate(self) -> list[str]:
         """Migrates the database while no other process does."""
         self._pool.await_database(self._wait_seconds)
-        with self.session(), self._migration_lock():
-            return migrate(self)
+        with self.session() as connection, postgres_migrating.turn(self._pool):
+            applied = migrate(self)
+            citus.distribute_new(connection)
+        return applied
+
+    def step(self, unit: Callable[[], T]) -> T:
+        """Runs a unit of a migration in a transaction that gives up rather than wait for locks."""
+        return postgres_migrating.step(self.connection(), unit)
 
     def shut_down(self) -> None:
         """Closes every connection, those in use when they are returned or after some seconds."""
@@ -160,6 +164,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         connection: Connection = self.connection()
         began = perf_counter()
         try:
+            if connection.local_settings and connection.pgconn.transaction_status == _IDLE:
+                # In one transaction with them, which the end of the pipeline commits.
+                with connection.pipeline():
+                    connection.set_locally()
+                    return connection.reader.execute(sql, parameters, prepare=True)
             return connection.reader.execute(sql, parameters, prepare=True)
         finally:
             self.record_time(sql, began)
@@ -179,6 +188,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         committing = False
         try:
             with connection.transaction() as transaction:
+                if connection.local_settings:
+                    connection.set_locally()
                 if bulk:
                     self._set_bulk_timeouts(connection)
                 result = unit()
@@ -198,7 +209,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def _set_bulk_timeouts(self, connection: Connection) -> None:
         """Gives a transaction the timeouts of an upload."""
         milliseconds = str(round(self._seconds * _BULK * 1000))
-        connection.execute(_SET_TIMEOUTS, (milliseconds, milliseconds))
+        timeouts = dict.fromkeys(poolers.TIMEOUTS, milliseconds)
+        connection.execute(poolers.setting(timeouts, is_local=True))
 
     def _retry(
         self,
@@ -223,6 +235,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 psycopg.OperationalError,
                 psycopg.InternalError,
                 errors.UndefinedTable,
+                *poolers.FORGOTTEN,
             ) as error:
                 failure: psycopg.Error = error
             is_undecided |= isinstance(failure, CommitLostError)
@@ -276,35 +289,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         finally:
             self._state.reset()
 
-    @contextmanager
-    def _migration_lock(self) -> Iterator[None]:
-        """Keeps other processes from migrating, by a row lock.
-
-        Unlike an advisory lock, every engine compatible with PostgreSQL has it.
-        """
-        with self._pool.connect() as connection:
-            connection.execute("SET idle_in_transaction_session_timeout = 0")
-            # Of two processes that create the table at once, one gets one of these.
-            with suppress(errors.UniqueViolation, errors.DuplicateTable, errors.DuplicateObject):
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS migration_turn (id integer PRIMARY KEY)"
-                )
-            connection.execute("INSERT INTO migration_turn VALUES (1) ON CONFLICT DO NOTHING")
-            with connection.transaction():
-                connection.execute("SELECT id FROM migration_turn FOR UPDATE")
-                yield
-
 
 def _backoff(attempt: int) -> float:
     """Returns the seconds to wait after an attempt, with jitter so that rivals part."""
     longest = min(_FIRST_BACKOFF_SECONDS * (1 << (attempt - 1)), _MAX_BACKOFF_SECONDS)
     return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
-
-
-def _require_utf8(connection: Connection) -> None:
-    [encoding] = connection.execute("SHOW server_encoding").fetchone() or [""]
-    if encoding != "UTF8":
-        raise CannotServeError(
-            f"the database is encoded in {encoding}, which cannot hold every name: "
-            "make one with ENCODING 'UTF8'"
-        )

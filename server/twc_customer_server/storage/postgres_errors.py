@@ -14,8 +14,8 @@ _LOST = frozenset(
 # SQLSTATEs of a serialization failure and of a deadlock.
 CONTENDED = frozenset({"40001", "40P01"})
 
-# Transient: these, or the primary has become a standby.
-_TRANSIENT = _LOST | CONTENDED | {"25006"}
+# Transient: these, the primary has become a standby, or a prepared statement is gone.
+_TRANSIENT = _LOST | CONTENDED | {"25006", "26000", "42P05"}
 
 # A table or an index is damaged.
 DAMAGED = frozenset({"XX001", "XX002"})
@@ -36,3 +36,12 @@ def is_transient(failure: psycopg.Error) -> bool:
 def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
     """Tells whether what failed may have been committed nevertheless."""
     return connection.closed or failure.sqlstate in _UNDECIDED
+
+
+def sqlstate_of(error: BaseException | None) -> str | None:
+    """Returns the SQLSTATE of an error of the driver, also of one that Peewee has wrapped."""
+    while error:
+        if isinstance(error, psycopg.Error):
+            return error.sqlstate
+        error = error.__cause__ or error.__context__
+    return None

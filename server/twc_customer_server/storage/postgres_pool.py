@@ -17,6 +17,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
+from twc_customer_server.storage import poolers
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.telemetry.families import (
     POOL_CONNECTIONS,
@@ -56,10 +57,10 @@ _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 3.0
 
 # An index has what is asked for in its order. While there are no statistics of a tenant,
-# the planner may think that it has few customers, and sort all of them instead.
-_WITHOUT_SORTS = """
-    SELECT set_config(name, 'off', false) FROM pg_settings
-    WHERE name IN ('enable_sort', 'enable_incremental_sort')
+# the planner may think that it has few customers, and sort all of them instead. Databases
+# differ in which of these settings they have.
+_SORTS = """
+    SELECT name FROM pg_settings WHERE name IN ('enable_sort', 'enable_incremental_sort')
 """
 
 # Time after its deadline until a connection is closed: the database's timeouts come first.
@@ -83,6 +84,10 @@ class Connection(psycopg.Connection[Any]):
     """
 
     deadline = math.inf
+
+    # What to run at the beginning of each transaction behind a pooler: what is set for longer
+    # would hold for its other clients. None where the session is this connection's own.
+    local_settings: bytes | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -108,6 +113,10 @@ class Connection(psycopg.Connection[Any]):
                 )
                 self.close()
             raise
+
+    def set_locally(self) -> None:
+        """Makes the settings of the pool, until the transaction ends."""
+        self.execute(self.local_settings or b"", prepare=True)
 
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
         self.has_warned |= notice.severity_nonlocalized == "WARNING"
@@ -164,7 +173,7 @@ class ConnectionPool:
         backoff = _FIRST_BACKOFF_SECONDS
         while True:
             try:
-                self.connect().close()
+                self._connect().close()
             except psycopg.Error as error:
                 left = deadline - time.monotonic()
                 if left <= 0 or not isinstance(error, psycopg.OperationalError):
@@ -180,6 +189,11 @@ class ConnectionPool:
 
     def connect(self) -> Connection:
         """Opens a connection outside the pool, without timeouts."""
+        connection = self._connect()
+        poolers.adapt(connection)
+        return connection
+
+    def _connect(self) -> Connection:
         return Connection.connect(self._conninfo, autocommit=True)
 
     def open(self) -> None:
@@ -214,7 +228,8 @@ class ConnectionPool:
     def connection(self, deadline: float) -> Iterator[Connection]:
         """Checks a connection out, up to a deadline (of the monotonic clock).
 
-        A broken connection, or one to a standby, is replaced. Raises
+        A broken connection, one to a standby, or one that a pooler has taken statements
+        from, is replaced. Raises
         PoolTimeout if none is available for a while, and PoolClosed.
         """
         connection = self._check_out(deadline)
@@ -225,6 +240,9 @@ class ConnectionPool:
         except psycopg.errors.ReadOnlySqlTransaction:
             connection.close()
             self._replace_all()
+            raise
+        except poolers.FORGOTTEN:
+            connection.close()
             raise
         finally:
             self._in_use.discard(connection)
@@ -263,7 +281,11 @@ class ConnectionPool:
 
     def _configure(self, connection: Connection) -> None:
         connection.deadline = time.monotonic() + self._statement_seconds
-        milliseconds = round(self._statement_seconds * 1000)
-        connection.execute(f"SET statement_timeout = {milliseconds}")
-        connection.execute(f"SET idle_in_transaction_session_timeout = {milliseconds}")
-        connection.execute(_WITHOUT_SORTS)
+        milliseconds = str(round(self._statement_seconds * 1000))
+        is_pooled = poolers.adapt(connection)
+        settings = dict.fromkeys(poolers.TIMEOUTS, milliseconds)
+        settings |= {name: "off" for (name,) in connection.execute(_SORTS)}
+        if is_pooled:
+            connection.local_settings = poolers.setting(settings, is_local=True)
+        else:
+            connection.execute(poolers.setting(settings, is_local=False))

@@ -19,7 +19,7 @@ from twc_customer_server.storage.database import (
     UniqueViolationError,
 )
 from twc_customer_server.storage.group_commit import GroupCommitter
-from twc_customer_server.storage.migrate import ensure_current, migrate
+from twc_customer_server.storage.migrate import ensure_served, migrate
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse, explained
 from twc_customer_server.telemetry.metrics import OwnMetrics
 
@@ -56,6 +56,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self.errors = ErrorsInUse(path)
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
+        self._has_turn = False
         super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
         self._writer = committer(self, path, self.errors, self.metrics)
 
@@ -72,7 +73,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
 
         Raises CannotServeError, also instead of the driver's errors.
         """
-        with explained(self.path), self._writer.lock():
+        with explained(self.path), self._turn():
             sqlite_file.require_rights(self.path)
             sqlite_file.complete_restore(self.path)
             sqlite_file.require_sound(self.path)
@@ -82,21 +83,45 @@ class Sqlite(peewee.SqliteDatabase, Database):
     def prepare(self) -> None:
         """Checks the schema version, or creates the schema, and starts the writing thread."""
         with self.opening():
-            ensure_current(self)
+            ensure_served(self)
             self._renew_if_copied()
             self._writer.checkpoint()
             self._writer.start()
 
     def migrate(self) -> list[str]:
-        """Migrates the database while no other process writes."""
-        with self.opening():
-            applied = migrate(self)
-            self._renew_if_copied()
-            self._writer.checkpoint(more_follows=False)
+        """Migrates the database; other processes write between the steps."""
+        with sqlite_file.alone(self.path.parent):
+            with self.opening():
+                self._renew_if_copied()
+                # So that the log belongs to the file, also if this does not end well.
+                self._writer.checkpoint()
+            with explained(self.path):
+                applied = migrate(self)
+                with self._turn():
+                    self._writer.checkpoint(more_follows=False)
         return applied
 
+    def step(self, unit: Callable[[], T]) -> T:
+        """Runs a unit of a migration while no other process writes."""
+        with self._turn(), self.atomic("IMMEDIATE"):
+            return unit()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Keeps other processes from writing, unless this one does so already."""
+        if self._has_turn:
+            yield
+            return
+        with self._writer.lock():
+            self._has_turn = True
+            try:
+                yield
+            finally:
+                self._has_turn = False
+
     def _renew_if_copied(self) -> None:
-        if wal.is_copy(self.path):
+        # An older version has no numbers of changes that a cursor could name.
+        if wal.is_copy(self.path) and self.table_exists("change_sequence"):
             renew_epochs(self)
 
     def shut_down(self) -> None:

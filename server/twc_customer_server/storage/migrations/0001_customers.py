@@ -4,6 +4,10 @@ from typing import Any
 
 from peewee import SQL, BigIntegerField, BlobField, CompositeKey, Database, ModelIndex, TextField
 
+from twc_customer_server.storage import online
+
+atomic = False
+
 
 def up(_migrator: object, db: Database) -> None:
     """Creates the table with its indexes."""
@@ -37,4 +41,4 @@ def up(_migrator: object, db: Database) -> None:
         add_index(key, unique=True)
     for key in ("first_name_key", "last_name_key"):
         add_index(key, "id", unique=False)
-    db.create_tables([Customer])
+    online.create_table(db, Customer)

@@ -2,9 +2,19 @@
 
 from typing import Any
 
+from twc_customer_server.storage import online
 
-def up(migrator: Any, db: Any) -> None:
+atomic = False
+
+_FILL = "UPDATE customer SET modified_at = deleted_at WHERE deleted_at <> modified_at AND "
+
+
+def up(_migrator: object, db: Any) -> None:
     """Gives deleted customers the time of that as their last, and creates the index."""
-    db.execute_sql("UPDATE customer SET modified_at = deleted_at WHERE deleted_at IS NOT NULL")
-    columns = ("tenant", "modified_at", "id")
-    migrator.migrate(migrator.add_index("customer", columns, name="customer_modified_at"))
+    online.change_each_range(
+        db,
+        "customer",
+        ("tenant", "id"),
+        lambda condition, bounds: db.execute_sql(_FILL + condition, bounds),
+    )
+    online.create_index(db, "customer_modified_at", "customer (tenant, modified_at, id)")

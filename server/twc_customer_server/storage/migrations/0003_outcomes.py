@@ -4,6 +4,10 @@ from typing import Any
 
 from peewee import BigIntegerField, BlobField, CompositeKey, Database, ModelIndex, TextField
 
+from twc_customer_server.storage import online
+
+atomic = False
+
 
 def up(_migrator: object, db: Database) -> None:
     """Creates the table with its index."""
@@ -22,4 +26,4 @@ def up(_migrator: object, db: Database) -> None:
 
     fields = (Outcome.tenant, Outcome.created_at)
     Outcome.add_index(ModelIndex(Outcome, fields, name="outcome_created_at"))
-    db.create_tables([Outcome])
+    online.create_table(db, Outcome)

@@ -4,12 +4,12 @@ from typing import Any
 
 from peewee import BigIntegerField
 
+from twc_customer_server.storage import online
 
-def up(migrator: Any, _db: Any) -> None:
+atomic = False
+
+
+def up(migrator: Any, db: Any) -> None:
     """Adds the column, null for outcomes that are kept already, and extends the index by it."""
-    columns = ("tenant", "created_at", "size")
-    migrator.migrate(
-        migrator.add_column("outcome", "size", BigIntegerField(null=True)),
-        migrator.drop_index("outcome", "outcome_created_at"),
-        migrator.add_index("outcome", columns, name="outcome_created_at"),
-    )
+    online.add_columns(migrator, db, "outcome", size=BigIntegerField(null=True))
+    online.replace_index(db, "outcome_created_at", "outcome (tenant, created_at, size)")

@@ -2,16 +2,21 @@
 
 from typing import Any
 
-from peewee import BigIntegerField, Database, TextField
+from peewee import BigIntegerField, TextField
+
+from twc_customer_server.storage import online
+
+atomic = False
 
 
-def up(migrator: Any, db: Database) -> None:
+def up(_migrator: object, db: Any) -> None:
     """Adds the columns, in which all changes until now have the number 0, and the table."""
-    for column in ("change_sequence", "created_sequence"):
+    present = {column.name for column in db.get_columns("customer")}
+    for column in {"change_sequence", "created_sequence"} - present:
         # A default for the rows that exist is no write of them.
-        db.execute_sql(f"ALTER TABLE customer ADD COLUMN {column} BIGINT DEFAULT 0")
-    columns = ("tenant", "change_sequence", "id")
-    migrator.migrate(migrator.add_index("customer", columns, name="customer_change_sequence"))
+        add = f"ALTER TABLE customer ADD COLUMN {column} BIGINT DEFAULT 0"
+        db.step(lambda add=add: db.execute_sql(add))
+    online.create_index(db, "customer_change_sequence", "customer (tenant, change_sequence, id)")
     base: Any = db.Model
 
     class ChangeSequence(base):  # type: ignore[misc] # Peewee makes the base
@@ -22,4 +27,4 @@ def up(migrator: Any, db: Database) -> None:
         class Meta:
             table_name = "change_sequence"
 
-    db.create_tables([ChangeSequence])
+    online.create_table(db, ChangeSequence)
