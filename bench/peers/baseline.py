@@ -20,7 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings import Settings
-from twc_customer_server.transport.grpc_server import channel_options
+from twc_customer_server.transport.connections import channel_options
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -12,8 +12,6 @@ from grpc_health.v1 import health_pb2_grpc
 
 from twc_customer_server.contract import (
     LONG_LIVED_RPCS,
-    MAX_BATCH_BYTES,
-    MAX_UPLOAD_BYTES,
     REPEATABLE_RPCS,
     SERVICE,
     WAITING_RPCS,
@@ -26,6 +24,7 @@ from twc_customer_server.transport import health, incoming
 from twc_customer_server.transport.admission import Admission
 from twc_customer_server.transport.calls import Awaits, Rpc, refuse
 from twc_customer_server.transport.certificates import Certificates
+from twc_customer_server.transport.connections import channel_options
 from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
@@ -38,40 +37,6 @@ from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
 from twc_customer_server.transport.stopping import LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
-
-# Calls of one connection; clients open another, or wait, for more.
-MAX_CONNECTION_CALLS = 256
-
-_CHANNEL_OPTIONS = (
-    # For a token that is too long, which authentication answers with 401.
-    ("grpc.max_metadata_size", 128 << 10),
-    ("grpc.absolute_max_metadata_size", 128 << 10),
-    # What a client can send of a message before it is received stays `WINDOW_BYTES`, however
-    # fast the connection is; then the window is as large as the message.
-    ("grpc.http2.bdp_probe", 0),
-    # Clients may ping as often as they want: grpcio takes far longer to complain of a ping than
-    # to answer it, and does so of all that have come before the connection ends.
-    ("grpc.http2.max_ping_strikes", 0),
-    # Calls that Python has not seen yet, many of which have ended: of more grpcio would
-    # cancel any.
-    ("grpc.server.max_pending_requests", 10_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
-)
-# Messages may be larger than what the rules allow, so that their error answers, not grpcio's.
-# The gateway makes a message of whatever is an item of an upload.
-#
-# A client that resets many calls may have fewer at a time. The connection of a gateway has
-# the calls of many clients, and it refuses itself those of one who does that.
-_NATIVE_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_BATCH_BYTES + (1 << 20)),
-    ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
-    ("grpc.http.overload_protection", 1),
-)
-_GATEWAY_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
-    ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
-    ("grpc.http.overload_protection", 0),
-)
 
 # Time in which the calls that were told that they have ended do so; then they are cancelled.
 _CANCEL_SECONDS = 1
@@ -167,7 +132,7 @@ class GrpcServer:
         for address in addresses:
             server = self._new_server(address)
             register(server, rpcs)
-            if _is_socket(address):
+            if _is_socket(address) or address == settings.upstream_address:
                 server.add_generic_rpc_handlers((authorization.handler(),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if settings.serves_reflection:
@@ -267,11 +232,6 @@ class GrpcServer:
         except RuntimeError as error:
             setting = "" if _is_socket(address) else setting
             raise OSError(cannot_listen(address, setting)) from error
-
-
-def channel_options(*, is_of_gateway: bool) -> list[tuple[str, int]]:
-    """Returns the limits of grpcio for connections of gateways, or of others."""
-    return [*_CHANNEL_OPTIONS, *(_GATEWAY_OPTIONS if is_of_gateway else _NATIVE_OPTIONS)]
 
 
 def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:
