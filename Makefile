@@ -1,8 +1,9 @@
 # The Customer API's commands. All they need is make and Python 3.11 or newer.
 
 PYTHON ?= python3
-# `make run` is for trying the service, unless it is told whose tokens to believe, or a file may tell.
-DEVELOPMENT ?= $(if $(ISSUER)$(TWC_ISSUER)$(TWC_DEVELOPMENT)$(TWC_SETTINGS_FILE)$(wildcard settings.toml),,true)
+# `make run` is for trying the service, unless it is told whose tokens to believe, or which servers
+# to call, or a file may tell.
+DEVELOPMENT ?= $(if $(ISSUER)$(TWC_ISSUER)$(UPSTREAMS)$(TWC_UPSTREAMS)$(TWC_DEVELOPMENT)$(TWC_SETTINGS_FILE)$(wildcard settings.toml),,true)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

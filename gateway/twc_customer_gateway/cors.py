@@ -57,6 +57,11 @@ class Cors(NamedTuple):
             },
         }
 
+    @staticmethod
+    def filter_types() -> list[str]:
+        """Returns the types that the filter may have."""
+        return [_HEADERS, _MATCHING, _COMPOSITE]
+
     def vary(self) -> list[Header]:
         """Returns the header that has caches tell apart the responses to different origins."""
         return [{"append": header_option("vary", "Origin", "APPEND_IF_EXISTS_OR_ADD")}]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from twc_customer_gateway import filters
 from twc_customer_gateway.filters import header_option
 from twc_customer_gateway.matchers import Matcher
+from twc_customer_gateway.places import Places
 from twc_customer_gateway.routes import direct_response
 from twc_customer_gateway.rpc_routes import Route
 from twc_customer_gateway.settings import GatewaySettings
@@ -53,6 +54,7 @@ _CONTENT_TYPES = {
     "yaml": "application/yaml",
 }
 _INDEX = "index.html"
+_FOLDER = "site"
 
 # Of the contract's package, of that which brings Swagger UI, and of this one.
 _DESCRIPTIONS = ("openapi.json", "openapi.yaml")
@@ -89,19 +91,19 @@ class Site(NamedTuple):
     largest: int
 
 
-def write(settings: GatewaySettings, folder: Path) -> Site:
-    """Writes the files into a folder and returns their routes: none if DOCS is off.
+def write(settings: GatewaySettings, places: Places) -> Site:
+    """Writes the files into a folder of their own; returns their routes: none if DOCS is off.
 
     Raises OSError if the key of development's tokens can be neither read nor created.
     """
     if not settings.docs:
         return Site([], [], 0)
-    folder.mkdir(exist_ok=True)
+    (places.folder / _FOLDER).mkdir(exist_ok=True)
     files = _files(settings)
     answers = [_redirect("/"), _redirect(f"{_PAGE}/")]
     public = [_pass_on("/"), _pass_on(f"{_PAGE}/")]
     for path, content in files.items():
-        answers += _answers(folder, path, content)
+        answers += _answers(places, path, content)
         public.append(_pass_on(path, [_LOOPBACK, _SAME_ORIGIN] if path == _DEVELOPMENT else []))
     return Site(public, answers, max(map(len, files.values())))
 
@@ -138,18 +140,18 @@ def _pass_on(path: str, headers: Sequence[Matcher] = ()) -> Route:
     }
 
 
-def _answers(folder: Path, path: str, content: bytes) -> Iterator[Route]:
+def _answers(places: Places, path: str, content: bytes) -> Iterator[Route]:
     """Writes a file and yields its routes: for those who have it, and others."""
     name = path.strip("/").replace("/", "-")
     suffix = path.rpartition(".")[2] if "." in path else "html"
     of_file = _SECURITY_HEADERS | {"content-type": _CONTENT_TYPES[suffix]}
-    plain, compressed = folder / name, folder / f"{name}.gz"
-    plain.write_bytes(content)
+    plain, compressed = f"{_FOLDER}/{name}", f"{_FOLDER}/{name}.gz"
+    (places.folder / plain).write_bytes(content)
     if path == _DEVELOPMENT:
-        plain.chmod(0o600)
-        yield _answer(200, path, [_READ], of_file, plain)
+        (places.folder / plain).chmod(0o600)
+        yield _answer(200, path, [_READ], of_file, places.file(plain))
     else:
-        compressed.write_bytes(gzip.compress(content, mtime=0))
+        (places.folder / compressed).write_bytes(gzip.compress(content, mtime=0))
         tag = hashlib.sha256(content).hexdigest()[:32]
         # The tag is weak, as it is one for both forms. What is kept is asked for again.
         of_both = {"etag": f'W/"{tag}"', "cache-control": "public, no-cache"}
@@ -157,8 +159,8 @@ def _answers(folder: Path, path: str, content: bytes) -> Iterator[Route]:
         has_it = {"name": "if-none-match", "string_match": {"contains": tag}}
         yield _answer(304, path, [_READ, has_it], of_both)
         in_gzip = of_file | of_both | {"content-encoding": "gzip"}
-        yield _answer(200, path, [_READ, _ACCEPTS_GZIP], in_gzip, compressed)
-        yield _answer(200, path, [_READ], of_file | of_both, plain)
+        yield _answer(200, path, [_READ, _ACCEPTS_GZIP], in_gzip, places.file(compressed))
+        yield _answer(200, path, [_READ], of_file | of_both, places.file(plain))
     yield _answer(405, path, [], {"allow": "GET, HEAD"})
 
 
@@ -172,12 +174,12 @@ def _answer(
     path: str,
     matchers: list[Matcher],
     headers: dict[str, str],
-    file: Path | None = None,
+    file: str = "",
 ) -> Route:
     """Returns a route that answers by itself, with a file if one is given."""
     route: Route = direct_response(status, {"path": path, "headers": matchers})
     if file:
-        route["direct_response"]["body"] = {"filename": str(file)}
+        route["direct_response"]["body"] = {"filename": file}
     return route | {
         "response_headers_to_add": [header_option(*header) for header in headers.items()],
         # Envoy would add one of its own to each status that could be a redirect.

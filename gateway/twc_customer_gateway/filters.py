@@ -40,6 +40,8 @@ LUA_ON: Filters = {"@type": _FILTER, "config": {"@type": _LUA}}
 # The server limits the size of streams; buffering would only delay them.
 UNBUFFERED: Filters = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
 
+NOT_LIMITED: Filters = {"envoy.filters.http.local_ratelimit": _OFF}
+
 # Another Envoy reads the body.
 PASSED_ON = NOT_TRANSCODED | REST | UNBUFFERED
 # A direct response does not wait for the request's body.

@@ -68,9 +68,12 @@ def main() -> None:
     counts = [ServiceMetrics(SERVICE, memory) for memory in args.memory]
 
     def render_all() -> bytes:
-        return render(counts) + envoy_metrics(args.admin)
+        return (render(counts) if counts else b"") + envoy_metrics(args.admin)
 
-    MetricsServer(socket.socket(fileno=args.listener), render_all).serve_forever()
+    def is_ready() -> bool:
+        return envoy_admin.is_ready(args.admin[0])
+
+    MetricsServer(socket.socket(fileno=args.listener), render_all, is_ready).serve_forever()
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ def table(  # noqa: PLR0913 - of independent settings
         *_refused_rpcs(service),
         *rpc_routes(service, workers, "server_compressed"),
         *health_and_reflection(),
+        _liveness(),
         *rest,
     ]
 
@@ -225,6 +226,12 @@ def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> R
 def _own_headers(route: HttpRoute) -> filters.Filters:
     named = f"{route.method} {route.path}" if route.is_traced else ""
     return filters.own_headers(has_body=bool(route.body), named=named)
+
+
+def _liveness() -> Route:
+    """Returns the route that tells that this Envoy answers, whatever else does."""
+    route = direct_response(200, {"path": "/livez"})
+    return route | {"typed_per_filter_config": filters.ANSWERED_AT_ONCE | filters.NOT_LIMITED}
 
 
 def direct_response(status: int, match: dict[str, Any], body: str = "") -> Route:

@@ -65,7 +65,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     # Blocked in every thread, so that this one can wait for them with sigwait.
     signal.pthread_sigmask(signal.SIG_BLOCK, ALL_SIGNALS)
     try:
-        app = App(settings, addresses or [settings.native_address], metrics_memory)
+        app = App(settings, addresses or settings.addresses(), metrics_memory)
     except OSError as error:
         sys.exit(str(error))
     if _open_database(app):
@@ -228,7 +228,9 @@ def main() -> None:
     commands = parser.add_subparsers(required=True, title="commands", metavar="COMMAND")
     serving = commands.add_parser("serve", help="serve gRPC until SIGTERM or SIGINT")
     serving.add_argument(
-        "addresses", nargs="*", help="host:port or unix:path; by default BIND and GRPC_PORT"
+        "addresses",
+        nargs="*",
+        help="host:port or unix:path; by default BIND with GRPC_PORT, and with UPSTREAM_PORT",
     )
     serving.add_argument(
         "--metrics-fd", type=int, default=-1, metavar="FD", help="shared memory for metrics"

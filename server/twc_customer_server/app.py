@@ -16,6 +16,8 @@ from twc_customer_server.contract import SERVICE
 from twc_customer_server.instruments import UNTRACED, Instruments, instruments
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
+from twc_customer_server.readiness import Readiness
+from twc_customer_server.renewal import Renewal
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import OutcomePurge
@@ -71,14 +73,20 @@ class App:
             on_call_end=self._instruments.on_call_end(self._access_log.add),
             tracing=self._instruments.rpcs,
         )
+        self._readiness = Readiness(self._database, self._authenticator.has_keys)
         self._grpc = GrpcServer(rpcs, self._authenticator, settings, addresses, metrics.own)
+        self._renewal = Renewal(
+            settings, self._grpc.renew_certificates, self._authenticator.refresh_keys
+        )
         sampled = (self._database, self._authenticator, self._grpc, stores.changes)
         self._sampler = Sampler([each.sample for each in sampled])
         self.ports = self._grpc.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:
             self._metrics_server = MetricsServer(
-                bind_metrics_port(settings), partial(exposition.render, [metrics])
+                bind_metrics_port(settings),
+                partial(exposition.render, [metrics]),
+                self._grpc.serves,
             )
 
     def start(self) -> None:
@@ -96,7 +104,9 @@ class App:
         self._purger.start()
         self._sampler.start()
         self._authenticator.start()
-        self._grpc.start()
+        self._readiness.start()
+        self._renewal.start()
+        self._grpc.start(self._readiness.is_ready)
         if self._metrics_server:
             self._metrics_server.start()
 
@@ -116,6 +126,8 @@ class App:
         if self._metrics_server:
             self._metrics_server.stop()
         self._sampler.stop()
+        self._renewal.stop()
+        self._readiness.stop()
         self._purger.stop()
         self._database.shut_down()
         self._instruments.stop()

@@ -32,7 +32,7 @@ def check_and_log(loaded: Loaded[S]) -> None:
 def check(settings: Settings) -> list[str]:
     """Returns warnings. Raises InvalidSettingsError if what is set cannot be used."""
     wrong = [
-        *_wrong_tls(settings),
+        *wrong_tls(settings),
         *_wrong_jwks_file(settings),
         *_wrong_data_dir(settings),
         *otel_settings.wrong(os.environ),
@@ -42,37 +42,51 @@ def check(settings: Settings) -> list[str]:
     return [*_unreachable_issuer(settings)]
 
 
-def _wrong_tls(settings: Settings) -> Iterator[str]:
+def wrong_tls(settings: Settings) -> Iterator[str]:
     """Yields what is wrong with the files of TLS, if they are set."""
-    files = {
-        "TLS_CERTIFICATE": settings.tls_certificate,
-        "TLS_KEY": settings.tls_key,
-        "TLS_CLIENT_CA": settings.tls_client_ca,
-    }
-    unreadable = [line for name, path in files.items() if path for line in _unreadable(name, path)]
-    yield from unreadable
-    if unreadable or not (settings.tls_certificate and settings.tls_key):
+    yield from wrong_pair("TLS_CERTIFICATE", "TLS_KEY", settings.tls_certificate, settings.tls_key)
+    yield from wrong_authorities("TLS_CLIENT_CA", settings.tls_client_ca)
+    yield from wrong_authorities("UPSTREAM_CLIENT_CA", settings.upstream_client_ca)
+
+
+def wrong_pair(
+    certificate_name: str, key_name: str, certificate: Path | None, key: Path | None
+) -> Iterator[str]:
+    """Yields what is wrong with the files of a certificate and its key, if they are set."""
+    if not (certificate and key):
+        return
+    unreadable = [*_unreadable(certificate_name, certificate), *_unreadable(key_name, key)]
+    if unreadable:
+        yield from unreadable
         return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate, key = settings.tls_certificate, settings.tls_key
     try:
         # Without a password, OpenSSL would ask for one at the terminal.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            yield f"TLS_KEY: must be the key of the certificate {certificate}, which {key} is not"
+            of = f"the certificate {certificate}"
+            yield f"{key_name}: must be the key of {of}, which {key} is not"
         else:
             yield (
-                "TLS_CERTIFICATE, TLS_KEY: must be PEM files of a certificate chain and of its "
-                f"key without a password, which {certificate} and {key} are not"
+                f"{certificate_name}, {key_name}: must be PEM files of a certificate chain and of "
+                f"its key without a password, which {certificate} and {key} are not"
             )
     except ValueError:
-        yield f"TLS_KEY: must be a key without a password, which {key} is not"
-    if authorities := settings.tls_client_ca:
-        try:
-            context.load_verify_locations(authorities)
-        except ssl.SSLError:
-            yield f"TLS_CLIENT_CA: must be a PEM file of certificates, which {authorities} is not"
+        yield f"{key_name}: must be a key without a password, which {key} is not"
+
+
+def wrong_authorities(name: str, file: Path | None) -> Iterator[str]:
+    """Yields what is wrong with a file of authorities, if it is set."""
+    if file is None:
+        return
+    if unreadable := [*_unreadable(name, file)]:
+        yield from unreadable
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        yield f"{name}: must be a PEM file of certificates, which {file} is not"
 
 
 def _unreadable(name: str, path: Path) -> Iterator[str]:

@@ -46,7 +46,9 @@ def load(settings_class: type[S]) -> Loaded[S]:
     if unknown := [*setting_sources.unknown_in_file(given, fields)]:
         raise InvalidSettingsError("\n".join(unknown))
     try:
-        return Loaded(settings_class(), given, warnings)
+        settings = settings_class()
+        warnings += setting_sources.not_used(given, *settings.not_used())
+        return Loaded(settings, given, warnings)
     except ValidationError as error:
         lines = [*describe_errors(error, settings_class, given), *warnings]
         raise InvalidSettingsError("\n".join(lines)) from error

@@ -9,7 +9,7 @@ import os
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,9 +39,32 @@ OF_GATEWAY = frozenset(
         "pin_workers",
         "rate_limit",
         "unknown_members",
+        "upstream_ca",
+        "upstream_certificate",
+        "upstream_key",
+        "upstream_name",
+        "upstreams",
         "workers",
     }
 )
+
+# Settings of both gateway and server.
+OF_BOTH = frozenset(
+    {
+        "bind",
+        "drain_seconds",
+        "grace_seconds",
+        "log_level",
+        "max_concurrent_rpcs",
+        "metrics_port",
+        "tls_certificate",
+        "tls_client_ca",
+        "tls_key",
+    }
+)
+
+# Settings that a change of the file changes without a restart.
+RENEWED = frozenset({"cors_allowed_headers", "cors_exposed_headers", "cors_origins", "log_level"})
 
 # Variables of the command line `twc-customers` that no setting has the name of.
 OF_CLIENT = frozenset(
@@ -146,6 +169,38 @@ def conflicts(found: dict[str, list[Given]]) -> Iterator[str]:
                     f"{first.name} counts, which is {shown(field, first.value)}; "
                     f"{other.name} does not, which is {shown(field, other.value)}"
                 )
+
+
+def concerns(field: str) -> str:
+    """Returns what a setting is of: `gateway`, `server` or `both`."""
+    if field in OF_BOTH:
+        return "both"
+    return "gateway" if field in OF_GATEWAY else "server"
+
+
+def not_used(found: Mapping[str, list[Given]], names: Mapping[str, Any], of: str) -> Iterator[str]:
+    """Yields a line with what is given of settings that this process does not use.
+
+    `names` are these, with their defaults, and `of` whose they are.
+    """
+    read = {name: found.get(name) or _in_environment(name) for name in sorted(names)}
+    given = [
+        places[0].name
+        for name, places in read.items()
+        if places and as_text(places[0].value) != as_text(names[name])
+    ]
+    if given:
+        yield f"{', '.join(given)}: not used here: settings of {of}"
+
+
+def _in_environment(name: str) -> list[Given]:
+    variables = (PREFIX + name.upper(), name.upper())
+    return [Given(it, value) for it in variables if (value := os.environ.get(it))]
+
+
+def differences(one: BaseSettings, other: BaseSettings) -> set[str]:
+    """Returns the names of the fields that have different values."""
+    return {name for name in type(one).model_fields if getattr(one, name) != getattr(other, name)}
 
 
 def unknown_variables(fields: Iterable[str]) -> Iterator[str]:

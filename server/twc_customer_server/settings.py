@@ -2,8 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, Self
 
 from phonenumbers import SUPPORTED_REGIONS
 from pydantic import (
@@ -13,18 +12,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from twc_customer_server import setting_sources
+from twc_customer_server import setting_combinations, setting_sources
 from twc_customer_server.auth.tenants import PLACEHOLDER
 from twc_customer_server.contract import ERASE_SCOPE
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
-
-NO_ISSUER = (
-    "ISSUER and JWKS are required: the issuer whose tokens to accept, and its public keys. "
-    "To try the service on this machine alone, set DEVELOPMENT=true instead"
-)
 
 
 class Settings(BaseSettings):
@@ -53,6 +47,17 @@ class Settings(BaseSettings):
     )
     bind: str = Field("127.0.0.1", description="IP address that the ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
+    upstream_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port for gateways that run elsewhere, which have this server in their "
+        "UPSTREAMS; 0 for none.",
+    )
+    upstream_client_ca: Path | None = Field(
+        None,
+        description="PEM file of the authorities of which such gateways must have a certificate.",
+    )
     share_port: bool = Field(
         default=False,
         description="Share GRPC_PORT with other servers of the same user (SO_REUSEPORT).",
@@ -213,6 +218,15 @@ class Settings(BaseSettings):
         """The address of native gRPC, as `host:port`."""
         return f"{self.host}:{self.grpc_port}"
 
+    def addresses(self) -> list[str]:
+        """Returns the addresses of a server that runs by itself."""
+        return [self.native_address, *filter(None, [self.upstream_address])]
+
+    @property
+    def upstream_address(self) -> str | None:
+        """The address for gateways that run elsewhere, as `host:port`, if there is one."""
+        return f"{self.host}:{self.upstream_port}" if self.upstream_port else None
+
     @property
     def host(self) -> str:
         """The IP address of both ports as it is written in a URL."""
@@ -227,6 +241,17 @@ class Settings(BaseSettings):
     def database_file(self) -> Path:
         """The SQLite database."""
         return self.data_dir / "customers.db"
+
+    @property
+    def jwks_file(self) -> Path | None:
+        """The file of the one issuer's public keys, if they are in one."""
+        is_file = self.jwks and "://" not in self.jwks and not self.has_realms
+        return Path(self.jwks or "") if is_file else None
+
+    def tls_files(self) -> list[Path]:
+        """Returns the files of certificates and keys that are set."""
+        files = (self.tls_certificate, self.tls_key, self.tls_client_ca, self.upstream_client_ca)
+        return [file for file in files if file]
 
     @property
     def development_folder(self) -> Path:
@@ -249,27 +274,19 @@ class Settings(BaseSettings):
             for name, value in self.model_dump(mode="json", exclude_none=True).items()
         }
 
+    def not_used(self) -> tuple[dict[str, Any], str]:
+        """Returns the settings without use here, with their defaults, and whose they are."""
+        return dict.fromkeys(setting_sources.OF_GATEWAY), "the gateway"
+
+    @property
+    def runs_server(self) -> bool:
+        """Whether this process, or one that it starts, is a server."""
+        return True
+
     @model_validator(mode="after")
     def _check_identity(self) -> Self:
-        if self.development:
-            if self.issuer or self.jwks:
-                raise ValueError(
-                    "DEVELOPMENT=true uses an issuer of its own: unset ISSUER and JWKS"
-                )
-            if not _is_loopback(self.bind):
-                raise ValueError("DEVELOPMENT=true is for this machine only: set BIND=127.0.0.1")
-        elif not (self.issuer and self.jwks):
-            raise ValueError(NO_ISSUER)
-        elif self.has_realms != (PLACEHOLDER in self.jwks):
-            raise ValueError("ISSUER and JWKS must both contain {tenant}, or neither")
-        elif (self.issuer or "").count(PLACEHOLDER) > 1:
-            raise ValueError("ISSUER must contain {tenant} once")
-        elif "://" in self.jwks and not self.jwks.startswith(("https://", "http://")):
-            raise ValueError("JWKS must be an https URL or the path of a file")
-        elif self.jwks.startswith("http:") and not _is_loopback(urlsplit(self.jwks).hostname or ""):
-            raise ValueError(
-                "JWKS must be an https URL: over http anyone on the way can forge keys"
-            )
+        if self.runs_server and (wrong := setting_combinations.wrong_identity(self)):
+            raise ValueError(wrong)
         return self
 
     @model_validator(mode="after")
@@ -281,16 +298,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _check_tls(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("TLS_CERTIFICATE and TLS_KEY must be set together")
-        if self.tls_client_ca and not self.tls_key:
-            raise ValueError("TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY")
+    def _check_ports(self) -> Self:
+        if wrong := setting_combinations.wrong_ports(self) or setting_combinations.wrong_tls(self):
+            raise ValueError(wrong)
         return self
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

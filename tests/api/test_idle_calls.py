@@ -25,7 +25,7 @@ from twc_customer_server import contract
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
 from twc_customer_server.transport import (
-    grpc_server,
+    connections,
     health,
     open_calls,
     receiver,
@@ -167,7 +167,7 @@ def test_calls_of_a_connection(tmp_path: Path) -> None:
     ):
         for _ in range(300):
             connection.begin(GET, as_tenant("acme"))
-        more = 300 - grpc_server.MAX_CONNECTION_CALLS
+        more = 300 - connections.MAX_CONNECTION_CALLS
         assert ends(connection, more) == {RESET: more}
 
 

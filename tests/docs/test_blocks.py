@@ -33,6 +33,10 @@ PROGRAMS = {"curl": "curl", "make": "make", "promtool": "prometheus", "sqlite3":
 NOT_RUN = {
     ("CONTRIBUTING.md", "make coverage"): "CI runs these, and this test is one of them",
     ("README.md", "make test-unit"): "CI runs these, and this test is one of them",
+    ("docs/apart.md", "twc_customer_server serve"): "tests/gateway/test_apart.py runs it",
+    ("docs/apart.md", "export UPSTREAMS"): "tests/gateway/test_apart.py runs it",
+    ("docs/apart.md", "docker run"): "needs Docker; tests/gateway/test_plain.py runs Envoy",
+    ("docs/apart.md", "/dev/tcp"): "needs an Envoy; tests/gateway/test_plain.py asks the same",
     ("docs/databases.md", "distribute --shards"): "needs a cluster of Citus",
 }
 
@@ -86,6 +90,7 @@ TYPED = {("docs/operations.md", "twc-customers erase"): "y\n"}
 
 # What the reader's shell has.
 EXPORTED = {
+    ("docs/apart.md", "config envoy"): {"UPSTREAMS": "api.example.com:50052"},
     # The tests themselves are run without this.
     ("CONTRIBUTING.md", "test_create.py"): {"PYTEST_ADDOPTS": "--collect-only"},
     ("docs/operations.md", " access acme"): {"DEVELOPMENT": "true"},

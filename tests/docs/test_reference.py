@@ -15,6 +15,7 @@ from twc_customer_client.errors import BY_REASON
 from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.contract import SERVICE
+from twc_customer_server.setting_sources import concerns
 
 DOCS = ROOT / "docs"
 SETTINGS = {
@@ -52,10 +53,10 @@ def test_list_of_settings() -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_default_and_range_of_setting(name: str) -> None:
-    """A setting is listed with its default and range."""
+    """A setting is listed with its default, its range, and what it is of."""
     field = GatewaySettings.model_fields[name.lower()]
 
-    assert SETTINGS[name][:2] == [_default(field), _range(field)]
+    assert SETTINGS[name][:3] == [_default(field), _range(field), concerns(name.lower())]
 
 
 @pytest.mark.parametrize("route", http_routes(SERVICE), ids=lambda route: route.rpc.name)

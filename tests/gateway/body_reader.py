@@ -16,7 +16,9 @@ from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_gateway import config
 from twc_customer_gateway.matchers import HttpRoute, http_routes
+from twc_customer_gateway.places import Places
 from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_gateway.upstreams import Upstreams
 
 # The routes that take a body.
 ROUTES = {route.rpc.name: route for route in http_routes(SERVICE) if route.body}
@@ -97,7 +99,8 @@ def reading() -> Iterator[BodyReader]:
     with tempfile.TemporaryDirectory(prefix="twc-") as name:
         folder = Path(name)
         settings = GatewaySettings(data_dir=folder, gateway_port=0, grpc_port=0, **trust())
-        written = config.write(settings, [folder / "no-server.sock"], folder)
+        places = Places.on_this_machine(folder)
+        written = config.write(settings, Upstreams.at_sockets([places.socket("none")]), places)
         configuration = written[config.ENVOYS.index(config.LARGE_BODIES)]
         command = config.envoy_command(configuration)
         with subprocess.Popen(command, preexec_fn=die_with_parent) as process:

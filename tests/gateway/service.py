@@ -34,6 +34,9 @@ class Service:
     In a `with` block it is ready.
     """
 
+    # Settings that its settings file has, and its environment does not.
+    of_file: frozenset[str] = frozenset()
+
     def __init__(self, folder: Path, **settings: Any) -> None:
         """Starts the process, and does not wait until it serves."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,10 +46,15 @@ class Service:
         self._output = folder / f"{uuid.uuid4()}.log"
         self._read = 0
         self._log: list[dict[str, Any]] = []
+        variables = {
+            name: value
+            for name, value in self.settings.environment().items()
+            if name not in self.of_file
+        }
         with self._output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "twc_customer_gateway"],
-                env=os.environ | self.settings.environment() | {"TMPDIR": os.environ[RUN]},
+                env=os.environ | variables | {"TMPDIR": os.environ[RUN]},
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,

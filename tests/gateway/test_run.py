@@ -84,6 +84,12 @@ def _running(command: list[str], environment: dict[str, str]) -> Iterator[subpro
                 os.killpg(process.pid, signal.SIGKILL)
 
 
+def _of(package: str, environment: dict[str, str]) -> dict[str, str]:
+    """The environment of a command, without what the server has no use for, and would say so."""
+    of_gateway = {"GATEWAY_PORT"} if package == "twc_customer_server" else set()
+    return {name: it for name, it in environment.items() if name not in of_gateway}
+
+
 def _outside_make(environment: dict[str, str]) -> dict[str, str]:
     """The environment without what a make that runs the tests has put into it."""
     of_make = ("MAKE", "MFLAGS")
@@ -245,18 +251,18 @@ def test_modules_of_supervisor() -> None:
 
 
 def test_written_configuration(environment: dict[str, str], tmp_path: Path) -> None:
-    """The configuration can be written without serving, and has no password in it."""
+    """The configuration that a start writes has no password in it."""
     secret = {"DATABASE_URL": "postgresql://ada:of-ada-alone@db.example/customers"}
     subprocess.run(
-        [sys.executable, "-m", "twc_customer_gateway", "config", tmp_path / "written"],
+        [sys.executable, "-m", "twc_customer_gateway", "config", "--for-start", tmp_path],
         env=environment | secret,
         check=True,
     )
 
-    written = {*(tmp_path / "written").iterdir()}
     configuration = {"contract.binpb", "large_bodies.yaml", "public.yaml", "stack.json"}
-    assert {path.name for path in written} == configuration | {"site"}
-    files = [path for path in (tmp_path / "written").rglob("*") if path.is_file()]
+    configuration |= {"cors.json", "routes.json", "settings.toml", "site"}
+    assert {path.name for path in tmp_path.iterdir()} == configuration | {"data"}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if b"of-ada-alone" in path.read_bytes()]
 
 
@@ -394,7 +400,7 @@ def test_information(
     """Help, version and settings are printed without a service."""
     ended = subprocess.run(
         [sys.executable, "-m", package, *arguments],
-        env=environment,
+        env=_of(package, environment),
         capture_output=True,
         text=True,
         check=True,
@@ -413,7 +419,7 @@ def test_output_that_nobody_reads(environment: dict[str, str], package: str, arg
     with os.fdopen(writer, "w") as unread:
         ended = subprocess.run(
             [sys.executable, "-m", package, argument],
-            env=environment,
+            env=_of(package, environment),
             stdout=unread,
             stderr=subprocess.PIPE,
             check=False,

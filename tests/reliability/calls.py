@@ -11,13 +11,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.reliability.sessions import Ask, locked_table, processes, sessions, waiting
+from tests.reliability.sessions import Ask, locked_table, sessions, waiting
 from tests.support import builders
 from tests.support.client import SECONDS, Client, Failure, failure, read_failure
 from tests.support.concurrency import in_background
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
 from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.postgres_pool import PROBE_NAME
 
 Call = Callable[[Client, Customer], object]
 
@@ -204,6 +205,9 @@ def wait_served(service: SeededServer) -> None:
 
 
 def assert_clean(ask: Ask, size: int = POOL) -> None:
-    """Asserts that the database has no more sessions than the pool, and that none is in use."""
+    """Asserts that no session is in use, and that there are no more than of pool and probe."""
     wait_until(lambda: {state for [state] in sessions(ask, "state")} <= {"idle"})
-    assert len(processes(ask)) <= size
+    names = [name for [name] in sessions(ask, "application_name")]
+    probes = names.count(PROBE_NAME)
+    assert probes <= 1
+    assert len(names) - probes <= size

@@ -10,6 +10,23 @@ import pytest
 from twc_customer_server.transport.incoming import Dispatcher, IncomingCall
 
 
+@pytest.mark.parametrize("is_of_gateway", [False, True])
+def test_peer(*, is_of_gateway: bool) -> None:
+    """A call that comes to the address of gateways says so with where it comes from."""
+    found: list[IncomingCall] = []
+    event = SimpleNamespace(
+        call_details=SimpleNamespace(deadline=float("inf")),
+        call=SimpleNamespace(peer=lambda: b"ipv4:192.0.2.1:5000"),
+    )
+    state = SimpleNamespace(condition=threading.Condition(), callbacks=[])
+    nothing: Any = None
+    dispatcher = Dispatcher({nothing: found.append})
+    submit = dispatcher.executor(is_of_gateway=is_of_gateway).submit
+    submit(nothing, nothing, event, state, nothing, nothing, nothing, nothing)
+    [call] = found
+    assert call.peer() == ("gateway:" if is_of_gateway else "") + "ipv4:192.0.2.1:5000"
+
+
 @pytest.mark.parametrize(
     ("seconds", "accepted"), [(float("inf"), 1), (60, 1), (0, 0), (-60, 0)], ids=str
 )

@@ -111,6 +111,28 @@ def test_first_call(new: Kept) -> None:
     assert public(new.keys.find("old")) == OLD.key.public_key().public_bytes_raw()
 
 
+def test_whether_keys_count(new: Kept, clock: Clock) -> None:
+    """Keys count from their fetch on until they are stale, if they cannot be fetched again."""
+    assert not new.keys.are_good
+    new.refresh()
+    assert new.keys.are_good
+    new.source.error = OSError()
+    clock.now = POLICY.lifetime - 1
+    new.refresh()
+    clock.now = POLICY.stale - 1
+    assert new.keys.are_good
+    clock.now = POLICY.stale + 1
+    assert not new.keys.are_good
+
+
+def test_refresh_at_once(kept: Kept) -> None:
+    """Keys that somebody knows to have changed are fetched before that is due, once."""
+    kept.keys.refresh()
+    kept.keys.refresh()
+    kept.background.run()
+    assert kept.source.reads == 2
+
+
 def test_calls_during_first_fetch(new: Kept) -> None:
     """Calls that want keys while these are fetched share that fetch."""
     awaited = [new.awaited("old"), new.awaited("old"), new.awaited("forged")]

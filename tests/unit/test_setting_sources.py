@@ -136,12 +136,9 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
         ),
     ),
     "one port for two": (
-        {"GATEWAY_PORT": "50051", "METRICS_PORT": "9464"},
+        {"GATEWAY_PORT": "50051"},
         "",
-        (
-            "GATEWAY_PORT, GRPC_PORT and METRICS_PORT must be different ports "
-            "(given: GATEWAY_PORT=50051, METRICS_PORT=9464)"
-        ),
+        ("GATEWAY_PORT and GRPC_PORT must be different ports (given: GATEWAY_PORT=50051)"),
     ),
     "unknown in the file": (
         {},
@@ -382,15 +379,24 @@ def test_print(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     settings = json.loads(capsys.readouterr().out)
     assert settings.keys() == {name.upper() for name in GatewaySettings.model_fields}
     assert [settings[name] for name in ("DATABASE_URL", "WORKERS", "THREADS", "GRPC_PORT")] == [
-        {"value": "postgresql://ada:***@db/customers", "source": "TWC_DATABASE_URL"},
-        {"value": 2, "source": "WORKERS"},
-        {"value": 3, "source": "threads in settings.toml"},
-        {"value": 50051, "source": "default"},
+        {
+            "value": "postgresql://ada:***@db/customers",
+            "source": "TWC_DATABASE_URL",
+            "of": "server",
+        },
+        {"value": 2, "source": "WORKERS", "of": "gateway"},
+        {"value": 3, "source": "threads in settings.toml", "of": "server"},
+        {"value": 50051, "source": "default", "of": "server"},
     ]
 
     print_settings(GatewaySettings, as_json=False)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["DATABASE_URL", "postgresql://ada:***@db/customers", "TWC_DATABASE_URL"] in rows
+    assert [
+        "DATABASE_URL",
+        "server",
+        "postgresql://ada:***@db/customers",
+        "TWC_DATABASE_URL",
+    ] in rows
     assert len(rows) == len(settings)
 
 
@@ -401,7 +407,11 @@ def test_print_of_wrong_settings(
     _give(monkeypatch, {"THREADS": "many"}, "")
     with pytest.raises(SystemExit, match=r"^THREADS: must be a whole number"):
         print_settings(Settings, as_json=True)
-    assert json.loads(capsys.readouterr().out)["THREADS"] == {"value": "many", "source": "THREADS"}
+    assert json.loads(capsys.readouterr().out)["THREADS"] == {
+        "value": "many",
+        "source": "THREADS",
+        "of": "server",
+    }
 
 
 def test_names_of_others() -> None:
@@ -413,6 +423,59 @@ def test_names_of_others() -> None:
         setting_sources.OF_GATEWAY
     )
     assert of_client - {"None"} == setting_sources.OF_CLIENT
+    assert Settings.model_fields.keys() >= setting_sources.OF_BOTH
+
+
+APART = {"UPSTREAMS": "a.example:1"}
+
+
+@pytest.mark.parametrize(
+    ("process", "environment", "file", "lines"),
+    [
+        (
+            Settings,
+            {"TWC_RATE_LIMIT": "5"},
+            "",
+            ["TWC_RATE_LIMIT: not used here: settings of the gateway"],
+        ),
+        (
+            Settings,
+            {},
+            "docs = false",
+            ["docs in settings.toml: not used here: settings of the gateway"],
+        ),
+        (Settings, {"THREADS": "2", "LOG_LEVEL": "ERROR"}, "", []),
+        (GatewaySettings, {"THREADS": "2", "WORKERS": "2"}, "", []),
+        (GatewaySettings, {"SHARE_PORT": "false"}, "", []),
+        (
+            GatewaySettings,
+            {"SHARE_PORT": "true"},
+            "",
+            ["SHARE_PORT: not used here: settings of a server that runs by itself"],
+        ),
+        (
+            GatewaySettings,
+            {**APART, "WORKERS": "2", "THREADS": "2", "GRACE_SECONDS": "1"},
+            "",
+            [
+                (
+                    "ISSUER, JWKS, THREADS, WORKERS: not used here: settings of servers, "
+                    "which run elsewhere (UPSTREAMS)"
+                )
+            ],
+        ),
+    ],
+)
+def test_setting_of_another_process(
+    monkeypatch: pytest.MonkeyPatch,
+    process: type[Settings],
+    environment: dict[str, str],
+    file: str,
+    lines: list[str],
+) -> None:
+    """A setting that is given to a process which it does not concern is said."""
+    _give(monkeypatch, environment, file)
+    assert load(process).warnings == lines
 
 
 def test_environment_of_this_test() -> None:

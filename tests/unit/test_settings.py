@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from twc_customer_server.settings import NO_ISSUER, Settings
+from twc_customer_server.setting_combinations import NO_ISSUER
+from twc_customer_server.settings import Settings
 
 KNOWN: dict[str, Any] = {"issuer": "https://id.example", "jwks": "https://id.example/jwks.json"}
 REALMS: dict[str, Any] = {
@@ -21,6 +22,8 @@ BOTH = "ISSUER and JWKS must both contain {tenant}, or neither"
 HTTPS = "JWKS must be an https URL: over http anyone on the way can forge keys"
 STALE = "JWKS_STALE_SECONDS must be at least JWKS_LIFETIME_SECONDS"
 PAIR = "TLS_CERTIFICATE and TLS_KEY must be set together"
+GATEWAYS = "UPSTREAM_CLIENT_CA needs UPSTREAM_PORT, TLS_CERTIFICATE and TLS_KEY"
+SAME_PORT = "GRPC_PORT and UPSTREAM_PORT must be different ports"
 CLIENT_CA = "TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY"
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -54,6 +57,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "certificate alone": (KNOWN | {"tls_certificate": "c.pem"}, PAIR),
     "private key alone": (KNOWN | {"tls_key": "k.pem"}, PAIR),
     "client CA alone": (KNOWN | {"tls_client_ca": "a.pem"}, CLIENT_CA),
+    "CA of gateways without TLS": (
+        KNOWN | {"upstream_client_ca": "a", "upstream_port": 50052},
+        GATEWAYS,
+    ),
+    "CA of gateways without their port": (
+        KNOWN | {"upstream_client_ca": "a", "tls_certificate": "c", "tls_key": "k"},
+        GATEWAYS,
+    ),
+    "one port for gateways and others": (KNOWN | {"upstream_port": 50051}, SAME_PORT),
     "client CA with half a pair": (KNOWN | {"tls_client_ca": "a.pem", "tls_key": "k"}, PAIR),
 }
 
@@ -75,6 +87,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "stale at the end of a lifetime": KNOWN
     | {"jwks_stale_seconds": 10, "jwks_lifetime_seconds": 10},
     "TLS": KNOWN | {"tls_certificate": "c.pem", "tls_key": "k.pem"},
+    "port for gateways": KNOWN | {"upstream_port": 50052},
     "mutual TLS": KNOWN | {"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"},
 }
 

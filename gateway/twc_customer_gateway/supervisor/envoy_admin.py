@@ -36,6 +36,15 @@ def stat(admin_socket: str, name: str) -> int | None:
     return next((int(each["value"]) for each in stats), None)
 
 
+def is_ready(admin_socket: str) -> bool:
+    """Tells whether Envoy can serve calls: a server can, and it has not begun to stop."""
+    try:
+        is_live = stat(admin_socket, "server.state") == 0
+        return is_live and bool(stat(admin_socket, "cluster.server.membership_healthy"))
+    except OSError:
+        return False
+
+
 def _get_json(admin_socket: str, path: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(request(admin_socket, "GET", path))
     return content

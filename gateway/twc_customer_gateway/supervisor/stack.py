@@ -4,6 +4,7 @@ Started and stopped as one, so that no call is lost: the workers serve before
 an Envoy sends them any, and clients' Envoy accepts no more before they stop.
 """
 
+import logging
 import math
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Self
 from twc_customer_gateway.supervisor import ports
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
+from twc_customer_gateway.supervisor.renewal import Renewal
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
 from twc_customer_server.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
@@ -32,8 +34,15 @@ _QUIET_POLLS = 6
 # Time in which connections that are being made reach the Envoy that is to close its port, and
 # that in which it does so.
 _CLOSING_SECONDS = 0.2
+# Time in which servers become ready that can.
+_UNREADY_SECONDS = 3
+# Envoy's number of the state in which it serves.
+_LIVE = 0
 # Time for processes to stop beyond that which calls in progress have to end.
 _SLACK_SECONDS = 5
+
+
+_log = logging.getLogger(__name__)
 
 
 class StackError(Exception):
@@ -61,6 +70,7 @@ class Stack:
         self._is_ready = False
         self._held = ExitStack()
         self._metrics = SharedMetrics(self.settings)
+        self._renewal = Renewal(folder, self.settings)
         self._workers: list[RestartedProcess] = []
         self._envoys = [
             EnvoyProcess(name, command, socket)
@@ -89,6 +99,7 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         """Serves until DRAIN_SECONDS are over, lets calls in progress end, and stops everything."""
+        self._renewal.stop()
         envoys = [*self._envoys]
         # Clients' Envoy first: late clients find no port, rather than no server behind it.
         if self._is_ready:
@@ -109,6 +120,7 @@ class Stack:
         while True:
             self._pause(_POLL_SECONDS)
             self.restart_ended()
+            self._renewal.look()
 
     def restart_ended(self) -> None:
         """Restarts processes that have ended, and Envoys that hang."""
@@ -121,7 +133,9 @@ class Stack:
 
     def _reserve_ports(self) -> None:
         """Keeps other services from both ports, even while no process listens on them."""
-        native = self._bind(ports.reserve, "GRPC_PORT").getsockname()[1]
+        native = self.settings.grpc_port
+        if self.settings.worker_sockets:
+            native = self._bind(ports.reserve, "GRPC_PORT").getsockname()[1]
         self._gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
         gateway = self._gateway_port.getsockname()[1]
         if not self.settings.gateway_port:
@@ -177,18 +191,44 @@ class Stack:
         return cores if len(self.settings.worker_sockets) >= len(cores) - 1 else [None]
 
     def _wait_until_ready(self) -> None:
+        serving_since = math.inf
+
         def is_ready() -> bool:
+            nonlocal serving_since
             _require_none_failed([*self._workers, *self._envoys])
             self.restart_ended()
-            return all(
-                envoy.stat("cluster.server.membership_healthy") == len(self._workers)
-                for envoy in self._envoys
-            )
+            if all(self._has_servers(envoy) for envoy in self._envoys):
+                return True
+            if not self._serves():
+                serving_since = math.inf
+            serving_since = min(serving_since, time.monotonic())
+            return time.monotonic() > serving_since + _UNREADY_SECONDS
 
         seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._workers)
         seconds += math.ceil(self.settings.database_wait_seconds)
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
+        if not self._healthy(self._envoys[0]):
+            _log.warning("no server is ready: calls are refused, and /readyz is 503, until one is")
+
+    def _has_servers(self, envoy: EnvoyProcess) -> bool:
+        """Tells whether an Envoy sends calls to all workers, or to a server elsewhere."""
+        healthy = self._healthy(envoy)
+        return healthy == len(self._workers) if self._workers else bool(healthy)
+
+    def _serves(self) -> bool:
+        """Tells whether the processes do what they can, even if no call can be served yet.
+
+        Workers may lack keys of their issuer. Servers elsewhere are started by themselves.
+        """
+        if self._workers:
+            serving = self._envoys[0].stat("cluster.serving.membership_healthy")
+            return serving == len(self._workers)
+        return all(envoy.stat("server.state") == _LIVE for envoy in self._envoys)
+
+    def _healthy(self, envoy: EnvoyProcess) -> int | None:
+        """Returns the number of servers that an Envoy sends calls to."""
+        return envoy.stat("cluster.server.membership_healthy")
 
     def _drain(self) -> None:
         """Fails health checks and serves on, until DRAIN_SECONDS are over."""

@@ -25,6 +25,8 @@ class StackSettings(NamedTuple):
     admin_sockets: list[str]
     # Unix sockets of the workers, one each.
     worker_sockets: list[str]
+    # Servers that run elsewhere, in place of workers.
+    upstreams: list[str]
     pin_workers: bool
     bind: str
     # The address of the ports as URLs have it.
@@ -36,6 +38,8 @@ class StackSettings(NamedTuple):
     drain_seconds: float
     grace_seconds: float
     log_level: str
+    # Files that may change while the service runs.
+    watched: list[str]
     # Where customers are stored, without a password.
     data: str
     development: bool

@@ -20,6 +20,8 @@ class Effective(NamedTuple):
 
     value: Any
     source: str
+    # `gateway`, `server` or `both`.
+    of: str
 
 
 def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
@@ -44,7 +46,11 @@ def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
         for warning in loaded.warnings:
             print(warning, file=sys.stderr)  # noqa: T201
     settings = {
-        name.upper(): Effective(value, given[name][0].name if name in given else _DEFAULT)
+        name.upper(): Effective(
+            value,
+            given[name][0].name if name in given else _DEFAULT,
+            setting_sources.concerns(name),
+        )
         for name, value in values.items()
     }
     print(_as_json(settings) if as_json else _as_table(settings))  # noqa: T201
@@ -54,7 +60,11 @@ def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
 
 def _as_json(settings: Mapping[str, Effective]) -> str:
     objects = {
-        name: {"value": _without_password(name, each.value), "source": each.source}
+        name: {
+            "value": _without_password(name, each.value),
+            "source": each.source,
+            "of": each.of,
+        }
         for name, each in settings.items()
     }
     return json.dumps(objects, indent=2, ensure_ascii=False, default=str)
@@ -65,10 +75,12 @@ def _without_password(name: str, value: Any) -> Any:
 
 
 def _as_table(settings: Mapping[str, Effective]) -> str:
-    """Returns a line for each setting: name, value and source, in columns."""
+    """Returns a line for each setting: name, what it is of, value and source, in columns."""
     width = max(len(name) for name in settings)
     rows = [
-        (name, "" if each.value is None else shown(name.lower(), each.value), each.source)
+        (name, each.of, "" if each.value is None else shown(name.lower(), each.value), each.source)
         for name, each in settings.items()
     ]
-    return "\n".join(f"{name:{width}}  {value:{_WIDTH}}  {source}" for name, value, source in rows)
+    return "\n".join(
+        f"{name:{width}}  {of:7}  {value:{_WIDTH}}  {source}" for name, of, value, source in rows
+    )

@@ -103,6 +103,14 @@ class Authenticator:
         """Ends what `start` began."""
         self._key_sets.stop()
 
+    def has_keys(self) -> bool:
+        """Tells at once whether the keys of the one issuer, if there is one, are at hand."""
+        return self._key_sets.are_ready()
+
+    def refresh_keys(self) -> None:
+        """Fetches the keys of the issuers in use anew, in the background."""
+        self._key_sets.refresh()
+
     def sample(self) -> None:
         """Sets the metric of the keys' age; to be called again and again."""
         oldest = self._key_sets.oldest_age()

@@ -119,11 +119,12 @@ class Fetchers:
 def source_of(peer: str, forwarded_for: str) -> str:
     """Returns the network that a call comes from, `""` if that is unknown.
 
-    The gateway calls by a Unix socket, and appends the address of its client
-    to `X-Forwarded-For`.
+    The gateway calls by a Unix socket, or at an address of its own, and appends the address
+    of its client to `X-Forwarded-For`.
     """
     kind, _, place = unquote(peer).partition(":")
-    text = forwarded_for.rpartition(",")[2].strip() if kind == "unix" else place.rpartition(":")[0]
+    is_of_gateway = kind in ("unix", "gateway")
+    text = forwarded_for.rpartition(",")[2].strip() if is_of_gateway else place.rpartition(":")[0]
     try:
         address = ipaddress.ip_address(text.strip("[]"))
     except ValueError:

@@ -109,6 +109,11 @@ class KeySet:
         """The seconds since the keys were fetched, or since they were first asked for."""
         return time.monotonic() - max(self._held.fetched_at, self._made_at)
 
+    @property
+    def are_good(self) -> bool:
+        """Whether the keys still count."""
+        return time.monotonic() < self._held.good_until
+
     def prove(self, fetchers: Fetchers) -> None:
         """Makes the keys those of an issuer that is known to exist, with its own fetchers."""
         self._is_proven, self._fetchers = True, fetchers
@@ -117,6 +122,10 @@ class KeySet:
         """Begins a fetch if the lifetime of the keys nears its end, or if the last one failed."""
         if self._fetched is None and time.monotonic() >= self._refresh_at:
             self._fetch("")
+
+    def refresh(self) -> None:
+        """Begins a fetch, unless one is under way."""
+        self._fetch("")
 
     def put(self, keys: Keys) -> None:
         """Replaces the keys by what was fetched just now."""

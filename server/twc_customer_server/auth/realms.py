@@ -106,9 +106,19 @@ class KeySets:
         for keys in self._in_use():
             keys.refresh_if_due()
 
+    def refresh(self) -> None:
+        """Begins to refresh all keys that are in use."""
+        for keys in self._in_use():
+            keys.refresh()
+
     def oldest_age(self) -> float | None:
         """Returns the age in seconds of the oldest keys that are refreshed, None without any."""
         return max((keys.age for keys in self._in_use()), default=None)
+
+    def are_ready(self) -> bool:
+        """Tells whether the keys of the one issuer count; those of realms are each tenant's own."""
+        keys = self._proven.get(NO_REALM)
+        return keys is None or keys.are_good
 
     def _in_use(self) -> list[KeySet]:
         unused_since = time.monotonic() - self._policy.stale

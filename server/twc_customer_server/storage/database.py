@@ -1,5 +1,6 @@
 """The interface of a database to the store, whichever backend it is."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ class Database(ABC):
     def __init__(self, metrics: OwnMetrics | None = None) -> None:
         """Counts in metrics of its own if none are given."""
         self.metrics = metrics or OwnMetrics()
+        # When it last answered a call or a probe, by the monotonic clock.
+        self.answered_at = -math.inf
         # By the SQL of each compiled statement.
         self._times: dict[str, Series] = {}
 
@@ -108,6 +111,13 @@ class Database(ABC):
         """Runs a compiled statement as a repeatable unit of work; returns the rows written.
 
         Within another unit it is part of that. Raises what `write` raises.
+        """
+
+    @abstractmethod
+    def probe(self) -> None:
+        """Asks the database for an answer, and notes when there is one, within a few seconds.
+
+        It does not compete with calls for a connection. One thread calls.
         """
 
     def compile(self, statement: peewee.Node) -> str:

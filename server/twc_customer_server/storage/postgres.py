@@ -155,6 +155,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             return self.run(sql, parameters)
         return self._retry(lambda: self._run_alone(sql, parameters), self._seconds * _WRITE)
 
+    def probe(self) -> None:
+        """Asks on a connection of its own, since calls may wait for all those of the pool."""
+        if self._pool.answers():
+            self.answered_at = time.monotonic()
+
     def sample(self) -> None:
         """Sets the metrics of the pool."""
         self._pool.sample()
@@ -270,9 +275,11 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Runs a function whose statements use a connection."""
         self._state.set_connection(connection)
         try:
-            return function()
+            result = function()
         finally:
             self._state.reset()
+        self.answered_at = time.monotonic()
+        return result
 
     @contextmanager
     def session(self) -> Iterator[Connection]:

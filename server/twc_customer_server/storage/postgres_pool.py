@@ -37,6 +37,9 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": "3",
 }
 
+# By which the database knows the connection of probes.
+PROBE_NAME = "customer-api-probe"
+
 # A request waits for a connection this fraction of a read's timeout, and only a
 # moment while the database is known to be down: waiting threads would keep other
 # calls from failing fast.
@@ -65,6 +68,9 @@ _SORTS = """
 
 # Time after its deadline until a connection is closed: the database's timeouts come first.
 _DEADLINE_GRACE_SECONDS = 0.25
+
+# Time for a probe to connect, and for its answer.
+_PROBE_SECONDS = 2
 
 # At the end: time for threads that open connections, and between checks of those in use.
 _CLOSING_SECONDS = 1
@@ -164,6 +170,7 @@ class ConnectionPool:
         self._sampled: Counter[str] = Counter()
         self._in_use: set[Connection] = set()
         self._is_down = False
+        self._probe: Connection | None = None
         # Connections that were opened before this time may lead to a standby.
         self._replaced_at = -math.inf
 
@@ -196,12 +203,34 @@ class ConnectionPool:
     def _connect(self) -> Connection:
         return Connection.connect(self._conninfo, autocommit=True)
 
+    def answers(self) -> bool:
+        """Tells whether the database answers on a connection outside the pool, which it keeps.
+
+        One thread calls.
+        """
+        try:
+            if self._probe is None:
+                conninfo = make_conninfo(
+                    self._conninfo, connect_timeout=_PROBE_SECONDS, application_name=PROBE_NAME
+                )
+                self._probe = Connection.connect(conninfo, autocommit=True)
+            self._probe.deadline = time.monotonic() + _PROBE_SECONDS
+            self._probe.execute("SELECT 1", prepare=False)
+        except psycopg.Error:
+            if self._probe:
+                self._probe.close()
+                self._probe = None
+            return False
+        return True
+
     def open(self) -> None:
         """Starts the pool."""
         self._pool.open()
 
     def close(self) -> None:
         """Closes idle connections, then those returned within a read's timeout, then the rest."""
+        if self._probe:
+            self._probe.close()
         self._pool.close(_CLOSING_SECONDS)
         deadline = time.monotonic() + self._statement_seconds
         while self._in_use and time.monotonic() < deadline:

@@ -2,13 +2,14 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TypeVar
 
 import peewee
 
+from twc_customer_server.errors import DatabaseDamaged, Unavailable
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.changes import renew_epochs
 from twc_customer_server.storage.database import (
@@ -131,6 +132,13 @@ class Sqlite(peewee.SqliteDatabase, Database):
         for connection in self._connections:
             connection.close()
 
+    def probe(self) -> None:
+        """Reads from the file; one that is damaged answers: no other server would do better."""
+        with suppress(Unavailable):
+            with suppress(DatabaseDamaged):
+                self.rows("SELECT name FROM sqlite_master LIMIT 1", {})
+            self.answered_at = monotonic()
+
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """Runs a compiled query on the thread's own connection."""
         began = perf_counter()
@@ -140,6 +148,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
             raise self.errors.translate(error, UNREACHABLE) from error
         finally:
             self.record_time(sql, began)
+        self.answered_at = monotonic()
         return rows
 
     def run(self, sql: str, parameters: Parameters) -> int:

@@ -52,7 +52,6 @@ class AccessLog:
     """
 
     def __init__(self) -> None:
-        self._is_enabled = RAW_LINES.isEnabledFor(logging.INFO)
         self._ended: queue.SimpleQueue[EndedCall | None] = queue.SimpleQueue()
         self._stopped = threading.Event()
         self._dropped = 0
@@ -71,7 +70,7 @@ class AccessLog:
 
     def add(self, call: EndedCall) -> None:
         """Buffers a call's line, or drops it if the buffer is full."""
-        if not self._is_enabled:
+        if not RAW_LINES.isEnabledFor(logging.INFO):
             return
         if self._ended.qsize() < _MAX_BUFFERED:
             self._ended.put(call)

@@ -52,6 +52,12 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Formatter(_FIELDS, style="{", rename_fields=_NAMES, timestamp="time"))
     handler.addFilter(_WithholdLibraryMessages())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(level)
     RAW_LINES.handlers = [logging.StreamHandler(sys.stdout)]
     RAW_LINES.propagate = False
+
+
+def set_level(level: str) -> None:
+    """Writes records from a level on."""
+    logging.getLogger().setLevel(level)

@@ -1,4 +1,4 @@
-"""Serves metrics in Prometheus' text format over HTTP."""
+"""Serves metrics in Prometheus' text format over HTTP, and probes of an orchestrator."""
 
 import logging
 import socket
@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 PATH = "/metrics"
+# The process answers; it can serve calls.
+LIVE_PATH, READY_PATH = "/livez", "/readyz"
 
 # Time for a scraper to send its request, or to read the response.
 _TIMEOUT_SECONDS = 5
@@ -19,16 +21,19 @@ _log = logging.getLogger(__name__)
 
 
 class MetricsServer(ThreadingHTTPServer):
-    """Serves `GET /metrics` on a listening socket."""
+    """Serves `GET /metrics`, `/livez` and `/readyz` on a listening socket."""
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, render: Callable[[], bytes]) -> None:
-        """Serves what `render` returns at each request."""
+    def __init__(
+        self, listener: socket.socket, render: Callable[[], bytes], is_ready: Callable[[], bool]
+    ) -> None:
+        """Serves what `render` returns at each request, and what `is_ready` tells."""
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.render = render
+        self.is_ready = is_ready
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -52,11 +57,16 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _TIMEOUT_SECONDS
 
     def do_GET(self) -> None:
-        if urlsplit(self.path).path != PATH:
+        path = urlsplit(self.path).path
+        status, body = HTTPStatus.OK, b""
+        if path == PATH:
+            body = self.server.render()
+        elif path == READY_PATH and not self.server.is_ready():
+            status = HTTPStatus.SERVICE_UNAVAILABLE
+        elif path not in (LIVE_PATH, READY_PATH):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        body = self.server.render()
-        self.send_response(HTTPStatus.OK)
+        self.send_response(status)
         self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -12,8 +12,6 @@ from grpc_health.v1 import health_pb2_grpc
 
 from twc_customer_server.contract import (
     LONG_LIVED_RPCS,
-    MAX_BATCH_BYTES,
-    MAX_UPLOAD_BYTES,
     REPEATABLE_RPCS,
     SERVICE,
     WAITING_RPCS,
@@ -25,6 +23,8 @@ from twc_customer_server.telemetry.metrics import OwnMetrics
 from twc_customer_server.transport import health, incoming
 from twc_customer_server.transport.admission import Admission
 from twc_customer_server.transport.calls import Awaits, Rpc, refuse
+from twc_customer_server.transport.certificates import Certificates
+from twc_customer_server.transport.connections import channel_options
 from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
@@ -37,40 +37,6 @@ from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
 from twc_customer_server.transport.stopping import LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
-
-# Calls of one connection; clients open another, or wait, for more.
-MAX_CONNECTION_CALLS = 256
-
-_CHANNEL_OPTIONS = (
-    # For a token that is too long, which authentication answers with 401.
-    ("grpc.max_metadata_size", 128 << 10),
-    ("grpc.absolute_max_metadata_size", 128 << 10),
-    # What a client can send of a message before it is received stays `WINDOW_BYTES`, however
-    # fast the connection is; then the window is as large as the message.
-    ("grpc.http2.bdp_probe", 0),
-    # Clients may ping as often as they want: grpcio takes far longer to complain of a ping than
-    # to answer it, and does so of all that have come before the connection ends.
-    ("grpc.http2.max_ping_strikes", 0),
-    # Calls that Python has not seen yet, many of which have ended: of more grpcio would
-    # cancel any.
-    ("grpc.server.max_pending_requests", 10_000),
-    ("grpc.server.max_pending_requests_hard_limit", 20_000),
-)
-# Messages may be larger than what the rules allow, so that their error answers, not grpcio's.
-# The gateway makes a message of whatever is an item of an upload.
-#
-# A client that resets many calls may have fewer at a time. The connection of a gateway has
-# the calls of many clients, and it refuses itself those of one who does that.
-_NATIVE_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_BATCH_BYTES + (1 << 20)),
-    ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
-    ("grpc.http.overload_protection", 1),
-)
-_GATEWAY_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_UPLOAD_BYTES + (1 << 20)),
-    ("grpc.max_concurrent_streams", 4 * MAX_CONNECTION_CALLS),
-    ("grpc.http.overload_protection", 0),
-)
 
 # Time in which the calls that were told that they have ended do so; then they are cancelled.
 _CANCEL_SECONDS = 1
@@ -158,26 +124,38 @@ class GrpcServer:
         )
         for tick in (admission.tick, self._health.tick):
             self._timer.call_every(_TICK_SECONDS, tick)
-        credentials = _credentials(settings)
+        # Of both kinds of ports.
+        self._certificates = Certificates(settings, settings.tls_client_ca)
+        self._upstream_certificates = Certificates(settings, settings.upstream_client_ca)
         self._servers = []
         self.ports = []
         for address in addresses:
             server = self._new_server(address)
             register(server, rpcs)
-            if _is_socket(address):
+            if _is_socket(address) or address == settings.upstream_address:
                 server.add_generic_rpc_handlers((authorization.handler(),))
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
             if settings.serves_reflection:
                 server.add_generic_rpc_handlers((*self._reflection.handlers(),))
             self._servers.append(server)
-            self.ports.append(_bind(server, address, credentials))
+            self.ports.append(self._bind(server, address))
 
-    def start(self) -> None:
-        """Serves, and reports SERVING."""
+    def start(self, is_ready: Callable[[], bool]) -> None:
+        """Serves, and reports SERVING, of the service while `is_ready` says at once that it can."""
+
+        def tell() -> None:
+            self._health.set_ready(is_ready=is_ready())
+
+        tell()
+        self._timer.call_every(_TICK_SECONDS, tell)
         self._timer.start()
         self._health.set_serving(serves=True)
         for server in self._servers:
             server.start()
+
+    def serves(self) -> bool:
+        """Tells at once whether it reports to clients that it serves their calls."""
+        return self._health.serves(SERVICE.full_name)
 
     def drain(self) -> None:
         """Reports NOT_SERVING to native clients, and to them alone, and serves on."""
@@ -217,13 +195,20 @@ class GrpcServer:
         self._limits.sample()
         self._metrics.series(QUEUED_CALLS).set(self._executor.queued)
 
+    def renew_certificates(self) -> None:
+        """Has connections from now on use what the files of TLS have. Raises OSError."""
+        for certificates in (self._certificates, self._upstream_certificates):
+            certificates.renew()
+
     def _new_server(self, address: str) -> grpc.Server:
+        is_upstream = address == self._settings.upstream_address
         options = [
-            *channel_options(address),
+            *channel_options(is_of_gateway=is_upstream or _is_socket(address)),
             ("grpc.so_reuseport", int(self._settings.share_port)),
         ]
         if incoming.IS_SUPPORTED:
-            return grpc.server(self._dispatcher.executor, options=options)
+            executor = self._dispatcher.executor(is_of_gateway=is_upstream)
+            return grpc.server(executor, options=options)
         _log.warning(
             "grpcio %s is not known: idle calls occupy threads, and limits per tenant are off",
             grpc.__version__,
@@ -234,10 +219,19 @@ class GrpcServer:
             maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs,
         )
 
-
-def channel_options(address: str) -> list[tuple[str, int]]:
-    """Returns the limits of grpcio for connections to an address."""
-    return [*_CHANNEL_OPTIONS, *(_GATEWAY_OPTIONS if _is_socket(address) else _NATIVE_OPTIONS)]
+    def _bind(self, server: grpc.Server, address: str) -> int:
+        """Binds an address; a Unix socket needs no TLS, as its folder's mode restricts access."""
+        setting, certificates = "GRPC_PORT", self._certificates
+        if address == self._settings.upstream_address:
+            setting, certificates = "UPSTREAM_PORT", self._upstream_certificates
+        credentials = None if _is_socket(address) else certificates.credentials()
+        try:
+            if credentials is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            setting = "" if _is_socket(address) else setting
+            raise OSError(cannot_listen(address, setting)) from error
 
 
 def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:
@@ -290,26 +284,6 @@ def _limits(settings: Settings, metrics: OwnMetrics) -> Limits:
         ),
     }
     return Limits(of_tenant, of_kinds, settings.max_concurrent_rpcs, metrics=metrics)
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
-    """Reads the TLS files, mutual if a client CA is set; returns None without TLS."""
-    if not (settings.tls_certificate and settings.tls_key):
-        return None
-    pair = (settings.tls_key.read_bytes(), settings.tls_certificate.read_bytes())
-    ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
-
-
-def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
-    """Binds an address; a Unix socket needs no TLS, since its folder's mode restricts access."""
-    try:
-        if credentials is None or _is_socket(address):
-            return server.add_insecure_port(address)
-        return server.add_secure_port(address, credentials)
-    except RuntimeError as error:
-        setting = "" if _is_socket(address) else "GRPC_PORT"
-        raise OSError(cannot_listen(address, setting)) from error
 
 
 def _is_socket(address: str) -> bool:

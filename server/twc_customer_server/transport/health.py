@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from twc_customer_server.errors import MalformedRequest, Overloaded, Unavailable
 from twc_customer_server.transport.calls import refuse
-from twc_customer_server.transport.incoming import IncomingCall
+from twc_customer_server.transport.incoming import GATEWAY_PEER, IncomingCall
 from twc_customer_server.transport.open_calls import OpenCalls
 
 SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -37,8 +37,12 @@ class Health(health_pb2_grpc.HealthServicer):
     """
 
     def __init__(self, services: Iterable[str]) -> None:
-        """Knows services and, by an empty name, the server itself; none serves at first."""
+        """Knows services and, by an empty name, the server itself; none serves at first.
+
+        A service needs what the server itself does not: see `set_ready`.
+        """
         self._lock = threading.Lock()
+        self._is_ready = True
         self._services = frozenset(("", *services))
         # What the gateway is told, and all others.
         self._gateway_status = self._status = _NOT_SERVING
@@ -53,11 +57,15 @@ class Health(health_pb2_grpc.HealthServicer):
         """Returns the status of a service."""
         if request.service not in self._services:
             context.abort(grpc.StatusCode.NOT_FOUND, "the server has no such service")
-        return HealthCheckResponse(status=self._status_for(context.peer()))
+        return HealthCheckResponse(status=self._status_for(request.service, context.peer()))
 
     def Watch(self, _: HealthCheckRequest, context: grpc.ServicerContext) -> NoReturn:  # noqa: N802
         """Refuses a call that was not accepted by `accept`, since it would need a thread."""
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "use Check")
+
+    def serves(self, service: str) -> bool:
+        """Tells whether clients are told that a service serves."""
+        return self._status_for(service, "") == _SERVING
 
     def accept(self, incoming: IncomingCall) -> None:
         """Takes a call from grpcio."""
@@ -77,6 +85,13 @@ class Health(health_pb2_grpc.HealthServicer):
         with self._lock:
             self._gateway_status = self._status = _SERVING if serves else _NOT_SERVING
         self._tell_all()
+
+    def set_ready(self, *, is_ready: bool) -> None:
+        """Sets whether the services have what they need; to be called again and again."""
+        if is_ready != self._is_ready:
+            with self._lock:
+                self._is_ready = is_ready
+            self._tell_all()
 
     def drain(self) -> None:
         """Sets the status to NOT_SERVING, but for the gateway."""
@@ -112,7 +127,9 @@ class Health(health_pb2_grpc.HealthServicer):
             watch.service = request.service
             self._tell(watch)
 
-    def _status_for(self, peer: str) -> int:
+    def _status_for(self, service: str, peer: str) -> int:
+        if service and not self._is_ready:
+            return _NOT_SERVING
         return self._gateway_status if _is_gateway(peer) else self._status
 
     def _tell_all(self) -> None:
@@ -129,7 +146,7 @@ class Health(health_pb2_grpc.HealthServicer):
             is_known = watch.service in self._services
             status: int = HealthCheckResponse.SERVICE_UNKNOWN
             if is_known:
-                status = self._status_for(watch.incoming.peer())
+                status = self._status_for(watch.service, watch.incoming.peer())
             if watch.told == status:
                 return
             watch.told, watch.is_sending = status, True
@@ -161,5 +178,5 @@ class _Watch:
 
 
 def _is_gateway(peer: str) -> bool:
-    """Tells whether a call comes from the gateway, which alone connects to the server's socket."""
-    return peer.startswith("unix:")
+    """Tells whether a call comes from a gateway: they alone connect to the server's socket."""
+    return peer.startswith(("unix:", GATEWAY_PEER))

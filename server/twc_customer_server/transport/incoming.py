@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import chain
+from types import SimpleNamespace
 from typing import Any, cast
 
 from grpc import _server
@@ -48,16 +49,32 @@ _CONSTANTS = {
 }
 _STATE = ("callbacks", "client", "condition", "context", "due", "initial_metadata_allowed")
 
+# Before the address of a gateway that runs elsewhere.
+GATEWAY_PEER = "gateway:"
+
 _log = logging.getLogger(__name__)
 
 
 class IncomingCall:
     """A call that grpcio has submitted, to be run once."""
 
-    __slots__ = ("_argument", "_codecs", "_event", "_respond", "_run", "_state", "behavior")
+    __slots__ = (
+        "_argument",
+        "_codecs",
+        "_event",
+        "_is_of_gateway",
+        "_respond",
+        "_run",
+        "_state",
+        "behavior",
+    )
 
-    def __init__(self, submitted: Sequence[Any]) -> None:
-        """`submitted` is what grpcio submits: a function and its arguments."""
+    def __init__(self, submitted: Sequence[Any], *, is_of_gateway: bool = False) -> None:
+        """`submitted` is what grpcio submits: a function and its arguments.
+
+        `is_of_gateway` tells that it came to an address at which only gateways call.
+        """
+        self._is_of_gateway = is_of_gateway
         (
             self._run,
             self._respond,
@@ -75,9 +92,12 @@ class IncomingCall:
         return metadata
 
     def peer(self) -> str:
-        """Returns where the call comes from, as `grpc.ServicerContext.peer` does."""
-        peer: bytes = self._event.call.peer()
-        return peer.decode()
+        """Returns where the call comes from, as `grpc.ServicerContext.peer` does.
+
+        What is of a gateway by TCP has `GATEWAY_PEER` before it.
+        """
+        peer: str = self._event.call.peer().decode()
+        return GATEWAY_PEER + peer if self._is_of_gateway else peer
 
     def has_expired(self) -> bool:
         """Tells whether the call's deadline has passed."""
@@ -191,10 +211,13 @@ class Dispatcher:
         self._accepts = accepts
         self._open: set[IncomingCall] = set()
 
-    @property
-    def executor(self) -> ThreadPoolExecutor:
-        """Returns itself as the executor of grpcio, which calls nothing but `submit`."""
-        return cast("ThreadPoolExecutor", self)
+    def executor(self, *, is_of_gateway: bool) -> ThreadPoolExecutor:
+        """Returns an executor of grpcio, which calls nothing but `submit`, for an address.
+
+        `is_of_gateway` tells that only gateways that run elsewhere call there.
+        """
+        submit = partial(self.submit, is_of_gateway=True) if is_of_gateway else self.submit
+        return cast("ThreadPoolExecutor", SimpleNamespace(submit=submit))
 
     def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
         """Hands the calls of some handlers to another function from here on."""
@@ -204,13 +227,13 @@ class Dispatcher:
         """Returns the calls that have not ended."""
         return list(self._open)
 
-    def submit(self, *submitted: Any) -> None:
+    def submit(self, *submitted: Any, is_of_gateway: bool = False) -> None:
         """Takes a call from grpcio, on the thread that reads its events.
 
         That must not wait or fail. Without a Future to return, grpcio does
         not count calls, which `Limits` does.
         """
-        call = IncomingCall(submitted)
+        call = IncomingCall(submitted, is_of_gateway=is_of_gateway)
         if call.has_expired():
             # grpcio has told the client, who may make thousands of them.
             return

@@ -1,0 +1,199 @@
+"""Certificates, keys, origins and the log level change while the service runs, under load."""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from tests.gateway.service import Service
+from tests.gateway.stacks import http_headers
+from tests.support.builders import NO_CUSTOMER
+from tests.support.certificates import Authority, Pair
+from tests.support.client import SECONDS
+from tests.support.concurrency import in_background
+from tests.support.server_process import wait_until
+from tests.support.tokens import Issuer, jwks, trusted_issuer
+
+PORTS = ["gateway_port", "grpc_port"]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """Who certifies the service."""
+    return Authority(tmp_path, "authority")
+
+
+@pytest.fixture
+def used(tmp_path: Path) -> Pair:
+    """The files that the service is told of."""
+    return Pair(tmp_path / "used.pem", tmp_path / "used.key")
+
+
+def _use(pair: Pair, used: Pair) -> None:
+    """Puts a pair in the place of the one that is used, file by file."""
+    for new, old in zip(pair, used, strict=True):
+        copy = old.with_suffix(".copy")
+        copy.write_bytes(new.read_bytes())
+        copy.replace(old)
+
+
+def _shown(service: Service, port: str) -> str:
+    """The name in the certificate that a new connection gets."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    address = ("127.0.0.1", getattr(service.settings, port))
+    with socket.create_connection(address, SECONDS) as plain, context.wrap_socket(plain) as secure:
+        certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+
+
+@contextmanager
+def _load(service: Service, authority: Authority) -> Iterator[list[int]]:
+    """Calls again and again meanwhile, on a kept and on new connections; all must succeed."""
+    trusting = ssl.create_default_context(cafile=authority.certificate)
+    url = f"https://127.0.0.1:{service.settings.gateway_port}/api/v2{NO_CUSTOMER}"
+    statuses: list[int] = []
+    is_over = False
+
+    def call(*, keeps: bool) -> None:
+        limits = httpx.Limits(max_keepalive_connections=1 if keeps else 0)
+        options: dict[str, Any] = {"headers": http_headers("acme"), "timeout": SECONDS}
+        with httpx.Client(verify=trusting, limits=limits, **options) as client:
+            while not is_over:
+                statuses.append(client.get(url).status_code)
+
+    calling = in_background([lambda: call(keeps=True), lambda: call(keeps=False)])
+    try:
+        yield statuses
+    finally:
+        is_over = True
+    assert [it.exception(SECONDS) for it in calling] == [None, None]
+    assert set(statuses) == {204}
+
+
+def test_certificate(tmp_path: Path, authority: Authority, used: Pair) -> None:
+    """New connections to both ports get a new certificate; a broken one is refused with a line."""
+    first, second, third = (authority.issue(name) for name in ("first", "second", "third"))
+    _use(first, used)
+    tls = {"tls_certificate": used.certificate, "tls_key": used.key}
+
+    with Service(tmp_path / "service", **tls) as service, _load(service, authority):
+        assert [_shown(service, port) for port in PORTS] == ["first", "first"]
+        _use(second, used)
+        wait_until(lambda: {_shown(service, port) for port in PORTS} == {"second"})
+        _use(Pair(third.certificate, first.key), used)
+        wait_until(lambda: _refusals(service) >= 3)
+        assert [_shown(service, port) for port in PORTS] == ["second", "second"]
+        _use(third, used)
+        wait_until(lambda: {_shown(service, port) for port in PORTS} == {"third"})
+
+
+def _refusals(service: Service) -> int:
+    """The processes, the gateway's and two workers, that have refused a key."""
+    refusing = {
+        line["pid"]
+        for line in service.log()
+        if line["event"].startswith("TLS_KEY: must be the key of the certificate")
+        and line["event"].endswith("; what was read before is used on")
+    }
+    return len(refusing)
+
+
+def test_envoy_restarted_with_a_broken_certificate(
+    tmp_path: Path, authority: Authority, used: Pair
+) -> None:
+    """An Envoy that is started anew while a certificate is broken has the one before."""
+    first, second = authority.issue("first"), authority.issue("second")
+    _use(first, used)
+    tls = {"tls_certificate": used.certificate, "tls_key": used.key}
+
+    with Service(tmp_path / "service", workers=1, **tls) as service:
+        used.certificate.write_bytes(second.certificate.read_bytes())
+        wait_until(lambda: _refusals(service) == 2)
+        service.envoy("public").kill()
+        wait_until(lambda: bool(service.restarts()))
+        wait_until(lambda: _is_shown(service, "first"))
+
+
+def _is_shown(service: Service, name: str) -> bool:
+    try:
+        return _shown(service, "gateway_port") == name
+    except OSError:
+        return False
+
+
+def test_settings_file(tmp_path: Path) -> None:
+    """Origins and the log level follow the file; what cannot is said, and a wrong file refused."""
+    file = tmp_path / "own.toml"
+    file.write_text('cors_origins = ["https://a.example"]\nthreads = 4\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TWC_SETTINGS_FILE", str(file))
+        with _FileService(tmp_path / "service", workers=1) as service:
+            assert _allowed(service, "https://a.example")
+            file.write_text("cors_origins = 5\n")
+            wait_until(lambda: _says(service, "CORS_ORIGINS") or _says(service, "cors_origins"))
+            assert _allowed(service, "https://a.example")
+            file.write_text(
+                'cors_origins = ["https://b.example"]\nlog_level = "ERROR"\nthreads = 5\n'
+            )
+            wait_until(lambda: _allowed(service, "https://b.example"))
+            assert not _allowed(service, "https://a.example")
+            wait_until(lambda: _says(service, "THREADS will be as in the file with the next start"))
+            wait_until(lambda: _says(service, "LOG_LEVEL is ERROR from now on"))
+            [worker] = service.workers().values()
+            worker.kill()
+            wait_until(lambda: bool({*service.workers()} - {worker.pid}))
+            wait_until(lambda: _call(service, "after").status_code == 204)
+            time.sleep(0.2)
+            assert not service.served("after")
+
+
+class _FileService(Service):
+    """A service that leaves to its settings file what that is to change."""
+
+    of_file = frozenset({"CORS_ORIGINS", "LOG_LEVEL", "THREADS"})
+
+
+def _says(service: Service, part: str) -> bool:
+    return any(part in line["event"] for line in service.log())
+
+
+def _allowed(service: Service, origin: str) -> bool:
+    headers = {"origin": origin, "access-control-request-method": "GET"}
+    url = f"http://127.0.0.1:{service.settings.gateway_port}"
+    preflight = httpx.options(f"{url}/api/v2/customers", headers=headers).status_code == 200
+    called = httpx.get(f"{url}/livez", headers={"origin": origin})
+    return preflight and called.headers.get("access-control-allow-origin") == origin
+
+
+def _call(service: Service, label: str) -> httpx.Response:
+    with service.http("acme", label) as http:
+        return http.get(NO_CUSTOMER)
+
+
+def test_keys(tmp_path: Path) -> None:
+    """A key that is taken out of the file of keys is not accepted any more, and a new one is."""
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(trusted_issuer()))
+    # A second issuer of that name, with another key.
+    other = Issuer(key_id="key-2")
+    new_token = f"Bearer {other.token(tenant='acme')}"
+    with Service(tmp_path / "service", workers=1, jwks=str(file)) as service:
+        assert _call(service, "").status_code == 204
+        file.write_text("{")
+        time.sleep(2.5)
+        assert _call(service, "").status_code == 204
+        file.write_bytes(jwks(other))
+        wait_until(lambda: _call(service, "").status_code == 401)
+        with service.http("acme") as http:
+            answer = http.get(NO_CUSTOMER, headers={"authorization": new_token})
+        assert answer.status_code == 204
