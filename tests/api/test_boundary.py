@@ -291,7 +291,7 @@ LONG_REQUESTS: dict[str, tuple[str, Message]] = {
             customer=customer(
                 attribute_groups={
                     f"{number}{LONG}": AttributeGroup(attributes={LONG: Attribute()})
-                    for number in range(50)
+                    for number in range(25)
                 }
             )
         ),

@@ -13,7 +13,8 @@ from tests.reliability.proxy import Proxy
 from tests.reliability.sessions import Ask, alter, asker, processes
 from tests.support.client import SECONDS
 from tests.support.postgres import Server
-from tests.support.server_process import Start, starting
+from tests.support.server_process import Start, starting, wait_until
+from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.store import CustomerStore
 
@@ -55,6 +56,13 @@ def ask(url: str) -> Iterator[Ask]:
         yield asker(connection)
 
 
+def _answers(database: Postgres) -> bool:
+    try:
+        return bool(database.rows("SELECT 1", {}))
+    except Unavailable:
+        return False
+
+
 @pytest.fixture
 def opened(proxy: Proxy) -> Iterator[Open]:
     """Opens the database by way of the proxy."""
@@ -63,6 +71,8 @@ def opened(proxy: Proxy) -> Iterator[Open]:
     def open_one(pool_size: int = 4, seconds: float = 4) -> Postgres:
         made.append(Postgres(proxy.url(), pool_size, seconds, wait_seconds=0))
         made[-1].prepare()
+        # With a short time for statements, a busy machine may take too long to connect.
+        wait_until(lambda: _answers(made[-1]))
         return made[-1]
 
     yield open_one
