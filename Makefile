@@ -17,10 +17,13 @@ CONTRACT := $(wildcard protos/* protos/openapi/*.py protos/twc/customer/v2/*.pro
 CONTRACT_WHEEL := build/contract/twc_customer_v2-*.whl
 COMPILER := build/compiler
 CLIENTS := build/clients
+CHECKERS := build/checkers
 RELEASED := protos/released.binpb
+ENGINE = $(if $(shell command -v podman),podman,docker)
+VERSION = $(shell $(BIN)/python -c 'from importlib.metadata import version; print(version("twc-customer-server"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run settings demo migrate backup restore copy token test coverage clients test-unit attack soak prove-import scale bench lint format wheel contract lock release-contract clean
+.PHONY: help run settings demo migrate backup restore copy token test coverage clients checkers test-unit attack soak prove-import scale bench lint format wheel images contract lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,14 +70,17 @@ token: override export DEVELOPMENT := true
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
 	@$(BIN)/python -m twc_customer_server token -- '$(subst ','\'',$(TENANT))'
 
-test: $(VENV)/dev $(VENV)/contract clients ## Run every test
+test: $(VENV)/dev $(VENV)/contract clients checkers ## Run every test
 	@$(PYTEST)
 
-coverage: $(VENV)/dev $(VENV)/contract clients ## Run every test; branch coverage of server/ and client/ must round to 98 %
+coverage: $(VENV)/dev $(VENV)/contract clients checkers ## Run every test; branch coverage of server/ and client/ must round to 98 %
 	@$(PYTEST) --cov --cov-report=term --cov-fail-under=97.5
 
 # tests/clients runs clients that others have written.
 clients: $(CLIENTS)/python-ready $(CLIENTS)/node-ready ## Install foreign clients for their tests, with a Node.js of their own
+
+# tests/deploy checks deploy/ by programs of others.
+checkers: $(CHECKERS)/ready ## Install what checks deploy/
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 	@$(PYTEST) --numprocesses logical tests/unit
@@ -114,6 +120,14 @@ format: $(VENV)/dev build/third_party/google ## Format code and contract, make t
 
 wheel: $(VENV)/contract ## Build the wheels of contract, server and client into dist/
 	@$(PIP) wheel --no-build-isolation --no-deps --wheel-dir dist $(CONTRACT_WHEEL) . ./client
+
+# Podman's own format has no place for the check of health.
+images: export BUILDAH_FORMAT := docker
+images: wheel ## Build the images of containers from dist/; ENGINE=docker, BASE=another image of Python
+	@for target in server gateway; do \
+		$(ENGINE) build --file deploy/Containerfile --target $$target $(if $(BASE),--build-arg BASE='$(BASE)') \
+			--tag twc-customer-$$target:$(VERSION) . || exit; \
+	done
 
 contract: $(VENV)/contract ## Write descriptors, OpenAPI and .proto files of the contract into dist/contract/
 	@$(BIN)/python -m tools.contract dist/contract
@@ -206,4 +220,10 @@ $(CLIENTS)/node-ready: tests/clients/node/package-lock.json tests/clients/node/p
 	@PATH="$(CURDIR)/$(@D)/node_modules/.bin:$(CURDIR)/$(@D)/python/bin:$$PATH" \
 		$(BIN)/buf generate . --template examples/javascript/buf.gen.yaml --output $(@D) \
 		--path protos/twc --path build/third_party/google/rpc/error_details.proto
+	@touch $@
+
+$(CHECKERS)/ready: tests/deploy/requirements.txt | $(VENV)/bin/python
+	@$(SHOWN) 'Creating $(CHECKERS)' $(PYTHON) -m venv $(CHECKERS)
+	@$(SHOWN) 'Installing what checks deploy/ into $(CHECKERS) (about 60 MB, 280 MB on disk, a minute)' \
+		$(CHECKERS)/bin/python $(SHOWN_PIP) install --requirement $<
 	@touch $@

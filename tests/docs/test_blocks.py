@@ -38,6 +38,14 @@ NOT_RUN = {
     ("docs/apart.md", "docker run"): "needs Docker; tests/gateway/test_plain.py runs Envoy",
     ("docs/apart.md", "/dev/tcp"): "needs an Envoy; tests/gateway/test_plain.py asks the same",
     ("docs/databases.md", "distribute --shards"): "needs a cluster of Citus",
+    ("docs/deploy.md", "docker compose"): "needs Docker; tests/deploy checks what it reads",
+    ("docs/deploy.md", "export IMAGES"): "needs a cluster; tests/deploy checks what is applied",
+    ("docs/deploy.md", "delete job"): "needs a cluster; tests/deploy checks what is applied",
+    ("docs/deploy.md", "podman run"): "tests/deploy/test_images.py builds and runs the images",
+    ("docs/deploy.md", "TWC_WORKERS"): "needs systemd; tests/deploy checks the units",
+    ("docs/deploy.md", "TWC_UPSTREAM_CLIENT_CA"): "needs systemd; tests/deploy checks the units",
+    ("docs/deploy.md", "TWC_UPSTREAMS"): "needs systemd; tests/deploy checks the units",
+    ("docs/deploy.md", "useradd"): "makes a user of the machine",
 }
 
 # What must be there before a block is run, if that is more than a service without customers.

@@ -1,0 +1,1 @@
+"""What deploy/ has: images, compose, Kubernetes, systemd."""
