@@ -23,7 +23,7 @@ ENGINE = $(if $(shell command -v podman),podman,docker)
 VERSION = $(shell $(BIN)/python -c 'from importlib.metadata import version; print(version("twc-customer-server"))')
 
 .DEFAULT_GOAL := help
-.PHONY: help run settings demo migrate backup restore copy token test coverage clients checkers test-unit attack soak prove-import scale bench lint format wheel images contract lock release-contract clean
+.PHONY: help run settings demo migrate backup restore copy token test coverage clients checkers test-unit test-images attack soak prove-import scale bench lint format wheel images contract lock release-contract clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ checkers: $(CHECKERS)/ready ## Install what checks deploy/
 
 test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 	@$(PYTEST) --numprocesses logical tests/unit
+
+test-images: $(VENV)/dev $(VENV)/contract ## Build the images and run them, with Debian's mmdebstrap, buildah, podman and crun
+	@IMAGES=1 $(PYTEST) --numprocesses 1 tests/deploy/test_images.py
 
 attack: $(VENV)/dev $(VENV)/contract ## Attack a service beside others' calls; ONLY=name, SECONDS=5, QUICK=1
 	@$(BIN)/python -m tests.security $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
