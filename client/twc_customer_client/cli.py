@@ -7,12 +7,14 @@ from typing import Any
 import click
 
 from twc_customer_client.command_errors import Interrupted, command_error
-from twc_customer_client.commands.delete import erase_command, restore_command
+from twc_customer_client.commands.changes import changes_command
+from twc_customer_client.commands.delete import delete_command, erase_command, restore_command
 from twc_customer_client.commands.export_file import export_command
 from twc_customer_client.commands.import_file import import_command
 from twc_customer_client.commands.merge import merge_command
 from twc_customer_client.commands.read import get_command, lookup_command
 from twc_customer_client.commands.token import token_command
+from twc_customer_client.commands.write import create_command, update_command
 from twc_customer_client.errors import CustomerError
 from twc_customer_client.options import ConnectionOptions, connection_options
 
@@ -44,7 +46,7 @@ class _CommandLine(click.Group):
 @connection_options
 @click.pass_context
 def cli(context: click.Context, /, **values: Any) -> None:
-    """Imports, exports, finds, merges, restores and erases customers of the Customer API.
+    """Stores, finds, changes, imports and exports customers of the Customer API.
 
     Each option here can also be set by the environment variable TWC_ and its
     name, such as TWC_TOKEN_FILE.
@@ -57,13 +59,17 @@ def cli(context: click.Context, /, **values: Any) -> None:
 
 
 for _command in (
+    create_command,
     get_command,
     lookup_command,
+    update_command,
     merge_command,
+    delete_command,
     restore_command,
     erase_command,
     import_command,
     export_command,
+    changes_command,
     token_command,
 ):
     cli.add_command(_command)
