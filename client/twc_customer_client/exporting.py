@@ -18,13 +18,14 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_client.command_errors import CommandError
+from twc_customer_client.files import unwritable
 from twc_customer_client.formats.columns import EXPORT_COLUMN
 from twc_customer_client.formats.csv_cells import protect
 from twc_customer_client.formats.customer_json import format_customer
 from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER, map_value_field
 from twc_customer_client.progress import show_progress
 from twc_customer_client.sync.client import CustomerClient
+from twc_customer_client.waiting import Waiting
 
 # Each address states whether it is the default one, and belongs to its customer. No customer
 # that is exported was merged into another one.
@@ -49,6 +50,7 @@ def export_file(
     path: Path | None,
     file_format: str,
     request: pb.ExportCustomersRequest,
+    waiting: Waiting,
 ) -> ExportSummary:
     """Writes an export to a file, which it replaces when complete, or to standard output.
 
@@ -58,7 +60,7 @@ def export_file(
     next_cursor = ""
     writer_type = CsvWriter if file_format == "csv" else JsonLinesWriter
     with _open_output(path) as output, writer_type(output) as writer:
-        with show_progress("exporting", None) as update:
+        with show_progress("exporting", None, waiting, prints=path is None) as update:
             for response in client.export_parts(request):
                 writer.write(response)
                 customers += len(response.customers)
@@ -210,6 +212,6 @@ def _open_output(path: Path | None) -> Iterator[TextIO]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}") from None
+        raise unwritable(path, error) from None
     finally:
         part.unlink(missing_ok=True)

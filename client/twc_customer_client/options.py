@@ -8,13 +8,22 @@ from typing import Any
 import click
 
 from twc_customer_client.channels import Tls
-from twc_customer_client.command_errors import CommandError
 from twc_customer_client.credentials import FixedToken, TokenFile, TokenSource
+from twc_customer_client.files import unreadable
 from twc_customer_client.oauth import ClientCredentials, OAuthClient
 from twc_customer_client.sync.client import CustomerClient
+from twc_customer_client.waiting import Waiting
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _TENANT_PLACEHOLDER = "{tenant}"
+
+# Of a command that somebody waits for.
+_READ_SECONDS = 10.0
+_WRITE_SECONDS = 20.0
+_RETRY_SECONDS = 5.0
+
+# Of one that goes on by itself: it outlives a restart of the service, or of its database.
+_LONG_RETRY_SECONDS = 300.0
 
 _OPTIONS = [
     click.option(
@@ -89,26 +98,27 @@ _OPTIONS = [
         "--timeout",
         envvar="TWC_TIMEOUT",
         type=click.FloatRange(min=0, min_open=True),
-        default=60.0,
         metavar="SECONDS",
-        help="How long to wait for each response.",
+        help="How long to wait for an answer, repeats included; of imports, exports and changes "
+        "for each response.  [default: 10 to read, 20 to write, 60 for each response]",
     ),
     click.option(
         "--retry-for",
         envvar="TWC_RETRY_FOR",
         type=click.FloatRange(min=0),
-        default=300.0,
         metavar="SECONDS",
-        help="How long to retry transient failures.",
+        help="How long to retry transient failures.  [default: 5; 300 for imports, exports and "
+        "--follow]",
     ),
 ]
 
 
 class ConnectionOptions:
-    """The values of the options; makes the token source and the client when first used."""
+    """The values of the options; makes the token source and the clients when first used."""
 
     def __init__(self, values: dict[str, Any]) -> None:
         self._values = values
+        self._opened: list[CustomerClient] = []
 
     @property
     def server(self) -> str:
@@ -120,38 +130,82 @@ class ConnectionOptions:
         """The tenant. Raises UsageError if it is missing."""
         if not self._values["tenant"]:
             raise click.UsageError("the tenant is missing: set --tenant or TWC_TENANT")
-        return str(self._values["tenant"])
+        tenant = str(self._values["tenant"])
+        if not (tenant.isascii() and tenant.isprintable()):
+            raise click.UsageError(
+                "the tenant's name has other characters than letters, digits, '.', '_' and '-': "
+                "set --tenant or TWC_TENANT"
+            )
+        return tenant
+
+    @property
+    def read_seconds(self) -> float:
+        """How long a command waits for customers that it reads."""
+        return float(self._values["timeout"] or _READ_SECONDS)
+
+    @property
+    def write_seconds(self) -> float:
+        """How long a command waits for a change that it makes."""
+        return float(self._values["timeout"] or _WRITE_SECONDS)
 
     @cached_property
     def client(self) -> CustomerClient:
-        """The client. Raises CommandError, and UsageError if an option is missing or wrong."""
+        """The client of single calls, which soon fail.
+
+        Raises CommandError, and UsageError if an option is missing or wrong.
+        """
+        return self._open(self.waiting)
+
+    @cached_property
+    def long_client(self) -> CustomerClient:
+        """The client of imports, exports and feeds, which go on trying. Raises as `client` does."""
+        return self._open(self.long_waiting)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        """What a command says while it waits for `client`."""
+        return Waiting(self.server, self._retry_for(_RETRY_SECONDS))
+
+    @cached_property
+    def long_waiting(self) -> Waiting:
+        """What a command says while it waits for `long_client`."""
+        return Waiting(self.server, self._retry_for(_LONG_RETRY_SECONDS))
+
+    def _retry_for(self, default: float) -> float:
+        given = self._values["retry_for"]
+        return default if given is None else float(given)
+
+    def _open(self, waiting: Waiting) -> CustomerClient:
         values = self._values
         files = Tls(values["ca"], values["cert"], values["key"])
         if bool(files.certificate) != bool(files.key):
             raise click.UsageError("--cert and --key must be given together")
         is_encrypted = values["tls"] or files != Tls()
         try:
-            return CustomerClient(
+            client = CustomerClient(
                 self.server,
                 tenant=self.tenant,
                 token=self.tokens,
                 tls=files if is_encrypted else False,
                 plaintext=values["plaintext"],
                 timeout=values["timeout"],
-                retry_for=values["retry_for"],
+                retry_for=waiting.retry_for,
+                on_retry=waiting.retry,
             )
         except OSError as error:
-            raise CommandError(f"{error.filename} cannot be read: {error.strerror}") from None
+            raise unreadable(error.filename, error) from None
         except ValueError:
             raise click.UsageError(
                 f"the token would travel to {self.server} unencrypted: use --tls or --ca, or "
                 "--plaintext if you trust the network"
             ) from None
+        self._opened.append(client)
+        return client
 
     def close(self) -> None:
-        """Closes the client, if there is one."""
-        if "client" in self.__dict__:
-            self.client.close()
+        """Closes the clients that were opened."""
+        for client in self._opened:
+            client.close()
 
     @cached_property
     def tokens(self) -> TokenSource:
@@ -162,7 +216,7 @@ class ConnectionOptions:
         if values["token_file"]:
             return TokenFile(values["token_file"])
         if values["client_id"]:
-            return ClientCredentials(self._oauth_client(), values["timeout"])
+            return ClientCredentials(self._oauth_client(), self.read_seconds)
         raise click.UsageError(
             "the token is missing: set --token-file or TWC_TOKEN, or --client-id and "
             "TWC_CLIENT_SECRET with --issuer or --token-url"

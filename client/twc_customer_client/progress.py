@@ -1,12 +1,13 @@
-"""Shows the progress of an import or export: a bar on a terminal, else a line now and then.
+"""Shows the progress of a command that takes long: a bar on a terminal, else a line now and then.
 
 The number of customers is not known before the end: the share that is done is
 that of the file's bytes.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 from rich.console import Console
@@ -21,6 +22,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from twc_customer_client.waiting import Waiting
+
+_FIRST_LINE_SECONDS = 2.0
 _LINE_SECONDS = 5.0
 
 # Takes the numbers of customers and of bytes that are done.
@@ -28,9 +32,36 @@ Update = Callable[[int, int], None]
 
 
 @contextmanager
-def show_progress(action: str, size: int | None) -> Iterator[Update]:
-    """Shows on standard error how far an action is, of `size` bytes if that is known."""
+def show_progress(
+    action: str, size: int | None, waiting: Waiting, *, prints: bool = False
+) -> Iterator[Update]:
+    """Shows on standard error how far an action is, of `size` bytes if that is known.
+
+    Until the first update it waits for the service. An action that `prints`
+    shows by itself how far it is if standard output is a terminal.
+    """
+    shown = ExitStack()
+    updates: list[Update] = []
+
+    def update(customers: int, end: int) -> None:
+        if not updates:
+            shown.close()
+            is_seen = prints and sys.stdout.isatty()
+            updates.append(
+                _show_nothing
+                if is_seen
+                else shown.enter_context(_show_numbers(action, size, start))
+            )
+        updates[0](customers, end)
+
     start = time.monotonic()
+    with shown:
+        shown.enter_context(waiting.shown())
+        yield update
+
+
+@contextmanager
+def _show_numbers(action: str, size: int | None, start: float) -> Iterator[Update]:
     if Console(stderr=True).is_terminal:
         with _create_bar(size) as bar:
             task = bar.add_task(action, total=size, customers=0, rate=0.0)
@@ -39,6 +70,10 @@ def show_progress(action: str, size: int | None) -> Iterator[Update]:
             )
     else:
         yield _Lines(action, size, start).update
+
+
+def _show_nothing(_customers: int, _end: int) -> None:
+    """Leaves it to the terminal."""
 
 
 class _CustomersColumn(ProgressColumn):
@@ -54,14 +89,15 @@ class _Lines:
     def __init__(self, action: str, size: int | None, start: float) -> None:
         self._action = action
         self._size = size
-        self._start = self._last_line = start
+        self._start = start
+        self._next_line = start + _FIRST_LINE_SECONDS
 
     def update(self, customers: int, end: int) -> None:
         """Prints the progress, if the last line is old enough."""
         now = time.monotonic()
-        if now - self._last_line < _LINE_SECONDS:
+        if now < self._next_line:
             return
-        self._last_line = now
+        self._next_line = now + _LINE_SECONDS
         share = f", {end / self._size:.0%}" if self._size else ""
         count = _format_count(customers, _rate(customers, self._start))
         click.echo(f"{self._action}: {count}{share}", err=True)

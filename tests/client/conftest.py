@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.command_line import CommandLine
+from tests.client.command_line import SECONDS, CommandLine
 from tests.support.tokens import trust
+from twc_customer_client import waiting
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
 
@@ -55,3 +56,9 @@ def _default_sigint() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def _patient_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has no command of a test say that it waits, on however slow a machine."""
+    monkeypatch.setattr(waiting, "_SILENT_SECONDS", SECONDS)

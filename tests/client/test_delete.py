@@ -1,22 +1,18 @@
-"""Deleted customers are restored, and customers erased, by the command line."""
+"""Customers are deleted, restored and erased by the command line."""
 
 import json
 from typing import Any
 
-import grpc
-
 from tests.client.command_line import CommandLine
 from tests.support.builders import UNKNOWN_ID
-from tests.support.client import Client
 from tests.support.tokens import trusted_issuer
 
 ADA = {"email": "ada@example.com", "firstName": "Ada"}
 
 
 def delete(cli: CommandLine, customer_id: str) -> None:
-    """Deletes a customer, which is no command."""
-    with grpc.insecure_channel(cli.environment["TWC_SERVER"]) as channel:
-        Client(channel, cli.tenant).delete(customer_id)
+    """Deletes a customer."""
+    assert cli.run("delete", customer_id).status == 0
 
 
 def deleted(cli: CommandLine) -> dict[str, Any]:
@@ -26,6 +22,21 @@ def deleted(cli: CommandLine) -> dict[str, Any]:
     delete(cli, ada["id"])
     assert cli.export() == []
     return ada
+
+
+def test_delete(cli: CommandLine) -> None:
+    """A customer is deleted by id, reference or e-mail address; an unknown id is none any more."""
+    for selector, value in (("--id", ""), ("--ref", "A1"), ("--email", "ada@example.com")):
+        cli.import_file(cli.write("x.jsonl", ADA | {"customerRef": "A1"}))
+        [ada] = cli.export()
+        result = cli.run("delete", selector, value or ada["id"], "--json")
+        assert (result.status, result.json) == (0, {"id": ada["id"], "deleted": True})
+        assert cli.export() == []
+    again = cli.run("delete", ada["id"])
+    assert again.out == f"deleted: no customer has the id {ada['id']} until `restore` is run\n"
+    missing = cli.run("delete", "--ref", "A1")
+    assert (missing.status, missing.out) == (1, "")
+    assert "there is no customer with the reference 'A1'\nNext: find it" in missing.err
 
 
 def test_restore(cli: CommandLine) -> None:
@@ -70,6 +81,16 @@ def test_erase(cli: CommandLine) -> None:
         f"erased: nothing is held of a customer {ada['id']} but its id and times\n"
     )
     assert f"Remove all data of the customer {ada['id']} of {cli.tenant} for good?" in result.err
+    assert cli.run("restore", ada["id"]).status == 1
+
+
+def test_erase_by_email(cli: CommandLine) -> None:
+    """A live customer is erased by its e-mail address; the question has its id."""
+    cli.import_file(cli.write("x.jsonl", ADA))
+    [ada] = cli.export()
+    result = cli.run("erase", "--email", "ada@example.com", stdin="y\n")
+    assert result.status == 0
+    assert f"data of the customer {ada['id']} of" in result.err
     assert cli.run("restore", ada["id"]).status == 1
 
 

@@ -253,13 +253,14 @@ def test_usage(cli: CommandLine, args: tuple[str, ...]) -> None:
     forged=("--token", "x.y.z", "get", "1", "the token cannot be verified (UNAUTHENTICATED)"),
     foreign=("--tenant", "else", "get", "1", "not for the tenant"),
     tenant=("--tenant", "a b", "get", "1", "X-TWC-Tenant"),
-    authorities=("--ca", __file__, "--retry-for", "0", "get", "1", "gave up"),
-    away=("--server", "127.0.0.1:1", "--retry-for", "1", "get", "1", "gave up"),
+    authorities=("--ca", __file__, "--retry-for", "0", "get", "1", "cannot be used\nNext: "),
+    away=("--server", "127.0.0.1:1", "--retry-for", "2", "get", "1", "gave up"),
 )
 def test_failure(cli: CommandLine, case: tuple[str, ...]) -> None:
-    """A failure is an error of one sentence, with status 1."""
+    """A failure is an error of one sentence, and of what to do next, with status 1."""
     *args, message = case
     result = cli.run(*args)
     assert (result.status, result.out) == (1, "")
-    assert result.err.startswith("Error: ")
+    assert "Error: " in result.err
     assert message in result.err
+    assert "\nNext: " in result.err

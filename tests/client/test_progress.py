@@ -10,6 +10,7 @@ import pytest
 
 from tests.client.command_line import CommandLine, emails
 from twc_customer_client import progress
+from twc_customer_client.waiting import Waiting
 
 
 def test_bar(cli: CommandLine) -> None:
@@ -44,9 +45,21 @@ def test_lines(
     share: str,
 ) -> None:
     """Elsewhere, lines have the same, and the share if the size is known."""
-    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
-    with progress.show_progress("importing", size) as update:
+    monkeypatch.setattr(progress, "_FIRST_LINE_SECONDS", 0.0)
+    with progress.show_progress("importing", size, Waiting("127.0.0.1:1")) as update:
         update(1234, 100)
     line = capsys.readouterr().err
     assert line.startswith("importing: 1,234 customers, ")
     assert line.rstrip().endswith(f"/s{share}")
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_printed_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool
+) -> None:
+    """A command that prints what it reads shows its progress only if no terminal shows that."""
+    monkeypatch.setattr(progress, "_FIRST_LINE_SECONDS", 0.0)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    with progress.show_progress("reading", None, Waiting("127.0.0.1:1"), prints=True) as update:
+        update(1, 0)
+    assert bool(capsys.readouterr().err) != is_terminal

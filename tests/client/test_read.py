@@ -26,11 +26,34 @@ def test_get(cli: CommandLine) -> None:
     assert "[bold]=1" in shown.out
 
 
+def test_get_by_other_values(cli: CommandLine) -> None:
+    """A customer is also got by its reference or e-mail address."""
+    cli.import_file(cli.write("x.jsonl", {"email": "ada@example.com", "customerRef": "A1"}))
+    [ada] = cli.export()
+    for selector in (("--id", ada["id"]), ("--ref", "A1"), ("--email", "ADA@example.com")):
+        assert cli.run("get", *selector, "--json").json == ada
+    assert "the customer is missing" in cli.run("get").err
+    assert "give one of" in cli.run("get", ada["id"], "--ref", "A1").err
+    assert (
+        "with the e-mail address 'x@example.com'" in cli.run("get", "--email", "x@example.com").err
+    )
+
+
+def test_etag(cli: CommandLine) -> None:
+    """The entity tag is another one after each change."""
+    cli.import_file(cli.write("x.jsonl", {"email": "ada@example.com"}))
+    etag = ("get", "--email", "ada@example.com", "--etag")
+    before = cli.run(*etag).out
+    assert before.startswith('"')
+    assert cli.run("update", "--email", "ada@example.com", "--set", "firstName=Ada").status == 0
+    assert cli.run(*etag).out != before
+
+
 def test_get_unknown(cli: CommandLine) -> None:
     """An unknown id is an error, and so is what is none."""
     result = cli.run("get", UNKNOWN_ID)
     assert (result.status, result.out) == (1, "")
-    assert result.err == f"Error: there is no customer with the id '{UNKNOWN_ID}'\n"
+    assert result.err.startswith(f"Error: there is no customer with the id '{UNKNOWN_ID}'\nNext: ")
     result = cli.run("get", "\x1bx")
     assert (result.status, result.out) == (1, "")
     assert "id: must be an id, a UUID such as" in result.err
@@ -104,7 +127,7 @@ def test_plaintext(cli: CommandLine) -> None:
     assert "would travel to customers.invalid:50051 unencrypted" in refused.err
     assert "--plaintext" in refused.err
     permitted = ("--server", "customers.invalid:50051", "--plaintext", "--retry-for", "0")
-    assert "(UNAVAILABLE)" in cli.run(*permitted, "get", "1").err
+    assert "cannot reach customers.invalid:50051: " in cli.run(*permitted, "get", "1").err
 
 
 def test_unreadable_authority(cli: CommandLine) -> None:

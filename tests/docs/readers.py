@@ -119,9 +119,14 @@ def _delete(reader: Reader, customer_id: str) -> None:
     reader.run(f"{_CREATE.replace('customers', f'customers/{customer_id}')} -X DELETE")
 
 
-def token(reader: Reader) -> Own:
+def token(_: Reader) -> Own:
+    """Gives the reader's own token."""
+    return {"TWC_TOKEN=…": "TWC_TOKEN=$TOKEN"}
+
+
+def token_and_ada(reader: Reader) -> Own:
     """Creates Ada, and gives the reader's own token."""
-    return {"TWC_TOKEN=…": "TWC_TOKEN=$TOKEN", **ada(reader)}
+    return {**token(reader), **ada(reader)}
 
 
 def spreadsheet(reader: Reader) -> Own:

@@ -64,6 +64,8 @@ PREPARED: dict[tuple[str, str], Callable[[Reader], Own]] = {
     ("docs/authentication.md", "TENANT_CLAIM"): readers.stopped,
     ("docs/client.md", "--mapping shopify"): readers.spreadsheet,
     ("docs/client.md", "pip install"): readers.wheels,
+    ("docs/client.md", "twc-customers create"): readers.token,
+    ("docs/client.md", "--cursor-file"): readers.token_and_ada,
     ("docs/client.md", "asyncio.run(main())"): readers.many,
     ("docs/client.md", "pb2.LookupCustomersRequest"): readers.named_ada,
     ("docs/clients.md", "@grpc/proto-loader"): readers.contract,
@@ -75,7 +77,7 @@ PREPARED: dict[tuple[str, str], Callable[[Reader], Own]] = {
     ("docs/operations.md", "pg_dump"): readers.full_postgres,
     ("docs/operations.md", "pg_restore"): readers.dumped,
     ("docs/operations.md", " access acme"): readers.deleted,
-    ("docs/operations.md", "twc-customers erase"): readers.token,
+    ("docs/operations.md", "twc-customers erase"): readers.token_and_ada,
     ("examples/README.md", "npm install"): readers.packages,
 }
 

@@ -261,6 +261,15 @@ def test_changes(customers: CustomerClient) -> None:
     assert [*customers.changes(changes.cursor)] == []
 
 
+def test_changes_from_now(customers: CustomerClient) -> None:
+    """From now on there are no changes yet, but a cursor for later ones."""
+    customers.create(Customer(email="ada@example.com"))
+    now = customers.changes(from_now=True)
+    assert [*now] == []
+    customers.create(Customer(email="eve@example.com"))
+    assert [it.customer.email for it in customers.changes(now.cursor)] == ["eve@example.com"]
+
+
 def test_follow(customers: CustomerClient) -> None:
     """A follower sees all customers, or what changes from now on, and ends when it is told to."""
     customers.upload(emails(0, 1))

@@ -13,8 +13,8 @@ MODULES = sorted(
 )
 # The modules and rooms of the client that are the command line; the others are the library.
 COMMAND_LINE = {
-    *("__main__", "cli", "command_errors", "commands", "exporting", "formats"),
-    *("importing", "options", "progress"),
+    *("__main__", "cli", "command_errors", "commands", "exporting", "files", "formats"),
+    *("importing", "next_steps", "options", "progress", "waiting"),
 }
 MAX_LINES = 320
 

@@ -123,15 +123,19 @@ class AsyncBulk(AsyncConnection):
         self,
         cursor: str | None = None,
         *,
+        from_now: bool = False,
         page_size: int | None = None,
         timeout: float | None = None,
     ) -> AsyncItems[pb.CustomerChange]:
         """Iterates over the changes after a cursor, of all customers without one, and ends.
 
         Its `cursor` is where to go on; store it with what you made of the changes.
-        `timeout` is that of each page. Raises CursorExpired.
+        `from_now` returns no changes, but a cursor for later ones. `timeout` is that
+        of each page. Raises CursorExpired.
         """
-        request = pb.ListCustomerChangesRequest(cursor=cursor, page_size=page_size)
+        request = pb.ListCustomerChangesRequest(
+            cursor=cursor, from_now=from_now, page_size=page_size
+        )
         position = Position(cursor or "")
         options = CallOptions(timeout)
         items = feeds.changes(self._calls, self._stub, request, options, position)

@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.commands.import_file import format_of
+from twc_customer_client.commands.printing import json_option
 from twc_customer_client.exporting import ExportSummary, export_file
 from twc_customer_client.options import ConnectionOptions
 
@@ -58,7 +59,7 @@ def _parse_since(
     is_flag=True,
     help="Also write the ids and times of deleted customers; JSON Lines only.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option("Print the summary as JSON.")
 @click.pass_obj
 def export_command(options: ConnectionOptions, /, **values: Any) -> None:
     """Writes customers to FILE, or to standard output, as JSON Lines or CSV.
@@ -76,7 +77,7 @@ def export_command(options: ConnectionOptions, /, **values: Any) -> None:
     request = pb.ExportCustomersRequest(
         include_deleted=values["include_deleted"], **values["since"]
     )
-    summary = export_file(options.client, path, file_format, request)
+    summary = export_file(options.long_client, path, file_format, request, options.long_waiting)
     if values["as_json"]:
         text = json.dumps(_to_object(summary, path))
     else:

@@ -1,7 +1,6 @@
 """`twc-customers import`: stores the customers of a file."""
 
 import json
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ from typing import Any
 import click
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client.command_errors import CommandError, InputFileError
+from twc_customer_client.command_errors import InputFileError
+from twc_customer_client.commands.printing import json_option
+from twc_customer_client.files import unreadable
 from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.encodings import canonical_encoding, check_is_text
 from twc_customer_client.formats.mappings import MAPPINGS
@@ -135,7 +136,7 @@ def _parse_encoding(_context: click.Context, _option: click.Parameter, value: st
 )
 @click.option("--dry-run", is_flag=True, help="Validate the customers without storing any.")
 @click.option("--restart", is_flag=True, help="Start an interrupted import over.")
-@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+@json_option("Print the summary as JSON.")
 @click.pass_obj
 def import_command(options: ConnectionOptions, /, **values: Any) -> None:
     """Stores the customers of FILE: CSV, JSON Lines or a JSON array; - is standard input.
@@ -144,18 +145,13 @@ def import_command(options: ConnectionOptions, /, **values: Any) -> None:
     file, with the reasons: correct that file and import it like any other.
     Run the same command again to resume an interrupted import.
     """
-    # SIGTERM is handled like Ctrl-C, which saves the checkpoint.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        summary = import_file(options.client, _create_job(options, values))
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    summary = import_file(options.long_client, _create_job(options, values))
     if values["as_json"]:
         click.echo(json.dumps(_to_object(summary, values)))
     else:
         _print_summary(summary, values)
     if summary.error:
-        click.echo(f"Error: {summary.error.message}", err=True)
+        summary.error.show()
         hint = _resume_hint(summary, values)
         click.echo(f"{summary.counts.total:,} customers were processed{hint}", err=True)
         sys.exit(summary.error.exit_code)
@@ -184,6 +180,7 @@ def _create_job(options: ConnectionOptions, values: dict[str, Any]) -> ImportJob
     dry_run = values["dry_run"]
     rejects = values["rejects"] or _default_rejects(path, file_format, dry_run=dry_run)
     return ImportJob(
+        options.long_waiting,
         path,
         file_format,
         values["encoding"],
@@ -204,7 +201,7 @@ def _check_content(path: Path) -> None:
         with path.open("rb") as file:
             check_is_text(file.read(_START_BYTES))
     except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+        raise unreadable(path, error) from None
 
 
 def _default_rejects(path: Path | None, file_format: str, *, dry_run: bool) -> Path:

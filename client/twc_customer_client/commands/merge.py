@@ -6,7 +6,8 @@ from typing import Any
 import click
 from google.protobuf import json_format
 
-from twc_customer_client.commands.read import print_customer
+from twc_customer_client.commands.printing import json_option, print_customer
+from twc_customer_client.commands.selection import idempotency_key_option, if_match_option
 from twc_customer_client.options import ConnectionOptions
 
 
@@ -21,7 +22,9 @@ from twc_customer_client.options import ConnectionOptions
     help="Take a field of DROP although KEEP has a value, as in 'email'. Repeatable.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the merged customer without storing it.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@if_match_option
+@idempotency_key_option
+@json_option("Print the result as JSON.")
 @click.pass_obj
 def merge_command(options: ConnectionOptions, /, **values: Any) -> None:
     """Merges the customer with the id DROP into the one with the id KEEP, and deletes it.
@@ -31,12 +34,16 @@ def merge_command(options: ConnectionOptions, /, **values: Any) -> None:
     with --take accepts_marketing. Prints the merged customer.
     """
     names = (name.strip() for value in values["taken"] for name in value.split(","))
-    merged = options.client.merge(
-        values["keep"],
-        values["drop"],
-        taken_fields=[name for name in names if name],
-        validate_only=values["dry_run"],
-    )
+    with options.waiting.shown():
+        merged = options.client.merge(
+            values["keep"],
+            values["drop"],
+            taken_fields=[name for name in names if name],
+            validate_only=values["dry_run"],
+            if_match=values["if_match"],
+            idempotency_key=values["idempotency_key"],
+            timeout=options.write_seconds,
+        )
     if values["as_json"]:
         answer = json_format.MessageToDict(merged, always_print_fields_with_no_presence=True)
         click.echo(json.dumps(answer, ensure_ascii=False))

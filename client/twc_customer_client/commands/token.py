@@ -5,9 +5,11 @@ from typing import Any
 
 import click
 
+from twc_customer_client.commands.printing import json_option
 from twc_customer_client.credentials import TokenSource
 from twc_customer_client.oauth import ClientCredentials, decode_claims
 from twc_customer_client.options import ConnectionOptions
+from twc_customer_client.waiting import Waiting
 
 _SHOWN_CLAIMS = ("iss", "sub", "aud", "azp", "scope", "tenant", "iat", "nbf", "exp")
 
@@ -18,11 +20,12 @@ _SHOWN_CLAIMS = ("iss", "sub", "aud", "azp", "scope", "tenant", "iat", "nbf", "e
     is_flag=True,
     help="Print the token's claims, without verifying them, in place of the token.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print JSON.")
 @click.pass_obj
 def token_command(options: ConnectionOptions, *, inspect: bool, as_json: bool) -> None:
     """Prints the token that the other commands use, obtained if client credentials are set."""
-    token = options.tokens.current()
+    with Waiting("the issuer").shown():
+        token = options.tokens.current()
     if inspect:
         all_claims = decode_claims(token)
         claims = {name: value for name, value in all_claims.items() if name in _SHOWN_CLAIMS}

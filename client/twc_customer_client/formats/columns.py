@@ -88,7 +88,7 @@ class Columns:
             if cell := row[column.position]:
                 text = self.text_of(cell)
                 try:
-                    _insert(tree, column.path, _parse_value(text, column.kind))
+                    _insert(tree, column.path, parse_value(text, column.kind))
                 except ValueError as error:
                     reasons.append(RejectReason(format_path(column.path), text, str(error)))
         for place in self._nameless:
@@ -206,7 +206,8 @@ def _refuse_any(problem: str, names: Sequence[str], hint: str = "") -> None:
         raise InputFileError("the header", f"{problem} {listed}{hint}")
 
 
-def _parse_value(text: str, kind: str) -> Any:
+def parse_value(text: str, kind: str) -> Any:
+    """Returns the value that a text of a kind writes. Raises ValueError with what it must be."""
     if kind == "bool":
         word = text.strip().lower()
         if word in _YES or is_true(word):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from twc_customer_client.command_errors import CommandError
+from twc_customer_client.files import replace_durably
 
 _HASHED_BYTES = 64 * 1024
 
@@ -92,15 +93,7 @@ class StateFile:
             "results": checkpoint.results_size,
             "counts": asdict(checkpoint.counts),
         }
-        new = self.path.with_name(self.path.name + ".new")
-        try:
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
-        except OSError as error:
-            raise CommandError(f"{self.path} cannot be written: {error.strerror}") from None
+        replace_durably(self.path, json.dumps(state))
 
     def remove(self) -> None:
         """Deletes the file, if it exists."""

@@ -12,6 +12,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.command_errors import CommandError, Interrupted, command_error
 from twc_customer_client.errors import CustomerError
+from twc_customer_client.files import unreadable
 from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesReader
@@ -22,6 +23,7 @@ from twc_customer_client.importing.rejects import CsvRejects, JsonRejects, Rejec
 from twc_customer_client.importing.results import ImportResults, OutputPaths, open_results
 from twc_customer_client.progress import show_progress
 from twc_customer_client.sync.client import CustomerClient
+from twc_customer_client.waiting import Waiting
 
 
 class ImportJob(NamedTuple):
@@ -31,6 +33,7 @@ class ImportJob(NamedTuple):
     options that must be the same for an interrupted import to be resumed.
     """
 
+    waiting: Waiting
     path: Path | None
     format: str
     encoding: str
@@ -90,7 +93,7 @@ def _send(
     action = "checking" if job.dry_run else "importing"
     try:
         with (
-            show_progress(action, size) as update,
+            show_progress(action, size, job.waiting) as update,
             closing(_send_batches(client, batches)) as responses,
         ):
             for batch, response in responses:
@@ -99,7 +102,7 @@ def _send(
     except CommandError as error:
         return error
     except CustomerError as error:
-        return command_error(error)
+        return command_error(error, job.waiting.server)
     except KeyboardInterrupt:
         return Interrupted()
     return None
@@ -139,7 +142,7 @@ def _open_input(path: Path | None) -> Iterator[BinaryIO]:
     try:
         file = path.open("rb")
     except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+        raise unreadable(path, error) from None
     with file:
         yield file
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from twc_customer_client.command_errors import CommandError
+from twc_customer_client.files import unwritable
 
 
 class OutputFile:
@@ -25,7 +26,7 @@ class OutputFile:
             if path.exists():
                 os.truncate(path, self.size)
         except OSError as error:
-            raise CommandError(f"{path} cannot be written: {error.strerror}") from None
+            raise unwritable(path, error) from None
 
     def add(self, text: str) -> None:
         """Writes a text. Raises CommandError."""
@@ -35,7 +36,7 @@ class OutputFile:
                 self._file = self.path.open("ab")
             self._file.write(encoded)
         except OSError as error:
-            raise CommandError(f"{self.path} cannot be written: {error.strerror}") from None
+            raise unwritable(self.path, error) from None
         self.size += len(encoded)
 
     def sync(self) -> None:
