@@ -4,10 +4,12 @@
 
 local COPIED = {"etag", "location"}
 
--- The metadata of a unary RPC, in its trailers; nil if there are none. The transcoder has put
--- its status into the headers, and passes all of the response at once, which a stream does not.
+-- The metadata of a unary RPC, in its trailers; nil if there are none, or if a server that knows
+-- all of its response has them in the headers, too. The transcoder has put the RPC's status into
+-- the headers, and passes all of the response at once, which a stream does not.
 local function trailers_of_unary(handle)
-  if handle:headers():get("grpc-status") == nil then
+  local headers = handle:headers()
+  if headers:get("grpc-status") == nil or headers:get("etag") ~= nil then
     return nil
   end
   -- Only behind the body are there trailers.
