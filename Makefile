@@ -31,7 +31,10 @@ help: ## List the commands
 # make runs a recipe of one plain command without a shell, so that signals reach the command.
 run settings demo migrate backup restore copy: export DEVELOPMENT := $(DEVELOPMENT)
 
-run: $(VENV)/contract ## Set up what is needed and serve; Ctrl-C stops
+# Only where Python is to run inside Envoy.
+INPROCESS := $(if $(filter inprocess,$(SERVE) $(TWC_SERVE)),$(VENV)/inprocess)
+
+run: $(VENV)/contract $(INPROCESS) ## Set up what is needed and serve; Ctrl-C stops
 	@$(BIN)/python -m twc_customer_gateway
 
 settings: $(VENV)/contract ## Print the settings in effect, and where each comes from
@@ -70,10 +73,10 @@ token: override export DEVELOPMENT := true
 token: $(VENV)/contract ## Print a token of development, as in: make -s token TENANT=acme
 	@$(BIN)/python -m twc_customer_server token -- '$(subst ','\'',$(TENANT))'
 
-test: $(VENV)/dev $(VENV)/contract clients checkers ## Run every test
+test: $(VENV)/dev $(VENV)/contract $(VENV)/inprocess clients checkers ## Run every test; with SERVE=inprocess on Python inside Envoy
 	@$(PYTEST)
 
-coverage: $(VENV)/dev $(VENV)/contract clients checkers ## Run every test; branch coverage of server/ and client/ must round to 98 %
+coverage: $(VENV)/dev $(VENV)/contract $(VENV)/inprocess clients checkers ## Run every test; branch coverage of server/ and client/ must round to 98 %
 	@$(PYTEST) --cov --cov-report=term --cov-fail-under=97.5
 
 # tests/clients runs clients that others have written.
@@ -171,6 +174,11 @@ $(VENV)/demo: $(VENV)/serve
 $(VENV)/dev: $(VENV)/serve
 	@$(SHOWN) 'Installing what testing needs into $(VENV) (about 65 MB, 250 MB on disk, a minute)' \
 		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/inprocess: gateway/inprocess-requirements.txt | $(VENV)/serve
+	@$(SHOWN) 'Installing what runs Python inside Envoy into $(VENV) (7 MB, some seconds)' \
+		$(BIN)/python $(SHOWN_PIP) install --no-deps --requirement $<
 	@touch $@
 
 $(VENV)/bench: $(VENV)/serve

@@ -53,12 +53,15 @@ def _no_strays() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _settings_of_tests(_no_strays: None) -> Iterator[None]:
-    """Removes the settings of a service, such as DATABASE_URL, that shell or file have set."""
+    """Removes the settings of a service, such as DATABASE_URL, that shell or file have set.
+
+    SERVE stays: the way to serve that the tests are to run on.
+    """
     # Workers alone need it: to import it takes the controller of a run half a second.
     from twc_customer_gateway.settings import GatewaySettings  # noqa: PLC0415
 
     with pytest.MonkeyPatch.context() as shell:
-        for name in list(os.environ):
+        for name in set(os.environ) - {"SERVE"}:
             if name.lower().removeprefix("twc_") in GatewaySettings.model_fields:
                 shell.delenv(name)
         shell.setenv("TWC_SETTINGS_FILE", os.devnull)

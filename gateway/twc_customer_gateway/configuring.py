@@ -5,6 +5,7 @@ from pathlib import Path
 
 from twc_customer_gateway import config
 from twc_customer_gateway.places import Places
+from twc_customer_gateway.python_in_envoy import UnsuitablePythonError
 from twc_customer_gateway.setting_checks import check_and_log
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE
@@ -30,7 +31,7 @@ def write_for_start(folder: Path) -> None:
         # Workers that are started later have the settings of the others.
         file = setting_sources.settings_file()
         (folder / SETTINGS_FILE).write_bytes(file.read_bytes() if file.exists() else b"")
-    except InvalidSettingsError as error:
+    except (InvalidSettingsError, UnsuitablePythonError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"the configuration cannot be written: {error}")

@@ -75,11 +75,12 @@ def own_headers(*, has_body: bool, named: str = "") -> Filters:
 
 
 def rate_limit(name: str, per_second: int, at_once: int) -> Filters:
-    """Limits the requests of a route, in place of those of all routes together."""
+    """Limits the requests of a route, in place of those of all routes together.
+
+    Turns on the filter, which is off where no setting limits those.
+    """
     bucket = {"max_tokens": at_once, "tokens_per_fill": per_second, "fill_interval": "1s"}
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     limit = {"@type": _RATE_LIMIT, "stat_prefix": name, "token_bucket": bucket}
-    return {
-        "envoy.filters.http.local_ratelimit": limit
-        | {"filter_enabled": always, "filter_enforced": always}
-    }
+    limit |= {"filter_enabled": always, "filter_enforced": always}
+    return {"envoy.filters.http.local_ratelimit": {"@type": _FILTER, "config": limit}}

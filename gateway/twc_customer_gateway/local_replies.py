@@ -17,6 +17,8 @@ _MALFORMED = "the request is malformed" + ENVOYS_TEXT
 
 _REMEDY = "read before you send a change again; with an Idempotency-Key it can be sent again safely"
 
+_LATE = f"the server did not answer in time; whether a change was made is not known: {_REMEDY}"
+
 # Response flags of requests that no worker has got: no connection to one (UF), no worker
 # (UH), too little memory (OM), or no answer about the token (UAEX).
 _NOT_SENT = ("UF", "UH", "OM", "UAEX")
@@ -98,6 +100,14 @@ LOCAL_REPLIES = (
     ),
     LocalReply(
         408,
+        code_pb2.DEADLINE_EXCEEDED,
+        reasons.DEADLINE_EXCEEDED,
+        _LATE,
+        becomes=504,
+        flags=("DT",),
+    ),
+    LocalReply(
+        408,
         code_pb2.INVALID_ARGUMENT,
         reasons.MALFORMED_REQUEST,
         "request timeout: the body did not come in time",
@@ -149,7 +159,7 @@ LOCAL_REPLIES = (
         504,
         code_pb2.DEADLINE_EXCEEDED,
         reasons.DEADLINE_EXCEEDED,
-        f"the server did not answer in time; whether a change was made is not known: {_REMEDY}",
+        _LATE,
     ),
     LocalReply(
         500,

@@ -68,7 +68,12 @@ def _header(name: str, regex: str) -> Matcher:
     }
 
 
-NO_TOKEN = _header("authorization", "(?i)bearer .+") | {"invert_match": True}
+HAS_TOKEN = {
+    "name": "authorization",
+    "string_match": {"prefix": "bearer ", "ignore_case": True},
+    "treat_missing_header_as_empty": True,
+}
+NO_TOKEN = HAS_TOKEN | {"invert_match": True}
 JSON = _header("content-type", r"(?i)application/json\s*(;.*)?")
 NOT_JSON = JSON | {"invert_match": True}
 # RPCs come by gRPC, whose calls also say that they take trailers, or by gRPC-Web.
@@ -101,10 +106,10 @@ def match(regex: str, method: str = "", headers: Iterable[Matcher] = ()) -> Matc
     return {"safe_regex": {"regex": regex}, "headers": [*methods, *headers]}
 
 
-def path_regex(path: str, prefix: str) -> str:
+def path_regex(path: str, prefix: str, variable: str = "[^/]+") -> str:
     """Returns the expression of a path of the contract, which may begin with a prefix."""
     start = f"({re.escape(prefix)})?" if prefix else ""
-    return start + re.sub(r"\{[^}]+\}", "[^/]+", path) + "/?"
+    return start + re.sub(r"\{[^}]+\}", lambda _: variable, path) + "/?"
 
 
 def query(route: HttpRoute, more: Sequence[FieldDescriptor] = ()) -> list[Matcher]:

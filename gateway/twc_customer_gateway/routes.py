@@ -21,6 +21,7 @@ from twc_customer_gateway import filters
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.matchers import (
     GRPC,
+    HAS_TOKEN,
     JSON,
     NO_GRPC,
     NO_TOKEN,
@@ -55,6 +56,11 @@ _WANTS_GRPC = (
 )
 _WANTS_GZIP = "the header Content-Encoding must be gzip or absent"
 
+# The RPC whose requests are tried first, and the ids that it is asked for: no other path of the
+# API has one in their place.
+_MOST_USED_RPC = "GetCustomer"
+_ID = "[0-9a-f]{8}-[0-9a-f-]{27}"
+
 # The path that may have its reference in the query as well.
 _REF_PATH = "/{customer_ref}/ref"
 
@@ -83,6 +89,7 @@ def table(  # noqa: PLR0913 - of independent settings
     ]
     # Pages ask before calls of gRPC-Web, too, whose routes match any method.
     return [
+        *_most_used_routes(service, prefix, is_traced=is_traced),
         *preflight,
         *_refused_rpcs(service),
         *rpc_routes(service, workers, "server_compressed"),
@@ -100,6 +107,17 @@ def large_body_table(service: ServiceDescriptor, prefix: str = "", workers: int 
         if route.body
     ]
     return [*rpc_routes(service, workers), *rest]
+
+
+def _most_used_routes(
+    service: ServiceDescriptor, prefix: str, *, is_traced: bool
+) -> Iterator[Route]:
+    """Yields the routes of most requests, each of which has the effect of a later one."""
+    for route in http_routes(service):
+        if route.rpc.name == _MOST_USED_RPC:
+            regex = path_regex(route.path, prefix, _ID)
+            at_once = _transcode_at_once(regex, route._replace(is_traced=is_traced))
+            yield at_once | {"match": match(regex, route.method, [HAS_TOKEN, *query(route)])}
 
 
 def _refused_rpcs(service: ServiceDescriptor) -> Iterator[Route]:
@@ -205,9 +223,11 @@ def _pass_on(regex: str, route: HttpRoute) -> Route:
 
 def _transcode(regex: str, route: HttpRoute, headers: list[dict[str, Any]]) -> Route:
     """Returns the route of well-formed requests, which the transcoder turns into RPCs."""
-    of_filters: filters.Filters = filters.REST | _own_headers(route)
-    if not route.rpc.server_streaming:
-        of_filters["trailers"] = filters.LUA_ON
+    of_filters: filters.Filters = {
+        **filters.REST,
+        **_own_headers(route),
+        "status": filters.LUA_ON,
+    }
     if route.body:
         of_filters["strict_json"] = filters.LUA_ON
         headers = [JSON, *headers]

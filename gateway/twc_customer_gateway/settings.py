@@ -24,6 +24,10 @@ class GatewaySettings(Settings):
     """Settings of the gateway and the supervisor, in addition to those of the server."""
 
     gateway_port: int = Field(8080, ge=0, le=65535, description="Port of the gateway.")
+    serve: Literal["workers", "inprocess"] = Field(
+        "workers",
+        description="Serve by workers beside Envoy, or with Python inside Envoy (experimental).",
+    )
     workers: int = Field(
         1,
         ge=1,
@@ -183,6 +187,8 @@ class GatewaySettings(Settings):
             raise ValueError(
                 "DEVELOPMENT is of servers: with UPSTREAMS, set it for those, and unset it here"
             )
+        if self.serve == "inprocess" and self.upstreams:
+            raise ValueError("SERVE=inprocess serves inside Envoy: unset it, or UPSTREAMS")
         if any(given.values()) and not self.upstreams:
             names = " and ".join(name for name, value in given.items() if value)
             raise ValueError(f"{names} needs UPSTREAMS, the servers to reach by TLS")

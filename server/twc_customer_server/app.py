@@ -2,8 +2,9 @@
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.auth import development, jwks
@@ -34,15 +35,39 @@ from twc_customer_server.telemetry.metrics_server import MetricsServer
 from twc_customer_server.telemetry.sampler import Sampler
 from twc_customer_server.transport import ports
 from twc_customer_server.transport.grpc_server import GrpcServer
+from twc_customer_server.transport.services import Services
 
 _log = logging.getLogger(__name__)
+
+
+class Transport(Protocol):
+    """What brings the calls of services, from `start` to `stop`."""
+
+    ports: list[int]
+
+    def start(self) -> None:
+        """Serves, and reports SERVING."""
+
+    def stop(self, on_refusing: Callable[[], object]) -> None:
+        """Shuts down gracefully; calls `on_refusing` when new calls are refused."""
+
+    def renew_certificates(self) -> None:
+        """Has connections from now on use what the files of TLS have. Raises OSError."""
+
+
+# Makes the transport of services, on addresses.
+MakeTransport = Callable[[Services, Settings, Sequence[str]], Transport]
 
 
 class App:
     """A server on its addresses, from `start` to `stop`."""
 
     def __init__(
-        self, settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
+        self,
+        settings: Settings,
+        addresses: Sequence[str],
+        metrics_memory: int = -1,
+        make_transport: MakeTransport = GrpcServer,
     ) -> None:
         """Binds the addresses (`host:port` or `unix:path`). Raises OSError if one is taken.
 
@@ -74,19 +99,20 @@ class App:
             tracing=self._instruments.rpcs,
         )
         self._readiness = Readiness(self._database, self._authenticator.has_keys)
-        self._grpc = GrpcServer(rpcs, self._authenticator, settings, addresses, metrics.own)
+        self._services = Services(rpcs, self._authenticator, settings, metrics.own)
+        self._transport = make_transport(self._services, settings, addresses)
         self._renewal = Renewal(
-            settings, self._grpc.renew_certificates, self._authenticator.refresh_keys
+            settings, self._transport.renew_certificates, self._authenticator.refresh_keys
         )
-        sampled = (self._database, self._authenticator, self._grpc, stores.changes)
+        sampled = (self._database, self._authenticator, self._services, stores.changes)
         self._sampler = Sampler([each.sample for each in sampled])
-        self.ports = self._grpc.ports
+        self.ports = self._transport.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:
             self._metrics_server = MetricsServer(
                 bind_metrics_port(settings),
                 partial(exposition.render, [metrics]),
-                self._grpc.serves,
+                self._services.serves,
             )
 
     def start(self) -> None:
@@ -106,13 +132,14 @@ class App:
         self._authenticator.start()
         self._readiness.start()
         self._renewal.start()
-        self._grpc.start(self._readiness.is_ready)
+        self._services.tell_ready(self._readiness.is_ready)
+        self._transport.start()
         if self._metrics_server:
             self._metrics_server.start()
 
     def drain(self) -> None:
         """Reports NOT_SERVING to native clients, and serves on."""
-        self._grpc.drain()
+        self._services.drain()
 
     def stop_waiting(self) -> None:
         """Ends the calls that wait for changes; others are answered as before."""
@@ -120,7 +147,7 @@ class App:
 
     def stop(self) -> None:
         """Shuts down gracefully: drains, lets running calls end, closes the database."""
-        self._grpc.stop(on_refusing=self._servicer.stop_waiting)
+        self._transport.stop(on_refusing=self._servicer.stop_waiting)
         self._authenticator.stop()
         self._access_log.stop()
         if self._metrics_server:

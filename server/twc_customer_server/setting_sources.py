@@ -38,6 +38,7 @@ OF_GATEWAY = frozenset(
         "path_prefix",
         "pin_workers",
         "rate_limit",
+        "serve",
         "unknown_members",
         "upstream_ca",
         "upstream_certificate",

@@ -1,6 +1,7 @@
 """A real server that the tests share, each as a tenant of its own."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from tests.support.backends import Backend
 from tests.support.client import Client
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start, starting
+from tests.support.servers import SERVE, Server
 
 # Room for tests that make many calls at once as one tenant.
 SHARED: dict[str, Any] = {"threads": 16, "tenant_streams": 8, "default_regions": {"german": "DE"}}
@@ -20,7 +22,7 @@ def server(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """The server that tests share. One tenant, `german`, has a default region."""
     database = backend.settings(tmp_path_factory.mktemp("api"))
     backend.distribute(database)
-    with InProcessServer(**database, **SHARED) as server:
+    with Server(**database, **SHARED) as server:
         yield server
 
 
@@ -47,3 +49,12 @@ def start(own_database: dict[str, Any]) -> Iterator[Start]:
     """Starts a server on the test's own database and waits until it serves."""
     with starting(own_database) as start:
         yield start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skips, where the server is another process, the tests that change that of the tests."""
+    if SERVE == "inprocess":
+        for item in items:
+            is_patched = "monkeypatch" in getattr(item, "fixturenames", ())
+            if item.path.parent == Path(__file__).parent and is_patched:
+                item.add_marker(pytest.mark.skip(reason="it changes the server's process"))

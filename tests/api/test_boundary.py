@@ -26,6 +26,7 @@ from tests.support.client import (
     send,
     tenant_header,
 )
+from tests.support.servers import of_grpcio
 from twc_customer_server.contract import WAITING_RPCS
 
 RPCS = [method.name for method in SERVICE.methods]
@@ -139,6 +140,7 @@ def test_valid_tenant_names(channel: grpc.Channel, name: str) -> None:
     assert send(channel, "GetCustomer", request, as_tenant(name)) == [b""]
 
 
+@of_grpcio
 @any_backend
 @pytest.mark.parametrize(("number", "size"), [(1, 140_000), (5_000, 10)])
 def test_too_large_headers(channel: grpc.Channel, client: Client, number: int, size: int) -> None:

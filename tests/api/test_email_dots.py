@@ -8,7 +8,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.builders import address, customer
 from tests.support.client import Client, failure
-from tests.support.in_process import InProcessServer
+from tests.support.servers import Server
 
 DOTTED, OTHER = "a..b@docomo.ne.jp", "ab.@ezweb.ne.jp"
 
@@ -20,7 +20,7 @@ def _lookup(client: Client, email: str) -> list[Customer]:
 @pytest.fixture
 def created(own_database: dict[str, Any]) -> Customer:
     """A customer with dots in all e-mail addresses, that a server with the setting stored."""
-    with InProcessServer(**own_database, accept_email_dots=True) as server:
+    with Server(**own_database, accept_email_dots=True) as server:
         client = server.client("acme")
         client.validate(customer(email=DOTTED))
         created = client.create(customer(email=OTHER, addresses=[address(email=DOTTED)]))
@@ -31,7 +31,7 @@ def created(own_database: dict[str, Any]) -> Customer:
 def test_accepted_email_dots(own_database: dict[str, Any], created: Customer) -> None:
     """What was stored with the setting is found, and may be changed, without it."""
     assert created.email == DOTTED
-    with InProcessServer(**own_database) as server:
+    with Server(**own_database) as server:
         client = server.client("acme")
         assert _lookup(client, "A..B@docomo.ne.jp") == [created]
         updated = client.update(Customer(id=created.id, first_name="Ada"))

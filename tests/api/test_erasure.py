@@ -14,6 +14,7 @@ from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import Client, failure, read_failure, send, tenant_header
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start, wait_until
+from tests.support.servers import Server
 from tests.support.tokens import trust, trusted_issuer
 from tests.support.traces import rows_with
 from twc_customer_server.app import open_database
@@ -80,7 +81,7 @@ def test_erase_by_another_tenant(client: Client, foreigner: Client) -> None:
 def test_traces_in_tables(own_database: dict[str, Any]) -> None:
     """After an erasure no row has a text of the customer, nor an answer that was kept of it."""
     mark = "zqmarkzq"
-    with InProcessServer(**own_database) as server:
+    with Server(**own_database) as server:
         client = server.client("acme")
         keyed = [client.given(idempotency_key=f"{mark}-{number}") for number in range(5)]
         first = keyed[0].create(with_mark(f"{mark}-1"))
@@ -245,7 +246,7 @@ def erase_with(channel: grpc.Channel, token: str, tenant: str, customer_id: str)
 @pytest.fixture
 def guarded(tmp_path: Any, request: pytest.FixtureRequest) -> Iterator[Guarded]:
     """A server with the settings of the test's parameter."""
-    with InProcessServer(data_dir=tmp_path, **request.param) as server:
+    with Server(data_dir=tmp_path, **request.param) as server:
         yield Guarded(server)
 
 
@@ -295,7 +296,7 @@ def test_retention(
     for name in ("PERIOD_SECONDS", "RETRY_SECONDS"):
         monkeypatch.setattr(purging, name, 0.1)
     erased = {}
-    with InProcessServer(**own_database, deleted_retention_days=0) as server:
+    with Server(**own_database, deleted_retention_days=0) as server:
         live = server.client("acme").create(customer())
         for tenant in ("acme", "globex"):
             client = server.client(tenant)
@@ -304,7 +305,7 @@ def test_retention(
             erased[tenant] = (deleted, client.changes().next_cursor)
 
     caplog.set_level(logging.WARNING)
-    with InProcessServer(**own_database, deleted_retention_days=1e-6) as server:
+    with Server(**own_database, deleted_retention_days=1e-6) as server:
         for tenant, (deleted, cursor) in erased.items():
             client = server.client(tenant)
             seen = [(deleted, CHANGE.DELETED)]
@@ -322,7 +323,7 @@ def test_retention(
 def test_no_retention(own_database: dict[str, Any]) -> None:
     """By default a customer that was deleted just now stays when servers start."""
     for _ in range(2):
-        with InProcessServer(**own_database) as server:
+        with Server(**own_database) as server:
             client = server.client("acme")
             created = client.create(customer())
             client.delete(created.id)

@@ -20,6 +20,7 @@ from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.http2 import RESET, Http2
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
+from tests.support.servers import Server, of_grpcio
 from tests.support.tokens import trust
 from twc_customer_server import contract
 from twc_customer_server.app import App
@@ -46,7 +47,7 @@ OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAUTHENTICATED = 0, 4
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[InProcessServer]:
     """A server of the test's own, with two threads."""
-    with InProcessServer(data_dir=tmp_path, threads=2) as server:
+    with Server(data_dir=tmp_path, threads=2) as server:
         yield server
 
 
@@ -159,10 +160,11 @@ def test_idle_calls_without_token(server: InProcessServer) -> None:
         assert ends(connection, 8) == {UNAUTHENTICATED: 8}
 
 
+@of_grpcio
 def test_calls_of_a_connection(tmp_path: Path) -> None:
     """A connection has a number of calls at the same time; more are reset at once."""
     with (
-        InProcessServer(data_dir=tmp_path, tenant_concurrent_calls=1000) as server,
+        Server(data_dir=tmp_path, tenant_concurrent_calls=1000) as server,
         Http2(server.address) as connection,
     ):
         for _ in range(300):
@@ -206,7 +208,7 @@ def test_call_without_message(server: InProcessServer) -> None:
 
 def test_cancelled_calls(tmp_path: Path) -> None:
     """Idle calls that their client cancels leave their places to others."""
-    with InProcessServer(data_dir=tmp_path, threads=2, tenant_concurrent_calls=1) as server:
+    with Server(data_dir=tmp_path, threads=2, tenant_concurrent_calls=1) as server:
         client = server.client("acme")
         with Http2(server.address) as connection:
 
@@ -230,7 +232,7 @@ def is_answered(client: Client) -> bool:
 
 def test_upload_that_goes_on_slowly(tmp_path: Path) -> None:
     """An upload takes no thread before it is complete."""
-    with InProcessServer(data_dir=tmp_path, threads=1) as server:
+    with Server(data_dir=tmp_path, threads=1) as server:
         sent, go_on = threading.Event(), threading.Event()
 
         def items() -> Iterator[pb.UploadCustomersRequest]:
@@ -302,6 +304,7 @@ def test_health_of_unknown_service(server: InProcessServer) -> None:
     assert watched.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
+@of_grpcio
 def test_many_watches(server: InProcessServer, client: Client) -> None:
     """There are so many watchers of health; one more is refused, and served when another ends."""
     request = health_pb2.HealthCheckRequest()
@@ -344,7 +347,7 @@ def test_watcher_that_takes_nothing(tmp_path: Path) -> None:
 def test_idle_reflection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams of reflection are few, end by themselves, and take no thread of calls."""
     monkeypatch.setattr(reflection, "STREAM_SECONDS", 2)
-    with InProcessServer(data_dir=tmp_path, threads=1) as server:
+    with Server(data_dir=tmp_path, threads=1) as server:
         reflect: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         may_end = threading.Event()

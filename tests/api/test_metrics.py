@@ -21,6 +21,7 @@ from tests.support.in_process import InProcessServer
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape, labels_of
 from tests.support.server_process import ServerProcess, Start, run, wait_until
+from tests.support.servers import Server
 from tests.support.tokens import token_for
 from twc_customer_server.storage.changes import ChangeStore
 
@@ -37,7 +38,7 @@ def port() -> Iterator[int]:
 @pytest.fixture
 def server(own_database: dict[str, Any], port: int) -> Iterator[InProcessServer]:
     """A server with metrics on the port."""
-    with InProcessServer(**own_database, metrics_port=port) as server:
+    with Server(**own_database, metrics_port=port) as server:
         yield server
 
 
@@ -279,7 +280,7 @@ def test_tokens(server: InProcessServer, port: int) -> None:
 def test_refusals(own_database: dict[str, Any], port: int) -> None:
     """A call beyond a limit is counted as refused by that limit, and as ResourceExhausted."""
     limits = {"tenant_streams": 1, "tenant_waiting_rpcs": 1}
-    with InProcessServer(**own_database, metrics_port=port, **limits) as server:
+    with Server(**own_database, metrics_port=port, **limits) as server:
         batches: queue.Queue[pb.ImportCustomersRequest | None] = queue.Queue()
         call = CustomerServiceStub(server.channel).ImportCustomers(
             iter(batches.get, None), SECONDS, as_tenant("acme")

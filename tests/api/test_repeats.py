@@ -17,6 +17,7 @@ from tests.support.client import Client, failure
 from tests.support.concurrency import at_once
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start
+from tests.support.servers import Server
 from tests.support.tokens import trust
 from twc_customer_server.app import App
 from twc_customer_server.settings import Settings
@@ -244,7 +245,7 @@ def test_10000_customers(client: Client) -> None:
 
 def test_exhausted_quota(own_database: dict[str, Any]) -> None:
     """When no more may be kept for a tenant, its new keys are refused, and nothing else is."""
-    with InProcessServer(**own_database, idempotency_quota_bytes=1000) as server:
+    with Server(**own_database, idempotency_quota_bytes=1000) as server:
         client = server.client("acme")
         keyed = [client.given(idempotency_key=f"key-{number}") for number in range(4)]
         created = [

@@ -34,13 +34,14 @@ from tests.support.issuers import IssuerSite, response
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
+from tests.support.servers import Server
 from tests.support.tokens import Issuer, jwks
 from twc_customer_server.transport import incoming, places
 
 Held = Callable[[], AbstractContextManager[None]]
 
 
-class Served(InProcessServer):
+class Served(Server):  # type: ignore[misc, valid-type]
     """A server with metrics, to which the tenants `acme` and `other` have made a call."""
 
     def __init__(self, metrics_port: int, **settings: Any) -> None:
@@ -73,7 +74,8 @@ def serve(own_database: dict[str, Any]) -> Iterator[Serve]:
 
         def serve_one(**settings: Any) -> Served:
             port = started.enter_context(held_port())
-            return started.enter_context(Served(port, **own_database, **settings))
+            served: Served = started.enter_context(Served(port, **own_database, **settings))
+            return served
 
         yield serve_one
 
@@ -274,7 +276,7 @@ def test_parked_call(tmp_path: Path) -> None:
 
     with IssuerSite(answer) as site:
         issuer = {"issuer": "https://id.example/{tenant}", "jwks": f"{site.url}/{{tenant}}"}
-        with InProcessServer(data_dir=tmp_path, threads=1, **issuer) as server:
+        with Server(data_dir=tmp_path, threads=1, **issuer) as server:
             stub = CustomerServiceStub(server.channel)
             request = pb.GetCustomerRequest(id=UNKNOWN_ID)
             parked = stub.GetCustomer.future(request, SECONDS, metadata("acme"))

@@ -19,7 +19,7 @@ from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings import Settings
 from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry.metrics import ServiceMetrics
-from twc_customer_server.transport import grpc_server
+from twc_customer_server.transport import services
 
 # Kept out of the line that raises it: a log of the line is no leak.
 PRIVATE = "secret@example.com"
@@ -76,7 +76,7 @@ def broken() -> Iterator[grpc.Channel]:
     store: Any = BrokenStore()
     servicer = CustomerServicer(Stores(*[store] * len(Stores._fields)), lambda _: None)
     server = grpc.server(ThreadPoolExecutor(2))
-    grpc_server.register(
+    services.register(
         server, wrap(servicer, authenticator(Settings(**trust())), ServiceMetrics(SERVICE))
     )
     port = server.add_insecure_port("127.0.0.1:0")

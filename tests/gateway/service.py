@@ -13,6 +13,7 @@ from typing import Any, Self
 import grpc
 import httpx
 import psutil
+import pytest
 
 from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS
@@ -113,7 +114,9 @@ class Service:
         return psutil.Process(self.process.pid).children()
 
     def workers(self) -> dict[int, psutil.Process]:
-        """The workers that run, by their process ids."""
+        """The workers that run, by their process ids; without workers the test is skipped."""
+        if self.settings.serve == "inprocess":
+            pytest.skip("it counts, stops or suspends workers")
         return {child.pid: child for child in self.children() if _is_worker(child)}
 
     def envoy(self, name: str) -> psutil.Process:

@@ -21,6 +21,7 @@ from tests.gateway.stacks import http_headers
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID, customer
 from tests.support.client import SECONDS, as_tenant, failure
 from tests.support.server_process import wait_until
+from tests.support.servers import of_workers
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.stack import Stack
@@ -176,6 +177,7 @@ def test_cost_of_small_body(stack: Stack, http: httpx.Client) -> None:
     assert asked() == before + 1
 
 
+@of_workers
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 def test_compressed_messages(stack: Stack, tenant: str, compression: grpc.Compression) -> None:
     """Calls with compressed messages, which take long to unpack, have connections of their own."""

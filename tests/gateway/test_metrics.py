@@ -21,6 +21,7 @@ from tests.support.client import as_tenant as caller
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
+from tests.support.servers import of_workers
 from tests.support.tokens import token_for
 from twc_customer_gateway import metrics_exporter
 from twc_customer_gateway.supervisor import envoy_admin
@@ -85,6 +86,7 @@ def test_restarted_worker(tmp_path: Path) -> None:
         assert Scrape(port).calls("GetCustomer", "OK") == sent
 
 
+@of_workers
 def test_stream_of_killed_worker(tmp_path: Path) -> None:
     """A stream is in progress in whatever worker it is, until that is killed."""
     batches: queue.Queue[pb.ImportCustomersRequest] = queue.Queue()
@@ -103,6 +105,7 @@ def test_stream_of_killed_worker(tmp_path: Path) -> None:
             next(call)
 
 
+@of_workers
 def test_envoys(tmp_path: Path) -> None:
     """What both Envoys count of clients and workers comes along, apart, as one valid text."""
     notes = {"notes": {"attributes": {"text": {"attribute_value": "x" * 12_000}}}}
@@ -212,6 +215,7 @@ def test_other_ports(serving: tuple[Service, int]) -> None:
     Scrape(port)
 
 
+@of_workers
 def test_exporter_of_stopped_service(tmp_path: Path) -> None:
     """When the service is told to end, so does what serves its metrics."""
     with _serving(tmp_path) as (service, port):
@@ -248,6 +252,7 @@ def test_taken_port(tmp_path: Path) -> None:
     assert "Traceback" not in service.output()
 
 
+@of_workers
 def test_off_by_default(tmp_path: Path) -> None:
     """A service that is not told to serves no metrics: it listens on its two ports alone."""
     with Service(tmp_path) as service:

@@ -23,6 +23,7 @@ import pytest
 from tests.support.backends import each_backend
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
+from tests.support.servers import of_workers
 
 ROOT = Path(__file__).parents[2]
 MAKE = shutil.which("make") or "make"
@@ -189,6 +190,7 @@ def test_demo_without_a_service(environment: dict[str, str]) -> None:
     assert "start `make run` in another terminal first" in line
 
 
+@of_workers
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) -> None:
     """SIGINT or SIGTERM ends every process and frees both ports."""
@@ -205,6 +207,7 @@ def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) 
             pass
 
 
+@of_workers
 @pytest.mark.parametrize(("number", "to_all"), STOPS.values(), ids=STOPS)
 def test_signal_to_make(
     make_run: subprocess.Popen[str],
@@ -359,6 +362,7 @@ def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], sa
     assert ended.stdout == ""
 
 
+@of_workers
 def test_odd_settings(environment: dict[str, str], tmp_path: Path) -> None:
     """A start says what is odd about settings and which database it uses, once and in lines."""
     file = tmp_path / "own.toml"

@@ -26,6 +26,7 @@ from tests.support.client import as_tenant as caller
 from tests.support.damage import spoil_customers
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
+from tests.support.servers import of_workers
 from twc_customer_server.auth.development import DevelopmentIssuer
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.sqlite import Sqlite
@@ -159,6 +160,7 @@ def test_failed_start_of_worker(tmp_path: Path) -> None:
     assert "Traceback" not in service.output()
 
 
+@of_workers
 def test_unsound_database(tmp_path: Path) -> None:
     """A file that is no database ends the service with one line that says so, and no restart."""
     path = tmp_path / "data" / "customers.db"
@@ -219,6 +221,7 @@ def test_envoy_of_killed_supervisor(tmp_path: Path) -> None:
         assert not alive
 
 
+@of_workers
 def test_stop_of_all_workers(tmp_path: Path) -> None:
     """Workers take the time that one needs to stop, and nothing is left of them."""
     drain = 3

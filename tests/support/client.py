@@ -282,4 +282,7 @@ def send(channel: grpc.Channel, rpc: str, encoded: bytes, metadata: Metadata) ->
 
 
 def _headers(call: grpc.Call) -> dict[str, str | bytes]:
-    return dict((*call.initial_metadata(), *call.trailing_metadata()))
+    headers = dict((*call.initial_metadata(), *call.trailing_metadata()))
+    # Envoy stamps what it answers.
+    headers.pop("date", None)
+    return headers

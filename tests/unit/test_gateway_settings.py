@@ -32,6 +32,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "pair without CA": (APART | {"upstream_certificate": "c", "upstream_key": "k"}, CA),
     "name without CA": (APART | {"upstream_name": "api.example"}, CA),
     "development": (APART | {"development": True}, DEVELOPMENT),
+    "server inside Envoy": (
+        APART | {"serve": "inprocess"},
+        "SERVE=inprocess serves inside Envoy: unset it, or UPSTREAMS",
+    ),
     "one port": (
         APART | {"gateway_port": 9464, "metrics_port": 9464},
         "GATEWAY_PORT and METRICS_PORT must be different ports",

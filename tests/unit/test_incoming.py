@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from twc_customer_server.transport.incoming import Dispatcher, IncomingCall
+from twc_customer_server.transport.incoming import GrpcioExecutor
+from twc_customer_server.transport.interface import Dispatcher, IncomingCall
 
 
 @pytest.mark.parametrize("is_of_gateway", [False, True])
@@ -21,8 +22,8 @@ def test_peer(*, is_of_gateway: bool) -> None:
     state = SimpleNamespace(condition=threading.Condition(), callbacks=[])
     nothing: Any = None
     dispatcher = Dispatcher({nothing: found.append})
-    submit = dispatcher.executor(is_of_gateway=is_of_gateway).submit
-    submit(nothing, nothing, event, state, nothing, nothing, nothing, nothing)
+    executor = GrpcioExecutor(dispatcher, is_of_gateway=is_of_gateway)
+    executor.submit(nothing, nothing, event, state, nothing, nothing, nothing, nothing)
     [call] = found
     assert call.peer() == ("gateway:" if is_of_gateway else "") + "ipv4:192.0.2.1:5000"
 
@@ -40,7 +41,7 @@ def test_deadline(seconds: float, accepted: int) -> None:
     def behavior(_: object, __: object) -> None:
         """Does nothing."""
 
-    Dispatcher({behavior: found.append}).submit(
+    GrpcioExecutor(Dispatcher({behavior: found.append})).submit(
         nothing, nothing, event, state, behavior, nothing, nothing, nothing
     )
     assert len(found) == accepted

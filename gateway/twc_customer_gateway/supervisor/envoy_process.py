@@ -4,7 +4,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.processes import RestartedProcess
@@ -28,9 +28,19 @@ class EnvoyProcess(RestartedProcess):
     # One that hangs would not act on SIGTERM.
     death_signal = signal.SIGKILL
 
-    def __init__(self, name: str, command: Sequence[str], admin_socket: str) -> None:
-        super().__init__(f"envoy-{name}", command, {})
-        self._stat_prefix = name
+    # The listeners that have requests of clients.
+    listeners: Sequence[str] = ("public",)
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what any process has, and its administration
+        self,
+        name: str,
+        command: Sequence[str],
+        admin_socket: str,
+        environment: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
+        core: int | None = None,
+    ) -> None:
+        super().__init__(f"envoy-{name}", command, environment or {}, inherited, core)
         self._admin_socket = admin_socket
         self._probe: socket.socket | None = None
         self._asked = 0.0
@@ -54,9 +64,10 @@ class EnvoyProcess(RestartedProcess):
         except OSError:
             return None
 
-    def requests_in_progress(self) -> int | None:
+    def requests_in_progress(self) -> int:
         """Returns the number of requests that it has not answered yet."""
-        return self.stat(f"http.{self._stat_prefix}.downstream_rq_active")
+        numbers = [self.stat(f"http.{name}.downstream_rq_active") for name in self.listeners]
+        return sum(number or 0 for number in numbers)
 
     def fail_health(self) -> None:
         """Has it say that it does not serve, and close a connection with each response.

@@ -43,15 +43,15 @@ def reserve(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def ignoring_connections(reserved: socket.socket) -> Iterator[None]:
-    """Has the system ignore attempts to connect to a reserved port, on which one other listens.
+def ignoring_connections(reserved: socket.socket, listeners: int = 1) -> Iterator[None]:
+    """Has the system ignore attempts to connect to a reserved port, on which others listen.
 
     Connections that are being made, or wait to be accepted, stay with the
     listener, which can close when it has accepted them; the system would
     reset them. The client of one that was ignored tries again within a second
     or so. Does nothing where the system cannot filter packets as Linux does.
     """
-    is_ignoring = sys.platform == "linux" and _ignore(reserved)
+    is_ignoring = sys.platform == "linux" and _ignore(reserved, listeners)
     try:
         yield
     finally:
@@ -59,15 +59,15 @@ def ignoring_connections(reserved: socket.socket) -> Iterator[None]:
             reserved.shutdown(socket.SHUT_RDWR)
 
 
-def _ignore(reserved: socket.socket) -> bool:
-    """Listens beside the other, is chosen in place of it, and drops what comes."""
+def _ignore(reserved: socket.socket, listeners: int) -> bool:
+    """Listens behind the others, is chosen in place of them, and drops what comes."""
     try:
         _attach(reserved, _SO_ATTACH_FILTER, 0)
         reserved.listen()
     except OSError:
         return False
     with suppress(OSError):
-        _attach(reserved, _SO_ATTACH_REUSEPORT_CBPF, 1)
+        _attach(reserved, _SO_ATTACH_REUSEPORT_CBPF, listeners)
     return True
 
 

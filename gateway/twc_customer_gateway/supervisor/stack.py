@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Self
 
 from twc_customer_gateway.supervisor import ports
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
+from twc_customer_gateway.supervisor.inprocess_envoy import InprocessEnvoy
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 from twc_customer_gateway.supervisor.renewal import Renewal
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
@@ -40,7 +41,6 @@ _UNREADY_SECONDS = 3
 _LIVE = 0
 # Time for processes to stop beyond that which calls in progress have to end.
 _SLACK_SECONDS = 5
-
 
 _log = logging.getLogger(__name__)
 
@@ -71,25 +71,20 @@ class Stack:
         self._held = ExitStack()
         self._metrics = SharedMetrics(self.settings)
         self._renewal = Renewal(folder, self.settings)
+        # Processes that have the server: workers, or Envoys with it inside.
+        self._servers: Sequence[RestartedProcess] = []
         self._workers: list[RestartedProcess] = []
-        self._envoys = [
-            EnvoyProcess(name, command, socket)
-            for name, command, socket in zip(
-                self.settings.envoys,
-                self.settings.envoy_commands,
-                self.settings.admin_sockets,
-                strict=True,
-            )
-        ]
+        # Those that clients connect to are first.
+        self._envoys: list[EnvoyProcess] = []
 
     def __enter__(self) -> Self:
         """Starts everything. Raises StackError if the service does not become ready."""
         try:
             self._reserve_ports()
             self._serve_metrics()
-            self._start_workers()
-            for envoy in self._envoys:
-                envoy.start()
+            self._make_processes()
+            for process in (*self._workers, *self._envoys):
+                process.start()
             self._wait_until_ready()
             self._is_ready = True
         except BaseException:
@@ -124,7 +119,7 @@ class Stack:
 
     def restart_ended(self) -> None:
         """Restarts processes that have ended, and Envoys that hang."""
-        self._metrics.clear_ended(self._workers)
+        self._metrics.clear_ended(self._servers)
         self._metrics.restart_ended()
         for envoy in self._envoys:
             envoy.kill_if_hung()
@@ -138,10 +133,11 @@ class Stack:
             native = self._bind(ports.reserve, "GRPC_PORT").getsockname()[1]
         self._gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
         gateway = self._gateway_port.getsockname()[1]
-        if not self.settings.gateway_port:
-            # So that an Envoy that is restarted has the same one.
-            configuration = self._folder / f"{self.settings.envoys[0]}.yaml"
+        # So that an Envoy that is restarted has the same ones.
+        for name in self.settings.envoys[:-1]:
+            configuration = self._folder / f"{name}.yaml"
             chosen = configuration.read_text().replace("port_value: 0", f"port_value: {gateway}")
+            chosen = chosen.replace('"port_value": 0', f'"port_value": {native}')
             configuration.write_text(chosen)
         self.settings = self.settings._replace(grpc_port=native, gateway_port=gateway)
 
@@ -159,24 +155,48 @@ class Stack:
                 cannot_listen(f"{self.settings.host}:{port}", setting, error)
             ) from error
 
-    def _start_workers(self) -> None:
+    def _make_processes(self) -> None:
+        """Makes the workers and Envoys, or the Envoys that have the server inside."""
+        environment = self._server_environment()
+        if self.settings.python_environment:
+            self._servers = self._inprocess_envoys(environment)
+        else:
+            self._servers = self._workers = self._new_workers(environment)
+        inside = [envoy for envoy in self._servers if isinstance(envoy, EnvoyProcess)]
+        others = self.settings.envoy_arguments()[len(inside) :]
+        self._envoys = [*inside, *(EnvoyProcess(*arguments) for arguments in others)]
+
+    def _inprocess_envoys(self, environment: Mapping[str, str]) -> list[InprocessEnvoy]:
+        """Returns the Envoys with the server inside, which share the ports."""
+        variables = {**environment, **self.settings.python_environment}
+        envoys = []
+        for arguments, memory, core in zip(
+            self.settings.envoy_arguments(),
+            self._metrics.memories,
+            cycle(self._cores()),
+            strict=False,
+        ):
+            envoys.append(InprocessEnvoy(*arguments, variables, memory, core))
+            self._held.callback(envoys[-1].close)
+        return envoys
+
+    def _server_environment(self) -> dict[str, str]:
         # All count RPCs in the memory of one exporter, and serve no metrics themselves.
         # By the names that count more than others, which may be set as well.
-        environment = {
-            **self._environment,
-            "TWC_SHARE_PORT": "true",
-            "TWC_METRICS_PORT": "0",
-        }
+        environment = {**self._environment, "TWC_SHARE_PORT": "true", "TWC_METRICS_PORT": "0"}
         if (file := self._folder / SETTINGS_FILE).exists():
             environment["TWC_SETTINGS_FILE"] = str(file)
+        return environment
+
+    def _new_workers(self, environment: Mapping[str, str]) -> list[RestartedProcess]:
+        workers = []
         for path, memory, core in zip(
             self.settings.worker_sockets, self._metrics.memories, cycle(self._cores()), strict=False
         ):
             command = [sys.executable, "-m", "twc_customer_server", "serve"]
             command += ["--metrics-fd", str(memory), f"unix:{path}", self.settings.native_address]
-            worker = RestartedProcess(Path(path).stem, command, environment, [memory], core)
-            self._workers.append(worker)
-            worker.start()
+            workers.append(RestartedProcess(Path(path).stem, command, environment, [memory], core))
+        return workers
 
     def _cores(self) -> list[int] | list[None]:
         """Returns the cores to pin workers to, in turn; None for workers that choose.
@@ -204,7 +224,7 @@ class Stack:
             serving_since = min(serving_since, time.monotonic())
             return time.monotonic() > serving_since + _UNREADY_SECONDS
 
-        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._workers)
+        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._servers)
         seconds += math.ceil(self.settings.database_wait_seconds)
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
@@ -214,16 +234,16 @@ class Stack:
     def _has_servers(self, envoy: EnvoyProcess) -> bool:
         """Tells whether an Envoy sends calls to all workers, or to a server elsewhere."""
         healthy = self._healthy(envoy)
-        return healthy == len(self._workers) if self._workers else bool(healthy)
+        return healthy == len(self._servers) if self._servers else bool(healthy)
 
     def _serves(self) -> bool:
         """Tells whether the processes do what they can, even if no call can be served yet.
 
         Workers may lack keys of their issuer. Servers elsewhere are started by themselves.
         """
-        if self._workers:
+        if self._servers:
             serving = self._envoys[0].stat("cluster.serving.membership_healthy")
-            return serving == len(self._workers)
+            return serving == len(self._servers)
         return all(envoy.stat("server.state") == _LIVE for envoy in self._envoys)
 
     def _healthy(self, envoy: EnvoyProcess) -> int | None:
@@ -236,32 +256,39 @@ class Stack:
 
         def is_over() -> bool:
             self.restart_ended()
-            self._envoys[0].fail_health()
+            for envoy in self._public_envoys():
+                envoy.fail_health()
             return False
 
         _poll(is_over, self.settings.drain_seconds, time.sleep)
 
     def _tell_workers(self, number: signal.Signals) -> None:
-        for worker in self._workers:
-            worker.send(number)
+        for server in self._servers:
+            server.send(number)
 
     def _end_requests(self) -> None:
-        """Has clients' Envoy accept no more connections, and waits until its requests have ended.
+        """Has clients' Envoys accept no more connections, and waits until requests have ended.
 
-        What they need is restarted until then; the Envoy itself is not any more.
+        What they need is restarted until then; they are not any more.
         """
-        public = self._envoys.pop(0)
-        with ports.ignoring_connections(self._gateway_port):
+        public = self._public_envoys()
+        del self._envoys[: len(public)]
+        with ports.ignoring_connections(self._gateway_port, len(public)):
             time.sleep(_CLOSING_SECONDS)
-            public.close_listeners()
+            for envoy in public:
+                envoy.close_listeners()
             time.sleep(_CLOSING_SECONDS)
         self._tell_workers(STOP_WAITING_SIGNAL)
 
         def is_over() -> bool:
             self.restart_ended()
-            return not public.is_running or self._is_quiet(public)
+            return all(not envoy.is_running or self._is_quiet(envoy) for envoy in public)
 
         _poll(is_over, self.settings.grace_seconds, time.sleep)
+
+    def _public_envoys(self) -> list[EnvoyProcess]:
+        """Returns the Envoys that clients connect to: all but one."""
+        return self._envoys[:-1]
 
     def _is_quiet(self, envoy: EnvoyProcess) -> bool:
         """Returns whether no request is in progress for several polls.

@@ -23,7 +23,9 @@ class StackSettings(NamedTuple):
     envoys: list[str]
     envoy_commands: list[list[str]]
     admin_sockets: list[str]
-    # Unix sockets of the workers, one each.
+    # The environment of the Envoys that clients connect to, if they have the server inside.
+    python_environment: dict[str, str]
+    # Unix sockets of the servers, one each.
     worker_sockets: list[str]
     # Servers that run elsewhere, in place of workers.
     upstreams: list[str]
@@ -58,6 +60,10 @@ class StackSettings(NamedTuple):
     def write(self, folder: Path) -> None:
         """Writes the settings into a folder."""
         (folder / _FILE).write_text(json.dumps(self._asdict(), indent=2))
+
+    def envoy_arguments(self) -> list[tuple[str, list[str], str]]:
+        """Returns name, command and administration socket of each Envoy."""
+        return [*zip(self.envoys, self.envoy_commands, self.admin_sockets, strict=True)]
 
     @property
     def gateway_address(self) -> str:

@@ -11,7 +11,7 @@ from twc_customer_server.errors import Overloaded, ServiceError
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.identification import Identifier
-from twc_customer_server.transport.incoming import Behavior, IncomingCall
+from twc_customer_server.transport.interface import Behavior, IncomingCall
 from twc_customer_server.transport.limits import Kind, Limits
 from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver

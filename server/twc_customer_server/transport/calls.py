@@ -16,7 +16,7 @@ from twc_customer_server.api import status
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import ServiceError
 from twc_customer_server.middleware.rpc import Handler, Refusal, abort
-from twc_customer_server.transport.incoming import IncomingCall
+from twc_customer_server.transport.interface import IncomingCall
 from twc_customer_server.transport.limits import Kind, Usage
 
 

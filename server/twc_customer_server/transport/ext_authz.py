@@ -32,7 +32,7 @@ from twc_customer_server.errors import Internal, MalformedRequest, Overloaded, S
 from twc_customer_server.telemetry import call_ids
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.identification import Identifier, Identity
-from twc_customer_server.transport.incoming import IncomingCall, Metadata
+from twc_customer_server.transport.interface import IncomingCall, Metadata
 
 SERVICE_NAME = "envoy.service.auth.v3.Authorization"
 

@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from twc_customer_server.errors import MalformedRequest, Overloaded, Unavailable
 from twc_customer_server.transport.calls import refuse
-from twc_customer_server.transport.incoming import GATEWAY_PEER, IncomingCall
+from twc_customer_server.transport.interface import GATEWAY_PEER, IncomingCall
 from twc_customer_server.transport.open_calls import OpenCalls
 
 SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

@@ -12,7 +12,7 @@ from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.contract import READ_SECONDS
 from twc_customer_server.errors import KeysAwaited, ServiceError
 from twc_customer_server.transport.executor import NOBODY, Executor
-from twc_customer_server.transport.incoming import IncomingCall, Metadata
+from twc_customer_server.transport.interface import IncomingCall, Metadata
 from twc_customer_server.transport.limits import Limits, Pace
 from twc_customer_server.transport.timer import Timer
 

@@ -9,21 +9,22 @@ is there. This is the one module that uses names private to grpcio; where
 import inspect
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from itertools import chain
-from types import SimpleNamespace
 from typing import Any, cast
 
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
 
-Metadata = Sequence[tuple[str, str | bytes]]
-
-# Takes an argument and the call's `grpc.ServicerContext`.
-Behavior = Callable[[Any, Any], object]
+from twc_customer_server.transport.interface import (
+    GATEWAY_PEER,
+    Behavior,
+    Dispatcher,
+    IncomingCall,
+    Metadata,
+)
 
 _SUBMITTED = [
     "rpc_event",
@@ -49,25 +50,13 @@ _CONSTANTS = {
 }
 _STATE = ("callbacks", "client", "condition", "context", "due", "initial_metadata_allowed")
 
-# Before the address of a gateway that runs elsewhere.
-GATEWAY_PEER = "gateway:"
-
 _log = logging.getLogger(__name__)
 
 
-class IncomingCall:
-    """A call that grpcio has submitted, to be run once."""
+class GrpcioCall(IncomingCall):
+    """A call that grpcio has submitted."""
 
-    __slots__ = (
-        "_argument",
-        "_codecs",
-        "_event",
-        "_is_of_gateway",
-        "_respond",
-        "_run",
-        "_state",
-        "behavior",
-    )
+    __slots__ = ("_argument", "_codecs", "_event", "_is_of_gateway", "_respond", "_run", "_state")
 
     def __init__(self, submitted: Sequence[Any], *, is_of_gateway: bool = False) -> None:
         """`submitted` is what grpcio submits: a function and its arguments.
@@ -201,49 +190,24 @@ class IncomingCall:
             self.cancel()
 
 
-Accept = Callable[[IncomingCall], object]
+class GrpcioExecutor:
+    """Takes calls from grpcio in place of threads, and hands them to a dispatcher."""
 
+    def __init__(self, dispatcher: Dispatcher, *, is_of_gateway: bool = False) -> None:
+        """`is_of_gateway` tells that only gateways that run elsewhere call at the address."""
+        self._dispatcher = dispatcher
+        self._is_of_gateway = is_of_gateway
 
-class Dispatcher:
-    """Hands each call to the function that accepts the calls of its handler."""
+    def as_threads(self) -> ThreadPoolExecutor:
+        """Returns itself as the executor of grpcio, which calls nothing but `submit`."""
+        return cast("ThreadPoolExecutor", self)
 
-    def __init__(self, accepts: Mapping[Behavior, Accept]) -> None:
-        self._accepts = accepts
-        self._open: set[IncomingCall] = set()
+    def submit(self, *submitted: Any) -> None:
+        """Takes a call, on the thread that reads grpcio's events; must not wait or fail.
 
-    def executor(self, *, is_of_gateway: bool) -> ThreadPoolExecutor:
-        """Returns an executor of grpcio, which calls nothing but `submit`, for an address.
-
-        `is_of_gateway` tells that only gateways that run elsewhere call there.
+        Without a Future to return, grpcio does not count calls, which `Limits` does.
         """
-        submit = partial(self.submit, is_of_gateway=True) if is_of_gateway else self.submit
-        return cast("ThreadPoolExecutor", SimpleNamespace(submit=submit))
-
-    def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
-        """Hands the calls of some handlers to another function from here on."""
-        self._accepts = {**self._accepts, **dict.fromkeys(behaviors, accept)}
-
-    def open_calls(self) -> list[IncomingCall]:
-        """Returns the calls that have not ended."""
-        return list(self._open)
-
-    def submit(self, *submitted: Any, is_of_gateway: bool = False) -> None:
-        """Takes a call from grpcio, on the thread that reads its events.
-
-        That must not wait or fail. Without a Future to return, grpcio does
-        not count calls, which `Limits` does.
-        """
-        call = IncomingCall(submitted, is_of_gateway=is_of_gateway)
-        if call.has_expired():
-            # grpcio has told the client, who may make thousands of them.
-            return
-        self._open.add(call)
-        call.on_end(partial(self._open.discard, call))
-        try:
-            self._accepts[call.behavior](call)
-        except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call
-            _log.error("a call was cancelled after %s", type(error).__name__)
-            call.cancel()
+        self._dispatcher.take(GrpcioCall(submitted, is_of_gateway=self._is_of_gateway))
 
 
 def is_supported() -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 
 from twc_customer_server.errors import MessageTimeout, Overloaded
 from twc_customer_server.transport.calls import refuse, require_message
-from twc_customer_server.transport.incoming import IncomingCall
+from twc_customer_server.transport.interface import IncomingCall
 from twc_customer_server.transport.receiver import MESSAGE_SECONDS
 
 TOO_MANY_WAITING = "too many calls wait for their message: send it with the headers"

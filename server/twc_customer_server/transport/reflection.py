@@ -15,7 +15,7 @@ from twc_customer_server.errors import Overloaded
 from twc_customer_server.middleware.streams import cancel_after
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.executor import Executor
-from twc_customer_server.transport.incoming import IncomingCall
+from twc_customer_server.transport.interface import IncomingCall
 
 MAX_STREAMS = 2
 STREAM_SECONDS = 10

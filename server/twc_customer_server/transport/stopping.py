@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from twc_customer_server.errors import ServiceError, Stopping
 from twc_customer_server.transport.calls import refuse
-from twc_customer_server.transport.incoming import Behavior, IncomingCall
+from twc_customer_server.transport.interface import Behavior, IncomingCall
 
 Refuse = Callable[[IncomingCall, ServiceError], object]
 

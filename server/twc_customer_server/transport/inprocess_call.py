@@ -1,0 +1,271 @@
+"""A call that Envoy passes to Python in its own process, by ASGI (pyvoy).
+
+The event loop only moves bytes, and admits calls: handlers run on the server's threads.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from itertools import chain
+from typing import Any, cast
+
+import grpc
+
+from twc_customer_server.transport.inprocess_context import Context
+from twc_customer_server.transport.inprocess_response import Gone, Response, Send
+from twc_customer_server.transport.interface import Behavior, IncomingCall, Metadata
+from twc_customer_server.transport.wire import (
+    FrameReader,
+    Head,
+    ProtocolError,
+    frame,
+)
+
+Event = dict[str, Any]
+Receive = Callable[[], "asyncio.Future[Event]"]
+OnReceived = Callable[[bytes | None], object]
+
+
+class InprocessCall(IncomingCall):
+    """A call of an RPC; `pump` receives its messages on the event loop."""
+
+    __slots__ = (
+        "_asked",
+        "_callbacks",
+        "_client",
+        "_frames",
+        "_handler",
+        "_has_all",
+        "_head",
+        "_is_over",
+        "_lock",
+        "_loop",
+        "_on_received",
+        "_response",
+        "_until",
+    )
+
+    def __init__(
+        self,
+        handler: "grpc.RpcMethodHandler[Any, Any]",
+        head: Head,
+        client: tuple[str, int] | None,
+        send: Send,
+        most: int,
+    ) -> None:
+        """Its messages take `most` bytes at most."""
+        self._handler = handler
+        self._head = head
+        self._client = client
+        self._loop = asyncio.get_running_loop()
+        self._response = Response(self._loop, send, self.end)
+        self.behavior = behavior_of(handler)
+        self._until = float("inf") if head.timeout is None else time.monotonic() + head.timeout
+        self._frames = FrameReader(head.encoding, most)
+        # Guards what follows.
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], object]] = []
+        self._has_all = self._is_over = False
+        self._on_received: OnReceived | None = None
+        # Set when a message is asked for.
+        self._asked: asyncio.Future[None] | None = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """The headers of the call."""
+        return self._head.metadata
+
+    def peer(self) -> str:
+        """Returns where the call comes from, as `grpc.ServicerContext.peer` does."""
+        if not self._client:
+            return "unix:"
+        host, port = self._client
+        return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+    def has_expired(self) -> bool:
+        """Tells whether the call's deadline has passed."""
+        return self._until <= time.monotonic()
+
+    def time_remaining(self) -> float | None:
+        """Returns the seconds until the deadline; None if there is none."""
+        left = self._until - time.monotonic()
+        return None if left == float("inf") else max(left, 0)
+
+    def is_active(self) -> bool:
+        """Tells whether the call has neither ended nor been cancelled."""
+        return not (self._is_over or self.has_expired())
+
+    async def pump(self, receive: Receive) -> None:
+        """Receives messages as they are asked for, until the call, or what it takes, ends."""
+        frames = self._frames
+        try:
+            while await self._is_asked():
+                while (message := frames.take()) is None and not frames.is_complete:
+                    received = receive()
+                    # What came with the headers needs no turn of the loop.
+                    event = received.result() if received.done() else await received
+                    if event["type"] == "http.disconnect":
+                        self.end()
+                        return
+                    frames.add(event["body"], is_last=not event.get("more_body", False))
+                content = message and message.content
+                if message and message.is_compressed:
+                    # It would hold up the calls of all others here.
+                    content = await asyncio.to_thread(frames.decompress, message.content)
+                self._deliver(content)
+                if message is None or not self._handler.request_streaming:
+                    return
+        except ProtocolError as error:
+            self._close(error.code, str(error))
+
+    def receive(self, on_received: OnReceived) -> None:
+        """Starts to receive a message, which `on_received` gets on the event loop.
+
+        There is none after the last one, and if the client has cancelled the call.
+        """
+        with self._lock:
+            is_over = self._is_over or self._has_all
+            if not is_over:
+                self._on_received = on_received
+                self._wake()
+        if is_over:
+            on_received(None)
+
+    def run_with(self, behavior: Behavior, argument: object) -> None:
+        """Runs a behavior with an argument, which is not None, unless the call has ended."""
+        if self.is_active():
+            self._respond(behavior, argument)
+        self.end()
+
+    def end_with(self, behavior: Behavior, argument: object) -> None:
+        """Runs a behavior that ends the call, in place of one that may be running."""
+        self.run_with(behavior, argument)
+
+    def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
+        """Runs a behavior with messages that were received, and those that come."""
+        encoded = chain(messages, self._messages())
+        decode = self._handler.request_deserializer
+        self.run_with(behavior, map(decode, encoded) if decode else encoded)
+
+    def cancel(self) -> None:
+        """Cancels the call, which may be in the middle of a message."""
+        self._close(grpc.StatusCode.CANCELLED, "CANCELLED")
+
+    def reject(self, message: str) -> None:
+        """Ends the call with RESOURCE_EXHAUSTED and a message alone, which takes no time."""
+        self._close(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Calls back when the call has ended, or at once if it has."""
+        with self._lock:
+            has_ended = self._is_over
+            if not has_ended:
+                self._callbacks.append(callback)
+        if has_ended:
+            callback()
+
+    def send(self, encoded: bytes, on_sent: Callable[[], object]) -> None:
+        """Starts to send a message, unless the call has ended; calls back when it is sent."""
+        self._response.start_to_send(frame(encoded), on_sent)
+
+    def begin(self, metadata: Metadata | None = None) -> None:
+        """Sends the headers, and metadata among them, unless they are sent. Raises Gone."""
+        self._response.begin(metadata)
+
+    def end(self) -> None:
+        """Notes that the call has ended, and has all who wait for it go on."""
+        self._response.end()
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+            callbacks, self._callbacks = self._callbacks, []
+            on_received, self._on_received = self._on_received, None
+            self._wake()
+        for callback in callbacks:
+            callback()
+        if on_received:
+            on_received(None)
+
+    def look(self) -> None:
+        """Ends the call if its deadline has passed; finds out whether its client is gone."""
+        if self.has_expired():
+            self.end()
+        else:
+            self._response.look()
+
+    def _close(self, code: grpc.StatusCode, message: str, metadata: Metadata | None = None) -> None:
+        self._response.close(code, message, metadata)
+        self.end()
+
+    async def _is_asked(self) -> bool:
+        """Waits until a message is asked for; returns False if the call ends first."""
+        with self._lock:
+            if self._on_received or self._is_over:
+                return not self._is_over
+            self._asked = asked = self._loop.create_future()
+        await asked
+        return not self._is_over
+
+    def _deliver(self, message: bytes | None) -> None:
+        with self._lock:
+            self._has_all = message is None
+            on_received, self._on_received = self._on_received, None
+        if on_received:
+            on_received(message)
+
+    def _messages(self) -> Iterator[bytes]:
+        """Yields messages as they come, which it waits for. Raises Gone."""
+        received: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        while True:
+            self.receive(received.put)
+            message = received.get()
+            if message is None:
+                if self._is_over:
+                    raise Gone
+                return
+            yield message
+
+    def _respond(self, behavior: Behavior, argument: object) -> None:
+        context = Context(self)
+        encode = self._handler.response_serializer or bytes
+        try:
+            response: Any = behavior(argument, context)
+            if self._handler.response_streaming:
+                with closing(response):
+                    for each in response:
+                        self._response.send_message(encode(each))
+                self._response.begin(None)
+                self._close(grpc.StatusCode.OK, "", context.trailing)
+            else:
+                self._response.send_whole(encode(response), context.trailing)
+        except Gone:
+            pass
+        except Exception as error:  # noqa: BLE001 - every error has a status
+            context.fail(error)
+            self._close(context.status, context.message, context.trailing)
+
+    def _wake(self) -> None:
+        """Has the pump go on, if it waits; the lock is held."""
+        if self._asked:
+            self._loop.call_soon_threadsafe(_set, self._asked)
+            self._asked = None
+
+
+def behavior_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Behavior:
+    """Returns the function that a handler has for its kind of RPC."""
+    kinds = {
+        (False, False): handler.unary_unary,
+        (False, True): handler.unary_stream,
+        (True, False): handler.stream_unary,
+        (True, True): handler.stream_stream,
+    }
+    return cast("Behavior", kinds[handler.request_streaming, handler.response_streaming])
+
+
+def _set(asked: "asyncio.Future[None]") -> None:
+    if not asked.done():
+        asked.set_result(None)

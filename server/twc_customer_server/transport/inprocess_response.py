@@ -1,0 +1,171 @@
+"""The response to a call that Envoy passes to Python, by ASGI (pyvoy).
+
+pyvoy's `send` acts when it is called, on any thread, so that the thread that ran the handler
+responds itself. The event loop is asked only where a thread waits for the client to take what
+was sent.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from twc_customer_server.transport.interface import Metadata
+from twc_customer_server.transport.wire import encode_metadata, encode_status, frame
+
+Event = dict[str, Any]
+Send = Callable[[Event], Awaitable[None]]
+
+_TYPE = (b"content-type", b"application/grpc")
+_START = {"type": "http.response.start", "status": 200, "trailers": True, "headers": [_TYPE]}
+
+# A stream's bytes that a thread sends before it waits for the client to take them.
+_UNACKNOWLEDGED_BYTES = 1 << 16
+
+# Time after which a stream that is silent is asked whether its client is still there.
+_SILENT_SECONDS = 1
+
+
+class Gone(grpc.RpcError):
+    """The call has ended, by its client or for it."""
+
+
+class Response:
+    """Sends messages and the status of a call; what comes after its end raises Gone."""
+
+    __slots__ = (
+        "_has_begun",
+        "_is_over",
+        "_lock",
+        "_loop",
+        "_on_gone",
+        "_send",
+        "_sent",
+        "_sent_at",
+        "_waiting",
+    )
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, send: Send, on_gone: Callable[[], object]
+    ) -> None:
+        """Calls `on_gone`, on the loop, when the client is found to be gone."""
+        self._loop = loop
+        self._send = send
+        self._on_gone = on_gone
+        # Guards what follows, and the order in which events are sent.
+        self._lock = threading.Lock()
+        self._has_begun = self._is_over = False
+        # Bytes since the client has taken all.
+        self._sent = 0
+        self._sent_at = time.monotonic()
+        # Where a thread waits for the client: for None, or for what it is to raise.
+        self._waiting: queue.SimpleQueue[Gone | None] | None = None
+
+    def begin(self, metadata: Metadata | None) -> None:
+        """Sends the headers, and metadata among them, unless they are sent. Raises Gone."""
+        with self._lock:
+            self._require_open()
+            if not self._has_begun:
+                self._start(encode_metadata(metadata))
+                # They go out with the first part of the body.
+                self._send(_part(b""))
+
+    def send_whole(self, message: bytes, metadata: Metadata | None) -> None:
+        """Sends the one message of a unary call, and the status OK. Raises Gone.
+
+        The metadata are in the headers, too: a gateway need not wait for the trailers.
+        """
+        headers = encode_metadata(metadata)
+        with self._lock:
+            self._require_open()
+            self._is_over = True
+            self._start(headers)
+            self._send(_part(frame(message), is_last=True))
+            status = [(b"grpc-status", b"0"), *headers]
+            self._send({"type": "http.response.trailers", "headers": status})
+
+    def send_message(self, message: bytes) -> None:
+        """Sends a message of a stream; waits for its client now and then. Raises Gone."""
+        part = frame(message)
+        with self._lock:
+            self._require_open()
+            self._sent += len(part)
+            if self._sent < _UNACKNOWLEDGED_BYTES:
+                self._start([])
+                self._send(_part(part))
+                self._sent_at = time.monotonic()
+                return
+            self._sent = 0
+            waiting: queue.SimpleQueue[Gone | None] = queue.SimpleQueue()
+            self._waiting = waiting
+        self.start_to_send(part, lambda: waiting.put(None))
+        if error := waiting.get():
+            raise error
+        self._waiting = None
+
+    def start_to_send(self, part: bytes, on_sent: Callable[[], object]) -> None:
+        """Has the loop send a part of the body, and call back when the client can take more."""
+        self._loop.call_soon_threadsafe(self._send_on_loop, part, on_sent)
+
+    def close(self, code: grpc.StatusCode, message: str, metadata: Metadata | None) -> None:
+        """Ends the response with a status, unless it has ended."""
+        status = encode_status(code, message, metadata)
+        with self._lock:
+            if self._is_over:
+                return
+            self._is_over = True
+            if self._has_begun:
+                self._send(_part(b"", is_last=True))
+                self._send({"type": "http.response.trailers", "headers": status})
+            else:
+                headers = {"headers": [_TYPE, *status], "trailers": False}
+                self._send(_START | headers)
+                self._send(_part(b"", is_last=True))
+
+    def end(self) -> None:
+        """Sends nothing any more, and has a thread that waits for the client go on."""
+        with self._lock:
+            self._is_over = True
+            if self._waiting:
+                self._waiting.put(Gone())
+
+    def look(self) -> None:
+        """Asks a client whether it is there, if nothing was sent to it for a while.
+
+        Nobody tells of one that has sent all it had, until something is sent to it.
+        """
+        if self._has_begun and time.monotonic() - self._sent_at >= _SILENT_SECONDS:
+            self.start_to_send(b"", lambda: None)
+
+    def _send_on_loop(self, part: bytes, on_sent: Callable[[], object]) -> None:
+        with self._lock:
+            if self._is_over:
+                return
+            self._start([])
+            sent = asyncio.ensure_future(self._send(_part(part)))
+            self._sent_at = time.monotonic()
+
+        def done(_: object) -> None:
+            if sent.cancelled() or sent.exception():
+                self._on_gone()
+            else:
+                on_sent()
+
+        sent.add_done_callback(done)
+
+    def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            self._send(_START | {"headers": [_TYPE, *headers]} if headers else _START)
+
+    def _require_open(self) -> None:
+        if self._is_over:
+            raise Gone
+
+
+def _part(body: bytes, *, is_last: bool = False) -> Event:
+    return {"type": "http.response.body", "body": body, "more_body": not is_last}

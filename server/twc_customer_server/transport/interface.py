@@ -1,0 +1,115 @@
+"""What a transport makes of its calls, so that admission, health and the rest can take them."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+# Takes an argument and the call's `grpc.ServicerContext`.
+Behavior = Callable[[Any, Any], object]
+
+# Before the address of a gateway that runs elsewhere.
+GATEWAY_PEER = "gateway:"
+
+_log = logging.getLogger(__name__)
+
+
+class IncomingCall(ABC):
+    """A call that has come with its headers alone, to be run once."""
+
+    __slots__ = ("behavior",)
+
+    behavior: Behavior
+
+    @property
+    @abstractmethod
+    def metadata(self) -> Metadata:
+        """The headers of the call."""
+
+    @abstractmethod
+    def peer(self) -> str:
+        """Returns where the call comes from, as `grpc.ServicerContext.peer` does.
+
+        What is of a gateway by TCP has `GATEWAY_PEER` before it.
+        """
+
+    @abstractmethod
+    def has_expired(self) -> bool:
+        """Tells whether the call's deadline has passed."""
+
+    @abstractmethod
+    def is_active(self) -> bool:
+        """Tells whether the call has neither ended nor been cancelled."""
+
+    @abstractmethod
+    def receive(self, on_received: Callable[[bytes | None], object]) -> None:
+        """Starts to receive a message, which `on_received` gets on the transport's thread.
+
+        There is none after the last one, and if the client has cancelled the call.
+        """
+
+    @abstractmethod
+    def run_with(self, behavior: Behavior, argument: object) -> None:
+        """Runs a behavior with an argument, which is not None, unless the call has ended."""
+
+    @abstractmethod
+    def end_with(self, behavior: Behavior, argument: object) -> None:
+        """Runs a behavior that ends the call, in place of one that may be running."""
+
+    @abstractmethod
+    def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
+        """Runs a behavior with messages that were received, and those that come."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Cancels the call, which may be in the middle of a message."""
+
+    @abstractmethod
+    def reject(self, message: str) -> None:
+        """Ends the call with RESOURCE_EXHAUSTED and a message alone, which takes no time."""
+
+    @abstractmethod
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Calls back when the call has ended, or at once if it has."""
+
+    @abstractmethod
+    def send(self, encoded: bytes, on_sent: Callable[[], object]) -> None:
+        """Starts to send a message, unless the call has ended; calls back when it is sent.
+
+        Only one message may be on its way.
+        """
+
+
+Accept = Callable[[IncomingCall], object]
+
+
+class Dispatcher:
+    """Hands each call to the function that accepts the calls of its handler."""
+
+    def __init__(self, accepts: Mapping[Behavior, Accept]) -> None:
+        self._accepts = accepts
+        self._open: set[IncomingCall] = set()
+
+    def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
+        """Hands the calls of some handlers to another function from here on."""
+        self._accepts = {**self._accepts, **dict.fromkeys(behaviors, accept)}
+
+    def open_calls(self) -> list[IncomingCall]:
+        """Returns the calls that have not ended."""
+        return list(self._open)
+
+    def take(self, call: IncomingCall) -> None:
+        """Takes a call, on the thread of its transport; does not wait or fail."""
+        if call.has_expired():
+            # Its client knows, and may make thousands of them.
+            return
+        self._open.add(call)
+        call.on_end(partial(self._open.discard, call))
+        try:
+            self._accepts[call.behavior](call)
+        except Exception as error:  # noqa: BLE001 - the thread serves every call
+            _log.error("a call was cancelled after %s", type(error).__name__)
+            call.cancel()

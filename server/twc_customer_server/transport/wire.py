@@ -1,0 +1,189 @@
+"""gRPC on HTTP/2 as an ASGI server passes it: frames, metadata, deadlines and statuses."""
+
+import base64
+import binascii
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+import grpc
+
+from twc_customer_server.transport.interface import Metadata
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+# Headers of HTTP and gRPC themselves, which are no metadata.
+_OWN = frozenset(
+    {
+        b"accept-encoding",
+        b"content-length",
+        b"content-type",
+        b"grpc-accept-encoding",
+        b"grpc-encoding",
+        b"grpc-timeout",
+        b"host",
+        b"te",
+        b"transfer-encoding",
+    }
+)
+_UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_MAX_TIMEOUT_DIGITS = 8
+
+# zlib reads both gzip and deflate by this.
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+_ENCODINGS = (b"gzip", b"deflate")
+_PREFIX = struct.Struct(">BI")
+
+# Printable ASCII, but for the percent sign, stands for itself in a status message.
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+class ProtocolError(Exception):
+    """What a client sent is not gRPC, or is too large; it has the status to answer with."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Head(NamedTuple):
+    """What the headers of a request say."""
+
+    metadata: Metadata
+    # Seconds until the deadline, if there is one.
+    timeout: float | None
+    # The compression of messages that say that they are compressed.
+    encoding: bytes
+
+
+def read_head(headers: Headers) -> Head:
+    """Reads the headers of a request. Raises ProtocolError."""
+    metadata: list[tuple[str, str | bytes]] = []
+    own: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _OWN:
+            own[name] = value
+        elif name.endswith(b"-bin"):
+            metadata += ((name.decode("latin-1"), _binary(part)) for part in value.split(b","))
+        else:
+            metadata.append((name.decode(), value.decode("latin-1")))
+    if not own.get(b"content-type", b"").startswith(b"application/grpc"):
+        raise ProtocolError(
+            grpc.StatusCode.INTERNAL, "the header content-type must be application/grpc"
+        )
+    if own.get(b"te", b"").lower() != b"trailers":
+        raise ProtocolError(
+            grpc.StatusCode.INTERNAL, "gRPC needs HTTP/2 and the header te: trailers"
+        )
+    timeout = own.get(b"grpc-timeout")
+    seconds = None if timeout is None else _seconds(timeout)
+    return Head(tuple(metadata), seconds, own.get(b"grpc-encoding", b""))
+
+
+class Message(NamedTuple):
+    """A message as it came."""
+
+    content: bytes
+    is_compressed: bool
+
+
+class FrameReader:
+    """Takes the parts of a request's body, and returns its messages."""
+
+    def __init__(self, encoding: bytes, most: int) -> None:
+        """Messages take `most` bytes at most."""
+        self._encoding = encoding
+        self._most = most
+        self._buffer = bytearray()
+        # Whether all of the body has come.
+        self.is_complete = False
+
+    def add(self, part: bytes, *, is_last: bool) -> None:
+        """Takes the next part of the body."""
+        self._buffer += part
+        self.is_complete = is_last
+
+    def take(self) -> Message | None:
+        """Returns the next message if it is there. Raises ProtocolError."""
+        buffer = self._buffer
+        if len(buffer) < _PREFIX.size:
+            self._require_whole()
+            return None
+        is_compressed, length = _PREFIX.unpack_from(buffer)
+        if length > self._most:
+            raise self._too_large(length)
+        end = _PREFIX.size + length
+        if len(buffer) < end:
+            self._require_whole()
+            return None
+        content = bytes(memoryview(buffer)[_PREFIX.size : end])
+        del buffer[:end]
+        return Message(content, bool(is_compressed))
+
+    def _require_whole(self) -> None:
+        if self.is_complete and self._buffer:
+            raise ProtocolError(grpc.StatusCode.INTERNAL, "the body ends within a message")
+
+    def decompress(self, content: bytes) -> bytes:
+        """Returns a message that was compressed. Raises ProtocolError."""
+        if self._encoding not in _ENCODINGS:
+            raise ProtocolError(
+                grpc.StatusCode.UNIMPLEMENTED, "messages may be compressed by gzip or deflate"
+            )
+        try:
+            inflated = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(content, self._most + 1)
+        except zlib.error:
+            raise ProtocolError(
+                grpc.StatusCode.INTERNAL, "a message cannot be decompressed"
+            ) from None
+        if len(inflated) > self._most:
+            raise self._too_large(len(inflated))
+        return inflated
+
+    def _too_large(self, length: int) -> ProtocolError:
+        return ProtocolError(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            f"received message larger than max ({length} vs. {self._most})",
+        )
+
+
+def frame(message: bytes) -> bytes:
+    """Returns a message as it is sent."""
+    return _PREFIX.pack(0, len(message)) + message
+
+
+def encode_metadata(metadata: Metadata | None) -> list[tuple[bytes, bytes]]:
+    """Returns metadata as headers."""
+    return [
+        (name.encode(), value.encode() if isinstance(value, str) else base64.b64encode(value))
+        for name, value in metadata or ()
+    ]
+
+
+def encode_status(
+    code: grpc.StatusCode, message: str, metadata: Metadata | None
+) -> Sequence[tuple[bytes, bytes]]:
+    """Returns the status of a call, and the metadata beside it, as headers or trailers."""
+    number: int = code.value[0]
+    headers = [(b"grpc-status", b"%d" % number)]
+    if message:
+        headers.append((b"grpc-message", quote(message, safe=_PLAIN).encode()))
+    return headers + encode_metadata(metadata)
+
+
+def _binary(value: bytes) -> bytes:
+    try:
+        return base64.b64decode(value.strip() + b"=" * (-len(value.strip()) % 4), validate=True)
+    except binascii.Error:
+        raise ProtocolError(
+            grpc.StatusCode.INTERNAL, "metadata with -bin in its name must be base64"
+        ) from None
+
+
+def _seconds(timeout: bytes) -> float:
+    number, unit = timeout[:-1], _UNITS.get(timeout[-1:])
+    if unit is None or not number.isdigit() or len(number) > _MAX_TIMEOUT_DIGITS:
+        raise ProtocolError(grpc.StatusCode.INTERNAL, "the header grpc-timeout is malformed")
+    return int(number) * unit

@@ -1,0 +1,168 @@
+"""The server inside Envoy: a cross-section of what the other suites test, and what is its own.
+
+With SERVE=inprocess all of the suites run on it.
+"""
+
+import importlib.util
+import os
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import grpc
+import httpx
+import pytest
+from grpc_status import rpc_status
+from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
+
+from tests.gateway.stacks import http_headers
+from tests.support.builders import UNKNOWN_ID, customer
+from tests.support.client import SECONDS, Client, as_tenant
+from tests.support.http_client import http_client
+from tests.support.inside_envoy import ServerInsideEnvoy
+from tests.support.server_process import wait_until
+from twc_customer_gateway import python_in_envoy
+from twc_customer_gateway.python_in_envoy import UnsuitablePythonError
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("pyvoy") is None and os.environ.get("CI") != "true",
+    reason="pyvoy is not installed: make .venv/inprocess",
+)
+
+
+@pytest.fixture(scope="module")
+def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerInsideEnvoy]:
+    """A service of two Envoys with the server inside."""
+    folder = tmp_path_factory.mktemp("inprocess")
+    with ServerInsideEnvoy(data_dir=folder, workers=2) as server:
+        yield server
+
+
+@pytest.fixture
+def native(inside: ServerInsideEnvoy, tenant: str) -> Client:
+    """A client on the native port."""
+    return Client(inside.channel, tenant)
+
+
+@pytest.fixture
+def rest(inside: ServerInsideEnvoy, tenant: str) -> Iterator[httpx.Client]:
+    """A REST client; paths are relative to `/api/v2`."""
+    base = f"http://{inside.stack.settings.gateway_address}/api/v2"
+    with http_client(base_url=base, headers=http_headers(tenant)) as client:
+        yield client
+
+
+def _raw(inside: ServerInsideEnvoy, method: str) -> Any:
+    """A unary call of an RPC with encoded messages."""
+    return inside.channel.unary_unary(f"/twc.customer.v2.CustomerService/{method}")
+
+
+def test_rest_and_native(rest: httpx.Client, native: Client) -> None:
+    """What REST writes native gRPC reads, with the same tag, and a missing customer is blank."""
+    created = rest.post("/customers", json={"email": "ada@example.com"})
+    assert created.status_code == 201
+    assert created.headers["location"] == f"customers/{created.json()['id']}"
+
+    assert native.get(created.json()["id"]).email == "ada@example.com"
+    read = rest.get(f"/customers/{created.json()['id']}")
+    assert read.headers["etag"] == created.headers["etag"]
+    tag = {"if-none-match": read.headers["etag"]}
+    assert rest.get(f"/customers/{created.json()['id']}", headers=tag).status_code == 304
+    assert rest.get(f"/customers/{UNKNOWN_ID}").status_code == 204
+
+
+def test_error_with_details(rest: httpx.Client, inside: ServerInsideEnvoy, tenant: str) -> None:
+    """Errors have their details by both ways, whoever makes them."""
+    refused = rest.post("/customers", json={"email": "nobody"})
+    assert (refused.status_code, refused.json()["code"]) == (400, 3)
+    assert refused.json()["details"][1]["fieldViolations"][0]["field"] == "email"
+
+    assert rest.get("/nowhere").json()["details"][0]["reason"] == "ROUTE_NOT_FOUND"
+    with pytest.raises(grpc.RpcError) as error:
+        _raw(inside, "GetCustomer")(b"\xff", metadata=as_tenant(tenant), timeout=SECONDS)
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert rpc_status.from_call(cast("Any", error.value)).details
+
+
+def test_streams(native: Client) -> None:
+    """An upload is collected, and an export yields all of it."""
+    customers = [customer(email=f"c{number}@example.com") for number in range(300)]
+    assert len(native.upload(customers)) == len(customers)
+    assert sum(len(response.customers) for response in native.export()) == len(customers)
+
+
+def test_end_of_waiting_stream(inside: ServerInsideEnvoy, tenant: str) -> None:
+    """A stream that waits for changes ends when its client cancels it, and frees its place."""
+    stub: Any = CustomerServiceStub(inside.channel)
+    metadata = as_tenant(tenant)
+    # As many as a tenant may have at a time, of a server.
+    for _ in range(12):
+        watch = stub.WatchCustomers(pb.WatchCustomersRequest(), metadata=metadata)
+        assert watch.initial_metadata() is not None
+        watch.cancel()
+
+    def is_free() -> bool:
+        watch = stub.WatchCustomers(pb.WatchCustomersRequest(), metadata=metadata, timeout=0.5)
+        with pytest.raises(grpc.RpcError) as error:
+            next(watch)
+        return bool(error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED)
+
+    wait_until(is_free)
+
+
+def test_deadline(inside: ServerInsideEnvoy, tenant: str) -> None:
+    """A call ends at the deadline that its client has given."""
+    stub: Any = CustomerServiceStub(inside.channel)
+    began = time.monotonic()
+    with pytest.raises(grpc.RpcError) as error:
+        stub.ListCustomerChanges(
+            pb.ListCustomerChangesRequest(wait_seconds=20),
+            metadata=as_tenant(tenant),
+            timeout=0.5,
+        )
+    assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert time.monotonic() - began < SECONDS
+
+
+def test_compressed_message(inside: ServerInsideEnvoy, tenant: str) -> None:
+    """A message that is compressed by gzip is read."""
+    stub: Any = CustomerServiceStub(inside.channel)
+    created = stub.CreateCustomer(
+        pb.CreateCustomerRequest(customer=customer(email="zip@example.com", first_name="x" * 900)),
+        metadata=as_tenant(tenant),
+        compression=grpc.Compression.Gzip,
+        timeout=SECONDS,
+    )
+    assert created.email == "zip@example.com"
+
+
+def test_lost_process(inside: ServerInsideEnvoy) -> None:
+    """While one process is lost the other serves, and the lost one is restarted."""
+    stack = inside.stack
+    first = stack._servers[0]  # noqa: SLF001 - to kill it
+    first.kill()
+    wait_until(lambda: not first.is_running)
+    for _ in range(5):
+        with grpc.insecure_channel(inside.address) as channel:
+            assert Client(channel, "other").get(UNKNOWN_ID).email == ""
+
+    def is_back() -> bool:
+        stack.restart_ended()
+        return first.is_running
+
+    wait_until(is_back)
+
+
+def test_python_without_shared_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python that cannot run inside Envoy is refused by name, with what would help."""
+    monkeypatch.setattr("find_libpython.find_libpython", lambda: None)
+    with pytest.raises(UnsuitablePythonError, match=r"libpython3\.\d+\.so.*--enable-shared"):
+        python_in_envoy.environment()
+
+
+def test_missing_pyvoy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start without pyvoy says what is missing, and how to install it."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UnsuitablePythonError, match=r"pyvoy 1\.3\.0.*make \.venv/inprocess"):
+        python_in_envoy.environment()
