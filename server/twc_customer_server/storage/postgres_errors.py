@@ -1,9 +1,11 @@
 """What errors of PostgreSQL mean: for another attempt, and for what a failed write has done."""
 
+import random
+
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from twc_customer_server.storage.postgres_pool import Connection
+from twc_customer_server.storage.postgres_connection import Connection
 
 # SQLSTATEs of a lost connection, also of a coordinator to a machine of its cluster
 # (None: the driver got none).
@@ -22,6 +24,10 @@ DAMAGED = frozenset({"XX001", "XX002"})
 
 # The server does not know, or cannot say, whether it has committed: these (40003, 08007) too.
 _UNDECIDED = _LOST | {"40003", "08007"}
+
+# Between attempts there is exponential backoff, with jitter so that rivals part.
+_FIRST_BACKOFF_SECONDS = 0.01
+_MAX_BACKOFF_SECONDS = 1
 
 
 class CommitLostError(psycopg.OperationalError):
@@ -45,3 +51,9 @@ def sqlstate_of(error: BaseException | None) -> str | None:
             return error.sqlstate
         error = error.__cause__ or error.__context__
     return None
+
+
+def backoff(attempt: int) -> float:
+    """Returns the seconds to wait after an attempt."""
+    longest = min(_FIRST_BACKOFF_SECONDS * (1 << (attempt - 1)), _MAX_BACKOFF_SECONDS)
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
