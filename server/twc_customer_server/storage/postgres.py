@@ -31,6 +31,7 @@ from twc_customer_server.storage.postgres_errors import (
     CONTENDED,
     DAMAGED,
     CommitLostError,
+    PartlyCommittedError,
     backoff,
     is_transient,
     is_undecided,
@@ -203,7 +204,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 raise CommitLostError from error
             raise
         if connection.has_warned:
-            raise CommitLostError("committed on some machines only")
+            raise PartlyCommittedError
         return count
 
     def _transact(self, unit: Callable[[], T], *, bulk: bool) -> T:
@@ -224,7 +225,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 raise CommitLostError from error
             raise
         if connection.has_warned:
-            raise CommitLostError("committed on some machines only")
+            raise PartlyCommittedError
         if transaction.status is not psycopg.Transaction.Status.COMMITTED:
             # The driver does not report a connection that was lost before the commit.
             raise psycopg.OperationalError("the connection was lost before the commit")

@@ -34,9 +34,21 @@ class CommitLostError(psycopg.OperationalError):
     """A transaction may have been committed, but no answer says so."""
 
 
+class PartlyCommittedError(CommitLostError):
+    """A transaction was committed, but a standby, or a machine of a cluster, may lack it.
+
+    Another attempt would find it made, and tell the caller that it is safe.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("committed on some machines only")
+
+
 def is_transient(failure: psycopg.Error) -> bool:
     """Tells whether a retry may succeed, on another connection or in another order."""
-    return failure.sqlstate in _TRANSIENT and not isinstance(failure, (PoolTimeout, PoolClosed))
+    return failure.sqlstate in _TRANSIENT and not isinstance(
+        failure, (PoolTimeout, PoolClosed, PartlyCommittedError)
+    )
 
 
 def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
