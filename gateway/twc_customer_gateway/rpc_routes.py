@@ -26,6 +26,9 @@ _IDLE_MARGIN_SECONDS = 3
 # RPCs whose routes are tried first.
 _MOST_USED = ("GetCustomer", "GetCustomerByRef", "CreateCustomer", "UpdateCustomer")
 
+# The server's deadline of an RPC: by how much it is later than the gateway's.
+_SERVER_MARGIN_SECONDS = 1
+
 _TYPE = "type.googleapis.com/envoy."
 
 _ANOTHER_WORKER = {
@@ -126,8 +129,10 @@ def _rpc_route(rpc: MethodDescriptor, http_method: str | None, workers: int) -> 
             seconds = contract.LIST_CHANGES_SECONDS
         route["route"]["timeout"] = f"{seconds}s"
         route["route"]["idle_timeout"] = f"{seconds + _IDLE_MARGIN_SECONDS}s"
-        # Passes the deadline on, so that the server stops when the client has given up.
-        deadline = filters.header_option("grpc-timeout", f"{seconds}S", "ADD_IF_ABSENT")
+        # Passes a deadline on, so that the server stops when the client has given up. It is later
+        # than that of the gateway, whose error has details, as grpcio's would not.
+        late = seconds + _SERVER_MARGIN_SECONDS
+        deadline = filters.header_option("grpc-timeout", f"{late}S", "ADD_IF_ABSENT")
         route["request_headers_to_add"] = [deadline]
     if rpc.client_streaming:
         route["typed_per_filter_config"] = filters.UNBUFFERED

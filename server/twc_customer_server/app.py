@@ -181,6 +181,7 @@ def open_postgres(
         settings.database_timeout_seconds,
         settings.database_wait_seconds,
         metrics,
+        settings.threads,
     )
 
 

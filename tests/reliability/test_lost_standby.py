@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from tests.reliability.calls import (
+    POOL,
     SAME_KEY,
     WRITES,
     Call,
@@ -19,7 +20,7 @@ from tests.reliability.calls import (
 )
 from tests.reliability.sessions import Ask, asker
 from tests.support import builders, postgres
-from tests.support.client import SECONDS
+from tests.support.client import SECONDS, Client
 from tests.support.concurrency import in_background
 from tests.support.postgres import Server
 from tests.support.server_process import wait_until
@@ -91,13 +92,33 @@ ENDS: dict[str, str] = {"cancelled": "pg_cancel_backend", "terminated": "pg_term
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 def test_end_of_wait(service: SeededServer, ask: Ask, end: str) -> None:
-    """Where someone ends the wait, a create is found to be made; of a change it is not known."""
-    new = builders.customer()
-    ended(ask, end, partial(service.client.create, new)).result(SECONDS)
-    assert service.client.get_by_email(new.email)
+    """Where someone ends the wait of a change, it is not known whether it was made."""
     add = partial(WRITES["AddCustomerAddress"], service.client, service.customer)
     ended(ask, end, partial(assert_unknown, add)).result(SECONDS)
     assert len(service.client.get(service.customer.id).addresses) == 2
+
+
+def test_create_whose_wait_is_cancelled(service: SeededServer, ask: Ask) -> None:
+    """Of a create that the standby may lack it is not known whether it was made."""
+    new = builders.customer()
+    create = partial(assert_unknown, partial(service.client.create, new))
+    ended(ask, ENDS["cancelled"], create).result(SECONDS)
+    assert service.client.get_by_email(new.email)
+
+
+def test_create_whose_wait_is_terminated(service: SeededServer, ask: Ask) -> None:
+    """A create whose connection was lost meanwhile is found to be made."""
+    new = builders.customer()
+    ended(ask, ENDS["terminated"], partial(service.client.create, new)).result(SECONDS)
+    assert service.client.get_by_email(new.email)
+
+
+def test_creates_of_several_tenants(service: SeededServer) -> None:
+    """Creates that keep all connections waiting, and are cut, are not told to be made."""
+    clients = [Client(service.channel, f"tenant-{it}") for it in range(POOL)]
+    creates = [partial(client.create, builders.customer()) for client in clients]
+    told = in_background([partial(assert_unknown, create) for create in creates])
+    assert [it.exception(SECONDS) for it in told] == [None] * POOL
 
 
 def ended(ask: Ask, end: str, call: Callable[[], object]) -> Future[object]:

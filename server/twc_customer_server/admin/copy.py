@@ -13,7 +13,7 @@ from twc_customer_server.admin.progress import progress
 from twc_customer_server.storage.database import CannotServeError, Database, Row
 from twc_customer_server.storage.migrate import is_current
 from twc_customer_server.storage.postgres import Postgres
-from twc_customer_server.storage.postgres_pool import Connection
+from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.schema import NO_TENANT, TABLES
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.statements import parameter

@@ -140,7 +140,7 @@ class ChangeStore:
         while True:
             for row in self._database.rows(self._position, {"tenant": tenant}):
                 return Position(*row)
-            self._write(lambda: self._begin_sequence(tenant))
+            self._write(tenant, lambda: self._begin_sequence(tenant))
 
     def settle(self, tenant: str) -> Position:
         """Numbers the changes that are committed, if not too many; returns the last number.
@@ -187,13 +187,13 @@ class ChangeStore:
         for _ in range(0, most, _BATCH_ROWS):
             if not self._database.rows(self._unnumbered, {"tenant": tenant, "limit": 1}):
                 return
-            if self._write(lambda: self._number_batch(tenant)) < _BATCH_ROWS:
+            if self._write(tenant, lambda: self._number_batch(tenant)) < _BATCH_ROWS:
                 return
 
-    def _write(self, unit: Callable[[], T]) -> T:
+    def _write(self, tenant: str, unit: Callable[[], T]) -> T:
         """Runs a unit of work of a reader, who can read again whatever became of it."""
         try:
-            return self._database.write(unit, repeatable=True)
+            return self._database.write(unit, tenant=tenant, repeatable=True)
         except OutcomeUnknown as error:
             raise Unavailable(UNREACHABLE) from error
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from twc_customer_server.storage.postgres_pool import Connection
+from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.schema import TABLES
 
 _COLUMN = "tenant"

@@ -95,10 +95,18 @@ class Database(ABC):
         """Runs a compiled statement for each row of parameters, in order, as `run` does."""
 
     @abstractmethod
-    def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
+    def write(
+        self,
+        unit: Callable[[], T],
+        *,
+        tenant: str = "",
+        repeatable: bool = False,
+        bulk: bool = False,
+    ) -> T:
         """Runs a unit of work in a transaction; returns its result once that is on disk.
 
-        An error of the unit rolls the transaction back and is raised here. The
+        It is work of a tenant, unless that of none alone. An error of the unit rolls
+        the transaction back and is raised here. The
         unit may run several times before it is committed; a `repeatable` one
         also after an attempt of which it is not known whether it was committed:
         it must find out. A `bulk` one has the timeout of an upload. Within

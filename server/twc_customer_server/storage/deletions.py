@@ -108,7 +108,7 @@ class DeletionStore:
 
         for _ in range(_ATTEMPTS):
             try:
-                return self._database.write(unit)
+                return self._database.write(unit, tenant=tenant)
             except UniqueConflict as conflict:
                 if clashes := self._find_clashes(tenant, conflict.customer):
                     raise AlreadyExists(clashes) from None
@@ -130,7 +130,7 @@ class DeletionStore:
                     precondition(body)
                 self._erase_each(tenant, [customer_id], now)
 
-        self._database.write(unit, repeatable=True)
+        self._database.write(unit, tenant=tenant, repeatable=True)
 
     def erase_deleted(self, tenant: str, first: int, last: int, now: int) -> list[int]:
         """Erases at most BATCH_ROWS customers that were deleted in a time, the oldest first.
@@ -145,7 +145,7 @@ class DeletionStore:
                 self._erase_each(tenant, [row[0] for row in rows], now)
             return [row[1] for row in rows]
 
-        return self._database.write(unit, repeatable=True)
+        return self._database.write(unit, tenant=tenant, repeatable=True)
 
     def first_deletion(self, tenant: str) -> int | None:
         """Returns when the first of a tenant's deleted customers was, of those not erased."""

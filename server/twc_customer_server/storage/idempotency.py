@@ -74,7 +74,10 @@ class IdempotencyStore:
         if refusal and not self._is_repeat(tenant, request):
             raise refusal
         result, size = self._database.write(
-            lambda: self._run(tenant, request, action, customer_ids), repeatable=True, bulk=bulk
+            lambda: self._run(tenant, request, action, customer_ids),
+            tenant=tenant,
+            repeatable=True,
+            bulk=bulk,
         )
         self._quota.add(tenant, size)
         return result

@@ -80,7 +80,7 @@ class MergeStore:
             return merged
 
         try:
-            return self._database.write(unit, repeatable=True)
+            return self._database.write(unit, tenant=tenant, repeatable=True)
         except _RolledBack as rolled_back:
             return rolled_back.merged
 

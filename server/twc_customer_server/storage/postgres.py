@@ -1,7 +1,6 @@
 """The PostgreSQL database: reads, transactions, and retries of transient failures."""
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from psycopg import errors
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
 from twc_customer_server.storage import citus, poolers, postgres_migrating
+from twc_customer_server.storage.bulkhead import HANGING_SECONDS, Hangs, Work
 from twc_customer_server.storage.database import (
     UNREACHABLE,
     CannotServeError,
@@ -26,14 +26,17 @@ from twc_customer_server.storage.database import (
     UniqueViolationError,
 )
 from twc_customer_server.storage.migrate import ensure_served, is_served, migrate
+from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.postgres_errors import (
     CONTENDED,
     DAMAGED,
     CommitLostError,
+    PartlyCommittedError,
+    backoff,
     is_transient,
     is_undecided,
 )
-from twc_customer_server.storage.postgres_pool import Connection, ConnectionPool
+from twc_customer_server.storage.postgres_pool import ConnectionPool
 from twc_customer_server.telemetry.metrics import OwnMetrics
 
 T = TypeVar("T")
@@ -47,8 +50,6 @@ _BULK = contract.UPLOAD_SECONDS / contract.READ_SECONDS
 # them. Conflicting uploads conflict until one after another has been committed.
 _ATTEMPTS = 6
 _CONTENDED_BULK_ATTEMPTS = 16
-_FIRST_BACKOFF_SECONDS = 0.01
-_MAX_BACKOFF_SECONDS = 1
 
 _IDLE = psycopg.pq.TransactionStatus.IDLE
 
@@ -60,25 +61,26 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
 
     named_parameter = "%({})s"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all settings of the database
         self,
         url: str,
         pool_size: int,
         seconds: float,
         wait_seconds: float,
         metrics: OwnMetrics | None = None,
+        threads: int | None = None,
     ) -> None:
         """Does not connect yet. Raises CannotServeError if the URL is invalid.
 
         `seconds` is the timeout of a read; that of a write is three times, of
         an upload twelve times as long. `prepare` waits `wait_seconds` for the
-        database.
+        database. It is used by so many `threads`, if not by as many as there are connections.
         """
         Database.__init__(self, metrics)
         self._seconds = seconds
         self._wait_seconds = wait_seconds
         self._is_damaged = False
-        self._pool = ConnectionPool(url, pool_size, seconds, self.metrics)
+        self._pool = ConnectionPool(url, pool_size, seconds, self.metrics, threads)
         # Compares text by its bytes, as SQLite does, whatever the database's locale.
         Psycopg3Database.__init__(
             self, url, autoconnect=False, field_types={"TEXT": 'TEXT COLLATE "C"'}
@@ -115,8 +117,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """Runs a compiled query, on the connection of this thread's unit of work if it has one."""
         if self.is_closed():
-            return self._retry(lambda: self._execute(sql, parameters).fetchall(), self._seconds)
-        return self._execute(sql, parameters).fetchall()
+            work = Work.of(parameters)
+            return self._retry(work, lambda: self._fetch(sql, parameters), self._seconds)
+        return self._fetch(sql, parameters)
 
     def run(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement of a unit of work."""
@@ -136,13 +139,21 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         finally:
             self.record_time(sql, began, len(rows))
 
-    def write(self, unit: Callable[[], T], *, repeatable: bool = False, bulk: bool = False) -> T:
+    def write(
+        self,
+        unit: Callable[[], T],
+        *,
+        tenant: str = "",
+        repeatable: bool = False,
+        bulk: bool = False,
+    ) -> T:
         """Runs a unit of work in a transaction, with retries of transient failures."""
         if not self.is_closed():
             with self.connection().transaction():
                 return unit()
         seconds = self._seconds * (_BULK if bulk else _WRITE)
         return self._retry(
+            Work(tenant, is_write=True, seconds=HANGING_SECONDS * (_BULK if bulk else 1)),
             lambda: self._transact(unit, bulk=bulk),
             seconds,
             _CONTENDED_BULK_ATTEMPTS if bulk else _ATTEMPTS,
@@ -153,7 +164,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Runs a compiled statement in autocommit, with retries of transient failures."""
         if not self.is_closed():
             return self.run(sql, parameters)
-        return self._retry(lambda: self._run_alone(sql, parameters), self._seconds * _WRITE)
+        work = Work.of(parameters, is_write=True)
+        return self._retry(work, lambda: self._run_alone(sql, parameters), self._seconds * _WRITE)
 
     def probe(self) -> None:
         """Asks on a connection of its own, since calls may wait for all those of the pool."""
@@ -163,6 +175,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     def sample(self) -> None:
         """Sets the metrics of the pool."""
         self._pool.sample()
+
+    def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
+        return self._execute(sql, parameters).fetchall()
 
     def _execute(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
         """Runs a statement; its result must be read before the next one runs."""
@@ -180,12 +195,17 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
 
     def _run_alone(self, sql: str, parameters: Parameters) -> int:
         """Runs a statement in autocommit. Raises CommitLostError if it may have taken effect."""
+        connection: Connection = self.connection()
+        connection.has_warned = False
         try:
-            return self.run(sql, parameters)
+            count = self.run(sql, parameters)
         except psycopg.OperationalError as error:
-            if is_undecided(error, self.connection()):
+            if is_undecided(error, connection):
                 raise CommitLostError from error
             raise
+        if connection.has_warned:
+            raise PartlyCommittedError
+        return count
 
     def _transact(self, unit: Callable[[], T], *, bulk: bool) -> T:
         """Runs a unit in a transaction. Raises CommitLostError if that may be committed."""
@@ -205,7 +225,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 raise CommitLostError from error
             raise
         if connection.has_warned:
-            raise CommitLostError("committed on some machines only")
+            raise PartlyCommittedError
         if transaction.status is not psycopg.Transaction.Status.COMMITTED:
             # The driver does not report a connection that was lost before the commit.
             raise psycopg.OperationalError("the connection was lost before the commit")
@@ -219,6 +239,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
 
     def _retry(
         self,
+        work: Work,
         function: Callable[[], T],
         seconds: float,
         contended_attempts: int = _ATTEMPTS,
@@ -234,7 +255,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         is_undecided = False
         for attempt in count(1):
             try:
-                with self._pool.connection(deadline) as connection:
+                with self._pool.connection(work, deadline) as connection:
                     return self._on(connection, function)
             except (
                 psycopg.OperationalError,
@@ -246,18 +267,19 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             is_undecided |= isinstance(failure, CommitLostError)
             contended = failure.sqlstate in CONTENDED
             attempts = contended_attempts if contended else _ATTEMPTS
-            backoff = _backoff(attempt)
-            is_last = attempt >= attempts or time.monotonic() + backoff > deadline
+            pause = backoff(attempt)
+            is_last = attempt >= attempts or time.monotonic() + pause > deadline
             if is_last or not is_transient(failure) or (is_undecided and not repeatable):
                 break
-            time.sleep(backoff)
+            time.sleep(pause)
         if failure.sqlstate in DAMAGED:
             self._note_damage(failure)
             raise DatabaseDamaged from failure
         if is_undecided:
             _log.error("the database was lost while it committed a write: its outcome is not known")
             raise OutcomeUnknown from failure
-        _log.error("the database failed to serve a call: %s", type(failure).__name__)
+        if not isinstance(failure, Hangs):
+            _log.error("the database failed to serve a call: %s", type(failure).__name__)
         raise Unavailable(UNREACHABLE) from failure
 
     def _note_damage(self, failure: psycopg.Error) -> None:
@@ -295,9 +317,3 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             raise CannotServeError(f"the database cannot be prepared: {error}") from error
         finally:
             self._state.reset()
-
-
-def _backoff(attempt: int) -> float:
-    """Returns the seconds to wait after an attempt, with jitter so that rivals part."""
-    longest = min(_FIRST_BACKOFF_SECONDS * (1 << (attempt - 1)), _MAX_BACKOFF_SECONDS)
-    return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret

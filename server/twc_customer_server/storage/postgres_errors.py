@@ -1,9 +1,11 @@
 """What errors of PostgreSQL mean: for another attempt, and for what a failed write has done."""
 
+import random
+
 import psycopg
 from psycopg_pool import PoolClosed, PoolTimeout
 
-from twc_customer_server.storage.postgres_pool import Connection
+from twc_customer_server.storage.postgres_connection import Connection
 
 # SQLSTATEs of a lost connection, also of a coordinator to a machine of its cluster
 # (None: the driver got none).
@@ -23,14 +25,30 @@ DAMAGED = frozenset({"XX001", "XX002"})
 # The server does not know, or cannot say, whether it has committed: these (40003, 08007) too.
 _UNDECIDED = _LOST | {"40003", "08007"}
 
+# Between attempts there is exponential backoff, with jitter so that rivals part.
+_FIRST_BACKOFF_SECONDS = 0.01
+_MAX_BACKOFF_SECONDS = 1
+
 
 class CommitLostError(psycopg.OperationalError):
     """A transaction may have been committed, but no answer says so."""
 
 
+class PartlyCommittedError(CommitLostError):
+    """A transaction was committed, but a standby, or a machine of a cluster, may lack it.
+
+    Another attempt would find it made, and tell the caller that it is safe.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("committed on some machines only")
+
+
 def is_transient(failure: psycopg.Error) -> bool:
     """Tells whether a retry may succeed, on another connection or in another order."""
-    return failure.sqlstate in _TRANSIENT and not isinstance(failure, (PoolTimeout, PoolClosed))
+    return failure.sqlstate in _TRANSIENT and not isinstance(
+        failure, (PoolTimeout, PoolClosed, PartlyCommittedError)
+    )
 
 
 def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
@@ -45,3 +63,9 @@ def sqlstate_of(error: BaseException | None) -> str | None:
             return error.sqlstate
         error = error.__cause__ or error.__context__
     return None
+
+
+def backoff(attempt: int) -> float:
+    """Returns the seconds to wait after an attempt."""
+    longest = min(_FIRST_BACKOFF_SECONDS * (1 << (attempt - 1)), _MAX_BACKOFF_SECONDS)
+    return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret

@@ -11,8 +11,9 @@ import psycopg
 from psycopg import errors
 
 from twc_customer_server.storage.database import CannotServeError
+from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.postgres_errors import CONTENDED, sqlstate_of
-from twc_customer_server.storage.postgres_pool import Connection, ConnectionPool
+from twc_customer_server.storage.postgres_pool import ConnectionPool
 
 T = TypeVar("T")
 

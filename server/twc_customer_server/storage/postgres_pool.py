@@ -2,23 +2,21 @@
 
 import logging
 import math
-import os
-import select
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 import psycopg_pool
-from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import PoolTimeout
 
 from twc_customer_server.storage import poolers
+from twc_customer_server.storage.bulkhead import Bulkhead, Work
 from twc_customer_server.storage.database import CannotServeError
+from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.telemetry.families import (
     POOL_CONNECTIONS,
     POOL_TIMEOUTS,
@@ -82,66 +80,21 @@ _log = logging.getLogger(__name__)
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
-class Connection(psycopg.Connection[Any]):
-    """A connection that is closed at its deadline (of the monotonic clock).
-
-    It cannot be used after that: a late result would be taken for that of
-    another statement.
-    """
-
-    deadline = math.inf
-
-    # What to run at the beginning of each transaction behind a pooler: what is set for longer
-    # would hold for its other clients. None where the session is this connection's own.
-    local_settings: bytes | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.opened = time.monotonic()
-        # Whether the server has sent a warning since this was last set to False. With a commit
-        # it says that a standby, or a machine of a cluster, may lack it.
-        self.has_warned = False
-        self.add_notice_handler(self._note)
-        # A new cursor for each statement would cost half as much as the statement.
-        self.reader = self.cursor(binary=True)
-        self._poll = select.poll()
-        self._poll.register(self.fileno(), select.POLLIN)
-
-    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Waits as the driver does, but only up to the deadline."""
-        left = self.deadline - time.monotonic()
-        try:
-            return super().wait(gen, interval, left if timeout is None else min(left, timeout))
-        except psycopg.OperationalError:
-            if time.monotonic() > self.deadline and not self.closed:
-                _log.error(
-                    "a connection to the database was closed: no response before its deadline"
-                )
-                self.close()
-            raise
-
-    def set_locally(self) -> None:
-        """Makes the settings of the pool, until the transaction ends."""
-        self.execute(self.local_settings or b"", prepare=True)
-
-    def _note(self, notice: psycopg.errors.Diagnostic) -> None:
-        self.has_warned |= notice.severity_nonlocalized == "WARNING"
-
-    def is_quiet(self) -> bool:
-        """Tells whether nothing was received; between statements, data nearly always is a close."""
-        return not self._poll.poll(0)
-
-    def abort(self) -> None:
-        """Shuts the socket down, which wakes a thread that waits for it."""
-        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as own:
-            own.shutdown(socket.SHUT_RDWR)
-
-
 class ConnectionPool:
     """At most `size` connections to the database of a URL."""
 
-    def __init__(self, url: str, size: int, statement_seconds: float, metrics: OwnMetrics) -> None:
-        """Does not connect yet. Raises CannotServeError if the URL is invalid."""
+    def __init__(
+        self,
+        url: str,
+        size: int,
+        statement_seconds: float,
+        metrics: OwnMetrics,
+        threads: int | None = None,
+    ) -> None:
+        """Does not connect yet. Raises CannotServeError if the URL is invalid.
+
+        `threads` is the number of those that use it, if not as many as connections.
+        """
         if not url:
             raise CannotServeError("DATABASE_URL is required: the URL of the PostgreSQL database")
         try:
@@ -169,6 +122,7 @@ class ConnectionPool:
         # What the driver had counted at the last sample.
         self._sampled: Counter[str] = Counter()
         self._in_use: set[Connection] = set()
+        self._bulkhead = Bulkhead(min(size, threads or size))
         self._is_down = False
         self._probe: Connection | None = None
         # Connections that were opened before this time may lead to a standby.
@@ -225,6 +179,8 @@ class ConnectionPool:
 
     def open(self) -> None:
         """Starts the pool."""
+        if self._pool.closed:
+            self._bulkhead.start()
         self._pool.open()
 
     def close(self) -> None:
@@ -237,6 +193,7 @@ class ConnectionPool:
             time.sleep(_POLL_SECONDS)
         for connection in list(self._in_use):
             connection.abort()
+        self._bulkhead.stop()
 
     def sample(self) -> None:
         """Sets the metrics of the pool, and adds what the driver has counted since the last time.
@@ -254,16 +211,22 @@ class ConnectionPool:
         self._metrics.series(POOL_TIMEOUTS).add(new["requests_errors"])
 
     @contextmanager
-    def connection(self, deadline: float) -> Iterator[Connection]:
-        """Checks a connection out, up to a deadline (of the monotonic clock).
+    def connection(self, work: Work, deadline: float) -> Iterator[Connection]:
+        """Checks a connection out for some work, up to a deadline (of the monotonic clock).
 
         A broken connection, one to a standby, or one that a pooler has taken statements
         from, is replaced. Raises
-        PoolTimeout if none is available for a while, and PoolClosed.
+        PoolTimeout if none is available for a while, Hangs, and PoolClosed.
         """
-        connection = self._check_out(deadline)
+        use, is_answered = self._bulkhead.begin(work), True
+        try:
+            connection = self._check_out(deadline)
+        except psycopg.Error:
+            self._bulkhead.end(use, is_answered=False)
+            raise
         connection.deadline = deadline + _DEADLINE_GRACE_SECONDS
         self._in_use.add(connection)
+        use.connection, use.since = connection, time.monotonic()
         try:
             yield connection
         except psycopg.errors.ReadOnlySqlTransaction:
@@ -273,8 +236,12 @@ class ConnectionPool:
         except poolers.FORGOTTEN:
             connection.close()
             raise
+        except psycopg.OperationalError:
+            is_answered = False
+            raise
         finally:
             self._in_use.discard(connection)
+            self._bulkhead.end(use, is_answered=is_answered)
             self._pool.putconn(connection)
 
     def _check_out(self, deadline: float) -> Connection:

@@ -169,6 +169,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self,
         unit: Callable[[], T],
         *,
+        tenant: str = "",  # noqa: ARG002 - a file does not hang for one tenant alone
         repeatable: bool = False,  # noqa: ARG002 - a write is not tried again
         bulk: bool = False,  # noqa: ARG002 - writes have no timeout
     ) -> T:

@@ -126,7 +126,7 @@ class CustomerStore(Lists):
                 raise _RolledBack(conflicts)
             return conflicts
 
-        return self._write_each(unit)
+        return self._write_each(tenant, unit)
 
     def upsert_each(
         self, tenant: str, customers: Sequence[Customer], edit: Edit, commit: Commit = Commit.ALWAYS
@@ -146,7 +146,7 @@ class CustomerStore(Lists):
                 raise _RolledBack(outcomes)
             return outcomes
 
-        return self._write_each(unit, repeatable=False)
+        return self._write_each(tenant, unit, repeatable=False)
 
     def change(
         self,
@@ -163,7 +163,9 @@ class CustomerStore(Lists):
         """
         for _ in range(_ATTEMPTS):
             try:
-                return self._database.write(lambda: self._edit(tenant, key, edit, precondition))
+                return self._database.write(
+                    lambda: self._edit(tenant, key, edit, precondition), tenant=tenant
+                )
             except UniqueConflict as conflict:
                 self._raise_if_clashing(tenant, conflict.customer)
         raise Unavailable(CONTENDED)
@@ -192,12 +194,14 @@ class CustomerStore(Lists):
                     precondition(body)
                 self._database.run(self._sql.delete, parameters | {"id": customer_id})
 
-        self._database.write(unit, repeatable=True)
+        self._database.write(unit, tenant=tenant, repeatable=True)
 
-    def _write_each(self, unit: Callable[[], list[Any]], *, repeatable: bool = True) -> list[Any]:
+    def _write_each(
+        self, tenant: str, unit: Callable[[], list[Any]], *, repeatable: bool = True
+    ) -> list[Any]:
         """Runs a unit of work of a list of customers, which may roll itself back."""
         try:
-            return self._database.write(unit, repeatable=repeatable, bulk=True)
+            return self._database.write(unit, tenant=tenant, repeatable=repeatable, bulk=True)
         except _RolledBack as rolled_back:
             return rolled_back.outcomes
 
