@@ -14,7 +14,7 @@ from psycopg_pool import PoolTimeout
 from twc_customer_server.concurrency.periodic import Periodic
 
 # Time that a call may have a connection until it hangs, unless it is an upload.
-HANGING_SECONDS = 0.5
+HANGING_SECONDS = 1.0
 
 # Time between looks for calls that hang, and for the database to take a cancellation.
 _LOOK_SECONDS = 0.1
