@@ -25,9 +25,9 @@ from rich.progress import track
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.auth.development import DevelopmentIssuer
 from twc_customer_server.auth.tenants import is_tenant
-from twc_customer_server.setting_report import load
-from twc_customer_server.setting_sources import InvalidSettingsError
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.report import load
+from twc_customer_server.settings.sources import InvalidSettingsError
 
 _CUSTOMERS = 3000
 

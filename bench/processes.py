@@ -19,7 +19,7 @@ from twc_customer_gateway.config import write
 from twc_customer_gateway.places import Places
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.upstreams import Upstreams
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 HOST = "127.0.0.1"
 

@@ -28,7 +28,7 @@ from bench.processes import (
     is_listening,
     running,
 )
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 TENANT = "prove"
 

@@ -19,7 +19,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from twc_customer_server.contract import SERVICE
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport.connections import channel_options
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

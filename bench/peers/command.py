@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.telemetry import logs
 
 _BATCH = 500

@@ -10,7 +10,7 @@ from prometheus_client import Histogram
 from uuid_utils import uuid4
 
 from twc_customer_server.app import authenticator
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]

@@ -14,8 +14,8 @@ from pathlib import Path
 from twc_customer_gateway.supervisor.processes import Process, stop
 from twc_customer_gateway.supervisor.stack import Stack, StackError
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
-from twc_customer_server.output import end_with_reader
-from twc_customer_server.signals import STOP_SIGNALS
+from twc_customer_server.process.output import end_with_reader
+from twc_customer_server.process.signals import STOP_SIGNALS
 from twc_customer_server.telemetry import logs
 
 READY = """

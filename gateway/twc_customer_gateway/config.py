@@ -32,7 +32,7 @@ from twc_customer_gateway.supervisor.stack_settings import StackSettings
 from twc_customer_gateway.upstreams import Upstreams
 from twc_customer_server import contract
 from twc_customer_server.contract import SERVICE
-from twc_customer_server.setting_sources import masked, settings_file
+from twc_customer_server.settings.sources import masked, settings_file
 from twc_customer_server.telemetry import metrics, otel_settings
 from twc_customer_server.transport.limits import MAX_REFUSALS
 

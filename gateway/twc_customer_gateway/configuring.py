@@ -9,8 +9,8 @@ from twc_customer_gateway.python_in_envoy import UnsuitablePythonError
 from twc_customer_gateway.setting_checks import check_and_log
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE
-from twc_customer_server import setting_report, setting_sources
-from twc_customer_server.setting_sources import InvalidSettingsError
+from twc_customer_server.settings import report, sources
+from twc_customer_server.settings.sources import InvalidSettingsError
 
 NO_UPSTREAMS = (
     "UPSTREAMS is required: the servers that the Envoys are to call, as in "
@@ -25,11 +25,11 @@ def write_for_start(folder: Path) -> None:
     What is odd, and the database in use, is logged.
     """
     try:
-        loaded = setting_report.load(GatewaySettings)
+        loaded = report.load(GatewaySettings)
         check_and_log(loaded)
         config.write_all(loaded.settings, folder)
         # Workers that are started later have the settings of the others.
-        file = setting_sources.settings_file()
+        file = sources.settings_file()
         (folder / SETTINGS_FILE).write_bytes(file.read_bytes() if file.exists() else b"")
     except (InvalidSettingsError, UnsuitablePythonError) as error:
         sys.exit(str(error))
@@ -44,9 +44,9 @@ def write_plain(folder: Path, *, mount: str, run: str, admin_port: int) -> None:
     1, and a line for each setting that is wrong, if one is.
     """
     try:
-        if "upstreams" not in setting_sources.given(GatewaySettings):
+        if "upstreams" not in sources.given(GatewaySettings):
             sys.exit(NO_UPSTREAMS)
-        settings = setting_report.load(GatewaySettings).settings
+        settings = report.load(GatewaySettings).settings
         folder.mkdir(parents=True, exist_ok=True)
         written = config.write_plain(settings, Places(folder, mount, run, admin_port))
     except InvalidSettingsError as error:

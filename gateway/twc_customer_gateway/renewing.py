@@ -12,8 +12,8 @@ from twc_customer_gateway import config
 from twc_customer_gateway.setting_checks import require_files
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
-from twc_customer_server import setting_report, setting_sources
-from twc_customer_server.setting_sources import FILE_VARIABLE, RENEWED, InvalidSettingsError
+from twc_customer_server.settings import report, sources
+from twc_customer_server.settings.sources import FILE_VARIABLE, RENEWED, InvalidSettingsError
 from twc_customer_server.telemetry import logs
 
 _log = logging.getLogger(__name__)
@@ -27,12 +27,12 @@ def renew(folder: Path) -> None:
     """
     logs.configure(StackSettings.read(folder).log_level)
     try:
-        changed = setting_report.load(GatewaySettings).settings
-        given = _read(setting_sources.settings_file())
+        changed = report.load(GatewaySettings).settings
+        given = _read(sources.settings_file())
         copy = folder / SETTINGS_FILE
         # That which the service runs with; this process has no other use for the variable.
         os.environ[FILE_VARIABLE] = str(copy)
-        running = setting_report.load(GatewaySettings).settings
+        running = report.load(GatewaySettings).settings
         renewed = {name: getattr(changed, name) for name in RENEWED}
         settings = running.model_copy(update=renewed)
         require_files(settings)
@@ -42,7 +42,7 @@ def renew(folder: Path) -> None:
         for line in str(error).splitlines():
             _log.error("%s; what was read before is used on", line)
         sys.exit(1)
-    if others := setting_sources.differences(running, changed) - RENEWED:
+    if others := sources.differences(running, changed) - RENEWED:
         names = ", ".join(sorted(name.upper() for name in others))
         _log.warning("%s will be as in the file with the next start of the service", names)
     _log.warning("certificates, %s were read anew", ", ".join(sorted(map(str.upper, RENEWED))))

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Iterator
 
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_server import setting_checks
-from twc_customer_server.setting_report import Loaded
-from twc_customer_server.setting_sources import InvalidSettingsError
+from twc_customer_server.settings import checks
+from twc_customer_server.settings.report import Loaded
+from twc_customer_server.settings.sources import InvalidSettingsError
 from twc_customer_server.telemetry import logs
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def check_and_log(loaded: Loaded[GatewaySettings]) -> None:
     """
     settings = loaded.settings
     if settings.runs_server:
-        setting_checks.check_and_log(loaded)
+        checks.check_and_log(loaded)
         return
     require_files(settings)
     logs.configure(settings.log_level)
@@ -36,7 +36,7 @@ def require_files(settings: GatewaySettings) -> None:
 
 
 def _wrong_files(settings: GatewaySettings) -> Iterator[str]:
-    yield from setting_checks.wrong_tls(settings)
+    yield from checks.wrong_tls(settings)
     pair = (settings.upstream_certificate, settings.upstream_key)
-    yield from setting_checks.wrong_pair("UPSTREAM_CERTIFICATE", "UPSTREAM_KEY", *pair)
-    yield from setting_checks.wrong_authorities("UPSTREAM_CA", settings.upstream_ca)
+    yield from checks.wrong_pair("UPSTREAM_CERTIFICATE", "UPSTREAM_KEY", *pair)
+    yield from checks.wrong_authorities("UPSTREAM_CA", settings.upstream_ca)

@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from twc_customer_server.setting_sources import concerns
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import concerns
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?(/.*)?")
 _OWN_PORTS = {("http", ":80"), ("https", ":443")}

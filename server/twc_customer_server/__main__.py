@@ -11,7 +11,6 @@ from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 
-from twc_customer_server import interpreter, setting_checks, setting_report
 from twc_customer_server.admin import backup
 from twc_customer_server.admin.access import held
 from twc_customer_server.admin.copy import copy_all
@@ -21,15 +20,17 @@ from twc_customer_server.app import App, open_database, open_postgres, open_sqli
 from twc_customer_server.auth.development import token_for
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.output import end_with_reader
-from twc_customer_server.setting_sources import InvalidSettingsError
-from twc_customer_server.settings import Settings
-from twc_customer_server.signals import (
+from twc_customer_server.process import interpreter
+from twc_customer_server.process.output import end_with_reader
+from twc_customer_server.process.signals import (
     ALL_SIGNALS,
     DRAIN_SIGNAL,
     STOP_SIGNALS,
     STOP_WAITING_SIGNAL,
 )
+from twc_customer_server.settings import checks, report
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import InvalidSettingsError
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.migrate import COMMAND
 from twc_customer_server.storage.sqlite import Sqlite
@@ -288,10 +289,10 @@ def _run(args: argparse.Namespace) -> None:
     os.umask(0o077)
     is_server = "addresses" in args
     try:
-        loaded = setting_report.load(Settings)
+        loaded = report.load(Settings)
         # A supervisor, which shares the memory of metrics, has said it all.
         if is_server and args.metrics_fd < 0:
-            setting_checks.check_and_log(loaded)
+            checks.check_and_log(loaded)
     except InvalidSettingsError as error:
         sys.exit(str(error))
     if not is_server:

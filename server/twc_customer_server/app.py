@@ -19,7 +19,7 @@ from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.readiness import Readiness
 from twc_customer_server.renewal import Renewal
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.postgres import Postgres

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from twc_customer_server import interpreter
 from twc_customer_server.app import App
 from twc_customer_server.inprocess_control import CONTROL_VARIABLE, METRICS_VARIABLE
-from twc_customer_server.settings import Settings
-from twc_customer_server.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
+from twc_customer_server.process import interpreter
+from twc_customer_server.process.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.telemetry import logs
 from twc_customer_server.transport.inprocess import InprocessServer

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from twc_customer_server import setting_checks, setting_report, setting_sources
 from twc_customer_server.concurrency.file_watch import FileWatch
 from twc_customer_server.concurrency.periodic import Periodic
-from twc_customer_server.setting_sources import InvalidSettingsError
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings import checks, report, sources
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import InvalidSettingsError
 from twc_customer_server.telemetry import logs
 
 # Time between looks at the files.
@@ -59,7 +59,7 @@ class Renewal:
 
     def _renew_tls(self) -> None:
         try:
-            wrong = [*setting_checks.wrong_tls(self._settings)]
+            wrong = [*checks.wrong_tls(self._settings)]
             if not wrong:
                 self._renew_certificates()
         except OSError as error:
@@ -71,7 +71,7 @@ class Renewal:
 
     def _renew_settings(self) -> None:
         try:
-            settings = setting_report.load(Settings).settings
+            settings = report.load(Settings).settings
         except InvalidSettingsError as error:
             for line in str(error).splitlines():
                 _log.error("%s; the settings of the start are used on", line)
@@ -79,7 +79,7 @@ class Renewal:
         if settings.log_level != self._settings.log_level:
             _log.warning("LOG_LEVEL is %s from now on", settings.log_level)
             logs.set_level(settings.log_level)
-        others = setting_sources.differences(self._settings, settings) - setting_sources.RENEWED
+        others = sources.differences(self._settings, settings) - sources.RENEWED
         if others:
             names = ", ".join(sorted(name.upper() for name in others))
             _log.warning("the server takes %s as it is in the file with its next start", names)
@@ -88,6 +88,6 @@ class Renewal:
 
 def _settings_files() -> Sequence[Path]:
     try:
-        return [setting_sources.settings_file()]
+        return [sources.settings_file()]
     except InvalidSettingsError:
         return []

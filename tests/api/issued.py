@@ -13,7 +13,7 @@ from tests.support.builders import UNKNOWN_ID
 from tests.support.client import SECONDS, Metadata, send, tenant_header
 from tests.support.forged import TENANT
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 GET = pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString()
 

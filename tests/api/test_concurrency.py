@@ -16,7 +16,7 @@ from tests.support.client import SECONDS, Client, Failure, as_tenant, failure, r
 from tests.support.concurrency import at_once
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 CHANGES: list[dict[str, Any]] = [
     {"customer_ref": "A-1"},

@@ -23,7 +23,7 @@ from twc_customer_server.api.status import to_status
 from twc_customer_server.app import open_database
 from twc_customer_server.errors import ServiceError
 from twc_customer_server.middleware.rpc import Call
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import Database, shut_down_after
 from twc_customer_server.storage.stores import Stores
 

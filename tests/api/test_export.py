@@ -19,7 +19,7 @@ from tests.support.concurrency import at_once
 from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 Request = pb.ExportCustomersRequest
 Part = pb.ExportCustomersResponse

@@ -10,7 +10,7 @@ import pytest
 from tests.support.client import SECONDS, as_tenant
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport.ext_authz import CheckRequest, CheckResponse
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"

@@ -24,7 +24,7 @@ from tests.support.servers import Server, of_grpcio
 from tests.support.tokens import trust
 from twc_customer_server import contract
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport import (
     connections,
     health,

@@ -15,7 +15,7 @@ from tests.support.import_stream import Batch, ImportStream, batch, outcomes
 from tests.support.in_process import InProcessServer
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 CANCELLED = grpc.StatusCode.CANCELLED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

@@ -20,7 +20,7 @@ from tests.support.server_process import Start
 from tests.support.servers import Server
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 Act = Callable[[Client, Customer], Any]
 

@@ -21,7 +21,7 @@ from twc_customer_server.api.etags import etag
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.app import authenticator, open_database
 from twc_customer_server.middleware.rpc import wrap
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.store import CustomerStore

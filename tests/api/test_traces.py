@@ -31,7 +31,7 @@ from tests.support.otlp_receiver import (
 )
 from tests.support.server_process import Start, wait_until
 from tests.support.tokens import trust
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.telemetry.statement_count import MOST
 
 RPC = "twc.customer.v2.CustomerService/"
@@ -423,7 +423,7 @@ def test_off(own_database: dict[str, Any]) -> None:
     program = (
         "import sys\n"
         "from twc_customer_server.app import App\n"
-        "from twc_customer_server.settings import Settings\n"
+        "from twc_customer_server.settings.model import Settings\n"
         "App(Settings(), ['127.0.0.1:0'])\n"
         "sys.exit(any(it.startswith('opentelemetry') for it in sys.modules))"
     )

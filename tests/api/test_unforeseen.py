@@ -16,7 +16,7 @@ from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.app import authenticator
 from twc_customer_server.middleware.rpc import wrap
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry.metrics import ServiceMetrics
 from twc_customer_server.transport import services

@@ -18,7 +18,7 @@ from tests.support.client import SECONDS, Client, failure
 from tests.support.server_process import ServerProcess, Start, wait_until
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 Change = pb.CustomerChange
 CREATED, UPDATED, DELETED = Change.CREATED, Change.UPDATED, Change.DELETED

@@ -10,7 +10,7 @@ from tests.client.command_line import SECONDS, CommandLine
 from tests.support.tokens import trust
 from twc_customer_client import waiting
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 
 @pytest.fixture(scope="session")

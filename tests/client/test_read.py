@@ -11,7 +11,7 @@ from tests.support.builders import UNKNOWN_ID
 from tests.support.certificates import Authority
 from tests.support.tokens import trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 
 def test_get(cli: CommandLine) -> None:

@@ -25,7 +25,7 @@ from twc_customer_client.command_errors import command_error
 from twc_customer_client.credentials import TokenError
 from twc_customer_client.errors import BY_REASON, CustomerError, Failure
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 GET = ("get", UNKNOWN_ID)
 ONCE = ("--retry-for", "0")

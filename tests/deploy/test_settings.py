@@ -9,8 +9,8 @@ import pytest
 from tests.deploy import parts
 from tests.deploy.parts import DEPLOY, KUSTOMIZATIONS, Part
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_server.setting_sources import concerns
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import concerns
 
 PARTS = [*parts.parts()]
 SERVING = [part for part in PARTS if part.stop_seconds]

@@ -15,7 +15,7 @@ from twc_customer_client.errors import BY_REASON
 from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.contract import SERVICE
-from twc_customer_server.setting_sources import concerns
+from twc_customer_server.settings.sources import concerns
 
 DOCS = ROOT / "docs"
 SETTINGS = {

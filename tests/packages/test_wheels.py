@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 from tests.support.tokens import token_for, trust
 from twc_customer_server.app import App
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {

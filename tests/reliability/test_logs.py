@@ -26,7 +26,7 @@ EVENTS = {
 def records(server: ServerProcess) -> list[dict[str, Any]]:
     """What a server has logged, after the line of its start that names the database."""
     first, *rest = (json.loads(line) for line in server.log().splitlines())
-    assert first["logger"] == "twc_customer_server.setting_checks"
+    assert first["logger"] == "twc_customer_server.settings.checks"
     assert PASSWORD not in first["event"]
     return rest
 

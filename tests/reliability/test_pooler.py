@@ -23,7 +23,7 @@ from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.postgres import Postgres

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.tokens import trust
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore

@@ -16,7 +16,7 @@ from tests.support.stores import FULL, find, insert, stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin import copy
 from twc_customer_server.admin.copy import Copied, copy_all
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.rows import Key

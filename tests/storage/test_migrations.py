@@ -22,7 +22,7 @@ from tests.support.postgres import Server
 from tests.support.server_process import wait_until
 from tests.support.stores import stamped
 from tests.support.tokens import trust
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage import migrate
 from twc_customer_server.storage.database import Database, shut_down_after
 from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest

@@ -18,7 +18,7 @@ from tests.support.server_process import starting, wait_until
 from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin.backup import back_up, restore
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage import migrate, sqlite_file
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import CannotServeError, shut_down_after

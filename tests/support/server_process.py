@@ -17,7 +17,7 @@ from tests.support.client import SECONDS, Client
 from tests.support.ports import held_port
 from tests.support.processes import die_with_parent
 from tests.support.tokens import trust
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 # A client that tries again at once finds a server as soon as it is there.
 _EAGER = (("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50))

@@ -16,7 +16,7 @@ from twc_customer_server.auth import development, jwks
 from twc_customer_server.auth.authenticator import TokenVerifier
 from twc_customer_server.auth.development import DevelopmentIssuer
 from twc_customer_server.errors import TenantForbidden, Unauthenticated
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 
 @pytest.fixture(scope="module")

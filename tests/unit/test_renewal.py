@@ -9,7 +9,7 @@ import pytest
 from tests.support.certificates import Authority, Pair
 from tests.unit.test_settings import KNOWN
 from twc_customer_server.renewal import Renewal
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 
 class Renewed:

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.certificates import Authority, Pair
 from tests.unit.test_settings import KNOWN
-from twc_customer_server.setting_checks import check
-from twc_customer_server.setting_sources import InvalidSettingsError
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.checks import check
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import InvalidSettingsError
 
 NO_PEM = "TLS_CERTIFICATE, TLS_KEY: must be PEM files of a certificate chain and of its key"
 

@@ -9,11 +9,11 @@ import pytest
 from tests.unit.test_settings import KNOWN
 from twc_customer_client.cli import cli
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_server import setting_sources
 from twc_customer_server.admin.effective_settings import print_settings
-from twc_customer_server.setting_report import Loaded, load
-from twc_customer_server.setting_sources import InvalidSettingsError, shown
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings import sources
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.report import Loaded, load
+from twc_customer_server.settings.sources import InvalidSettingsError, shown
 
 ADA, BOB = "postgresql://ada:secret@db/customers", "postgresql://bob:secret@db/other"
 
@@ -420,10 +420,10 @@ def test_names_of_others() -> None:
     of_client = {str(option.envvar) for option in cli.params if hasattr(option, "envvar")}
     of_client = {name for name in of_client if name.removeprefix("TWC_") not in own}
     assert GatewaySettings.model_fields.keys() - Settings.model_fields.keys() == (
-        setting_sources.OF_GATEWAY
+        sources.OF_GATEWAY
     )
-    assert of_client - {"None"} == setting_sources.OF_CLIENT
-    assert Settings.model_fields.keys() >= setting_sources.OF_BOTH
+    assert of_client - {"None"} == sources.OF_CLIENT
+    assert Settings.model_fields.keys() >= sources.OF_BOTH
 
 
 APART = {"UPSTREAMS": "a.example:1"}
@@ -480,5 +480,5 @@ def test_setting_of_another_process(
 
 def test_environment_of_this_test() -> None:
     """What test runs put into the environment is not taken for a setting."""
-    odd = [*setting_sources.unknown_variables(GatewaySettings.model_fields)]
+    odd = [*sources.unknown_variables(GatewaySettings.model_fields)]
     assert odd == [], sorted(os.environ)

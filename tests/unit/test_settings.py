@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from twc_customer_server.setting_combinations import NO_ISSUER
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.combinations import NO_ISSUER
+from twc_customer_server.settings.model import Settings
 
 KNOWN: dict[str, Any] = {"issuer": "https://id.example", "jwks": "https://id.example/jwks.json"}
 REALMS: dict[str, Any] = {

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from twc_customer_server.signals import STOP_SIGNALS
+from twc_customer_server.process.signals import STOP_SIGNALS
 
 # The backoff before a process that ended is restarted: it doubles with each end that
 # comes soon after a start.

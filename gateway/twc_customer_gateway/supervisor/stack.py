@@ -24,7 +24,7 @@ from twc_customer_gateway.supervisor.processes import Process, RestartedProcess,
 from twc_customer_gateway.supervisor.renewal import Renewal
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
-from twc_customer_server.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
+from twc_customer_server.process.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
 from twc_customer_server.transport.ports import cannot_listen, listen
 
 # Time for a service to become ready; workers share the cores, so that each adds to it.

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from twc_customer_server import setting_report, setting_sources
-from twc_customer_server.setting_sources import InvalidSettingsError, shown
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings import report, sources
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import InvalidSettingsError, shown
 
 _DEFAULT = "default"
 
@@ -30,14 +30,14 @@ def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
     Exits with status 1 if one is wrong: it is printed as it is given.
     """
     try:
-        given = setting_sources.given(settings_class)
+        given = sources.given(settings_class)
     except InvalidSettingsError as error:
         sys.exit(str(error))
     fields = settings_class.model_fields
     values = {name: field.default for name, field in fields.items()}
     values |= {name: places[0].value for name, places in given.items() if name in fields}
     try:
-        loaded = setting_report.load(settings_class)
+        loaded = report.load(settings_class)
     except InvalidSettingsError as error:
         wrong: str | None = str(error)
     else:
@@ -49,7 +49,7 @@ def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
         name.upper(): Effective(
             value,
             given[name][0].name if name in given else _DEFAULT,
-            setting_sources.concerns(name),
+            sources.concerns(name),
         )
         for name, value in values.items()
     }

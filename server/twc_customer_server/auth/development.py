@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import RSAAlgorithm
 
 from twc_customer_server.auth.scopes import claim_with
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 ISSUER = "urn:twc:development"
 ALGORITHM = "RS256"

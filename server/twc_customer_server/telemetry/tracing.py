@@ -22,7 +22,7 @@ from opentelemetry.trace import Link, SpanKind, Tracer, get_current_span
 from opentelemetry.trace.span import TraceState
 from opentelemetry.util.types import Attributes
 
-from twc_customer_server.setting_sources import masked
+from twc_customer_server.settings.sources import masked
 from twc_customer_server.telemetry import otel_settings
 
 _NAME = "twc-customer-server"

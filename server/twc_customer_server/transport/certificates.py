@@ -5,7 +5,7 @@ from pathlib import Path
 
 import grpc
 
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 
 
 class Certificates:

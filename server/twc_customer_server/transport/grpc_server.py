@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport import incoming
 from twc_customer_server.transport.certificates import Certificates
 from twc_customer_server.transport.connections import channel_options

@@ -7,7 +7,7 @@ from typing import Any, cast
 import grpc
 
 from twc_customer_server.contract import MAX_BATCH_BYTES, MAX_UPLOAD_BYTES
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport.inprocess_call import InprocessCall, Receive
 from twc_customer_server.transport.inprocess_response import Send
 from twc_customer_server.transport.services import Services

@@ -19,7 +19,7 @@ from twc_customer_server.contract import (
     WAITING_RPCS,
 )
 from twc_customer_server.errors import OutcomeUnknown, Unavailable
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.telemetry.families import QUEUED_CALLS
 from twc_customer_server.telemetry.metrics import OwnMetrics
 from twc_customer_server.transport import health

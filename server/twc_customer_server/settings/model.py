@@ -12,9 +12,9 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from twc_customer_server import setting_combinations, setting_sources
 from twc_customer_server.auth.tenants import PLACEHOLDER
 from twc_customer_server.contract import ERASE_SCOPE
+from twc_customer_server.settings import combinations, sources
 
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
@@ -211,7 +211,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Returns where settings come from, first what counts first."""
-        return (init_settings, *(it.read for it in setting_sources.sources(settings_cls)))
+        return (init_settings, *(it.read for it in sources.sources(settings_cls)))
 
     @property
     def native_address(self) -> str:
@@ -270,13 +270,13 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """Returns these settings as environment variables for another process."""
         return {
-            name.upper(): setting_sources.as_text(value)
+            name.upper(): sources.as_text(value)
             for name, value in self.model_dump(mode="json", exclude_none=True).items()
         }
 
     def not_used(self) -> tuple[dict[str, Any], str]:
         """Returns the settings without use here, with their defaults, and whose they are."""
-        return dict.fromkeys(setting_sources.OF_GATEWAY), "the gateway"
+        return dict.fromkeys(sources.OF_GATEWAY), "the gateway"
 
     @property
     def runs_server(self) -> bool:
@@ -285,7 +285,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_identity(self) -> Self:
-        if self.runs_server and (wrong := setting_combinations.wrong_identity(self)):
+        if self.runs_server and (wrong := combinations.wrong_identity(self)):
             raise ValueError(wrong)
         return self
 
@@ -299,6 +299,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_ports(self) -> Self:
-        if wrong := setting_combinations.wrong_ports(self) or setting_combinations.wrong_tls(self):
+        if wrong := combinations.wrong_ports(self) or combinations.wrong_tls(self):
             raise ValueError(wrong)
         return self

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from twc_customer_server import setting_sources
-from twc_customer_server.setting_sources import Given, InvalidSettingsError, shown
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings import sources
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.sources import Given, InvalidSettingsError, shown
 
 S = TypeVar("S", bound=Settings)
 
@@ -40,14 +40,14 @@ class Loaded(NamedTuple, Generic[S]):
 
 def load(settings_class: type[S]) -> Loaded[S]:
     """Reads the settings. Raises InvalidSettingsError, with a line for each that is wrong."""
-    given = setting_sources.given(settings_class)
+    given = sources.given(settings_class)
     fields = settings_class.model_fields
-    warnings = [*setting_sources.unknown_variables(fields), *setting_sources.conflicts(given)]
-    if unknown := [*setting_sources.unknown_in_file(given, fields)]:
+    warnings = [*sources.unknown_variables(fields), *sources.conflicts(given)]
+    if unknown := [*sources.unknown_in_file(given, fields)]:
         raise InvalidSettingsError("\n".join(unknown))
     try:
         settings = settings_class()
-        warnings += setting_sources.not_used(given, *settings.not_used())
+        warnings += sources.not_used(given, *settings.not_used())
         return Loaded(settings, given, warnings)
     except ValidationError as error:
         lines = [*describe_errors(error, settings_class, given), *warnings]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from twc_customer_server.auth import jwks
 from twc_customer_server.auth.jwks import JwksError
-from twc_customer_server.setting_report import Loaded, S
-from twc_customer_server.setting_sources import InvalidSettingsError, masked
-from twc_customer_server.settings import Settings
+from twc_customer_server.settings.model import Settings
+from twc_customer_server.settings.report import Loaded, S
+from twc_customer_server.settings.sources import InvalidSettingsError, masked
 from twc_customer_server.telemetry import logs, otel_settings
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from twc_customer_server.auth.tenants import PLACEHOLDER
 
 if TYPE_CHECKING:
-    from twc_customer_server.settings import Settings
+    from twc_customer_server.settings.model import Settings
 
 NO_ISSUER = (
     "ISSUER and JWKS are required: the issuer whose tokens to accept, and its public keys. "

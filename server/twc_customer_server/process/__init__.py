@@ -1,0 +1,1 @@
+"""The process of a server: its interpreter, the signals it takes, and its output."""
