@@ -113,3 +113,25 @@ def test_failed_look(polls: SharedPolls) -> None:
     with pytest.raises(ZeroDivisionError):
         polls.wait("acme", lambda: bool(1 // 0), SECONDS, lambda: True)
     assert joined(started(lambda: polls.wait("acme", lambda: True, SECONDS, lambda: True)))
+
+
+def test_who_waits_again_is_last(polls: SharedPolls) -> None:
+    """A thread that found something and waits on leaves the next look to those who wait."""
+    is_there, found = threading.Event(), threading.Event()
+
+    def wait_twice() -> None:
+        polls.wait("acme", is_there.is_set, SECONDS, lambda: True)
+        polls.wait("acme", found.is_set, SECONDS, lambda: True)
+
+    def look() -> bool:
+        if is_there.is_set():
+            found.set()
+        return found.is_set()
+
+    for _ in range(50):
+        is_there.clear()
+        found.clear()
+        threads = started(wait_twice, lambda: polls.wait("acme", look, SECONDS, lambda: True))
+        is_there.set()
+        assert found.wait(SECONDS / 2)
+        assert joined(threads)

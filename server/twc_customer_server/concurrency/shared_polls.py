@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
@@ -12,8 +13,9 @@ _TURN_SECONDS = 1
 class SharedPolls:
     """Has one of the threads that wait for a subject look, and the others wait for their turn.
 
-    Who finds something leaves, and the next one looks at once. What a look
-    costs, or how long it hangs, is nothing to those who wait for another subject.
+    Who finds something leaves, and the next one looks at once; who waits again is the
+    last. What a look costs, or how long it hangs, is nothing to those who wait for
+    another subject.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -21,7 +23,8 @@ class SharedPolls:
         self._seconds = seconds
         self._stopped = threading.Event()
         self._lock = threading.Lock()
-        self._turns: dict[Hashable, _Turn] = {}
+        # Those who wait for a subject, the first of whom looks.
+        self._queues: dict[Hashable, deque[threading.Event]] = {}
 
     @property
     def is_stopped(self) -> bool:
@@ -44,16 +47,11 @@ class SharedPolls:
         Raises what `look` raises.
         """
         end = time.monotonic() + seconds
-        with self._turn(subject) as turn:
+        with self._place(subject) as my_turn:
             while self._is_waiting(end) and is_wanted():
-                left = max(0, end - time.monotonic())
-                if not turn.acquire(timeout=min(_TURN_SECONDS, left)):
-                    continue
-                try:
+                if my_turn.wait(min(_TURN_SECONDS, max(0, end - time.monotonic()))):
                     self._poll(look, end, is_wanted)
-                finally:
-                    turn.release()
-                return
+                    return
 
     def _poll(self, look: Callable[[], bool], end: float, is_wanted: Callable[[], bool]) -> None:
         while self._is_waiting(end) and is_wanted() and not look():
@@ -63,25 +61,19 @@ class SharedPolls:
         return time.monotonic() < end and not self.is_stopped
 
     @contextmanager
-    def _turn(self, subject: Hashable) -> Iterator[threading.Lock]:
-        """Yields the lock of a subject, which is forgotten when nobody waits for it."""
+    def _place(self, subject: Hashable) -> Iterator[threading.Event]:
+        """Yields an event that is set when all who came before for a subject have left."""
+        my_turn = threading.Event()
         with self._lock:
-            turn = self._turns.setdefault(subject, _Turn())
-            turn.threads += 1
+            queue = self._queues.setdefault(subject, deque())
+            queue.append(my_turn)
+            queue[0].set()
         try:
-            yield turn.lock
+            yield my_turn
         finally:
             with self._lock:
-                turn.threads -= 1
-                if not turn.threads:
-                    del self._turns[subject]
-
-
-class _Turn:
-    """The lock of who looks, and the number of threads that have it or wait for it."""
-
-    __slots__ = ("lock", "threads")
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.threads = 0
+                queue.remove(my_turn)
+                if queue:
+                    queue[0].set()
+                else:
+                    del self._queues[subject]
