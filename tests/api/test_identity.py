@@ -18,6 +18,7 @@ from tests.api.issued import COOLDOWN, GET, LIFETIME, code, eventually, metadata
 from tests.support.backends import Backend, any_backend
 from tests.support.client import SECONDS, SERVICE, Metadata, as_tenant, failure, send, tenant_header
 from tests.support.forged import TENANT, forged_tokens, genuine_token
+from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks
 
 pytestmark = any_backend
@@ -135,11 +136,15 @@ def test_scheme(own: grpc.Channel, scheme: str) -> None:
 
 
 def test_health(own: grpc.Channel) -> None:
-    """The health check needs no token."""
+    """The health check needs no token; a server is ready when it has the issuer's keys."""
     stub: Any = health_pb2_grpc.HealthStub(own)
-    for service in ("", SERVICE.full_name):
+
+    def serves(service: str) -> bool:
         answer = stub.Check(health_pb2.HealthCheckRequest(service=service), SECONDS)
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    assert serves("")
+    wait_until(lambda: serves(SERVICE.full_name))
 
 
 def test_realms(own_database: dict[str, Any], tmp_path: Path) -> None:

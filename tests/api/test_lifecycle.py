@@ -38,7 +38,7 @@ def test_health(channel: grpc.Channel, service: str) -> None:
     """A server that serves says so, of itself and of its service."""
     request = health_pb2.HealthCheckRequest(service=service)
     stub: Any = health_pb2_grpc.HealthStub(channel)
-    assert stub.Check(request, timeout=SECONDS).status == SERVING
+    wait_until(lambda: stub.Check(request, timeout=SECONDS).status == SERVING)
 
 
 @any_backend

@@ -19,6 +19,7 @@ from tests.gateway.errors import Error, error_of
 from tests.gateway.stacks import http_headers
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID, customer
 from tests.support.http_client import http_request
+from tests.support.server_process import wait_until
 from twc_customer_gateway.supervisor.stack import Stack
 
 SERVICE = "twc.customer.v2.CustomerService"
@@ -92,10 +93,13 @@ def test_reflection(port: str, stack: Stack, buf: Callable[..., str]) -> None:
 def test_health(native: grpc.Channel, origin: str) -> None:
     """The gateway answers health checks over gRPC, and over HTTP for load balancers."""
     request = health_pb2.HealthCheckRequest(service=SERVICE).SerializeToString()
-    answer = _call(native, "/grpc.health.v1.Health/Check", request)
 
-    response = health_pb2.HealthCheckResponse.FromString(answer)
-    assert response.status == health_pb2.HealthCheckResponse.SERVING
+    def is_ready() -> bool:
+        answer = _call(native, "/grpc.health.v1.Health/Check", request)
+        response = health_pb2.HealthCheckResponse.FromString(answer)
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+    wait_until(is_ready)
     assert http_request("GET", f"{origin}/healthz").status_code == 200
 
 
