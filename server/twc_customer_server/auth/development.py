@@ -1,11 +1,9 @@
 """Issues tokens for development, signed by a key pair that is stored beside the data."""
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import jwt
@@ -14,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import RSAAlgorithm
 
 from twc_customer_server.auth.scopes import claim_with
+from twc_customer_server.concurrency import folder_lock
 from twc_customer_server.settings.model import Settings
 
 ISSUER = "urn:twc:development"
@@ -32,7 +31,7 @@ class DevelopmentIssuer:
         self._key_file = folder / "key.pem"
         if not self._key_file.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(folder):
+            with folder_lock.locked(folder):
                 # Another process may have created it meanwhile.
                 if not self._key_file.exists():
                     self._create_key()
@@ -74,14 +73,3 @@ def token_for(settings: Settings, tenant: str) -> str:
     issuer = DevelopmentIssuer(settings.development_folder)
     scope = claim_with(settings.erase_scope, settings.scope_claim)
     return issuer.token(tenant, settings.audience, settings.tenant_claim, scope)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Locks a folder against other processes."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

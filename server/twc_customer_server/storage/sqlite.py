@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import peewee
 
+from twc_customer_server.concurrency import folder_lock
 from twc_customer_server.errors import DatabaseDamaged, Unavailable
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.changes import renew_epochs
@@ -91,7 +92,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
 
     def migrate(self) -> list[str]:
         """Migrates the database; other processes write between the steps."""
-        with sqlite_file.alone(self.path.parent):
+        with folder_lock.locked(self.path.parent):
             with self.opening():
                 self._renew_if_copied()
                 # So that the log belongs to the file, also if this does not end well.

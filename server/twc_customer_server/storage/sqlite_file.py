@@ -90,17 +90,6 @@ def unused(path: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keeps other processes that do the same from the database of a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def restored_file(path: Path) -> Path:
     """Returns where a complete file waits to become a database: see `complete_restore`."""
     return path.with_name(path.name + ".restored")
