@@ -1,1 +1,1 @@
-"""What the Makefile runs before anything is installed: Python's own library must do."""
+"""Programs that the Makefile runs before anything is installed: Python's own library must do."""

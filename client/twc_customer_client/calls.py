@@ -1,4 +1,4 @@
-"""What the asynchronous and the synchronous client have in common of a call."""
+"""Options, answers and failures of a call, which both kinds of client share."""
 
 import math
 from typing import Generic, NamedTuple, TypeVar
@@ -25,7 +25,7 @@ class CallSettings(NamedTuple):
 
 
 class CallOptions(NamedTuple):
-    """What a caller asks of one call: an end of all its attempts, and more headers."""
+    """Limits all attempts of one call to some seconds, and adds headers to it."""
 
     timeout: float | None = None
     headers: Metadata = ()
@@ -37,7 +37,7 @@ class CallOptions(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """What goes with an attempt."""
+    """Holds the arguments that grpcio takes with the request of an attempt."""
 
     timeout: float | None
     metadata: Metadata

@@ -1,4 +1,4 @@
-"""What both kinds of channel need: address, TLS, keepalive, and where a token may travel."""
+"""Sets up both kinds of channel: address, TLS, keepalive, and where a token may travel."""
 
 import ipaddress
 from pathlib import Path

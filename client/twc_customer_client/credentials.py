@@ -122,7 +122,7 @@ class _Caller(grpc.AuthMetadataPlugin):
             callback(metadata, None)
 
 
-# What a client takes as its token.
+# A client takes any of these as its token.
 Token = str | TokenSource | Callable[[], str]
 
 

@@ -26,7 +26,7 @@ class Violation(NamedTuple):
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known of a failed call; what the service does not say is empty, or None."""
+    """Holds what is known of a failed call; what the service does not say is empty, or None."""
 
     message: str
     code: grpc.StatusCode

@@ -163,12 +163,12 @@ class ConnectionOptions:
 
     @cached_property
     def waiting(self) -> Waiting:
-        """What a command says while it waits for `client`."""
+        """Tells the user that a command waits for `client`."""
         return Waiting(self.server, self._retry_for(_RETRY_SECONDS))
 
     @cached_property
     def long_waiting(self) -> Waiting:
-        """What a command says while it waits for `long_client`."""
+        """Tells the user that a command waits for `long_client`."""
         return Waiting(self.server, self._retry_for(_LONG_RETRY_SECONDS))
 
     def _retry_for(self, default: float) -> float:

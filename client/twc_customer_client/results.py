@@ -1,4 +1,4 @@
-"""What the methods of the clients return beside messages of the contract."""
+"""Results of the clients' methods that are no messages of the contract."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

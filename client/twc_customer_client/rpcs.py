@@ -1,4 +1,4 @@
-"""What the contract says of each RPC: how long it may take, and whether it may be repeated."""
+"""Reads from the contract how long each RPC may take, and whether it may be repeated."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -17,7 +17,7 @@ _REPEAT_SECONDS = 10.0
 
 
 class Waiting:
-    """What a command says while the service does not answer."""
+    """Says that the service does not answer, and how long a command goes on trying."""
 
     def __init__(self, server: str, retry_for: float = 0.0) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""What the ways to serve make of the configuration: workers beside Envoy, or Python inside."""
+"""Completes the configuration for each way to serve: workers beside Envoy, or Python inside."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from twc_customer_gateway.settings import GatewaySettings
 
 
 class Layout(NamedTuple):
-    """What a way to serve makes of the configuration."""
+    """Completes the configuration for a way to serve."""
 
     public_envoys: Callable[[GatewaySettings], int]
     routes: Callable[[list[Route]], list[Route]]

@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class Transport(Protocol):
-    """What brings the calls of services, from `start` to `stop`."""
+    """Brings the calls of services, from `start` to `stop`."""
 
     ports: list[int]
 

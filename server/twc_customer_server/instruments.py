@@ -12,7 +12,7 @@ from twc_customer_server.telemetry.access_log import OnCallEnd
 
 
 class Instruments(NamedTuple):
-    """What makes databases and handlers, is called when a call ends, and stops at last."""
+    """Makes databases and handlers, is called when a call ends, and stops at last."""
 
     sqlite: Callable[..., Sqlite]
     postgres: Callable[..., Postgres]

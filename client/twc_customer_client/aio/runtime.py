@@ -24,11 +24,11 @@ class AwaitedToken:
         self.function = function
 
 
-# What a client takes as its token, and what it makes of that.
+# A client takes the first as its token, and makes the second of it.
 Token = credentials.Token | Callable[[], Awaitable[str]]
 Tokens = TokenSource | AwaitedToken
 
-# What a caller gives to be sent.
+# A caller gives these to be sent.
 Source = AsyncIterable[T] | Iterable[T]
 
 

@@ -17,12 +17,12 @@ Response = TypeVar("Response")
 Response_co = TypeVar("Response_co", covariant=True)
 T = TypeVar("T")
 
-# What a client takes as its token, and what it makes of that.
+# A client takes the first as its token, and makes the second of it.
 Token = credentials.Token
 Tokens = TokenSource
 token_source = credentials.token_source
 
-# What a caller gives to be sent.
+# A caller gives these to be sent.
 Source = Iterable[T]
 
 

@@ -118,7 +118,7 @@ class Handler:
 
 
 class Tracing(NamedTuple):
-    """What makes the handler of an RPC, of a function, and finds the trace of a call."""
+    """Makes the handler of an RPC of a function, and finds the trace of a call."""
 
     handler: Callable[[Rpc, Callable[..., Any]], Handler]
     find_trace: FindTrace

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Work(NamedTuple):
-    """What can hang by itself: the reads, the writes or the uploads of a tenant.
+    """Names what can hang by itself: the reads, the writes or the uploads of a tenant.
 
     A call of it hangs that has had a connection for so many seconds. The tenant is empty
     if it is of none alone.

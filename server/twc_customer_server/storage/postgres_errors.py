@@ -1,4 +1,4 @@
-"""What errors of PostgreSQL mean: for another attempt, and for what a failed write has done."""
+"""Tells whether to try again after an error of PostgreSQL, and what a failed write has done."""
 
 import random
 

@@ -68,7 +68,7 @@ def mark_copy(connection: sqlite3.Connection) -> None:
 
 
 class Log(NamedTuple):
-    """What the log of a database holds."""
+    """Tells what the log of a database holds."""
 
     page_bytes: int
     # The pages in it, and the number that the database has with them.

@@ -1,5 +1,5 @@
 # ruff: noqa: D102 - grpc.ServicerContext says what its methods do
-"""What a handler learns of a call that Envoy passes to Python, and says of the response."""
+"""Tells a handler of a call that Envoy passes to Python, and takes what it says of the response."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol

@@ -1,4 +1,4 @@
-"""What a transport makes of its calls, so that admission, health and the rest can take them."""
+"""Defines the calls of a transport, which admission, health and the rest take."""
 
 import logging
 from abc import ABC, abstractmethod

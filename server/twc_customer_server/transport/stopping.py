@@ -1,4 +1,4 @@
-"""What becomes of calls that come, or still run, when the server stops."""
+"""Refuses calls that come when the server stops, and ends those that still run."""
 
 import threading
 import time

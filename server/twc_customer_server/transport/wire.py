@@ -41,7 +41,7 @@ _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 class ProtocolError(Exception):
-    """What a client sent is not gRPC, or is too large; it has the status to answer with."""
+    """Reports that a client sent no gRPC, or too much; has the status to answer with."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class ProtocolError(Exception):
 
 
 class Head(NamedTuple):
-    """What the headers of a request say."""
+    """Holds what the headers of a request say."""
 
     metadata: Metadata
     # Seconds until the deadline, if there is one.
