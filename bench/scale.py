@@ -148,15 +148,7 @@ class Scale:
         if imported != count:
             sys.exit(f"only {imported:,} of {count:,} customers were imported")
         self._customers = size
-        rate = count / (time.perf_counter() - started)
-        self._analyze()
-        return rate
-
-    def _analyze(self) -> None:
-        """Has PostgreSQL gather statistics, as autovacuum does a minute later."""
-        if self._settings.database_url:
-            with psycopg.connect(self._settings.database_url, autocommit=True) as connection:
-                connection.execute("ANALYZE customer")
+        return count / (time.perf_counter() - started)
 
     def _find(self, number: int) -> Any:
         request = pb.LookupCustomersRequest(email=email(number))
