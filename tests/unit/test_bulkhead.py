@@ -129,7 +129,7 @@ def test_slow_database(calls: Calls) -> None:
     """While most calls are answered slowly none hangs, however long it takes."""
     uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
     slow = [calls.begin("slow") for _ in range(2)]
-    calls.now += HANGING_SECONDS / 2
+    calls.now += HANGING_SECONDS * 1.1
     for use in slow:
         calls.bulkhead.end(use, is_answered=True)
     calls.look_after(100 * HANGING_SECONDS)

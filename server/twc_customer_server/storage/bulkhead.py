@@ -67,7 +67,7 @@ class Hangs(PoolTimeout):
 class Use:
     """A call that uses a connection, or will soon, since when it has had it, and the lead then.
 
-    The lead is how many more calls were answered quickly than slowly.
+    The lead is how many more calls were answered quickly than after the time of one that hangs.
     """
 
     __slots__ = ("connection", "is_cut", "lead", "since", "work")
@@ -134,11 +134,12 @@ class Bulkhead:
 
         Closes the connection if it was cut: it is not for other calls.
         """
-        is_quick = self._clock() - use.since < use.work.seconds * _LIMITING_PART
+        part = (self._clock() - use.since) / use.work.seconds
         with self._lock:
             self._uses.discard(use)
             if is_answered:
-                self._lead += 1 if is_quick else -1
+                # In between it may be this machine that is busy.
+                self._lead += (part < _LIMITING_PART) - (part > 1)
                 if self._suspects:
                     self._suspects.pop(use.work, None)
         if use.is_cut:
@@ -168,7 +169,7 @@ class Bulkhead:
             threading.Thread(target=_cancel, args=(use.connection,), daemon=True).start()
 
     def _hangs(self, use: Use, now: float) -> bool:
-        """Tells whether a call takes long while most others since its beginning were quick."""
+        """Tells whether a call takes long while others since its beginning were mostly quick."""
         limit = use.work.seconds * (_LIMITING_PART if self._is_limiting else 1)
         held = now - use.since
         if held <= limit or self._lead < use.lead:
