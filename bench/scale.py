@@ -1,18 +1,19 @@
 """Measures the service as its database grows: `make scale ROWS=1000000`, with DATABASE=postgresql.
 
 Customers come by the service's own import. At ten thousand of them, and whenever there
-are ten times as many, it reads, writes, exports, deletes and purges, and rebuilds an index.
-It prints a table; WRITE=1 writes it into docs/databases.md.
+are ten times as many, it reads, writes, exports, deletes, purges, and migrates while others
+write. It prints a table; WRITE=1 writes it into docs/databases.md.
 """
 
 import argparse
-import sqlite3
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -27,11 +28,12 @@ from twc.customer.v2 import customer_service_pb2_grpc
 from bench.bulk import batches
 from bench.contenders import server_command
 from bench.dataset import FIRST_NEW, email
+from bench.downgrade import downgrade, undone_migrations
 from bench.load.connection import Request
 from bench.load.run import LoadProfile, LoadSummary, Protocol, run_load
 from bench.machine import describe_machine
 from bench.postgres import running_postgres
-from bench.processes import HOST, RunningServers, resource_usage, servers_on_cores
+from bench.processes import HOST, RunningServers, environment, resource_usage, servers_on_cores
 from bench.results import percentile
 from bench.scenarios import SERVICE_PATH
 from bench.testbed import FULL, TENANT, Testbed, unset_service_settings
@@ -55,8 +57,10 @@ _EXPORT_SECONDS = 60 * 60
 _CONNECTIONS, _STREAMS = 2, 2
 _ANY_SIZE = (0, 1 << 20)
 _SAY_SECONDS = 10
-# An index with a key that differs from customer to customer.
-_INDEX = "customer_modified_at"
+# Between two creates while the database is migrated: they are to measure it, not to fill it.
+_CREATE_SECONDS = 0.02
+# Of disk for each customer, with what a migration takes besides: PostgreSQL writes rows anew.
+_BYTES = {"sqlite": 4_500, "postgresql": 6_500}
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "databases.md"
 _BEGIN, _END = "<!-- scale {} -->\n", "<!-- end of scale {} -->\n"
@@ -129,10 +133,11 @@ class Scale:
         deletes = [pb.DeleteCustomerRequest(id=each.id) for each in found[:_DELETED]]
         figures["delete"] = str(self._calls("DeleteCustomer", deletes))
         figures["purge, customers/s"] = f"{self._purge():,.0f}"
-        seconds, longest = self._rebuild_index()
-        figures["rebuild of an index"] = f"{seconds:,.1f} s"
-        figures["longest create meanwhile"] = f"{longest:,.2f} s"
         figures["bytes per customer"] = f"{self._bytes() / self._customers:,.0f}"
+        seconds, longest = self._migrate()
+        newest = [name.partition("_")[0] for name in undone_migrations()]
+        figures[f"migrations {newest[0]} to {newest[-1]}"] = f"{seconds:,.1f} s"
+        figures["longest create meanwhile"] = f"{longest:,.2f} s"
         return figures
 
     def _grow(self, size: int) -> float:
@@ -144,19 +149,13 @@ class Scale:
         for answer in self._import(encoded, timeout=_IMPORT_SECONDS, metadata=self._metadata):
             response = pb.ImportCustomersResponse.FromString(answer)
             imported += sum(1 for it in response.results if it.WhichOneof("outcome") == "created")
-            _say(f"{self._customers + imported:,} of {size:,} customers imported")
+            minutes = (count - imported) * (time.perf_counter() - started) / imported / 60
+            done = f"{self._customers + imported:,} of {size:,} customers imported"
+            _say(f"{done}, {minutes:,.0f} minutes left")
         if imported != count:
             sys.exit(f"only {imported:,} of {count:,} customers were imported")
         self._customers = size
-        rate = count / (time.perf_counter() - started)
-        self._analyze()
-        return rate
-
-    def _analyze(self) -> None:
-        """Has PostgreSQL gather statistics, as autovacuum does a minute later."""
-        if self._settings.database_url:
-            with psycopg.connect(self._settings.database_url, autocommit=True) as connection:
-                connection.execute("ANALYZE customer")
+        return count / (time.perf_counter() - started)
 
     def _find(self, number: int) -> Any:
         request = pb.LookupCustomersRequest(email=email(number))
@@ -230,20 +229,37 @@ class Scale:
                 count += purged
         return count / (time.perf_counter() - started)
 
-    def _rebuild_index(self) -> tuple[float, float]:
-        """Rebuilds an index; returns the seconds it takes, and those of the longest create."""
-        _say("rebuild of an index")
-        with ThreadPoolExecutor(1) as pool:
+    def _migrate(self) -> tuple[float, float]:
+        """Migrates from an older schema; returns the seconds it takes, and the longest create."""
+        _say("downgrade, so that migrations can be measured")
+        downgrade(self._settings)
+        command = [sys.executable, "-m", "twc_customer_server", "migrate"]
+        with (
+            ThreadPoolExecutor(1) as pool,
+            self._testbed.folder.joinpath("migrate.log").open("a") as log,
+        ):
             started = time.perf_counter()
-            rebuild = pool.submit(_rebuild, self._settings)
+            migration = pool.submit(
+                subprocess.run,
+                command,
+                env=environment(self._settings),
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                check=True,
+            )
             longest = 0.0
-            while not rebuild.done():
+            while not wait([migration], _CREATE_SECONDS).done:
                 began = time.perf_counter()
                 [create] = self._creates(1)
                 self._stub.CreateCustomer(create, metadata=self._metadata)
                 longest = max(longest, time.perf_counter() - began)
-            rebuild.result()
-            return time.perf_counter() - started, longest
+                _say(f"migrations, for {time.perf_counter() - started:,.0f} s")
+            seconds = time.perf_counter() - started
+        applied = migration.result().stdout
+        if not all(name in applied for name in undone_migrations()):
+            sys.exit(f"not all migrations were made: {applied}")
+        return seconds, longest
 
     def _bytes(self) -> int:
         if self._settings.database_url:
@@ -252,16 +268,6 @@ class Scale:
                 [size] = connection.execute(query).fetchone() or (0,)
                 return int(size)
         return sum(it.stat().st_size for it in self._settings.data_dir.glob("*.db*"))
-
-
-def _rebuild(settings: GatewaySettings) -> None:
-    if settings.database_url:
-        with psycopg.connect(settings.database_url, autocommit=True) as postgres:
-            postgres.execute(f"REINDEX INDEX CONCURRENTLY {_INDEX}")
-        return
-    [path] = settings.data_dir.glob("*.db")
-    with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as connection:
-        connection.execute(f"REINDEX {_INDEX}")
 
 
 def main() -> None:
@@ -275,11 +281,12 @@ def main() -> None:
     measured = [*sizes(args.rows)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="twc-scale-")))
+        _require_room(folder, args.rows * _BYTES[args.database])
         is_postgres = args.database == "postgresql"
         postgres = stack.enter_context(running_postgres()) if is_postgres else None
         testbed = Testbed(folder, FULL, postgres)
         scale = stack.enter_context(_running(testbed))
-        columns = [scale.measure(size) for size in measured]
+        columns = [*_columns(scale, measured)]
         facts = describe_machine(testbed)
     table = _table(measured, columns, facts)
     print(table)
@@ -294,6 +301,27 @@ def sizes(rows: int) -> Iterator[int]:
         yield size
         size *= _FACTOR
     yield rows
+
+
+def _columns(scale: Scale, sizes: Sequence[int]) -> Iterator[dict[str, str]]:
+    """Measures at each size, and says how long that took and the next one will take."""
+    for size, after in zip(sizes, [*sizes[1:], 0], strict=True):
+        started = time.monotonic()
+        yield scale.measure(size)
+        minutes = (time.monotonic() - started) / 60
+        told = f"{size:,} customers are measured, in {minutes:,.1f} minutes"
+        if after:
+            told += f"; {after:,} take {minutes * after / size:,.0f} at most"
+        print(told, file=sys.stderr, flush=True)
+
+
+def _require_room(folder: Path, needed: int) -> None:
+    """Exits unless a disk has room for so many bytes."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        sys.exit(
+            f"{folder} has {free / 1e9:,.0f} GB, and {needed / 1e9:,.0f} are needed: set TMPDIR"
+        )
 
 
 @contextmanager

@@ -30,8 +30,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the folder of the run, which the workers of pytest-xdist share."""
+    """Makes the folder of the run, which the workers of pytest-xdist share.
+
+    Raises UsageError if the tests are to run on a cluster that is none.
+    """
     if not hasattr(config, "workerinput"):
+        backends.require_cluster()
         folder = Path(tempfile.mkdtemp(prefix="twc-tests-"))
         os.environ[processes.RUN] = str(folder)
         config.add_cleanup(partial(_end_run, run_cleanup.start(folder)))

@@ -1,10 +1,18 @@
 """Tests of the table of `make scale`."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench import scale
+from bench.dataset import Dataset
+from bench.downgrade import downgrade, undone_migrations
+from tests.support.tokens import trust
+from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_server.app import open_database
+from twc_customer_server.storage.database import Database, shut_down_after
+from twc_customer_server.storage.store import CustomerStore
 
 
 @pytest.mark.parametrize(
@@ -40,3 +48,29 @@ def test_places_in_document() -> None:
     for database in scale.DATABASES:
         assert f"<!-- scale {database} -->\n" in text
         assert f"<!-- end of scale {database} -->\n" in text
+
+
+def indexes(database: Database, *, is_postgres: bool) -> set[str]:
+    """The names of the indexes of a database."""
+    of_sqlite = "SELECT name FROM sqlite_schema WHERE type = 'index'"
+    of_postgres = "SELECT indexname FROM pg_indexes WHERE schemaname = 'public'"
+    return {name for (name,) in database.rows(of_postgres if is_postgres else of_sqlite, {})}
+
+
+def test_downgrade(own_database: dict[str, Any]) -> None:
+    """The newest migrations make anew what a downgrade takes back, and fill the customers' keys."""
+    is_postgres = "database_url" in own_database
+    settings = GatewaySettings(**own_database, **trust())
+    with shut_down_after(open_database(settings)) as database:
+        database.prepare()
+        store = CustomerStore(database)
+        for tenant in ("acme", "other"):
+            store.insert(tenant, Dataset().stored(1))
+        before = indexes(database, is_postgres=is_postgres)
+    downgrade(settings)
+    with shut_down_after(open_database(settings)) as database:
+        assert database.migrate() == undone_migrations()
+    with shut_down_after(open_database(settings)) as database:
+        database.prepare()
+        assert indexes(database, is_postgres=is_postgres) == before
+        assert database.rows("SELECT tenant FROM customer WHERE status IS NULL", {}) == []

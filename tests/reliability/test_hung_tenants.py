@@ -16,9 +16,14 @@ from tests.support import builders
 from tests.support.client import SECONDS, Client, read_failure
 from tests.support.concurrency import in_background
 from tests.support.in_process import InProcessServer
+from tests.support.ports import held_port
+from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
+from twc_customer_server.storage.bulkhead import HANGING_SECONDS
 
 THREADS = 8
+# What a change takes while the database is slow as a whole.
+SLOW_SECONDS = 1.5 * HANGING_SECONDS
 # More than there are threads, several times over.
 HUNG = 40
 # A call that nobody ends hangs for longer than all that the tests allow to others.
@@ -26,9 +31,17 @@ TIMEOUT = 2 * SECONDS
 
 
 @pytest.fixture
-def server(proxy: Proxy) -> Iterator[InProcessServer]:
+def metrics_port() -> Iterator[int]:
+    """The port of the server's metrics."""
+    with held_port() as port:
+        yield port
+
+
+@pytest.fixture
+def server(proxy: Proxy, metrics_port: int) -> Iterator[InProcessServer]:
     """A server with as many connections as threads."""
     with InProcessServer(
+        metrics_port=metrics_port,
         database_url=proxy.url(),
         database_timeout_seconds=TIMEOUT,
         database_pool_size=THREADS,
@@ -89,7 +102,9 @@ def locked(ask: Ask, tenants: str) -> Callable[[], object]:
     return partial(ask, "ROLLBACK")
 
 
-def test_others_beside_tenants_that_hang(server: InProcessServer, ask: Ask) -> None:
+def test_others_beside_tenants_that_hang(
+    server: InProcessServer, ask: Ask, metrics_port: int
+) -> None:
     """Beside many tenants whose calls hang others are served, and those are told soon."""
     hung = [Tenant(server, f"hung-{it}") for it in range(HUNG)]
     others = [Tenant(server, f"other-{it}") for it in range(4)]
@@ -103,11 +118,59 @@ def test_others_beside_tenants_that_hang(server: InProcessServer, ask: Ask) -> N
         assert server.is_healthy()
         wait_until(lambda: hanging.outcomes.total() > 2 * HUNG)
         assert hanging.outcomes.keys() == {"SERVICE_UNAVAILABLE"}
+        assert all(counted(metrics_port).values())
     finally:
         unlock()
         hanging.stop()
     for tenant in hung:
         wait_until(partial(is_served, tenant))
+
+
+@pytest.fixture
+def slow(ask: Ask) -> Iterator[None]:
+    """Has every change of a customer take its time."""
+    ask(
+        "CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN PERFORM pg_sleep({SLOW_SECONDS}); RETURN NEW; END $$"
+    )
+    ask("CREATE TRIGGER slow BEFORE UPDATE ON customer FOR EACH ROW EXECUTE FUNCTION take_time()")
+    yield
+    ask("DROP FUNCTION take_time CASCADE")
+
+
+def counted(port: int) -> dict[str, float | None]:
+    """The calls that were cut and those that were refused, by the metrics."""
+    scrape = Scrape(port)
+    return {
+        it: scrape.value("twc_customer_hanging_calls_total", ending=it) for it in ("cut", "refused")
+    }
+
+
+def updated_by_all(tenants: list[Tenant]) -> list[BaseException | None]:
+    """Has each tenant update its customer, at once; returns the failures."""
+    return [it.exception(SECONDS) for it in in_background([tenant.update for tenant in tenants])]
+
+
+@pytest.mark.usefixtures("slow")
+def test_slow_database(server: InProcessServer, metrics_port: int) -> None:
+    """While the database is slow for all, the calls of no tenant are cut or refused."""
+    tenants = [Tenant(server, f"slow-{it}") for it in range(2 * THREADS)]
+    for _ in range(2):
+        assert updated_by_all(tenants) == [None] * len(tenants)
+    assert not any(counted(metrics_port).values())
+
+
+def test_database_that_answers_nothing(
+    server: InProcessServer, proxy: Proxy, metrics_port: int
+) -> None:
+    """While the database answers nothing, not even a probe, no call is cut or refused."""
+    tenants = [Tenant(server, f"stalled-{it}") for it in range(THREADS)]
+    with proxy.stalled():
+        ended = in_background([tenant.update for tenant in tenants])
+        until = time.monotonic() + 5 * HANGING_SECONDS
+        wait_until(lambda: time.monotonic() > until)
+    assert [it.exception(SECONDS) for it in ended] == [None] * THREADS
+    assert not any(counted(metrics_port).values())
 
 
 def is_served(tenant: Tenant) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support import backends
 from tests.support.backends import CITUS, NAMES, CitusBackend
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
@@ -188,6 +189,14 @@ def test_real_cluster(tmp_path: Path) -> None:
     colocated = {group for name, group in found if name in names()}
     assert {name for name, _ in found} >= set(names())
     assert len(colocated) == 1
+
+
+def test_no_cluster_for_tests(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not begin on a database that CITUS_URL names and that lacks Citus."""
+    monkeypatch.setenv(CITUS, postgres.database())
+    monkeypatch.setattr(backends, "NAMES", ["citus"])
+    with pytest.raises(pytest.UsageError, match=f"{CITUS} names a database without the extension"):
+        backends.require_cluster()
 
 
 def test_no_cluster(postgres: Server) -> None:

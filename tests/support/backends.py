@@ -36,6 +36,7 @@ any_backend = only("sqlite")
 CITUS = "CITUS_URL"
 
 NAMES = ["sqlite", "postgresql", *(["citus"] if os.environ.get(CITUS) else [])]
+_EXTENSION = "SELECT count(*) FROM pg_extension WHERE extname = 'citus'"
 each_backend = pytest.mark.parametrize("backend", NAMES, indirect=True)
 
 
@@ -107,6 +108,18 @@ class CitusBackend(PostgresBackend):
         """Distributes the tables."""
         with shut_down_after(Postgres(settings["database_url"], 1, SECONDS, SECONDS)) as database:
             distribute_tables(database, _SHARDS)
+
+
+def require_cluster() -> None:
+    """Raises UsageError if the database of CITUS_URL, if that is set, lacks Citus."""
+    if "citus" in NAMES:
+        with psycopg.connect(os.environ[CITUS]) as connection:
+            [extensions] = connection.execute(_EXTENSION).fetchone() or [0]
+        if not extensions:
+            raise pytest.UsageError(
+                f"{CITUS} names a database without the extension citus: run CREATE EXTENSION "
+                "citus in it, on the coordinator of a cluster"
+            )
 
 
 def named(name: str, request: pytest.FixtureRequest) -> Backend:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from twc_customer_server.storage.bulkhead import HANGING_SECONDS, Bulkhead, Hangs, Use, Work
+from twc_customer_server.telemetry.families import HANGING_CALLS
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 SECONDS = 10
 SIZE = 8
@@ -35,14 +37,24 @@ class Calls:
 
     def __init__(self, size: int = SIZE) -> None:
         self.now = 0.0
-        self.bulkhead = Bulkhead(size, lambda: self.now)
+        self.metrics = OwnMetrics()
+        self.bulkhead = Bulkhead(size, self.metrics, lambda: self.now)
 
     def begin(self, tenant: str, **work: Any) -> Use:
         """Begins a call, which gets a connection at once."""
         use = self.bulkhead.begin(Work(tenant, **work))
         connection: Any = Connection()
-        use.connection, use.since = connection, self.now
+        self.bulkhead.take(use, connection)
         return use
+
+    def answer(self, tenant: str = "well") -> None:
+        """Has a call answered at once."""
+        self.bulkhead.end(self.begin(tenant), is_answered=True)
+
+    def counted(self) -> list[float]:
+        """The calls that were cut and those that were refused, by the metrics."""
+        series = [self.metrics.series(HANGING_CALLS, it) for it in ("cut", "refused")]
+        return [it.values[0] for it in series]
 
     def is_refused(self, tenant: str, **work: Any) -> bool:
         """Tells whether a call is refused; one that is not is answered at once."""
@@ -54,7 +66,13 @@ class Calls:
         return False
 
     def look_after(self, seconds: float) -> None:
-        """Looks when some time has passed."""
+        """Looks when some time has passed, at whose end a call of another tenant is answered."""
+        self.now += seconds
+        self.answer()
+        self.bulkhead.look()
+
+    def look_when_none_is_answered(self, seconds: float) -> None:
+        """Looks when some time has passed in which no call was answered."""
         self.now += seconds
         self.bulkhead.look()
 
@@ -97,6 +115,49 @@ def test_burst(calls: Calls) -> None:
     for use in uses[:-PART]:
         connection: Any = use.connection
         assert connection.cancelled.wait(SECONDS)
+
+
+def test_metrics(calls: Calls) -> None:
+    """Calls that are cut are counted, and those that are refused."""
+    calls.hang(*tenants(SIZE))
+    assert calls.counted() == [SIZE - PART, 0]
+    assert calls.is_refused("tenant-0")
+    assert calls.counted() == [SIZE - PART, 1]
+
+
+def test_slow_database(calls: Calls) -> None:
+    """While most calls are answered slowly none hangs, however long it takes."""
+    uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
+    slow = [calls.begin("slow") for _ in range(2)]
+    calls.now += HANGING_SECONDS * 1.1
+    for use in slow:
+        calls.bulkhead.end(use, is_answered=True)
+    calls.look_after(100 * HANGING_SECONDS)
+    assert not any(cut(uses))
+    assert not calls.is_refused("tenant-0")
+
+
+def test_database_that_answers_none(calls: Calls) -> None:
+    """While no call is answered none hangs, unless the database answers a probe."""
+    calls.bulkhead.note_probe()
+    calls.now += 0.01
+    uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
+    calls.look_when_none_is_answered(100 * HANGING_SECONDS)
+    assert not any(cut(uses))
+    calls.bulkhead.note_probe()
+    calls.look_when_none_is_answered(0)
+    assert sum(cut(uses)) == SIZE - PART
+
+
+def test_patience_while_none_is_answered(calls: Calls) -> None:
+    """While a probe alone is answered, calls hang later."""
+    uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
+    calls.look_when_none_is_answered(2 * HANGING_SECONDS)
+    calls.bulkhead.note_probe()
+    calls.look_when_none_is_answered(0)
+    assert not any(cut(uses))
+    calls.look_when_none_is_answered(2 * HANGING_SECONDS)
+    assert sum(cut(uses)) == SIZE - PART
 
 
 def test_connection_that_was_cut(calls: Calls) -> None:
@@ -196,7 +257,7 @@ def test_later_rounds(calls: Calls) -> None:
     for use in calls.hang(*tenants(SIZE)):
         calls.bulkhead.end(use, is_answered=False)
     uses = [calls.begin(f"further-{it}") for it in range(SIZE)]
-    calls.look_after(HANGING_SECONDS / 2)
+    calls.look_when_none_is_answered(HANGING_SECONDS / 2)
     assert sum(cut(uses)) == SIZE - PART
 
 
@@ -209,3 +270,4 @@ def test_log(calls: Calls, caplog: pytest.LogCaptureFixture) -> None:
     calls.look_after(0.1)
     calls.look_after(0.1)
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "(tenant-0, tenant-1, tenant-2, tenant-3, tenant-4, …)" in caplog.messages[0]

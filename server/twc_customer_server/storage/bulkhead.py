@@ -12,6 +12,8 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from twc_customer_server.concurrency.periodic import Periodic
+from twc_customer_server.telemetry.families import HANGING_CALLS
+from twc_customer_server.telemetry.metrics import OwnMetrics
 
 # Time that a call may have a connection until it hangs, unless it is an upload.
 HANGING_SECONDS = 1.0
@@ -24,8 +26,15 @@ _CANCEL_SECONDS = 1
 _SUSPECTS_PART = 4
 
 # The part of the time in which a call hangs while others are cut: of many tenants that hang each
-# would keep others waiting once.
+# would keep others waiting once. A call that is answered within this part was answered quickly.
 _LIMITING_PART = 0.25
+
+# While no other call is answered, a call hangs after so many times its time, and only if the
+# database answers a probe: it may be slow as a whole, when nobody gained by a cut.
+_PATIENCE = 3
+
+# So many of the tenants whose calls are cut first are named in the log.
+_NAMED = 5
 
 # Suspects are remembered for so long after they hung last, and so many of them.
 _SUSPECT_SECONDS = 60
@@ -56,14 +65,18 @@ class Hangs(PoolTimeout):
 
 
 class Use:
-    """A call that uses a connection, or will soon, and since when it has had it."""
+    """A call that uses a connection, or will soon, since when it has had it, and the lead then.
 
-    __slots__ = ("connection", "is_cut", "since", "work")
+    The lead is how many more calls were answered quickly than after the time of one that hangs.
+    """
+
+    __slots__ = ("connection", "is_cut", "lead", "since", "work")
 
     connection: psycopg.Connection[Any]
 
     def __init__(self, work: Work) -> None:
         self.work = work
+        self.lead = 0
         self.since = math.inf
         self.is_cut = False
 
@@ -71,15 +84,20 @@ class Use:
 class Bulkhead:
     """Watches the uses of connections, from `start` to `stop`.
 
-    Work of which a call hangs is suspected of hanging until the database answers
-    one. While more than half of all connections are in use, suspects have a
-    quarter of them at most: others of theirs are refused at once, and those of their
-    statements that hang are cancelled, the oldest first. One tenant alone is left to the limit
-    of its threads: its calls may wait for each other.
+    A call hangs that has taken its time while the database answered others. Work of which
+    a call hangs is suspected of hanging until the database answers one. While more than half
+    of all connections are in use, suspects have a quarter of them at most: others of theirs
+    are refused at once, and those of their statements that hang are cancelled, the oldest
+    first. One tenant alone is left to the limit of its threads: its calls may wait for each
+    other.
     """
 
-    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, size: int, metrics: OwnMetrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """`size` is the number of calls that can use connections at a time."""
+        self._cut = metrics.series(HANGING_CALLS, "cut")
+        self._refused = metrics.series(HANGING_CALLS, "refused")
         self._clock = clock
         self._size = size
         self._most = max(1, size // _SUSPECTS_PART)
@@ -88,6 +106,9 @@ class Bulkhead:
         # By the time at which they hung last, and in that order.
         self._suspects: dict[Work, float] = {}
         self._has_refused = self._is_limiting = False
+        # Of all calls so far, and when the database answered a probe last.
+        self._lead = 0
+        self._probed_at = -math.inf
         self._looks = Periodic("bulkhead", _LOOK_SECONDS, self.look)
         self.start, self.stop = self._looks.start, self._looks.stop
 
@@ -95,42 +116,67 @@ class Bulkhead:
         """Notes that a call will use a connection. Raises Hangs if it may not."""
         use = Use(work)
         with self._lock:
-            if work in self._suspects and self._is_crowded(1) and self._held(work) >= self._most:
+            # The first condition spares most calls the second one, which costs more.
+            is_suspect = self._suspects and work in self._suspects
+            if is_suspect and self._is_crowded(1) and self._held(work) >= self._most:
                 self._has_refused = True
+                self._refused.add()
                 raise Hangs("the database does not answer calls of this kind and tenant")
             self._uses.add(use)
         return use
+
+    def take(self, use: Use, connection: psycopg.Connection[Any]) -> None:
+        """Notes that a call has its connection from now on."""
+        use.connection, use.since, use.lead = connection, self._clock(), self._lead
 
     def end(self, use: Use, *, is_answered: bool) -> None:
         """Notes that a call uses no connection any more, and whether the database answered it.
 
         Closes the connection if it was cut: it is not for other calls.
         """
+        part = (self._clock() - use.since) / use.work.seconds
         with self._lock:
             self._uses.discard(use)
-            if is_answered and self._suspects:
-                self._suspects.pop(use.work, None)
+            if is_answered:
+                # In between it may be this machine that is busy.
+                self._lead += (part < _LIMITING_PART) - (part > 1)
+                if self._suspects:
+                    self._suspects.pop(use.work, None)
         if use.is_cut:
             # The cancellation, which may still be on its way, must hit no other call.
             use.connection.close()
+
+    def note_probe(self) -> None:
+        """Notes that the database has answered a probe, on a connection that no call uses."""
+        self._probed_at = self._clock()
 
     def look(self) -> None:
         """Suspects the calls that hang, and cancels those that are too many."""
         now = self._clock()
         with self._lock:
             self._forget(now)
-            part = _LIMITING_PART if self._is_limiting else 1
-            hanging = [use for use in self._uses if now - use.since > use.work.seconds * part]
+            hanging = [use for use in self._uses if self._hangs(use, now)]
             hanging.sort(key=lambda use: use.since)
             for use in hanging:
                 self._suspect(use.work, now)
-            cut = self._to_cut(hanging)
+            cut = self._to_cut(hanging, now)
             for use in cut:
                 use.is_cut = True
             self._has_refused = False
-        self._tell(is_limiting=bool(cut))
+        self._tell(cut)
+        self._cut.add(len(cut))
         for use in cut:
             threading.Thread(target=_cancel, args=(use.connection,), daemon=True).start()
+
+    def _hangs(self, use: Use, now: float) -> bool:
+        """Tells whether a call takes long while others since its beginning were mostly quick."""
+        limit = use.work.seconds * (_LIMITING_PART if self._is_limiting else 1)
+        held = now - use.since
+        if held <= limit or self._lead < use.lead:
+            return False
+        # When none was answered, all connections may be taken by calls that hang.
+        is_probed = self._probed_at > use.since and held > limit * _PATIENCE
+        return self._lead > use.lead or self._is_limiting or is_probed
 
     def _suspect(self, work: Work, now: float) -> None:
         if work.tenant:
@@ -146,21 +192,20 @@ class Bulkhead:
                 return
             del self._suspects[oldest]
 
-    def _to_cut(self, hanging: list[Use]) -> list[Use]:
+    def _to_cut(self, hanging: list[Use], now: float) -> list[Use]:
         """Returns the calls whose statements to cancel, of those that hang, the oldest first.
 
-        All of them make room if other suspects were refused, so that one which the
-        database could answer by now gets its turn.
+        If other suspects were refused, all that have taken their whole time make room, so that
+        one which the database could answer by now gets its turn.
         """
         if not self._is_crowded():
             return []
+        is_of_several = len({use.work.tenant for use in hanging}) > 1
+        excess = max(0, len(hanging) - self._most) if is_of_several else 0
+        cut = hanging[:excess]
         if self._has_refused:
-            excess = len(hanging)
-        elif len({use.work.tenant for use in hanging}) > 1:
-            excess = max(0, len(hanging) - self._most)
-        else:
-            excess = 0
-        return [use for use in hanging[:excess] if not use.is_cut]
+            cut += [use for use in hanging[excess:] if now - use.since > use.work.seconds]
+        return [use for use in cut if not use.is_cut]
 
     def _is_crowded(self, more: int = 0) -> bool:
         return 2 * (len(self._uses) + more) > self._size
@@ -170,13 +215,15 @@ class Bulkhead:
         held = (use.work for use in self._uses if use.work in self._suspects)
         return sum(it.tenant != work.tenant for it in held)
 
-    def _tell(self, *, is_limiting: bool) -> None:
+    def _tell(self, cut: list[Use]) -> None:
         """Logs when calls begin to be cut off, and when none is suspected any more."""
-        if is_limiting and not self._is_limiting:
+        if cut and not self._is_limiting:
             self._is_limiting = True
+            tenants = sorted({use.work.tenant for use in cut if use.work.tenant})
             _log.error(
-                "the database does not answer calls of some tenants, which are limited to "
+                "the database does not answer calls of some tenants (%s), which are limited to "
                 "%d connections: look for locks, or for a machine of a cluster, that hang",
+                ", ".join(tenants[:_NAMED] + ["…"] * (len(tenants) > _NAMED)),
                 self._most,
             )
         elif self._is_limiting and not self._suspects:

@@ -122,7 +122,7 @@ class ConnectionPool:
         # What the driver had counted at the last sample.
         self._sampled: Counter[str] = Counter()
         self._in_use: set[Connection] = set()
-        self._bulkhead = Bulkhead(min(size, threads or size))
+        self._bulkhead = Bulkhead(min(size, threads or size), metrics)
         self._is_down = False
         self._probe: Connection | None = None
         # Connections that were opened before this time may lead to a standby.
@@ -175,6 +175,7 @@ class ConnectionPool:
                 self._probe.close()
                 self._probe = None
             return False
+        self._bulkhead.note_probe()
         return True
 
     def open(self) -> None:
@@ -226,7 +227,7 @@ class ConnectionPool:
             raise
         connection.deadline = deadline + _DEADLINE_GRACE_SECONDS
         self._in_use.add(connection)
-        use.connection, use.since = connection, time.monotonic()
+        self._bulkhead.take(use, connection)
         try:
             yield connection
         except psycopg.errors.ReadOnlySqlTransaction:

@@ -93,6 +93,12 @@ POOL_TIMEOUTS = Family(
     "twc_customer_pool_timeouts",
     "Calls that got no connection to PostgreSQL in time.",
 )
+HANGING_CALLS = Family(
+    Kind.COUNTER,
+    "twc_customer_hanging_calls",
+    "Calls that were cut since they hung in PostgreSQL, or refused since such calls did.",
+    {"ending": ("cut", "refused")},
+)
 TOKENS = Family(
     Kind.COUNTER,
     "twc_customer_tokens",
@@ -167,6 +173,7 @@ FAMILIES = (
     POOL_WAITING,
     POOL_WAITS,
     POOL_TIMEOUTS,
+    HANGING_CALLS,
     TOKENS,
     KEYS_AGE,
     REFUSALS,
