@@ -102,7 +102,9 @@ class Admission:
             self._refuse(call, error)
 
     def _identified(self, call: Call, outcome: Caller | Exception) -> None:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Overloaded):
+            self._refuse(call, outcome)
+        elif isinstance(outcome, Exception):
             call.refuse(outcome)
         else:
             self._admit(call, outcome)
