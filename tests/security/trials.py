@@ -17,6 +17,9 @@ _BRIEF = 0.4
 _RECOVERY_SECONDS = 15.0
 _STEP_SECONDS = 0.3
 _MEMORY_SECONDS = 5.0
+# What else a run takes, and the part of its time after which the calls of one have usually ended.
+_OTHER_SECONDS = 0.5
+_ENDED = 0.55
 
 
 class Plan(NamedTuple):
@@ -115,8 +118,20 @@ def _run(target: Target, attack: Attack, who: Who, plan: Plan) -> Result:
     return Result(trial, broken(trial, plan.bounds))
 
 
+def duration(attacks: list[tuple[Attack, Who]], plan: Plan) -> float:
+    """Returns the seconds that some attacks take, about."""
+    lasting = sum(_usual_seconds(attack, plan) for attack, _ in attacks)
+    return lasting + len(attacks) * (plan.calm_seconds + _STEP_SECONDS + _OTHER_SECONDS)
+
+
+def _usual_seconds(attack: Attack, plan: Plan) -> float:
+    """Returns how long an attack lasts, about: one whose calls must end is over when they have."""
+    seconds = _seconds(attack, plan)
+    return seconds * _ENDED if seconds == attack.ends_within else seconds
+
+
 def _seconds(attack: Attack, plan: Plan) -> float:
-    """Returns how long an attack lasts."""
+    """Returns how long an attack lasts at most."""
     if plan.is_quick:
         return plan.seconds
     usual = plan.seconds * (_BRIEF if attack.is_brief else 1)
