@@ -20,7 +20,7 @@ from tests.support.program import run_folder, say
 # The time of each attack, which is as much shorter as the most for all of them wants, and of
 # the calm after it.
 _SECONDS, _QUICK_SECONDS = 5.0, 1.5
-_ALL_SECONDS = 30 * 60
+ALL_SECONDS = 30 * 60
 _STEP_SECONDS, _LEAST_SECONDS = 0.5, 1.0
 _CALM_SECONDS = 0.5
 _QUICK_VOLUME = 0.25
@@ -46,34 +46,36 @@ def main() -> None:
         return
     if not attacks:
         sys.exit(f"No attack has a name that matches {args.only!r}")
+    planned = plan(attacks, seconds=args.seconds, is_quick=args.quick)
     with run_folder("twc-attack-"):
-        is_broken = _run(attacks, _plan(attacks, args), is_written=args.write)
+        is_broken = _run(attacks, planned, is_written=args.write)
     sys.exit(is_broken)
 
 
-def _plan(attacks: Attacks, args: argparse.Namespace) -> Plan:
-    plan = Plan(
-        seconds=args.seconds or (_QUICK_SECONDS if args.quick else _SECONDS),
-        volume=_QUICK_VOLUME if args.quick else 1.0,
+def plan(attacks: Attacks, *, seconds: float | None, is_quick: bool) -> Plan:
+    """Returns how attacks are run, each for some seconds if that is said, all in half an hour."""
+    planned = Plan(
+        seconds=seconds or (_QUICK_SECONDS if is_quick else _SECONDS),
+        volume=_QUICK_VOLUME if is_quick else 1.0,
         calm_seconds=_CALM_SECONDS,
-        is_quick=args.quick,
+        is_quick=is_quick,
         # A brief run is over before calls that are not complete must end.
-        bounds=FULL._replace(must_end=not args.quick),
+        bounds=FULL._replace(must_end=not is_quick),
     )
-    while not args.seconds and plan.seconds > _LEAST_SECONDS:
-        if duration(attacks, plan) <= _ALL_SECONDS:
+    while not seconds and planned.seconds > _LEAST_SECONDS:
+        if duration(attacks, planned) <= ALL_SECONDS:
             break
-        plan = plan._replace(seconds=plan.seconds - _STEP_SECONDS)
-    return plan
+        planned = planned._replace(seconds=planned.seconds - _STEP_SECONDS)
+    return planned
 
 
-def _run(attacks: Attacks, plan: Plan, *, is_written: bool) -> bool:
+def _run(attacks: Attacks, planned: Plan, *, is_written: bool) -> bool:
     begin = time.monotonic()
     load = os.getloadavg()[0]
-    minutes = duration(attacks, plan) / 60
-    say(f"{len(attacks)} runs of {plan.seconds:g} s or what they need: about {minutes:.0f} minutes")
+    minutes = duration(attacks, planned) / 60
+    say(f"{len(attacks)} runs of {planned.seconds:g} s or more: about {minutes:.0f} minutes")
     results = []
-    for result in run_all(attacks, plan):
+    for result in run_all(attacks, planned):
         results.append(result)
         say(line(len(results), len(attacks), result))
     wrong = [result for result in results if result.broken]

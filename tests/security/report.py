@@ -7,7 +7,7 @@ from tests.security.trials import Result
 from tests.security.victim import READ, Sample
 from tools.documents import replace_part
 
-_DOCUMENT = Path(__file__).parents[2] / "docs" / "attacks.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "attacks.md"
 
 COLUMNS = (
     "Attack",
@@ -53,7 +53,7 @@ def table(results: list[Result]) -> str:
     )
 
 
-def write(results: list[Result], about: str, document: Path = _DOCUMENT) -> None:
+def write(results: list[Result], about: str, document: Path = DOCUMENT) -> None:
     """Replaces the table of all attacks in the documentation, and what it says of their run."""
     replace_part(document, "attacks", f"{about}\n\n{table(results)}\n")
 

@@ -1,5 +1,6 @@
 """Gives the places of long calls, as of uploads or those that wait for changes, in turn."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -125,7 +126,7 @@ class Places:
 
     def _used_seconds(self, usage: Usage, now: float) -> float:
         seconds, at = self._used.get(usage, (0.0, now))
-        return seconds * 0.5 ** ((now - at) / _HALF_LIFE_SECONDS)
+        return seconds * math.exp2((at - now) / _HALF_LIFE_SECONDS)
 
 
 def _may_end(call: Call, held: float, idle: float) -> bool:
