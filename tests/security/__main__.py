@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into the docs")
     parser.add_argument("--list", action="store_true", help="say what each attack does")
     args = parser.parse_args()
+    if args.write and (args.only or args.quick):
+        parser.error("the table that is written is of all attacks")
     attacks = chosen(args.only, is_quick=args.quick)
     if args.list:
         for attack in dict.fromkeys(attack for attack, _ in attacks):

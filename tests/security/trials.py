@@ -19,6 +19,8 @@ _STEP_SECONDS = 0.3
 _MEMORY_SECONDS = 5.0
 # What else a run takes, and the part of its time after which the calls of one have usually ended.
 _OTHER_SECONDS = 0.5
+# So much more than they are said to take all attacks may take.
+_MOST_LATE_SECONDS = 4 * 60
 _ENDED = 0.55
 
 
@@ -56,21 +58,28 @@ def chosen(only: str, *, is_quick: bool) -> list[tuple[Attack, Who]]:
 
 
 def run_all(attacks: list[tuple[Attack, Who]], plan: Plan) -> Iterator[Result]:
-    """Runs attacks on services that are started for them, and yields each result."""
+    """Runs attacks on services that are started for them, and yields each result.
+
+    If they take much longer than `duration` says, none is run twice any more.
+    """
+    begin = time.monotonic()
     with Targets() as targets:
-        for attack, who in attacks:
-            yield run_one(targets, attack, who, plan)
+        for number, (attack, who) in enumerate(attacks):
+            late = time.monotonic() - begin - duration(attacks[:number], plan)
+            yield run_one(targets, attack, who, plan, may_repeat=late < _MOST_LATE_SECONDS)
 
 
-def run_one(targets: Targets, attack: Attack, who: Who, plan: Plan) -> Result:
+def run_one(
+    targets: Targets, attack: Attack, who: Who, plan: Plan, *, may_repeat: bool = True
+) -> Result:
     """Runs an attack on the service in its scene.
 
-    It is run twice if the victim was only slow, since the machine may have been
+    It may be run twice if the victim was only slow, since the machine may have been
     busy with something else. A service that was hurt is ended, so that no other
     attack is judged for it.
     """
     result = _run(targets.get(attack.scene), attack, who, plan)
-    if result.is_only_slow:
+    if may_repeat and result.is_only_slow:
         again = _run(targets.get(attack.scene), attack, who, plan)
         result = min(result, again, key=lambda each: len(each.broken))
     if result.broken and not result.is_only_slow:
