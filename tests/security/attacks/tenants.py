@@ -134,7 +134,7 @@ def slow_uploads_of_many_tenants(attacker: Attacker) -> None:
     _hold_of_ten_tenants(attacker, "UploadCustomers", 2, sent, drip=sent)
 
 
-@attack(who=OWNER, quick=OWNER, native=True, seconds=10, place_seconds=5)
+@attack(who=OWNER, native=True, seconds=10, place_seconds=5)
 def waits_of_many_tenants(attacker: Attacker) -> None:
     """Waits for changes of ten tenants, 16 of each, which begin again as soon as they end."""
     sent = message(pb.ListCustomerChangesRequest(wait_seconds=30).SerializeToString())
