@@ -91,9 +91,9 @@ test-unit: $(VENV)/dev $(VENV)/contract ## Run the fast tests
 test-images: $(VENV)/dev $(VENV)/contract ## Build the images and run them, with Debian's mmdebstrap, buildah, podman and crun
 	@IMAGES=1 $(PYTEST) --numprocesses 1 tests/deploy/test_images.py
 
-attack: $(VENV)/dev $(VENV)/contract ## Attack a service beside others' calls; ONLY=name, SECONDS=5, QUICK=1
+attack: $(VENV)/dev $(VENV)/contract ## Attack a service; ONLY=name, SECONDS=5, QUICK=1, WRITE=1 into the docs
 	@$(BIN)/python -m tests.security $(if $(QUICK),--quick) $(if $(ONLY),--only '$(ONLY)') \
-		$(if $(SECONDS),--seconds '$(SECONDS)')
+		$(if $(SECONDS),--seconds '$(SECONDS)') $(if $(WRITE),--write)
 
 soak: $(VENV)/dev $(VENV)/contract ## Prove what is promised, for hours; ARGS='kills --rounds 10', --help lists all
 	@$(BIN)/python -m tests.soak $(ARGS)

@@ -37,6 +37,7 @@ from bench.processes import HOST, RunningServers, environment, resource_usage, s
 from bench.results import percentile
 from bench.scenarios import SERVICE_PATH
 from bench.testbed import FULL, TENANT, Testbed, unset_service_settings
+from tools.documents import replace_part
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.app import open_database
 from twc_customer_server.storage.database import shut_down_after
@@ -63,7 +64,6 @@ _CREATE_SECONDS = 0.02
 _BYTES = {"sqlite": 4_500, "postgresql": 6_500}
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "databases.md"
-_BEGIN, _END = "<!-- scale {} -->\n", "<!-- end of scale {} -->\n"
 
 
 class Cost(NamedTuple):
@@ -355,10 +355,7 @@ def _table(
 
 def write(document: Path, database: str, table: str) -> None:
     """Replaces the table of a database in a document."""
-    begin, end = (mark.format(database) for mark in (_BEGIN, _END))
-    before, _, rest = document.read_text("utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    document.write_text(f"{before}{begin}{table}{end}{after}", "utf-8")
+    replace_part(document, f"scale {database}", table)
 
 
 if __name__ == "__main__":

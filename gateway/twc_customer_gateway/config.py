@@ -48,11 +48,14 @@ _WORKER_CONNECTIONS = 64
 # The limit for streams of health and reflection.
 _CONTROL_CALLS = 64
 
-# Large bodies that are read at a time, and wait, for the tenants of one cluster.
-_LARGE_BODIES = 8
+# Requests that are served at a time, and those that wait.
+Most = tuple[int, int]
 
-# Requests for the page and the description at a time, of all clients; as many more wait.
-_SITE_REQUESTS = 32
+# Large bodies of the tenants of one cluster.
+_LARGE_BODIES: Most = (4, 12)
+
+# Requests for the page and the description, of all clients.
+_SITE_REQUESTS: Most = (32, 32)
 
 # Memory of each Envoy at which it refuses all requests, in bytes: large bodies are held
 # whole, as JSON, as messages, and as JSON of the response.
@@ -263,16 +266,16 @@ def _worker_calls(settings: GatewaySettings) -> int:
     return settings.max_concurrent_rpcs + MAX_REFUSALS
 
 
-def _large_bodies_clusters() -> Iterator[tuple[str, int]]:
-    """Yields the clusters of the Envoy that reads large bodies, and their requests at a time."""
+def _large_bodies_clusters() -> Iterator[tuple[str, Most]]:
+    """Yields the clusters of the Envoy that reads large bodies, and the most of their requests."""
     yield docs_site.CLUSTER, _SITE_REQUESTS
     for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1):
         yield contract.large_bodies_cluster(number), _LARGE_BODIES
 
 
-def _cluster(name: str, most: int, places: Places) -> dict[str, Any]:
+def _cluster(name: str, most: Most, places: Places) -> dict[str, Any]:
     """Returns a cluster of the Envoy that listens on a socket, with a limit of its requests."""
-    limits = dict.fromkeys(("max_connections", "max_pending_requests"), most)
+    limits = dict(zip(("max_connections", "max_pending_requests"), most, strict=True))
     # While that Envoy is away every request may be tried again; it is not one too many then.
     limits["max_retries"] = MAX_CLIENT_CONNECTIONS
     endpoint = {"endpoint": {"address": {"pipe": {"path": places.socket(_LARGE_BODIES_SOCKET)}}}}

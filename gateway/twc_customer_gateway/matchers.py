@@ -84,8 +84,6 @@ READABLE = _header("content-encoding", "(?i)(identity|gzip)?")
 UNREADABLE = READABLE | {"invert_match": True}
 # The length of a compressed body does not tell how much it is.
 NOT_COMPRESSED = _header("content-encoding", "(?i)(identity)?")
-# The encodings of gRPC that the server knows.
-COMPRESSED_MESSAGES = _header("grpc-encoding", "gzip|deflate")
 SMALL_BODY = {
     "name": "content-length",
     "range_match": {"start": 0, "end": filters.SMALL_BODY_BYTES + 1},

@@ -102,9 +102,7 @@ def answered_by_python(routes: Iterable[Route]) -> list[Route]:
 
 def _is_answered(route: Route) -> bool:
     action = route.get("route", {})
-    return bool(
-        action.get("cluster") in {"server", "server_compressed"} and "priority" not in action
-    )
+    return action.get("cluster") == "server" and "priority" not in action
 
 
 def _answered(route: Route) -> Route:

@@ -92,7 +92,7 @@ def table(  # noqa: PLR0913 - of independent settings
         *_most_used_routes(service, prefix, is_traced=is_traced),
         *preflight,
         *_refused_rpcs(service),
-        *rpc_routes(service, workers, "server_compressed"),
+        *rpc_routes(service, workers),
         *health_and_reflection(),
         _liveness(),
         *rest,

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
 from twc_customer_gateway import filters
-from twc_customer_gateway.matchers import COMPRESSED_MESSAGES, SMALL_BODY, http_routes
+from twc_customer_gateway.matchers import SMALL_BODY, http_routes
 from twc_customer_server import contract
 
 Route = dict[str, Any]
@@ -74,30 +74,17 @@ def _retry(workers: int, failures: Sequence[str]) -> RetryPolicy:
     return policy | (_ANOTHER_WORKER if workers > 1 else {})
 
 
-def rpc_routes(
-    service: ServiceDescriptor, workers: int, compressed_cluster: str = ""
-) -> list[Route]:
-    """Returns the routes of each RPC, by its gRPC path, to a number of workers.
-
-    Calls with compressed messages have a cluster of their own if one is given.
-    """
+def rpc_routes(service: ServiceDescriptor, workers: int) -> list[Route]:
+    """Returns the routes of each RPC, by its gRPC path, to a number of workers."""
     methods = {route.rpc.name: route.method for route in http_routes(service)}
     routes = []
     # Reads and writes of one customer are most of the calls.
     for rpc in sorted(service.methods, key=lambda rpc: rpc.name not in _MOST_USED):
         route = _rpc_route(rpc, methods.get(rpc.name), workers)
-        if compressed_cluster:
-            routes.append(_of_compressed_messages(route, compressed_cluster))
         if not rpc.client_streaming:
             routes.append(_of_small_body(route))
         routes.append(route)
     return routes
-
-
-def _of_compressed_messages(route: Route, cluster: str) -> Route:
-    """Returns the route of an RPC for requests with compressed messages."""
-    match = route["match"] | {"headers": [COMPRESSED_MESSAGES]}
-    return route | {"match": match, "route": route["route"] | {"cluster": cluster}}
 
 
 def _of_small_body(route: Route) -> Route:

@@ -27,16 +27,10 @@ def items(items: Iterable[dict[str, Any]]) -> str:
 
 
 def _template(name: str) -> str:
-    """Returns a template with the files that it includes, indented as the line that names them.
-
-    What such a line calls a file is the variable NAME of that.
-    """
+    """Returns a template with the files that it includes, indented as the line that names them."""
 
     def include(line: re.Match[str]) -> str:
-        text = (_TEMPLATES / line["file"]).read_text().replace("${NAME}", line["name"] or "")
-        return textwrap.indent(text, line["indent"])
+        return textwrap.indent((_TEMPLATES / line["file"]).read_text(), line["indent"])
 
-    including = re.compile(
-        r"^(?P<indent> *)# include (?P<file>\S+)(?: as (?P<name>\S+))?\n", re.MULTILINE
-    )
+    including = re.compile(r"^(?P<indent> *)# include (?P<file>\S+)\n", re.MULTILINE)
     return including.sub(include, (_TEMPLATES / f"{name}.yaml").read_text())

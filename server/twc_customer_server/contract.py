@@ -58,7 +58,7 @@ STREAM_IDLE_SECONDS = 60
 # Envoy's clusters for large bodies, by number, and the header with which the server
 # names the one that a tenant uses.
 LARGE_BODIES_HEADER = "x-twc-large-bodies"
-LARGE_BODIES_CLUSTERS = 8
+LARGE_BODIES_CLUSTERS = 32
 
 
 def large_bodies_cluster(number: int) -> str:

@@ -1,5 +1,6 @@
 """What one tenant may use of a server, and what is left for the others."""
 
+import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from tests.support.client import (
 )
 from tests.support.concurrency import in_background
 from tests.support.http2 import RESET, Http2
-from tests.support.import_stream import ImportStream, outcomes
+from tests.support.import_stream import ImportStream, batch, outcomes
 from tests.support.in_process import InProcessServer
 from tests.support.issuers import IssuerSite, response
 from tests.support.ports import held_port
@@ -242,6 +243,37 @@ def test_import_that_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -
     assert outcomes(again.send(customer())) == ["created"]
     again.end()
     assert list(again.call) == []
+
+
+@any_backend
+def test_import_at_work_that_makes_room(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that is always at work makes room, too; what it has answered is stored."""
+    monkeypatch.setattr(places, "HELD_SECONDS", 0.5)
+    server = serve(threads=2)
+    batches = (batch(*(customer() for _ in range(100))) for _ in itertools.count())
+    busy = server.acme.import_(batches)
+    sizes = [len(next(busy).results)]
+    [export] = in_background([lambda: [*server.other.export()]])
+    failed = failure(lambda: sizes.extend(len(answer.results) for answer in busy))
+    assert_limited(failed, "made room for one of another tenant")
+    assert len(export.result(SECONDS)) == 1
+    answered = sum(sizes)
+    stored = sum(len(part.customers) for part in server.acme.export())
+    assert answered <= stored <= answered + 100
+
+
+@any_backend
+def test_waiting_calls_of_all(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When all places to wait for changes are taken, the tenant with the most makes room."""
+    monkeypatch.setattr(places, "IDLE_SECONDS", 0.1)
+    server = serve(tenant_waiting_rpcs=2, max_waiting_rpcs=2)
+    server.acme.create(customer())
+    streams = [server.acme.watch() for _ in range(2)]
+    assert all(next(stream).changes for stream in streams)
+    assert [*server.other.changes().changes] == []
+    assert_limited(failure(lambda: [*streams[0]]), "made room for one of another tenant")
+    new = server.acme.create(customer())
+    assert next(streams[1]).changes[0].customer.id == new.id
 
 
 @any_backend

@@ -136,8 +136,8 @@ def _most_seconds(attack: Attack, kind: str, before: float, bounds: Bounds) -> f
         return math.inf
     is_write = kind in {"write", "native write", "upload"}
     floor = bounds.write_floor_seconds if is_write else bounds.floor_seconds
-    if kind == "upload":
-        floor = max(floor, attack.upload_seconds)
+    if kind in {"upload", "changes"}:
+        floor = max(floor, attack.place_seconds)
     return max(floor, attack.slower * before)
 
 

@@ -1,8 +1,13 @@
 """Prints what attacks did: a line for each as it ends, and a table of all."""
 
+from pathlib import Path
+
 from tests.security.bounds import Trial, of_kind, percentile
 from tests.security.trials import Result
 from tests.security.victim import READ, Sample
+from tools.documents import replace_part
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "attacks.md"
 
 COLUMNS = (
     "Attack",
@@ -46,6 +51,11 @@ def table(results: list[Result]) -> str:
     return "\n".join(
         f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |" for cells in rows
     )
+
+
+def write(results: list[Result], about: str, document: Path = DOCUMENT) -> None:
+    """Replaces the table of all attacks in the documentation, and what it says of their run."""
+    replace_part(document, "attacks", f"{about}\n\n{table(results)}\n")
 
 
 def _times(samples: list[Sample]) -> str:

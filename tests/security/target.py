@@ -29,7 +29,7 @@ SCENES: dict[str, dict[str, Any]] = {
 
 _NEWCOMERS = 1000
 # So many of them say what the victim's calls take.
-_CALM = 4
+_CALM = 8
 _POLL_SECONDS = 0.1
 _MEBIBYTE = 1 << 20
 

@@ -83,7 +83,7 @@ def test_broken_bound(seen: dict[str, Any]) -> None:
     [
         ({"slower": 4.0}, {"during": _calls(0.07)}),
         (
-            {"upload_seconds": 3.0},
+            {"place_seconds": 3.0},
             {name: _calls(t, kind="upload") for name, t in (("before", 0.02), ("during", 2.0))},
         ),
         ({"answer_bytes": None}, {"outcomes": _answered("401", 100_000)}),

@@ -17,6 +17,11 @@ _BRIEF = 0.4
 _RECOVERY_SECONDS = 15.0
 _STEP_SECONDS = 0.3
 _MEMORY_SECONDS = 5.0
+# What else a run takes, and the part of its time after which the calls of one have usually ended.
+_OTHER_SECONDS = 0.5
+# So much more than they are said to take all attacks may take.
+_MOST_LATE_SECONDS = 4 * 60
+_ENDED = 0.55
 
 
 class Plan(NamedTuple):
@@ -53,21 +58,28 @@ def chosen(only: str, *, is_quick: bool) -> list[tuple[Attack, Who]]:
 
 
 def run_all(attacks: list[tuple[Attack, Who]], plan: Plan) -> Iterator[Result]:
-    """Runs attacks on services that are started for them, and yields each result."""
+    """Runs attacks on services that are started for them, and yields each result.
+
+    If they take much longer than `duration` says, none is run twice any more.
+    """
+    begin = time.monotonic()
     with Targets() as targets:
-        for attack, who in attacks:
-            yield run_one(targets, attack, who, plan)
+        for number, (attack, who) in enumerate(attacks):
+            late = time.monotonic() - begin - duration(attacks[:number], plan)
+            yield run_one(targets, attack, who, plan, may_repeat=late < _MOST_LATE_SECONDS)
 
 
-def run_one(targets: Targets, attack: Attack, who: Who, plan: Plan) -> Result:
+def run_one(
+    targets: Targets, attack: Attack, who: Who, plan: Plan, *, may_repeat: bool = True
+) -> Result:
     """Runs an attack on the service in its scene.
 
-    It is run twice if the victim was only slow, since the machine may have been
+    It may be run twice if the victim was only slow, since the machine may have been
     busy with something else. A service that was hurt is ended, so that no other
     attack is judged for it.
     """
     result = _run(targets.get(attack.scene), attack, who, plan)
-    if result.is_only_slow:
+    if may_repeat and result.is_only_slow:
         again = _run(targets.get(attack.scene), attack, who, plan)
         result = min(result, again, key=lambda each: len(each.broken))
     if result.broken and not result.is_only_slow:
@@ -115,8 +127,20 @@ def _run(target: Target, attack: Attack, who: Who, plan: Plan) -> Result:
     return Result(trial, broken(trial, plan.bounds))
 
 
+def duration(attacks: list[tuple[Attack, Who]], plan: Plan) -> float:
+    """Returns the seconds that some attacks take, about."""
+    lasting = sum(_usual_seconds(attack, plan) for attack, _ in attacks)
+    return lasting + len(attacks) * (plan.calm_seconds + _STEP_SECONDS + _OTHER_SECONDS)
+
+
+def _usual_seconds(attack: Attack, plan: Plan) -> float:
+    """Returns how long an attack lasts, about: one whose calls must end is over when they have."""
+    seconds = _seconds(attack, plan)
+    return seconds * _ENDED if seconds == attack.ends_within else seconds
+
+
 def _seconds(attack: Attack, plan: Plan) -> float:
-    """Returns how long an attack lasts."""
+    """Returns how long an attack lasts at most."""
     if plan.is_quick:
         return plan.seconds
     usual = plan.seconds * (_BRIEF if attack.is_brief else 1)

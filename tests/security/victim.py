@@ -34,6 +34,7 @@ RATES = {
     "native read": 4.0,
     "native write": 2.0,
     "upload": 1.0,
+    "changes": 1.0,
     "newcomer": 1.0,
     HEALTH: 4.0,
 }
@@ -186,6 +187,9 @@ def _calls(plan: Plan) -> dict[str, Callable[[], Call]]:
             lambda: pb.CreateCustomerRequest(customer=Customer(email=_email(numbers))),
         ),
         "upload": rest("POST", "/api/v2/upload-customers", lambda: [_customer(numbers)]),
+        "changes": native(
+            stub.ListCustomerChanges, lambda: pb.ListCustomerChangesRequest(page_size=1)
+        ),
         "newcomer": rest("GET", f"{path}/{UNKNOWN_ID}", None, lambda: next(newcomers)),
         HEALTH: rest("GET", "/healthz"),
     }

@@ -1,16 +1,25 @@
 """Requests as they are decoded: the same, but for what is too much for the rules to look at."""
 
-from collections.abc import Sequence
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable, Sequence
 
 import pytest
 from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from tests.support.builders import address, customer
+from tests.support.steps import EXAMPLES
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.errors import MalformedRequest, RequestTooLarge
+from twc_customer_server.middleware.compression import decompressed
 from twc_customer_server.middleware.decoding import decoder
+
+Compress = Callable[[bytes], bytes]
 
 WITH_CUSTOMER = ("CreateCustomer", "ValidateCustomer", "UpdateCustomer", "UploadCustomers")
 DECODERS = {method.name: decoder(method) for method in SERVICE.methods}
@@ -119,3 +128,46 @@ def test_text_that_is_not_utf8(rpc: str, text: bytes) -> None:
 
     with pytest.raises(MalformedRequest):
         DECODERS[rpc](encoded.replace(b"x" * len(text), text))
+
+
+COMPRESS = pytest.mark.parametrize(
+    "compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"]
+)
+
+
+@COMPRESS
+@each_rpc
+def test_compressed_request(rpc: str, compress: Compress) -> None:
+    """A request that is compressed is the same."""
+    request = of(rpc, customer(first_name=TEXT))
+    assert DECODERS[rpc](compress(request.SerializeToString())) == request
+
+
+@COMPRESS
+@pytest.mark.parametrize("rpc", [*WITH_CUSTOMER, "ImportCustomers"])
+def test_bomb(rpc: str, compress: Compress) -> None:
+    """Of a message that is compressed too well no more is decompressed than may be."""
+    bomb = compress(bytes(100 << 20))
+    tracemalloc.start()
+    with pytest.raises(RequestTooLarge):
+        DECODERS[rpc](bomb)
+    assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x1f\x8b", gzip.compress(b"", mtime=0)[:-1], b"\x1f\x8b" + b"x" * 99],
+    ids=["nothing", "cut off", "other"],
+)
+def test_broken_compression(content: bytes) -> None:
+    """What begins as a compressed message and is none is malformed."""
+    with pytest.raises(MalformedRequest):
+        DECODERS["CreateCustomer"](content)
+
+
+@EXAMPLES
+@given(st.binary(max_size=50), st.sampled_from([b"x\x9c", b"x\xda", b"\x08\x1d", b""]))
+def test_message_that_is_not_compressed(rest: bytes, start: bytes) -> None:
+    """A message that only begins as a compressed one is left as it is."""
+    assert decompressed(start + rest, 100) == start + rest

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.test_limits import Clock
 from twc_customer_server.auth.authenticator import Caller
-from twc_customer_server.errors import KeysAwaited, Unauthenticated
+from twc_customer_server.errors import KeysAwaited, Overloaded, Unauthenticated
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.limits import Limits, TenantLimits
 
@@ -208,3 +208,18 @@ def test_clients_that_give_up(parts: Parts) -> None:
     parts.pass_time()
     assert newcomer.outcome == CALLER
     assert len(parts.seen) == seen + 1
+
+
+def test_network_that_is_full(parts: Parts) -> None:
+    """In a network with all its calls the last of the tenant with the most gives way to others."""
+    # Those that are identified at once, and half of a quarter of all calls.
+    calls = flood(parts, MANY + 500)
+    with pytest.raises(Overloaded):
+        flood(parts, 1)
+    newcomer = Incoming(tenant="other")
+    parts.identify(newcomer)
+    gave_way = [call for call in calls if isinstance(call.outcome, Overloaded)]
+    assert gave_way == calls[-1:]
+    parts.pass_time()
+    parts.pass_time()
+    assert newcomer.outcome == CALLER

@@ -14,6 +14,16 @@ from twc_customer_server.transport.limits import Kind, Usage
 from twc_customer_server.transport.places import Places
 
 MOST = 4
+NO_CALL: Any = None
+
+
+def an_rpc(awaits: Awaits = Awaits.NOTHING, kind: Kind = Kind.BULK) -> Rpc:
+    """An RPC that has streams."""
+    return Rpc(awaits, kind, True, NO_CALL)  # noqa: FBT003
+
+
+IMPORT, UPLOAD = an_rpc(), an_rpc(Awaits.ALL_MESSAGES)
+WATCH = an_rpc(Awaits.MESSAGE, Kind.WAITING)
 
 
 class Streams:
@@ -21,13 +31,12 @@ class Streams:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.places = Places(MOST, self.clock)
+        self.places = Places(MOST, "streams", self.clock)
         self._usages: dict[str, Usage] = {}
 
-    def add(self, tenant: str, idle: float = -math.inf) -> Call:
+    def add(self, tenant: str, idle: float = -math.inf, rpc: Rpc = IMPORT) -> Call:
         """A stream of a tenant, whose client it waits for since some time, if at all."""
-        no_call: Any = None
-        call = Call(no_call, Rpc(Awaits.NOTHING, Kind.BULK, True, no_call))  # noqa: FBT003
+        call = Call(NO_CALL, rpc)
         call.caller = Caller(tenant, 0)
         call.usage = self._usages.setdefault(tenant, Usage(tenant))
         call.has_begun = True
@@ -35,9 +44,9 @@ class Streams:
         self.places.take(call)
         return call
 
-    def fill(self, *tenants: str, idle: float = -math.inf) -> list[Call]:
+    def fill(self, *tenants: str, idle: float = -math.inf, rpc: Rpc = IMPORT) -> list[Call]:
         """Streams of tenants."""
-        return [self.add(tenant, idle) for tenant in tenants]
+        return [self.add(tenant, idle, rpc) for tenant in tenants]
 
     def ended(self, seconds: float = 0) -> list[Call]:
         """The streams that are to make room after some seconds."""
@@ -59,6 +68,16 @@ def test_turns(streams: Streams) -> None:
     assert streams.places.leave(held[0]) is None
 
 
+def test_turn_of_who_used_places_least(streams: Streams) -> None:
+    """Of tenants with as many places the next one is for that which has used them least of late."""
+    used = streams.add("a")
+    streams.clock.now += 10
+    streams.places.leave(used)
+    held = streams.fill(*"bbbb")
+    again, newcomer = streams.fill(*"ac")
+    assert [streams.places.leave(call) for call in held[:2]] == [newcomer, again]
+
+
 def test_place_that_is_not_wanted(streams: Streams) -> None:
     """While no call waits, no stream is ended, however idle it is."""
     streams.fill(*"aaaa", idle=1000)
@@ -76,8 +95,9 @@ IDLE, HELD = placing.IDLE_SECONDS, placing.HELD_SECONDS
         pytest.param("aaabb", IDLE, 0, True, id="for a tenant with fewer"),
         pytest.param("aabbb", IDLE, 0, False, id="for a tenant with as many"),
         pytest.param("aabbc", IDLE - 1, 0, False, id="not idle for long"),
-        pytest.param("aabbc", -math.inf, HELD, False, id="at work"),
-        pytest.param("aabbc", 0.01, HELD, True, id="held for long"),
+        pytest.param("aabbc", -math.inf, HELD - 1, False, id="at work"),
+        pytest.param("aabbc", -math.inf, HELD, True, id="at work for long"),
+        pytest.param("aabbb", -math.inf, HELD, False, id="at work for long, as many"),
     ],
 )
 def test_making_room(
@@ -91,6 +111,33 @@ def test_making_room(
     ended = streams.ended()
     assert len(ended) == ends
     assert {*ended} <= {*held}
+
+
+@pytest.mark.parametrize(
+    ("idle", "size", "ends"),
+    [
+        pytest.param(0.1, 1, True, id="slow"),
+        pytest.param(0.1, 3 * placing.UPLOAD_BYTES_PER_SECOND + 1, False, id="fast"),
+        pytest.param(-math.inf, 1, False, id="complete"),
+    ],
+)
+def test_slow_upload(streams: Streams, idle: float, size: int, *, ends: bool) -> None:
+    """An upload that comes slowly makes room, unless it has come."""
+    held = streams.fill(*"aabb", rpc=UPLOAD)
+    streams.add("c")
+    streams.clock.now += IDLE + 3
+    for call in held:
+        call.since, call.size = streams.clock.now - idle, size
+    assert bool(streams.ended()) == ends
+
+
+def test_waiting_for_changes(streams: Streams) -> None:
+    """Of calls that wait for changes the oldest of the tenant with the most makes room."""
+    streams.add("b", rpc=WATCH)
+    first, *_ = streams.fill(*"aaa", rpc=WATCH)
+    streams.add("c", rpc=WATCH)
+    assert streams.ended() == []
+    assert streams.ended(IDLE) == [first]
 
 
 def test_first_message(streams: Streams) -> None:

@@ -43,6 +43,16 @@ class FairQueue(Generic[Share, Item]):
             if not queue:
                 del self._shares[share]
 
+    def take_surplus(self, share: Share) -> Item | None:
+        """Removes and returns the last item of the share with the most.
+
+        There is none if `share` has as many when it gets one more.
+        """
+        largest = max(self._shares, key=self.count, default=share)
+        if self.count(largest) <= self.count(share) + 1:
+            return None
+        return self._shares[largest].pop()
+
     def take(self, may: Callable[[Share], bool] = lambda _: True) -> tuple[Share, Item] | None:
         """Removes and returns the next item, of the first share that may have its turn."""
         for share, queue in self._shares.items():

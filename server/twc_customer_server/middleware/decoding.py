@@ -18,30 +18,35 @@ from twc.customer.v2.customer_service_pb2 import ImportCustomersRequest
 from twc_customer_server import contract
 from twc_customer_server.customers.addresses import MAX_ADDRESSES
 from twc_customer_server.errors import MalformedRequest, RequestTooLarge
+from twc_customer_server.middleware.compression import decompressed
 
 # Messages that are no larger cannot hold addresses that take much.
 _SMALL_BYTES = 1 << 14
 
 _TOO_LARGE = f"a request takes at most {contract.MAX_BODY_BYTES >> 20} MiB"
+_UPLOAD_TOO_LARGE = f"an upload takes at most {contract.MAX_UPLOAD_BYTES >> 20} MiB"
 
 Decode = Callable[[bytes], Message]
 
 
 def decoder(method: MethodDescriptor) -> Decode:
-    """Returns the function that decodes a message to an RPC.
+    """Returns the function that decodes a message to an RPC, which may be compressed.
 
-    It raises MalformedRequest, and RequestTooLarge unless the message is a part
-    of an upload, which is limited as a whole.
+    It raises MalformedRequest and RequestTooLarge.
     """
     message: type[Message] = GetMessageClass(method.input_type)
     outline = GetMessageClass(_OUTLINES.FindMessageTypeByName(method.input_type.full_name))
-    is_batch = message is ImportCustomersRequest
+    most, too_large = contract.MAX_BODY_BYTES, _TOO_LARGE
+    if message is ImportCustomersRequest:
+        most, too_large = contract.MAX_BATCH_BYTES, contract.BATCH_TOO_LARGE
+    elif method.client_streaming:
+        # A part of an upload may be as large as all of it.
+        most, too_large = contract.MAX_UPLOAD_BYTES, _UPLOAD_TOO_LARGE
 
     def decode(encoded: bytes) -> Message:
-        if is_batch and len(encoded) > contract.MAX_BATCH_BYTES:
-            raise RequestTooLarge(contract.BATCH_TOO_LARGE)
-        if not method.client_streaming and len(encoded) > contract.MAX_BODY_BYTES:
-            raise RequestTooLarge(_TOO_LARGE)
+        encoded = decompressed(encoded, most)
+        if len(encoded) > most:
+            raise RequestTooLarge(too_large)
         try:
             if len(encoded) > _SMALL_BYTES:
                 encoded = _without_excess(encoded, outline)

@@ -33,12 +33,15 @@ class Admission:
         identifier: Identifier,
         limits: Limits,
         receiver: Receiver,
-        places: Places,
+        places: Mapping[Kind, Places],
         executor: Executor,
         waiting: ThreadPoolExecutor,
         timer: Timer,
     ) -> None:
-        """`waiting` has a thread for each call that may wait for changes."""
+        """`places` has those of each kind of call of which there are only some at a time.
+
+        `waiting` has a thread for each call that may wait for changes.
+        """
         self._rpcs = rpcs
         self._identifier = identifier
         self._limits = limits
@@ -72,17 +75,17 @@ class Admission:
         """
         with self._lock:
             late = self._receiver.take_late()
-            waiting = self._places.take_late()
-            ending = self._places.make_room()
+            waiting = [each for places in self._places.values() for each in places.take_late()]
+            ending = [each for places in self._places.values() for each in places.make_room()]
             # Those that are not complete have no handler yet.
             waiting += (each for each in ending if self._receiver.forget(each[0]))
         for call, error in late:
             self._end("messages", call, error)
         for call, error in waiting:
-            self._end("bulk", call, error)
+            self._end(call.rpc.kind.value, call, error)
         for call, error in ending:
             if not call.is_over:
-                self._limits.count_refusal("bulk")
+                self._limits.count_refusal(call.rpc.kind.value)
                 call.end(error)
 
     def _end(self, limit: str, call: Call, error: ServiceError) -> None:
@@ -99,7 +102,9 @@ class Admission:
             self._refuse(call, error)
 
     def _identified(self, call: Call, outcome: Caller | Exception) -> None:
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, Overloaded):
+            self._refuse(call, outcome)
+        elif isinstance(outcome, Exception):
             call.refuse(outcome)
         else:
             self._admit(call, outcome)
@@ -119,9 +124,9 @@ class Admission:
         self._limits.forgo(call.usage, call.rpc.kind)
 
     def _begin(self, call: Call) -> None:
-        if call.rpc.kind is Kind.BULK:
+        if places := self._places.get(call.rpc.kind):
             with self._lock:
-                has_place = self._places.take(call)
+                has_place = places.take(call)
             if not has_place:
                 call.incoming.on_end(partial(self._forgo_place, call))
                 return
@@ -130,7 +135,7 @@ class Admission:
     def _forgo_place(self, call: Call) -> None:
         """Ends the wait of a call that has ended meanwhile, unless it has got a place."""
         with self._lock:
-            has_waited = self._places.forgo(call)
+            has_waited = self._places[call.rpc.kind].forgo(call)
         if has_waited:
             self._release(call)
 
@@ -194,9 +199,9 @@ class Admission:
         call.is_over = True
         self._limits.release(call.usage, call.rpc.kind)
         self._free(call)
-        if call.rpc.kind is Kind.BULK:
+        if places := self._places.get(call.rpc.kind):
             with self._lock:
-                following = self._places.leave(call)
+                following = places.leave(call)
             if following:
                 self._proceed(following)
 

@@ -44,6 +44,7 @@ class Call:
     """A call of an RPC; `usage` is that of its tenant, and set when it is admitted."""
 
     __slots__ = (
+        "_end",
         "_messages",
         "began",
         "caller",
@@ -76,6 +77,8 @@ class Call:
         # Bytes of its messages.
         self.size = 0
         self._messages: list[bytes] = []
+        # The error that ends it before its next response.
+        self._end: Exception | None = None
 
     @property
     def tenant(self) -> str:
@@ -115,10 +118,15 @@ class Call:
         self.incoming.run_with(self.rpc.handler.refuse, Refusal(error, self.tenant))
 
     def end(self, error: Exception) -> None:
-        """Ends the call with an error while its handler may be running."""
+        """Ends the call with an error while its handler may be running.
+
+        An import or export that is at work ends when it has sent its next response.
+        """
         if self.is_sending:
             # The client takes no message, and would not take more than a status.
             self.incoming.reject(str(error))
+        elif self.rpc.kind is Kind.BULK and self.since == math.inf:
+            self._end = error
         else:
             refusal = Refusal(error, self.tenant)
             self.incoming.end_with(self.rpc.handler.refuse, refusal)
@@ -144,6 +152,8 @@ class Call:
                     self.is_sending, self.since = True, time.monotonic()
                     yield response
                     self.is_sending, self.since = False, math.inf
+                    if self._end:
+                        responses.throw(self._end)
         finally:
             on_handled()
 

@@ -6,6 +6,9 @@ from twc_customer_server.contract import MAX_BATCH_BYTES, MAX_UPLOAD_BYTES
 MAX_CONNECTION_CALLS = 256
 
 _CHANNEL_OPTIONS = (
+    # Messages are decompressed, up to their limit, where they are decoded: grpcio decompresses
+    # all of a message, on the thread that reads its connection.
+    ("grpc.per_message_decompression", 0),
     # For a token that is too long, which authentication answers with 401.
     ("grpc.max_metadata_size", 128 << 10),
     ("grpc.absolute_max_metadata_size", 128 << 10),

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from twc_customer_server.errors import MalformedRequest, Overloaded, Unavailable
+from twc_customer_server.middleware.compression import decompressed
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.interface import GATEWAY_PEER, IncomingCall
 from twc_customer_server.transport.open_calls import OpenCalls
@@ -21,6 +22,9 @@ _SERVING: int = HealthCheckResponse.SERVING
 _NOT_SERVING: int = HealthCheckResponse.NOT_SERVING
 
 MAX_WATCHES = 100
+
+# A request has the name of a service.
+_MESSAGE_BYTES = 1 << 12
 
 # Calls of the gateway, and of all others, whose message may be on its way: calls of others
 # take no place of the gateway's own checks, for whose failure it would give a server up.
@@ -116,7 +120,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def _receive(self, incoming: IncomingCall, message: bytes) -> None:
         try:
-            request = HealthCheckRequest.FromString(message)
+            request = HealthCheckRequest.FromString(decompressed(message, _MESSAGE_BYTES))
         except DecodeError:
             incoming.run_with(refuse, MalformedRequest())
             return

@@ -10,7 +10,7 @@ from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.auth.fetchers import source_of
 from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.contract import READ_SECONDS
-from twc_customer_server.errors import KeysAwaited, ServiceError
+from twc_customer_server.errors import KeysAwaited, Overloaded, ServiceError
 from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.interface import IncomingCall, Metadata
 from twc_customer_server.transport.limits import Limits, Pace
@@ -60,7 +60,9 @@ class Identifier:
 
     Calls wait for their time. The networks that they come from take turns,
     then the tenants that those name, so that whoever sends many delays no
-    newcomer from elsewhere. Calls of a caller who is known by now need no time.
+    newcomer from elsewhere. Where a network has as many as it may have, the last
+    of the tenant with the most gives way to a call that names one with fewer. Calls
+    of a caller who is known by now need no time.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Identifier:
     def identify(self, incoming: IncomingCall, metadata: Metadata, then: Then) -> None:
         """Has a thread call `then` with the caller, or with what was raised. Raises Overloaded."""
         unknown = _Unknown(incoming, metadata, then)
-        self._limits.admit_unknown(unknown.network)
+        self._admit(unknown)
         delay = None
         with self._lock:
             self._counted.add(unknown)
@@ -106,6 +108,19 @@ class Identifier:
                 self._timer.call_later(delay, on_time)
             else:
                 on_time()
+
+    def _admit(self, unknown: _Unknown) -> None:
+        """Counts a call, in place of another if need be. Raises Overloaded."""
+        try:
+            self._limits.admit_unknown(unknown.network)
+        except Overloaded as error:
+            with self._lock:
+                queue = self._queues.get(unknown.network)
+                surplus = queue.take_surplus(unknown.tenant) if queue else None
+            if surplus is None:
+                raise
+            self._tell(surplus, error)
+            self._limits.admit_unknown(unknown.network)
 
     def _forgo(self, unknown: _Unknown) -> None:
         """Forgets a call that has ended, if it waits."""

@@ -49,10 +49,12 @@ class TenantLimits(NamedTuple):
 
 
 class KindLimit(NamedTuple):
-    """The calls of a kind, as errors name it, that all and one tenant may have at a time."""
+    """The calls of a kind, as errors name it, that a tenant may have at a time.
+
+    For those of all tenants there are `Places`.
+    """
 
     name: str
-    all: int
     tenant: int
 
 
@@ -86,7 +88,7 @@ class Pace:
 class Usage:
     """Counts what one tenant uses now."""
 
-    __slots__ = ("calls", "of_kind", "refusals", "requests", "slots", "tenant")
+    __slots__ = ("__weakref__", "calls", "of_kind", "refusals", "requests", "slots", "tenant")
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
@@ -268,17 +270,13 @@ class Limits:
             usage.of_kind[kind] -= 1
 
     def _check(self, usage: Usage, kind: Kind) -> None:
-        """Raises Overloaded if a tenant, or all together, have what they may have of a kind."""
-        name, most, most_per_tenant = self._of_kinds[kind]
-        if self._of_kind[kind] >= most:
-            raise self._overloaded(
-                kind.value, f"too many {name} at the same time; try again after a while"
-            )
-        if usage.of_kind[kind] >= most_per_tenant:
+        """Raises Overloaded if a tenant has what it may have of a kind."""
+        name, most = self._of_kinds[kind]
+        if usage.of_kind[kind] >= most:
             raise self._overloaded(
                 f"tenant_{kind.value}",
                 f"too many {name} at the same time, of which a tenant may have "
-                f"{most_per_tenant:,}; try again when one has ended",
+                f"{most:,}; try again when one has ended",
             )
 
     def _overloaded(self, limit: str, message: str) -> Overloaded:

@@ -1,13 +1,14 @@
-"""Gives the places of uploads, imports and exports to tenants in turn."""
+"""Gives the places of long calls, as of uploads or those that wait for changes, in turn."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
-from twc_customer_server import contract
 from twc_customer_server.errors import Overloaded
-from twc_customer_server.transport.calls import Call
-from twc_customer_server.transport.limits import Usage
+from twc_customer_server.transport.calls import Awaits, Call
+from twc_customer_server.transport.limits import Kind, Usage
 
 # A call waits for a place so long.
 WAIT_SECONDS = 8
@@ -16,10 +17,14 @@ WAIT_SECONDS = 8
 # for its first message or for any other step, ...
 FIRST_SECONDS = 0.5
 IDLE_SECONDS = 2
-# ... or when it has had its place for so long, which is enough for any upload.
-HELD_SECONDS = contract.UPLOAD_SECONDS
+# ... when it is an upload that has come more slowly from then on, ...
+UPLOAD_BYTES_PER_SECOND = 1 << 20
+# ... or when it is none, and has had its place for so long: it goes on from what was answered.
+HELD_SECONDS = 5
 
-ALL_TAKEN = "too many uploads, imports and exports at the same time; try again after a while"
+# In this time what a tenant has used of the places counts half.
+_HALF_LIFE_SECONDS = 30
+
 MAKES_ROOM = "the call made room for one of another tenant, which had fewer; go on with a new one"
 
 
@@ -27,18 +32,23 @@ class Places:
     """Has places for so many streams; none that its client leaves idle keeps other tenants out.
 
     A call that finds no place waits; the next place is for the tenant with the
-    fewest. While a call waits, a stream of a tenant with more places
-    than its own must make room: one that waits for its client, or that has
-    had its place for long and waits for its client now. Not thread-safe.
+    fewest, of several for the one that has used them least of late. While a call
+    waits, a stream of a tenant with more places than its own must make room: one
+    that waits for its client or for changes, an upload that comes slowly, or an
+    import or export that has had its place for long. Not thread-safe.
     """
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, most: int, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """`name` is what errors call these streams."""
         self._most = most
+        self._all_taken = f"too many {name} at the same time; try again after a while"
         self._clock = clock
         # Calls by the time at which they got their place, or began to wait for one.
         self._held: dict[Call, float] = {}
         self._waiting: dict[Call, float] = {}
         self._places: Counter[Usage] = Counter()
+        # The seconds for which tenants have had places of late, as of when that was.
+        self._used: WeakKeyDictionary[Usage, tuple[float, float]] = WeakKeyDictionary()
         # Streams that were told to make room, and for which calls.
         self._ending: dict[Call, Call] = {}
 
@@ -56,13 +66,20 @@ class Places:
 
     def leave(self, call: Call) -> Call | None:
         """Frees the place of a call, if it has one; returns the call that has it now."""
-        if self._held.pop(call, None) is None:
+        since = self._held.pop(call, None)
+        if since is None:
             return None
+        now = self._clock()
         self._ending.pop(call, None)
+        self._used[call.usage] = self._used_seconds(call.usage, now) + now - since, now
         self._places[call.usage] -= 1
         if not self._places[call.usage]:
             del self._places[call.usage]
-        following = min(self._waiting, key=lambda call: self._places[call.usage], default=None)
+
+        def turn(call: Call) -> tuple[int, float]:
+            return self._places[call.usage], self._used_seconds(call.usage, now)
+
+        following = min(self._waiting, key=turn, default=None)
         if following:
             del self._waiting[following]
             self._hold(following)
@@ -72,7 +89,7 @@ class Places:
         """Removes and returns the calls that have waited too long, each with its error."""
         latest = self._clock() - WAIT_SECONDS
         late = [call for call, since in self._waiting.items() if since <= latest]
-        return [(call, Overloaded(ALL_TAKEN)) for call in late if self.forgo(call)]
+        return [(call, Overloaded(self._all_taken)) for call in late if self.forgo(call)]
 
     def make_room(self) -> list[tuple[Call, Overloaded]]:
         """Returns the streams to end for calls that wait, each with its error."""
@@ -89,7 +106,7 @@ class Places:
         return ended
 
     def _idle_stream(self, places: Counter[Usage], most: int) -> Call | None:
-        """Returns an idle stream of the tenant with the most places, if it has more than so many.
+        """Returns a stream to end, of the tenant with the most places, if it has more than so many.
 
         Of several it is the one that has been idle for longest.
         """
@@ -99,7 +116,7 @@ class Places:
             for call, since in self._held.items()
             if call not in self._ending
             and places[call.usage] > most
-            and call.since <= now - _most_seconds(call, now - since)
+            and _may_end(call, now - since, now - call.since)
         ]
         return max(idle, key=lambda call: (places[call.usage], -call.since), default=None)
 
@@ -107,12 +124,24 @@ class Places:
         self._held[call] = self._clock()
         self._places[call.usage] += 1
 
+    def _used_seconds(self, usage: Usage, now: float) -> float:
+        seconds, at = self._used.get(usage, (0.0, now))
+        return seconds * math.exp2((at - now) / _HALF_LIFE_SECONDS)
 
-def _most_seconds(call: Call, held: float) -> float:
-    """Returns how long a stream, which has had its place for some time, may wait for its client."""
-    if held >= HELD_SECONDS:
-        return 0
-    return IDLE_SECONDS if call.has_begun else FIRST_SECONDS
+
+def _may_end(call: Call, held: float, idle: float) -> bool:
+    """Tells whether a stream may be ended that has had its place for some seconds.
+
+    Its client has kept it waiting for `idle` seconds; minus infinity if it has not.
+    """
+    if call.rpc.kind is Kind.WAITING:
+        return held >= IDLE_SECONDS
+    if idle >= (IDLE_SECONDS if call.has_begun else FIRST_SECONDS):
+        return True
+    if call.rpc.awaits is Awaits.ALL_MESSAGES:
+        # One that is complete is soon over.
+        return idle >= 0 and held >= IDLE_SECONDS + call.size / UPLOAD_BYTES_PER_SECOND
+    return held >= HELD_SECONDS
 
 
 def _move(places: Counter[Usage], stream: Call, call: Call) -> None:

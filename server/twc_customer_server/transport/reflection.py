@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from twc_customer_server.errors import Overloaded
+from twc_customer_server.middleware.compression import decompressed
 from twc_customer_server.middleware.streams import cancel_after
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.executor import Executor
@@ -19,6 +20,9 @@ from twc_customer_server.transport.interface import IncomingCall
 
 MAX_STREAMS = 2
 STREAM_SECONDS = 10
+
+# A request has the name of a file or symbol.
+_MESSAGE_BYTES = 1 << 12
 
 TOO_MANY_STREAMS = f"the server has {MAX_STREAMS} streams of reflection, the most that it may"
 
@@ -42,7 +46,7 @@ class Reflection(reflection.ReflectionServicer):
         """Yields the handlers to add to a grpcio server, one for each version."""
         stream = grpc.stream_stream_rpc_method_handler(
             self.ServerReflectionInfo,
-            reflection_pb2.ServerReflectionRequest.FromString,
+            _decode,
             reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
         for version in (_ALPHA, _STABLE):
@@ -69,6 +73,11 @@ class Reflection(reflection.ReflectionServicer):
             incoming.run_stream(self.ServerReflectionInfo)
         finally:
             self._places.release()
+
+
+def _decode(message: bytes) -> Any:
+    decoded = decompressed(message, _MESSAGE_BYTES)
+    return reflection_pb2.ServerReflectionRequest.FromString(decoded)
 
 
 class _Pool:

@@ -37,14 +37,17 @@ from twc_customer_server.transport.reflection import Reflection
 from twc_customer_server.transport.stopping import LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
 
-# Uploads, imports and exports that wait for a place.
-_WAITING_STREAMS = 64
-
 STOPS = "the server stops; try again"
 STOPPED = "the server stopped while it ran the change"
 
 # Time between looks for calls whose messages do not come.
 _TICK_SECONDS = 0.25
+
+# What errors call the calls of which there are only some at a time.
+_NAMES = {
+    Kind.BULK: "uploads, imports and exports",
+    Kind.WAITING: "calls that wait for changes",
+}
 
 _HANDLERS: dict[tuple[bool, bool], Callable[..., "grpc.RpcMethodHandler[Any, Any]"]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
@@ -81,7 +84,7 @@ class Services:
             identifier,
             limits,
             Receiver(settings.threads),
-            Places(_streams(settings)),
+            _places(settings),
             self._executor,
             ThreadPoolExecutor(settings.max_waiting_rpcs, thread_name_prefix="waiting"),
             self.timer,
@@ -220,17 +223,16 @@ def _streams(settings: Settings) -> int:
     return max(1, settings.threads // 2)
 
 
+def _places(settings: Settings) -> dict[Kind, Places]:
+    most = {Kind.BULK: _streams(settings), Kind.WAITING: settings.max_waiting_rpcs}
+    return {kind: Places(most[kind], name) for kind, name in _NAMES.items()}
+
+
 def _limits(settings: Settings, metrics: OwnMetrics) -> Limits:
-    streams = _streams(settings)
     of_tenant = TenantLimits(settings.tenant_concurrent_calls, settings.tenant_requests_per_second)
-    of_kinds = {
-        Kind.BULK: KindLimit(
-            "uploads, imports and exports",
-            streams + _WAITING_STREAMS,
-            settings.tenant_streams or max(1, streams // 2),
-        ),
-        Kind.WAITING: KindLimit(
-            "calls that wait for changes", settings.max_waiting_rpcs, settings.tenant_waiting_rpcs
-        ),
+    most = {
+        Kind.BULK: settings.tenant_streams or max(1, _streams(settings) // 2),
+        Kind.WAITING: settings.tenant_waiting_rpcs,
     }
+    of_kinds = {kind: KindLimit(name, most[kind]) for kind, name in _NAMES.items()}
     return Limits(of_tenant, of_kinds, settings.max_concurrent_rpcs, metrics=metrics)

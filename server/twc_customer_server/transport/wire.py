@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import grpc
 
+from twc_customer_server.middleware.compression import inflate
 from twc_customer_server.transport.interface import Metadata
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -31,8 +32,6 @@ _OWN = frozenset(
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _MAX_TIMEOUT_DIGITS = 8
 
-# zlib reads both gzip and deflate by this.
-_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _ENCODINGS = (b"gzip", b"deflate")
 _PREFIX = struct.Struct(">BI")
 
@@ -133,7 +132,7 @@ class FrameReader:
                 grpc.StatusCode.UNIMPLEMENTED, "messages may be compressed by gzip or deflate"
             )
         try:
-            inflated = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(content, self._most + 1)
+            inflated = inflate(content, self._most)
         except zlib.error:
             raise ProtocolError(
                 grpc.StatusCode.INTERNAL, "a message cannot be decompressed"

@@ -41,8 +41,8 @@ class Attack(NamedTuple):
     ends_within: float = 0.0
     # The victim's p99 may be so many times what it was.
     slower: float = 3.0
-    # Its uploads may wait so long for a place.
-    upload_seconds: float = 0.0
+    # Its uploads and looks for changes may wait so long for a place.
+    place_seconds: float = 0.0
     # The highest memory of a process in MiB, where it may be another than elsewhere.
     peak_mebibytes: float = 0.0
     # The largest answer, or None if its size is that of results.

@@ -109,7 +109,7 @@ def idle_uploads_of_a_tenant(attacker: Attacker) -> None:
     _hold_bulk(attacker, "UploadCustomers")
 
 
-@attack(who=OWNER, quick=OWNER, native=True, seconds=10, upload_seconds=3)
+@attack(who=OWNER, quick=OWNER, native=True, seconds=10, place_seconds=3)
 def idle_uploads_of_many_tenants(attacker: Attacker) -> None:
     """Uploads of ten tenants that send nothing, which begin again as soon as they end."""
     path = f"{SERVICE}/UploadCustomers"
@@ -122,6 +122,36 @@ def idle_uploads_of_many_tenants(attacker: Attacker) -> None:
                 for _ in range(2):
                     connection.open(calls[number])
                 connection.wait(attacker.end)
+
+    attacker.at_once(call, 10)
+
+
+@attack(who=OWNER, native=True, seconds=15, place_seconds=5)
+def slow_uploads_of_many_tenants(attacker: Attacker) -> None:
+    """Uploads of ten tenants that go on bit by bit, which begin again as soon as they end."""
+    item = pb.UploadCustomersRequest(customer=Customer(email="a@example.com"))
+    sent = message(item.SerializeToString())
+    _hold_of_ten_tenants(attacker, "UploadCustomers", 2, sent, drip=sent)
+
+
+@attack(who=OWNER, native=True, seconds=10, place_seconds=5)
+def waits_of_many_tenants(attacker: Attacker) -> None:
+    """Waits for changes of ten tenants, 16 of each, which begin again as soon as they end."""
+    sent = message(pb.ListCustomerChangesRequest(wait_seconds=30).SerializeToString())
+    _hold_of_ten_tenants(attacker, "ListCustomerChanges", 16, sent, ends=True)
+
+
+def _hold_of_ten_tenants(
+    attacker: Attacker, rpc: str, count: int, sent: bytes, **more: Any
+) -> None:
+    """Begins so many calls of each of ten tenants, again and again."""
+    path = f"{SERVICE}/{rpc}"
+    streams = [Stream(attacker.rpc(path, attacker.next()), sent, **more) for _ in range(10)]
+    attacker.start()
+
+    def call(number: int) -> None:
+        while not attacker.is_over:
+            attacker.hold_streams(streams[number], count)
 
     attacker.at_once(call, 10)
 
