@@ -57,7 +57,8 @@ def _run(plan: Plan, only: str, out: Path) -> None:
         needs_postgres = any(each.needs_postgres for each in contenders)
         postgres = stack.enter_context(running_postgres()) if needs_postgres else None
         testbed = Testbed(Path(folder), plan, postgres)
-        results = Rounds(testbed, contenders, benchmarks).run()
+        rounds = Rounds(testbed, contenders, benchmarks)
+        results = rounds.run()
         machine = describe_machine(testbed)
     print_report(results)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,6 +66,8 @@ def _run(plan: Plan, only: str, out: Path) -> None:
     out.joinpath("results.md").write_text(text, "utf-8")
     draw_chart(results, out / "results.svg")
     print(f"Report: {out / 'results.md'}")
+    if rounds.failed:
+        raise BenchError(", ".join(rounds.failed))
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -9,9 +9,12 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from http.client import HTTPException
+from subprocess import SubprocessError
 
+import grpc
 import psutil
 
 from bench.contender import Contender
@@ -27,6 +30,8 @@ _BACKGROUND_SECONDS = 1
 _PROGRESS_SECONDS = 5
 # The fixed rate is at most this share of what the slowest contender can do.
 _RATE_SHARE = 0.4
+# A server that fails may also be seen by what calls it, or reads its CPU time.
+_FAILURES = (BenchError, OSError, HTTPException, grpc.RpcError, psutil.Error, SubprocessError)
 
 
 class Progress:
@@ -65,6 +70,8 @@ class Rounds:
         reasons = {each.name: each.skip_reason() for each in contenders}
         reasons |= {each.name: each.skip_reason(testbed) for each in service_benchmarks}
         self._skipped = {name: reason for name, reason in reasons.items() if reason}
+        # What could not be measured to the end, and why.
+        self.failed: dict[str, str] = {}
         self._contenders = [each for each in contenders if each.name not in self._skipped]
         remaining = [each for each in service_benchmarks if each.name not in self._skipped]
         self._repeated = [each for each in remaining if not each.runs_once]
@@ -72,10 +79,10 @@ class Rounds:
         self._testbed = testbed
         self._batches = RequestBatches(testbed)
         self._stats: defaultdict[tuple[str, str], list[ScenarioStats]] = defaultdict(list)
-        self._metrics: defaultdict[ServiceMetric, list[float]] = defaultdict(list)
+        self._metrics: defaultdict[tuple[str, ServiceMetric], list[float]] = defaultdict(list)
 
     def run(self) -> Results:
-        """Measures everything. Raises BenchError."""
+        """Measures everything; nothing of what fails is a result."""
         plan = self._testbed.plan
         at_fixed_rate = [
             each for each in self._contenders if re.search(plan.fixed_rate_contenders, each.name)
@@ -90,40 +97,58 @@ class Rounds:
             self._run_round(f"round {number} of {plan.rounds}", progress)
             for number in range(1, plan.rounds + 1)
         )
-        stats = {key: medians(each) for key, each in self._stats.items()}
-        rate = self._fixed_rate(stats)
-        latencies = {
-            each.name: self._measure_latencies(each, rate, progress) for each in at_fixed_rate
-        }
+        rate = self._fixed_rate()
+        latencies: dict[str, Latencies] = {}
+        for contender in at_fixed_rate:
+            with self._step(f"{rate:.0f} requests a second", contender.name, progress) as is_on:
+                if is_on:
+                    latencies[contender.name] = self._latencies(contender, rate)
         for benchmark in self._single:
-            progress.start_step(benchmark.name)
-            self._measure_service(benchmark, progress)
+            self._measure_service("once", benchmark, progress)
+        rounds = {key: each for key, each in self._stats.items() if key[0] not in self.failed}
         return Results(
-            stats,
-            latencies,
+            {key: medians(each) for key, each in rounds.items()},
+            {name: each for name, each in latencies.items() if name not in self.failed},
             rate,
-            {metric: statistics.median(each) for metric, each in self._metrics.items()},
-            self._skipped,
-            [spread([stats.cpu for stats in each]) for each in self._stats.values()],
+            {
+                metric: statistics.median(each)
+                for (name, metric), each in self._metrics.items()
+                if name not in self.failed
+            },
+            self._skipped | self.failed,
+            [spread([stats.cpu for stats in each]) for each in rounds.values()],
             background_load,
         )
 
+    @contextmanager
+    def _step(self, step: str, name: str, progress: Progress) -> Iterator[bool]:
+        """Runs a step of what is named, unless one before has failed: then it yields False.
+
+        It goes on without what fails, since a benchmark takes long.
+        """
+        progress.start_step(f"{step}: {name}")
+        try:
+            yield name not in self.failed
+        except _FAILURES as error:
+            progress.note(f"FAILED: {error}")
+            self.failed[name] = str(error).partition("\n")[0]
+
     def _prepare(self, progress: Progress) -> None:
         for contender in self._contenders:
-            progress.start_step(f"creating the database of {contender.name}")
-            folder = self._testbed.folder / contender.slug
-            folder.mkdir()
-            contender.prepare(self._testbed, folder)
+            with self._step("creating the database", contender.name, progress):
+                folder = self._testbed.folder / contender.slug
+                folder.mkdir()
+                contender.prepare(self._testbed, folder)
 
     def _run_round(self, name: str, progress: Progress) -> float:
         """Measures all that is measured repeatedly; returns the load of others before it."""
         background_load = psutil.cpu_percent(_BACKGROUND_SECONDS) / 100
         for contender in self._contenders:
-            progress.start_step(f"{name}: {contender.name}")
-            self._measure_contender(contender, name, progress)
+            with self._step(name, contender.name, progress) as is_on:
+                if is_on:
+                    self._measure_contender(contender, name, progress)
         for benchmark in self._repeated:
-            progress.start_step(f"{name}: {benchmark.name}")
-            self._measure_service(benchmark, progress)
+            self._measure_service(name, benchmark, progress)
         self._batches.clear()
         return background_load
 
@@ -133,20 +158,22 @@ class Rounds:
             for scenario in SCENARIOS:
                 if scenario.key in contender.scenarios:
                     progress.report(scenario.title)
-                    with _named(contender, scenario):
+                    with _named(scenario):
                         stats = self._measurement(contender, servers, scenario, name).run()
                     self._stats[contender.name, scenario.key].append(stats)
 
-    def _fixed_rate(self, stats: Mapping[tuple[str, str], ScenarioStats]) -> float:
-        gets = [stats[each.name, GET.key].throughput for each in self._contenders]
+    def _fixed_rate(self) -> float:
+        """Returns a rate that is at most a share of what the slowest contender can do."""
+        gets = [
+            medians(rounds).throughput
+            for (name, scenario), rounds in self._stats.items()
+            if scenario == GET.key and name not in self.failed
+        ]
         return min([self._testbed.plan.fixed_rate, *(_RATE_SHARE * get for get in gets)])
 
-    def _measure_latencies(
-        self, contender: Contender, rate: float, progress: Progress
-    ) -> Latencies:
-        progress.start_step(f"{rate:.0f} requests a second: {contender.name}")
+    def _latencies(self, contender: Contender, rate: float) -> Latencies:
         folder = self._testbed.folder / contender.slug
-        with contender.serve(self._testbed, folder) as servers, _named(contender, GET):
+        with contender.serve(self._testbed, folder) as servers, _named(GET):
             return self._measurement(contender, servers, GET, "fixed rate").latencies_at(rate)
 
     def _measurement(
@@ -154,21 +181,24 @@ class Rounds:
     ) -> Measurement:
         return Measurement(self._testbed, self._batches, contender, servers, scenario, name)
 
-    def _measure_service(self, benchmark: ServiceBenchmark, progress: Progress) -> None:
+    def _measure_service(self, step: str, benchmark: ServiceBenchmark, progress: Progress) -> None:
         folder = self._testbed.folder / "service"
-        folder.mkdir()
-        try:
-            metrics = benchmark.measure(self._testbed, folder, progress.report)
-        finally:
-            shutil.rmtree(folder)
-        for metric, value in metrics.items():
-            self._metrics[metric].append(value)
+        with self._step(step, benchmark.name, progress) as is_on:
+            if not is_on:
+                return
+            folder.mkdir()
+            try:
+                metrics = benchmark.measure(self._testbed, folder, progress.report)
+            finally:
+                shutil.rmtree(folder)
+            for metric, value in metrics.items():
+                self._metrics[benchmark.name, metric].append(value)
 
 
 @contextmanager
-def _named(contender: Contender, scenario: Scenario) -> Iterator[None]:
+def _named(scenario: Scenario) -> Iterator[None]:
     """Adds to errors what was measured."""
     try:
         yield
     except BenchError as error:
-        raise type(error)(f"{contender.name}, {scenario.title}: {error}") from error
+        raise type(error)(f"{scenario.title}: {error}") from error
