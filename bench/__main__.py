@@ -19,10 +19,10 @@ from bench.machine import describe_machine
 from bench.postgres import running_postgres
 from bench.report import markdown_report, print_report
 from bench.rounds import Rounds
-from bench.service_benchmarks import Databases, DatabaseSize, GroupCommit
+from bench.service_benchmarks import DatabaseSize, GroupCommit, Observability
 from bench.testbed import FULL, QUICK, Plan, Testbed, unset_service_settings
 
-SERVICE_BENCHMARKS = [Upload(), Import(), GroupCommit(), Databases(), DatabaseSize()]
+SERVICE_BENCHMARKS = [Import(), Upload(), GroupCommit(), Observability(), DatabaseSize()]
 
 _PARTIAL_OUTPUT = Path("build/bench")
 _INTERRUPTED = 130
@@ -50,15 +50,15 @@ def main() -> None:
 def _run(plan: Plan, only: str, out: Path) -> None:
     find_h2load()
     started = time.monotonic()
-    contenders = [each for each in CONTENDERS if re.search(only, each.name)]
+    contenders = [each for each in CONTENDERS if re.search(only or plan.contenders, each.name)]
     benchmarks = [each for each in SERVICE_BENCHMARKS if re.search(only, each.name)]
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="twc-bench-"))
-        needs = [each.needs_postgres for each in contenders]
-        needs += [each.needs_postgres for each in benchmarks]
-        postgres = stack.enter_context(running_postgres()) if any(needs) else None
+        needs_postgres = any(each.needs_postgres for each in contenders)
+        postgres = stack.enter_context(running_postgres()) if needs_postgres else None
         testbed = Testbed(Path(folder), plan, postgres)
-        results = Rounds(testbed, contenders, benchmarks).run()
+        rounds = Rounds(testbed, contenders, benchmarks)
+        results = rounds.run()
         machine = describe_machine(testbed)
     print_report(results)
     out.mkdir(parents=True, exist_ok=True)
@@ -66,6 +66,8 @@ def _run(plan: Plan, only: str, out: Path) -> None:
     out.joinpath("results.md").write_text(text, "utf-8")
     draw_chart(results, out / "results.svg")
     print(f"Report: {out / 'results.md'}")
+    if rounds.failed:
+        raise BenchError(", ".join(rounds.failed))
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

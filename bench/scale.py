@@ -26,7 +26,6 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2 import customer_service_pb2_grpc
 
 from bench.bulk import batches
-from bench.contenders import server_command
 from bench.dataset import FIRST_NEW, email
 from bench.downgrade import downgrade, undone_migrations
 from bench.load.connection import Request
@@ -36,6 +35,7 @@ from bench.postgres import running_postgres
 from bench.processes import HOST, RunningServers, environment, resource_usage, servers_on_cores
 from bench.results import percentile
 from bench.scenarios import SERVICE_PATH
+from bench.services import server_command
 from bench.testbed import FULL, TENANT, Testbed, unset_service_settings
 from tools.documents import replace_part
 from twc_customer_gateway.settings import GatewaySettings

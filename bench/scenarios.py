@@ -71,8 +71,6 @@ class Scenario:
     status: int = 200
     # True if it writes, so that no request can be sent twice.
     is_write: bool = False
-    # True if it is also measured at the fixed rate.
-    has_fixed_rate: bool = True
 
 
 def get_by_id(own_id: str) -> Call:
@@ -117,7 +115,7 @@ GET = Scenario("get", "GET by id", "GetCustomer", _get)
 LOOKUP = Scenario("lookup", "Lookup by e-mail", "LookupCustomers", _lookup)
 CREATE = Scenario("create", "Create", "CreateCustomer", _create, status=201, is_write=True)
 UPDATE = Scenario("update", "Update", "UpdateCustomer", _update, is_write=True)
-PAGE = Scenario("page", "Page of 100 customers", "LookupCustomers", _page, has_fixed_rate=False)
+PAGE = Scenario("page", "Page of 100 customers", "LookupCustomers", _page)
 
 SCENARIOS = [GET, LOOKUP, CREATE, UPDATE, PAGE]
 

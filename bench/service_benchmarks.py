@@ -1,4 +1,4 @@
-"""Measurements of the service alone: databases, group commit, and the size of the database."""
+"""Measurements of the service alone: observability, group commit, the size of the database."""
 
 import shutil
 import sys
@@ -8,14 +8,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from statistics import median
+from typing import Any, NamedTuple
 
-from bench.contenders import insert_customers, server_command
 from bench.dataset import renumbered
 from bench.load.connection import Request
 from bench.load.run import LoadProfile, Protocol, run_load
-from bench.processes import RunningServers, resource_usage, servers_on_cores
+from bench.processes import RunningServers, free_ports, resource_usage, servers_on_cores
 from bench.results import ServiceMetric
 from bench.scenarios import CREATE, GET, LOOKUP, SERVICE_PATH, RequestBatches, Scenario
+from bench.services import insert_customers, server_command
 from bench.testbed import Testbed
 from twc_customer_gateway.settings import GatewaySettings
 
@@ -31,7 +32,6 @@ class ServiceBenchmark(ABC):
     name: str
     # True if it takes so long that it runs once, and not in every round.
     runs_once = False
-    needs_postgres = False
 
     def skip_reason(self, testbed: Testbed) -> str:
         """Returns why it cannot be measured on this machine, or "" if it can."""
@@ -42,40 +42,32 @@ class ServiceBenchmark(ABC):
         """Measures, with files in an empty folder. Raises BenchError."""
 
 
-class Databases(ServiceBenchmark):
-    """Compares the CPU time of a native read on SQLite and on PostgreSQL.
+class Observability(ServiceBenchmark):
+    """Compares the CPU time of a native read with metrics and logs, and without both.
 
-    The servers have one core, and PostgreSQL and the load generator the others,
-    so that only the server's own CPU time counts.
+    Traces are off. The servers have one core, and are read in turn.
     """
 
-    name = "databases"
-    needs_postgres = True
-    _ROUNDS = 3
+    name = "observability"
 
     def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns microseconds per request."""
-        urls: dict[ServiceMetric, str | None] = {ServiceMetric.GET_SQLITE: None}
-        if testbed.postgres:
-            urls[ServiceMetric.GET_POSTGRES] = testbed.postgres.create_database()
-        samples: dict[ServiceMetric, list[float]] = {metric: [] for metric in urls}
+        [port] = free_ports(1)
+        variants: dict[ServiceMetric, dict[str, Any]] = {
+            ServiceMetric.OBSERVED: {"metrics_port": port, "log_level": "INFO"},
+            ServiceMetric.UNOBSERVED: {"metrics_port": 0, "log_level": "ERROR"},
+        }
         with ExitStack() as stack:
-            running: dict[ServiceMetric, RunningServers] = {}
-            for metric, url in urls.items():
-                own = folder / metric.name
-                own.mkdir()
-                settings = testbed.settings(data_dir=own / "data", database_url=url)
+            reads = []
+            for metric, changed in variants.items():
+                settings = testbed.settings(data_dir=folder / metric.name, **changed)
                 insert_customers(settings, testbed.customers)
-                running[metric] = stack.enter_context(
-                    servers_on_cores(testbed.cores[:1], settings, own / "log", server_command)
+                log = folder / f"{metric.name}.log"
+                servers = stack.enter_context(
+                    servers_on_cores(testbed.cores[:1], settings, log, server_command)
                 )
-            for number in range(self._ROUNDS):
-                report(f"{number + 1} of {self._ROUNDS}")
-                for metric, servers in running.items():
-                    samples[metric].append(
-                        _cpu_per_read(testbed, servers, GET, len(testbed.customers))
-                    )
-        return {metric: median(each) for metric, each in samples.items()}
+                reads.append(_Reads(testbed, metric, servers, GET, len(testbed.customers)))
+            return _cpu_of(reads, testbed.plan.observability_rounds)
 
 
 class GroupCommit(ServiceBenchmark):
@@ -120,7 +112,6 @@ class DatabaseSize(ServiceBenchmark):
 
     name = "database size"
     runs_once = True
-    _ROUNDS = 3
     _MODELS = 1_000
     # A row with its keys, and the same again for the write-ahead log.
     _BYTES_PER_CUSTOMER = 6_000
@@ -143,25 +134,20 @@ class DatabaseSize(ServiceBenchmark):
     def measure(self, testbed: Testbed, folder: Path, report: ReportProgress) -> Metrics:
         """Returns microseconds per request."""
         sizes = (testbed.plan.customers, testbed.plan.large_database_customers)
-        samples: dict[ServiceMetric, list[float]] = {
-            metric: [] for metrics in self._METRICS.values() for metric in metrics
-        }
         with ExitStack() as stack:
-            running: list[RunningServers] = []
-            for size in sizes:
+            reads = []
+            for place, size in enumerate(sizes):
                 settings = testbed.settings(data_dir=folder / f"{size}")
                 self._insert(testbed, settings, size, report)
                 log = folder / f"{size}.log"
-                running.append(
-                    stack.enter_context(
-                        servers_on_cores(testbed.cores, settings, log, server_command)
-                    )
+                servers = stack.enter_context(
+                    servers_on_cores(testbed.cores, settings, log, server_command)
                 )
-            for _ in range(self._ROUNDS):
-                for scenario, metrics in self._METRICS.items():
-                    for metric, servers, size in zip(metrics, running, sizes, strict=True):
-                        samples[metric].append(_cpu_per_read(testbed, servers, scenario, size))
-        return {metric: median(each) for metric, each in samples.items()}
+                reads += [
+                    _Reads(testbed, metrics[place], servers, scenario, size)
+                    for scenario, metrics in self._METRICS.items()
+                ]
+            return _cpu_of(reads, testbed.plan.rounds)
 
     def _insert(
         self, testbed: Testbed, settings: GatewaySettings, size: int, report: ReportProgress
@@ -179,18 +165,42 @@ _READS = 10_000
 _READ_CONNECTIONS, _READ_STREAMS = 4, 8
 
 
-def _cpu_per_read(
-    testbed: Testbed, servers: RunningServers, scenario: Scenario, customers: int
-) -> float:
-    """Returns the CPU time in microseconds of a native read of a random customer."""
-    numbers = Random(customers).choices(range(customers), k=_READS)
-    requests = [scenario.call(testbed.dataset, number, "").grpc() for number in numbers]
-    protocol = Protocol(SERVICE_PATH + scenario.rpc, testbed.credentials)
-    profile = LoadProfile(_READ_CONNECTIONS, _plausible_bytes(testbed), _READ_STREAMS)
-    before = resource_usage(servers.pids)
-    run_load(testbed.folder, servers.ports, protocol, profile, requests)
-    after = resource_usage(servers.pids)
-    return (after.cpu_seconds - before.cpu_seconds) * 1e6 / len(requests)
+class _Reads(NamedTuple):
+    """Native reads of random customers of a server, whose CPU time is a metric."""
+
+    testbed: Testbed
+    metric: ServiceMetric
+    servers: RunningServers
+    scenario: Scenario
+    customers: int
+
+    def requests(self) -> list[Request]:
+        """Returns the requests."""
+        numbers = Random(self.customers).choices(range(self.customers), k=_READS)
+        dataset = self.testbed.dataset
+        return [self.scenario.call(dataset, number, "").grpc() for number in numbers]
+
+    def cpu(self, requests: Sequence[Request]) -> float:
+        """Returns the CPU time in microseconds of a request."""
+        protocol = Protocol(SERVICE_PATH + self.scenario.rpc, self.testbed.credentials)
+        profile = LoadProfile(_READ_CONNECTIONS, _plausible_bytes(self.testbed), _READ_STREAMS)
+        before = resource_usage(self.servers.pids)
+        run_load(self.testbed.folder, self.servers.ports, protocol, profile, requests)
+        after = resource_usage(self.servers.pids)
+        return (after.cpu_seconds - before.cpu_seconds) * 1e6 / len(requests)
+
+
+def _cpu_of(reads: Sequence[_Reads], rounds: int) -> Metrics:
+    """Makes reads in turn, once to warm up; returns the medians of the rounds."""
+    requests = [each.requests() for each in reads]
+    samples = [
+        [each.cpu(own) for each, own in zip(reads, requests, strict=True)]
+        for _ in range(rounds + 1)
+    ]
+    return {
+        each.metric: median(cpu)
+        for each, cpu in zip(reads, zip(*samples[1:], strict=True), strict=True)
+    }
 
 
 def _plausible_bytes(testbed: Testbed) -> tuple[int, int]:

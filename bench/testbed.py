@@ -19,47 +19,60 @@ class Plan(NamedTuple):
     """The sizes of all measurements. Rates are requests per second."""
 
     rounds: int
+    # Regular expressions of the names of contenders.
+    contenders: str
+    fixed_rate_contenders: str
     customers: int
     warm_up_requests: int
     # A closed loop: its duration where requests are cheap to make, else their number.
     load_seconds: float
     write_requests: int
-    # An open loop.
+    # An open loop of GET by id, with each of some seeds of arrivals.
     fixed_rate: int
     fixed_rate_seconds: float
+    fixed_rate_seeds: int
     uploaded_customers: int
     imported_customers: int
     group_commit_requests: int
+    observability_rounds: int
     # The large database that the small one is compared with; 0 for none.
     large_database_customers: int
 
 
 FULL = Plan(
     rounds=3,
+    contenders="",
+    fixed_rate_contenders="",
     customers=10_000,
     warm_up_requests=500,
     load_seconds=3,
     write_requests=4_000,
     fixed_rate=800,
-    fixed_rate_seconds=3,
+    fixed_rate_seconds=1.5,
+    fixed_rate_seeds=10,
     uploaded_customers=5_000,
     imported_customers=60_000,
     group_commit_requests=8_000,
+    observability_rounds=5,
     large_database_customers=1_000_000,
 )
 
 # Less than three minutes.
 QUICK = Plan(
     rounds=1,
+    contenders="^(?!.*PostgreSQL)",
+    fixed_rate_contenders="^(service REST|FastAPI.*)$",
     customers=2_000,
     warm_up_requests=150,
-    load_seconds=0.8,
-    write_requests=800,
+    load_seconds=0.5,
+    write_requests=500,
     fixed_rate=800,
-    fixed_rate_seconds=0.8,
+    fixed_rate_seconds=0.5,
+    fixed_rate_seeds=2,
     uploaded_customers=5_000,
     imported_customers=10_000,
     group_commit_requests=2_000,
+    observability_rounds=2,
     large_database_customers=0,
 )
 

@@ -25,8 +25,9 @@ _FIRST_WINDOW, _WINDOW = 65_535, (1 << 31) - 1
 _POST_HTTP = b"\x83\x86"
 _FIRST_INDEX = 62
 
-# `grpc-status: 0` as grpcio encodes it without the dynamic table.
-_OK = b"\x0bgrpc-status\x010"
+# `grpc-status: 0` as grpcio encodes it without the dynamic table, and as grpc-go does, with the
+# name in Huffman code (RFC 7541, appendix B).
+_OK = (b"\x0bgrpc-status\x010", b"\x88\x9a\xca\xc8\xb2\x124\xda\x8f\x010")
 
 
 class Http2(Connection):
@@ -125,7 +126,7 @@ class _Call:
     def end(self, trailers: bytes) -> Response:
         body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
         error = ""
-        if _OK not in trailers:
+        if not any(ok in trailers for ok in _OK):
             error = f"a call failed: {trailers!r}"
         elif self._expected not in body:
             error = f"{self._expected!r} is not in {body!r}"

@@ -38,12 +38,16 @@ class Protocol(NamedTuple):
 
 
 class LoadProfile(NamedTuple):
-    """Concurrency over all ports, the least and most bytes of a body, and the rate, 0 for none."""
+    """Concurrency over all ports, the least and most bytes of a body, and the rate, 0 for none.
+
+    The seed is that of the moments at which requests of a rate are due.
+    """
 
     connections: int
     body_bytes: tuple[int, int]
     streams: int = 1
     rate: float = 0
+    seed: int = 0
 
 
 def run_load(
@@ -65,7 +69,12 @@ def run_load(
             arguments = [
                 *(str(path), "--port", str(port), *protocol.arguments()),
                 *("--connections", str(max(1, profile.connections // len(ports)))),
-                *("--streams", str(profile.streams), "--seed", str(index)),
+                *(
+                    "--streams",
+                    str(profile.streams),
+                    "--seed",
+                    str(profile.seed * len(ports) + index),
+                ),
                 *("--rate", str(profile.rate / len(ports))),
             ]
             generators.append(stack.enter_context(_generator(arguments)))

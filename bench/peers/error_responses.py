@@ -60,8 +60,8 @@ def to_response(error: ServiceError) -> tuple[int, dict[str, Any]]:
 
 def conflicting_column(error: Exception) -> str:
     """Returns the column of the unique index that SQLite's error names; raises other errors."""
-    _, _, names = str(error).partition("UNIQUE constraint failed: ")
-    column = names.split(", ")[-1].split("\n")[0].rpartition(".")[2].rstrip(")")
+    # UNIQUE constraint failed: customer.tenant, customer.email_key
+    column = str(error).rpartition(".")[2]
     if column not in UNIQUE_COLUMNS:
         raise error
     return column
@@ -91,7 +91,7 @@ def _path(location: Sequence[str | int]) -> str:
             path += f"[{part}]"
         elif previous in ("attributeGroups", "attributes"):
             path += f'["{part}"]'
-        elif part not in ("body", "customer", "[key]"):
+        elif part not in ("body", "[key]"):
             path += f".{part}" if path else part
         previous = part
     return path or "customer"

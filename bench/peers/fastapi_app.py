@@ -1,4 +1,4 @@
-"""The API on FastAPI, over any store, served by uvicorn with uvloop and httptools.
+"""FastAPI with SQLAlchemy (`sqlalchemy_store`), served by uvicorn with uvloop and httptools.
 
 Handlers are synchronous functions, which FastAPI runs in threads, as is usual
 with a blocking database driver. Pydantic's compiled core serializes responses, as
@@ -9,9 +9,10 @@ and a thread would cost more. Telemetry is plain ASGI middleware, without the
 overhead of Starlette's base class.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Protocol
+from pathlib import Path
+from typing import Annotated, Any
 
 import anyio.to_thread
 import uvicorn
@@ -20,28 +21,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import make_asgi_app
 
-from bench.peers import error_responses
+from bench.peers import command, error_responses
 from bench.peers.pydantic_models import CustomerUpdate, NewCustomer
 from bench.peers.responses import serialize, serialize_list
 from bench.peers.rules import search_filter
+from bench.peers.sqlalchemy_store import Customers, seed
 from bench.peers.table import THREADS
 from bench.peers.telemetry import Authentication, Telemetry
-
-
-class Store(Protocol):
-    """Customers in a database, as rows that `serialize` accepts."""
-
-    def get(self, tenant: str, customer_id: str) -> Any | None:
-        """Returns the customer with an id."""
-
-    def search(self, tenant: str, columns: Mapping[str, str]) -> list[Any]:
-        """Returns the customers with all the values, by column."""
-
-    def create(self, tenant: str, request: NewCustomer, region: str | None) -> Any:
-        """Stores a customer. Raises InvalidInput and AlreadyExists."""
-
-    def update(self, tenant: str, request: CustomerUpdate, region: str | None) -> Any:
-        """Changes a customer. Raises NotFound, InvalidInput and AlreadyExists."""
 
 
 @asynccontextmanager
@@ -63,7 +49,7 @@ async def _error_response(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, status)
 
 
-def create_app(store: Store) -> FastAPI:
+def create_app(store: Customers) -> FastAPI:
     """Returns the application. Raises the errors of `Settings` for the environment."""
     authentication = Authentication()
 
@@ -110,10 +96,10 @@ def create_app(store: Store) -> FastAPI:
     return app
 
 
-def serve(store: Store, port: int) -> None:
-    """Serves a store until SIGTERM."""
+def serve(path: Path, port: int) -> None:
+    """Serves a database until SIGTERM."""
     uvicorn.run(
-        create_app(store),
+        create_app(Customers(path)),
         host="127.0.0.1",
         port=port,
         loop="uvloop",
@@ -123,3 +109,7 @@ def serve(store: Store, port: int) -> None:
         log_level="warning",
         access_log=False,
     )
+
+
+if __name__ == "__main__":
+    command.run(command.Peer("fastapi_app", seed, serve))

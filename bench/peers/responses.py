@@ -1,4 +1,4 @@
-"""Pydantic models of responses, which serialize the rows of any ORM.
+"""Pydantic models of responses, which serialize the rows of an ORM.
 
 They are not the models of requests, since stored values need no validation.
 Nested values are typed dictionaries, as Pydantic advises for speed.

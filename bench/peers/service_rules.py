@@ -48,7 +48,7 @@ PRINTABLE = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 def rule_error(message: str) -> ValueError:
     """Returns an error for a validator of Pydantic to raise.
 
-    Pydantic keeps the traceback of a plain ValueError, which django-ninja never frees.
+    Pydantic adds words of its own to the message of a plain ValueError.
     """
     return PydanticCustomError("rule", "{message}", {"message": message})
 

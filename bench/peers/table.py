@@ -7,17 +7,15 @@ SQLite has no type for them.
 import threading
 from typing import Any
 
-from bench.peers.rules import default_address
 from bench.peers.service_rules import stored_email_key, stored_name_key
 
 # As durable as the service's storage/sqlite.py.
-PRAGMAS: dict[str, str | int] = {
-    "journal_mode": "wal",
-    "synchronous": "full",
-    "busy_timeout": 5000,
-    "cache_size": -8 * 1024,
-}
-PRAGMA_STATEMENTS = [f"PRAGMA {name} = {value}" for name, value in PRAGMAS.items()]
+PRAGMA_STATEMENTS = (
+    "PRAGMA journal_mode = wal",
+    "PRAGMA synchronous = full",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA cache_size = -8192",
+)
 
 # The thread that writes holds it. A thread that waits for this lock wakes at
 # once; one that finds SQLite's lock taken sleeps and polls. Other processes
@@ -63,17 +61,6 @@ INDEXES = (
 
 # The most customers that a search returns.
 PAGE_SIZE = 100
-
-
-class RowMixin:
-    """Adds the default address, which is no column, to the row classes of ORMs."""
-
-    addresses: Any
-
-    @property
-    def default_address(self) -> dict[str, Any] | None:
-        """The address that is marked as the default."""
-        return default_address(self.addresses)
 
 
 def key_values(customer: dict[str, Any]) -> dict[str, str | None]:

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -19,8 +18,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc/metadata"
 )
 
 const (
@@ -71,10 +68,8 @@ func setting(name, otherwise string) string {
 	return otherwise
 }
 
-// tenant authenticates a call by its metadata, and returns its tenant.
-func (a *authenticator) tenant(ctx context.Context) (string, error) {
-	incoming, _ := metadata.FromIncomingContext(ctx)
-	credentials, names := incoming.Get("authorization"), incoming.Get("x-twc-tenant")
+// authenticate verifies the headers of a request, and returns its tenant.
+func (a *authenticator) authenticate(credentials, names []string) (string, error) {
 	if len(credentials) != 1 || len(credentials[0]) < 7 || !strings.EqualFold(credentials[0][:7], "bearer ") {
 		return "", newError("UNAUTHENTICATED", "the header Authorization must be Bearer and a token")
 	}

@@ -1,15 +1,11 @@
 #!/bin/sh
-# Generates the code of the contract and builds the gateway: build.sh PYTHON FOLDER
+# Generates the code of the contract and builds the peers in Go: build.sh PYTHON FOLDER
 #
-# PYTHON needs grpc_tools and Google's common .proto files. The rest are packages of Debian:
-#   apt-get install golang-go protoc-gen-go protoc-gen-go-grpc golang-grpc-gateway \
-#     golang-google-grpc-dev golang-google-protobuf-dev golang-google-genproto-dev \
-#     golang-github-golang-protobuf-1-5-dev golang-github-mattn-go-sqlite3-dev \
-#     golang-github-prometheus-client-golang-dev golang-github-rogpeppe-fastuuid-dev
-# The package golang-github-grpc-ecosystem-grpc-gateway-dev works with these, but cannot
-# be installed beside them, since it depends on an older package of protobuf. Without it
+# PYTHON needs Google's common .proto files; all else is in the packages of Debian that
+# packages.txt lists. The package golang-github-grpc-ecosystem-grpc-gateway-dev works with
+# them, but cannot be installed beside them, since it depends on an older package of protobuf:
 # the script unpacks it in FOLDER.
-# The last line of standard error names what is missing.
+# The last line of standard error says what is missing, and how to install it.
 set -eu
 
 python=$1
@@ -23,11 +19,11 @@ debian=/usr/share/gocode
 gateway=github.com/grpc-ecosystem/grpc-gateway/runtime
 
 missing() {
-    echo "$1 is missing; bench/peers/go_gateway/build.sh lists the packages to install" >&2
+    echo "$1 is missing: apt-get install --no-install-recommends $(tr '\n' ' ' <"$source/packages.txt")" >&2
     exit 1
 }
 
-for tool in go gcc protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway; do
+for tool in go gcc protoc protoc-gen-go protoc-gen-go-grpc protoc-gen-grpc-gateway; do
     command -v $tool >/dev/null || missing $tool
 done
 # The folder of golang/protobuf is one that only its newer version has.
@@ -36,11 +32,13 @@ for package in google.golang.org/grpc google.golang.org/protobuf google.golang.o
     github.com/prometheus/client_golang github.com/rogpeppe/fastuuid; do
     [ -d $debian/src/$package ] || missing "Go package $package"
 done
-if [ ! -d $debian/src/$gateway ] && [ ! -d "$folder/debian$debian/src/$gateway" ]; then
+if [ ! -d "$folder/debian$debian/src/$gateway" ]; then
     (cd "$folder" &&
         timeout 60 apt-get download -qq golang-github-grpc-ecosystem-grpc-gateway-dev &&
-        dpkg -x golang-github-grpc-ecosystem-grpc-gateway-dev_*.deb debian) >/dev/null 2>&1 ||
-        missing "Go package $gateway"
+        dpkg -x golang-github-grpc-ecosystem-grpc-gateway-dev_*.deb debian) >/dev/null 2>&1 || {
+        echo "Go package $gateway cannot be downloaded: apt-get update" >&2
+        exit 1
+    }
 fi
 
 # The plugins for services do not support `optional` in proto3. They get the contract as
@@ -55,13 +53,12 @@ common=$("$python" -c 'import google.api as api; print(*api.__path__)')/../..
 mapped="M$contract/customer.proto=$go_package,M$contract/customer_service.proto=$go_package"
 # The gateway links this file, which must not be registered twice.
 mapped="$mapped,Mgoogle/protobuf/field_mask.proto=google.golang.org/genproto/protobuf/field_mask"
-"$python" -m grpc_tools.protoc -I "$protos" -I "$common" "--go_out=$mapped:$folder/src" \
+protoc -I "$protos" -I "$common" "--go_out=$mapped:$folder/src" \
     $contract/customer.proto $contract/customer_service.proto
-"$python" -m grpc_tools.protoc -I "$folder/proto2" -I "$common" \
-    "--go-grpc_out=$folder/src" \
+protoc -I "$folder/proto2" -I "$common" "--go-grpc_out=$folder/src" \
     "--grpc-gateway_out=$folder/src" $contract/customer_service.proto
 
 mkdir -p "$folder/src/go_gateway"
 cp "$source"/*.go "$folder/src/go_gateway"
 GO111MODULE=off GOFLAGS= GOPATH="$folder:$folder/debian$debian:$debian" \
-    nice go build -o "$folder/go_gateway" go_gateway
+    go build -o "$folder/go_gateway" go_gateway

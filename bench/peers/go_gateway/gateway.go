@@ -5,19 +5,14 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
 	"reflect"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	protov1 "github.com/golang/protobuf/proto"
 	"github.com/grpc-ecosystem/grpc-gateway/runtime"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	pb "twc/customer/v2"
@@ -25,32 +20,27 @@ import (
 
 const root = "/api/v2/customers"
 
-var seconds = prometheus.NewHistogramVec(
-	prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Duration of requests."},
-	[]string{"method", "route", "status"})
-
-// newHandler returns the HTTP handler: the gateway with telemetry, and the metrics.
-func newHandler(api *service) (http.Handler, error) {
+// newHandler returns the HTTP handler: the gateway behind telemetry and authentication, and
+// the metrics.
+func newHandler(api *service, a *authenticator) (http.Handler, error) {
 	codec := &jsonCodec{
 		protojson.MarshalOptions{EmitUnpopulated: true},
 		protojson.UnmarshalOptions{DiscardUnknown: true},
 	}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, codec),
-		runtime.WithIncomingHeaderMatcher(func(name string) (string, bool) {
-			return "x-twc-tenant", name == "X-Twc-Tenant"
-		}),
 		runtime.WithForwardResponseOption(setStatus),
 		runtime.WithProtoErrorHandler(runtime.DefaultHTTPProtoErrorHandler),
 	)
 	if err := pb.RegisterCustomerServiceHandlerClient(context.Background(), mux, inProcessClient{api: api}); err != nil {
 		return nil, err
 	}
-	prometheus.MustRegister(seconds)
+	customers := http.NewServeMux()
+	customers.Handle(root+"/search", search(api, mux, codec))
+	customers.Handle("/", mux)
 	routes := http.NewServeMux()
 	routes.Handle("/metrics", promhttp.Handler())
-	routes.Handle(root+"/search", withTelemetry(search(api, mux, codec)))
-	routes.Handle("/", withTelemetry(mux))
+	routes.Handle("/", withTelemetry(newTelemetry(), withAuthentication(a, mux, codec, customers)))
 	return routes, nil
 }
 
@@ -62,28 +52,21 @@ type inProcessClient struct {
 }
 
 func (d inProcessClient) GetCustomer(ctx context.Context, request *pb.GetCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
-	return d.api.GetCustomer(toIncoming(ctx), request)
+	return d.api.GetCustomer(ctx, request)
 }
 
 func (d inProcessClient) CreateCustomer(ctx context.Context, request *pb.CreateCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
-	return d.api.CreateCustomer(toIncoming(ctx), request)
+	return d.api.CreateCustomer(ctx, request)
 }
 
 func (d inProcessClient) UpdateCustomer(ctx context.Context, request *pb.UpdateCustomerRequest, _ ...grpc.CallOption) (*pb.Customer, error) {
-	return d.api.UpdateCustomer(toIncoming(ctx), request)
-}
-
-// toIncoming turns the outgoing metadata of a context into incoming metadata.
-func toIncoming(ctx context.Context) context.Context {
-	sent, _ := metadata.FromOutgoingContext(ctx)
-	return metadata.NewIncomingContext(ctx, sent)
+	return d.api.UpdateCustomer(ctx, request)
 }
 
 // search handles lookups, with a JSON array as the response: the gateway would write one
 // object a line for a stream.
 func search(api *service, mux *runtime.ServeMux, codec *jsonCodec) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, err := runtime.AnnotateContext(r.Context(), mux, r)
 		request := new(pb.LookupCustomersRequest)
 		query := r.URL.Query()
 		for name, field := range map[string]**string{
@@ -94,11 +77,8 @@ func search(api *service, mux *runtime.ServeMux, codec *jsonCodec) http.Handler 
 				*field = proto.String(query.Get(name))
 			}
 		}
-		stream := &arrayStream{context: toIncoming(ctx), written: []byte{'['}, options: codec.marshal}
-		if err == nil {
-			err = api.LookupCustomers(request, stream)
-		}
-		if err != nil {
+		stream := &arrayStream{context: r.Context(), written: []byte{'['}, options: codec.marshal}
+		if err := api.LookupCustomers(request, stream); err != nil {
 			runtime.DefaultHTTPProtoErrorHandler(r.Context(), mux, codec, w, r, err)
 			return
 		}
@@ -207,50 +187,27 @@ func (o *statusRecorder) Write(body []byte) (int, error) {
 	return o.ResponseWriter.Write(body)
 }
 
-type logLine struct {
-	Time         string  `json:"time"`
-	Level        string  `json:"level"`
-	Logger       string  `json:"logger"`
-	PID          int     `json:"pid"`
-	Event        string  `json:"event"`
-	RequestID    string  `json:"request_id"`
-	Tenant       string  `json:"tenant"`
-	Method       string  `json:"method"`
-	Route        string  `json:"route"`
-	Status       int     `json:"status"`
-	Milliseconds float64 `json:"milliseconds"`
+// withAuthentication verifies the headers of a request before anything reads its body.
+func withAuthentication(a *authenticator, mux *runtime.ServeMux, codec *jsonCodec, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tenant, err := a.authenticate(r.Header["Authorization"], r.Header["X-Twc-Tenant"])
+		if err != nil {
+			runtime.DefaultHTTPProtoErrorHandler(r.Context(), mux, codec, w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(withTenant(r.Context(), tenant)))
+	})
 }
 
-// withTelemetry writes a log line and a metric for each request.
-func withTelemetry(next http.Handler) http.Handler {
-	var series sync.Map // by method, route and status: faster than the histogram's lookup
-	pid := os.Getpid()
+// withTelemetry records each request.
+func withTelemetry(t *telemetry, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		recorder := &statusRecorder{w, r.Method, http.StatusOK}
 		next.ServeHTTP(recorder, r)
-		took := time.Since(began)
-
-		route := routeOf(r.URL.Path)
-		key := [3]string{r.Method, route, strconv.Itoa(recorder.status)}
-		found, ok := series.Load(key)
-		if !ok {
-			found, _ = series.LoadOrStore(key, seconds.WithLabelValues(key[0], key[1], key[2]))
-		}
-		found.(prometheus.Observer).Observe(took.Seconds())
-
-		id := r.Header.Get("X-Request-Id")
-		if id == "" {
-			id = uuid([16]byte{}, 0, 4)
-		}
-		text, err := json.Marshal(logLine{
-			began.UTC().Format(time.RFC3339Nano), "INFO", "gateway", pid, "call", id,
-			r.Header.Get("X-Twc-Tenant"), r.Method, route, recorder.status,
-			float64(took.Microseconds()) / 1000,
+		t.record(began, call{
+			r.Header.Get("X-Request-Id"), r.Header.Get("X-Twc-Tenant"), r.Method, routeOf(r.URL.Path), recorder.status,
 		})
-		if err == nil {
-			os.Stdout.Write(append(text, '\n'))
-		}
 	})
 }
 

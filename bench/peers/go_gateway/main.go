@@ -1,13 +1,13 @@
 // Command go_gateway is the Customer API as a team would write it in Go: a
-// gRPC service with grpc-gateway in front of it, in one process.
+// gRPC service, served natively or by grpc-gateway in the same process.
 //
 // protoc-gen-go, -go-grpc and -grpc-gateway generate the code of the contract.
 // The gateway calls the service in the process, as RegisterHandlerServer does in
 // newer versions, without the cost of gRPC between them. protojson writes JSON.
 // Customers are stored as Protobuf beside the keys that they are found by, in
 // SQLite with the settings of all peers; one connection writes. Tokens are
-// verified with the standard library, and the results are cached. Every request
-// has a log line and a metric of Prometheus' client.
+// verified with the standard library, over HTTP before the body is read, and the
+// results are cached. Every request has a log line and a metric of Prometheus' client.
 //
 // The rules are reimplemented, whereas the peers in Python call those of the
 // service. They are less strict: the lengths of phone numbers in each country are
@@ -20,6 +20,7 @@ import (
 	"bufio"
 	"flag"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -38,7 +39,7 @@ func main() {
 	tenant := flag.String("tenant", "bench", "tenant that the customers are of")
 	flag.Parse()
 	if *data == "" || flag.NArg() != 2 {
-		log.Fatal("usage: go_gateway --data FOLDER [--tenant T] seed FILE | serve PORT")
+		log.Fatal("usage: go_gateway --data FOLDER [--tenant T] seed FILE | serve PORT | serve-native PORT")
 	}
 	syscall.Umask(0o077)
 	must(os.MkdirAll(*data, 0o700))
@@ -46,17 +47,36 @@ func main() {
 	switch flag.Arg(0) {
 	case "seed":
 		must(fill(path, *tenant, flag.Arg(1)))
-	case "serve":
-		store, err := open(path)
-		must(err)
-		authenticator, err := newAuthenticator()
-		must(err)
-		handler, err := newHandler(&service{store: store, authenticator: authenticator, regions: regions()})
-		must(err)
-		must(http.ListenAndServe("127.0.0.1:"+flag.Arg(1), handler))
+	case "serve", "serve-native":
+		must(serve(path, "127.0.0.1:"+flag.Arg(1), flag.Arg(0) == "serve-native"))
 	default:
-		log.Fatalf("%s is neither seed nor serve", flag.Arg(0))
+		log.Fatalf("%s is neither seed, serve nor serve-native", flag.Arg(0))
 	}
+}
+
+// serve serves a database on an address, over HTTP or native gRPC.
+func serve(path, address string, isNative bool) error {
+	store, err := open(path)
+	if err != nil {
+		return err
+	}
+	authenticator, err := newAuthenticator()
+	if err != nil {
+		return err
+	}
+	api := &service{store: store, regions: regions()}
+	if !isNative {
+		handler, err := newHandler(api, authenticator)
+		if err != nil {
+			return err
+		}
+		return http.ListenAndServe(address, handler)
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return newServer(api, authenticator).Serve(listener)
 }
 
 // fill creates a database with the customers of a JSON Lines file.

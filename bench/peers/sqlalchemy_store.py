@@ -1,4 +1,4 @@
-"""FastAPI with SQLAlchemy's ORM: a typed model, and a session for each request.
+"""Stores customers with SQLAlchemy's ORM: a typed model, and a session for each request.
 
 As its documentation advises for SQLite, transactions that write begin with BEGIN
 IMMEDIATE. They have a pool of one connection, so that a thread waits for the
@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from bench.peers import command, error_responses, fastapi_app, rules, table
+from bench.peers import command, error_responses, rules, table
 from bench.peers.pydantic_models import CustomerUpdate, NewCustomer
 from bench.peers.table import PRAGMA_STATEMENTS, THREADS
 
@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
     """The base of mapped classes."""
 
 
-class Customer(table.RowMixin, Base):
+class Customer(Base):
     """A row of the table."""
 
     __tablename__ = "customer"
@@ -70,6 +70,11 @@ class Customer(table.RowMixin, Base):
     attribute_groups: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_date: Mapped[str]
     last_modified_date: Mapped[str]
+
+    @property
+    def default_address(self) -> dict[str, Any] | None:
+        """The address that is marked as the default, which is no column."""
+        return rules.default_address(self.addresses)
 
 
 class Customers:
@@ -169,12 +174,3 @@ def seed(path: Path, tenant: str, batches: command.Batches) -> None:
     for batch in batches:
         with customers.write_session.begin() as session:
             session.execute(insert(Customer), [table.to_row(tenant, each) for each in batch])
-
-
-def serve(path: Path, port: int) -> None:
-    """Serves a database until SIGTERM."""
-    fastapi_app.serve(Customers(path), port)
-
-
-if __name__ == "__main__":
-    command.run(command.Peer("fastapi_sqlalchemy", seed, serve))
