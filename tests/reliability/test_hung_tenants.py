@@ -17,6 +17,7 @@ from tests.support.client import SECONDS, Client, read_failure
 from tests.support.concurrency import in_background
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
+from tests.support.servers import Server
 
 THREADS = 8
 # More than there are threads, several times over.
@@ -28,7 +29,7 @@ TIMEOUT = 2 * SECONDS
 @pytest.fixture
 def server(proxy: Proxy) -> Iterator[InProcessServer]:
     """A server with as many connections as threads."""
-    with InProcessServer(
+    with Server(
         database_url=proxy.url(),
         database_timeout_seconds=TIMEOUT,
         database_pool_size=THREADS,

@@ -28,9 +28,6 @@ class EnvoyProcess(RestartedProcess):
     # One that hangs would not act on SIGTERM.
     death_signal = signal.SIGKILL
 
-    # The listeners that have requests of clients.
-    listeners: Sequence[str] = ("public",)
-
     def __init__(  # noqa: PLR0913, PLR0917 - what any process has, and its administration
         self,
         name: str,
@@ -65,9 +62,8 @@ class EnvoyProcess(RestartedProcess):
             return None
 
     def requests_in_progress(self) -> int:
-        """Returns the number of requests that it has not answered yet."""
-        numbers = [self.stat(f"http.{name}.downstream_rq_active") for name in self.listeners]
-        return sum(number or 0 for number in numbers)
+        """Returns the number of requests to the gateway that it has not answered yet."""
+        return self.stat("http.public.downstream_rq_active") or 0
 
     def fail_health(self) -> None:
         """Has it say that it does not serve, and close a connection with each response.

@@ -9,9 +9,10 @@ from twc_customer_server.inprocess_control import CONTROL_VARIABLE, METRICS_VARI
 
 
 class InprocessEnvoy(EnvoyProcess):
-    """An Envoy with Python inside, which reads the numbers of signals from a pipe."""
+    """An Envoy with Python inside, which reads the numbers of signals from a pipe.
 
-    listeners = ("public", "native")
+    SIGTERM itself is Envoy's, which would cut the calls that run.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a worker and an Envoy have
         self,

@@ -76,6 +76,8 @@ class Stack:
         self._workers: list[RestartedProcess] = []
         # Those that clients connect to are first.
         self._envoys: list[EnvoyProcess] = []
+        # The reserved ports that those listen on.
+        self._envoy_ports: list[socket.socket] = []
 
     def __enter__(self) -> Self:
         """Starts everything. Raises StackError if the service does not become ready."""
@@ -100,13 +102,15 @@ class Stack:
         if self._is_ready:
             self._drain()
             self._end_requests()
+            # Those with the server inside stop as workers do.
+            envoys = [it for it in envoys if it not in self._servers]
         for envoy in envoys:
             envoy.quit()
         for envoy in envoys:
             envoy.wait(_SLACK_SECONDS)
         # Those that were restarted meanwhile do not know that the service has drained.
         self._tell_workers(DRAIN_SIGNAL)
-        stop(self._workers, self.settings.grace_seconds + _SLACK_SECONDS)
+        stop(self._servers, self.settings.grace_seconds + _SLACK_SECONDS)
         self._metrics.stop()
         self._held.close()
 
@@ -130,9 +134,13 @@ class Stack:
         """Keeps other services from both ports, even while no process listens on them."""
         native = self.settings.grpc_port
         if self.settings.worker_sockets:
-            native = self._bind(ports.reserve, "GRPC_PORT").getsockname()[1]
-        self._gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
-        gateway = self._gateway_port.getsockname()[1]
+            native_port = self._bind(ports.reserve, "GRPC_PORT")
+            native = native_port.getsockname()[1]
+            if self.settings.python_environment:
+                self._envoy_ports.append(native_port)
+        gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
+        gateway = gateway_port.getsockname()[1]
+        self._envoy_ports.append(gateway_port)
         # So that an Envoy that is restarted has the same ones.
         for name in self.settings.envoys[:-1]:
             configuration = self._folder / f"{name}.yaml"
@@ -273,7 +281,9 @@ class Stack:
         """
         public = self._public_envoys()
         del self._envoys[: len(public)]
-        with ports.ignoring_connections(self._gateway_port, len(public)):
+        with ExitStack() as ignoring:
+            for port in self._envoy_ports:
+                ignoring.enter_context(ports.ignoring_connections(port, len(public)))
             time.sleep(_CLOSING_SECONDS)
             for envoy in public:
                 envoy.close_listeners()
