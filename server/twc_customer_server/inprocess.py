@@ -4,6 +4,7 @@ The supervisor tells it what to do by a pipe, a signal's number in each byte, si
 are Envoy's. Envoy itself ends the process.
 """
 
+import asyncio
 import os
 import signal
 import sys
@@ -50,6 +51,7 @@ class Application:
         if scope["type"] == "http":
             await take_call(scope, receive, send)
             return
+        asyncio.get_running_loop().set_exception_handler(_report)
         await receive()
         self._start()
         await send({"type": "lifespan.startup.complete"})
@@ -108,6 +110,12 @@ class Application:
         while descriptor >= 0 and (received := os.read(descriptor, 1)):
             if action := actions.get(received[0]):
                 action()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs what nobody has waited for, but for what could not be sent to a client that is gone."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 os.umask(0o077)

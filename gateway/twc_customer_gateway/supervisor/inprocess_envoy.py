@@ -22,8 +22,13 @@ class InprocessEnvoy(EnvoyProcess):
         environment: Mapping[str, str],
         memory: int,
         core: int | None,
+        start_seconds: float,
     ) -> None:
-        """`memory` is the file descriptor of the memory in which it counts RPCs."""
+        """`memory` is the file descriptor of the memory in which it counts RPCs.
+
+        It imports the server, and waits for the database, before it responds.
+        """
+        self.start_seconds = start_seconds
         reading, self._writing = os.pipe()
         self._pipe = (reading, self._writing)
         os.set_blocking(self._writing, False)

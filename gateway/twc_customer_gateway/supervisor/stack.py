@@ -184,7 +184,9 @@ class Stack:
             cycle(self._cores()),
             strict=False,
         ):
-            envoys.append(InprocessEnvoy(*arguments, variables, memory, core))
+            envoys.append(
+                InprocessEnvoy(*arguments, variables, memory, core, self._ready_seconds())
+            )
             self._held.callback(envoys[-1].close)
         return envoys
 
@@ -232,12 +234,16 @@ class Stack:
             serving_since = min(serving_since, time.monotonic())
             return time.monotonic() > serving_since + _UNREADY_SECONDS
 
-        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._servers)
-        seconds += math.ceil(self.settings.database_wait_seconds)
+        seconds = self._ready_seconds()
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
         if not self._healthy(self._envoys[0]):
             _log.warning("no server is ready: calls are refused, and /readyz is 503, until one is")
+
+    def _ready_seconds(self) -> int:
+        """Returns the time that the service has to become ready."""
+        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self.settings.worker_sockets)
+        return seconds + math.ceil(self.settings.database_wait_seconds)
 
     def _has_servers(self, envoy: EnvoyProcess) -> bool:
         """Tells whether an Envoy sends calls to all workers, or to a server elsewhere."""
