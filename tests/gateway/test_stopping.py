@@ -45,18 +45,18 @@ def test_drain(tmp_path: Path) -> None:
 
 def test_connection_before_close(tmp_path: Path) -> None:
     """A connection that is made as the port is closed is answered."""
-    with Service(tmp_path) as service:
+    with Service(tmp_path, drain_seconds=0.5) as service:
         _stop(service)
         request = f"GET /api/v2{NO_CUSTOMER} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
         answers = _connect_until_refused(service.settings.gateway_port, request, 12)
-        assert answers == [b"HTTP/1.1 401"] * len(answers)
+        assert {*answers} == {b"HTTP/1.1 401"}
         assert service.status() == 0
 
 
 @of_envoy
 def test_native_connection_before_close(tmp_path: Path) -> None:
     """A connection to the port of native gRPC that is made as it is closed is taken, too."""
-    with Service(tmp_path) as service:
+    with Service(tmp_path, drain_seconds=0.5) as service:
         _stop(service)
         answers = _connect_until_refused(
             service.settings.grpc_port, PREFACE + settings(), FRAME_HEADER.size
