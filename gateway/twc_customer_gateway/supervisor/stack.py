@@ -6,18 +6,16 @@ an Envoy sends them any, and clients' Envoy accepts no more before they stop.
 
 import logging
 import math
-import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import cycle
 from pathlib import Path
 from typing import Self
 
-from twc_customer_gateway.supervisor import ports
+from twc_customer_gateway.supervisor import cores, ports
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.inprocess_envoy import InprocessEnvoy
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
@@ -27,9 +25,6 @@ from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackS
 from twc_customer_server.process.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
 from twc_customer_server.transport.ports import cannot_listen, listen
 
-# Time for a service to become ready; workers share the cores, so that each adds to it.
-_READY_SECONDS = 30
-_WORKER_SECONDS = 1
 _POLL_SECONDS = 0.05
 _QUIET_POLLS = 6
 # Time in which connections that are being made reach the Envoy that is to close its port, and
@@ -181,11 +176,11 @@ class Stack:
         for arguments, memory, core in zip(
             self.settings.envoy_arguments(),
             self._metrics.memories,
-            cycle(self._cores()),
+            cores.of_each(self.settings),
             strict=False,
         ):
             envoys.append(
-                InprocessEnvoy(*arguments, variables, memory, core, self._ready_seconds())
+                InprocessEnvoy(*arguments, variables, memory, core, self.settings.ready_seconds)
             )
             self._held.callback(envoys[-1].close)
         return envoys
@@ -201,24 +196,15 @@ class Stack:
     def _new_workers(self, environment: Mapping[str, str]) -> list[RestartedProcess]:
         workers = []
         for path, memory, core in zip(
-            self.settings.worker_sockets, self._metrics.memories, cycle(self._cores()), strict=False
+            self.settings.worker_sockets,
+            self._metrics.memories,
+            cores.of_each(self.settings),
+            strict=False,
         ):
             command = [sys.executable, "-m", "twc_customer_server", "serve"]
             command += ["--metrics-fd", str(memory), f"unix:{path}", self.settings.native_address]
             workers.append(RestartedProcess(Path(path).stem, command, environment, [memory], core))
         return workers
-
-    def _cores(self) -> list[int] | list[None]:
-        """Returns the cores to pin workers to, in turn; None for workers that choose.
-
-        The threads of a worker, of which one runs Python at a time, hinder one
-        another on several cores: a call takes half as long again. Where more than
-        one core would be left, for Envoy, workers choose, because others may, too.
-        """
-        if not self.settings.pin_workers or not hasattr(os, "sched_getaffinity"):
-            return [None]
-        cores = sorted(os.sched_getaffinity(0))
-        return cores if len(self.settings.worker_sockets) >= len(cores) - 1 else [None]
 
     def _wait_until_ready(self) -> None:
         serving_since = math.inf
@@ -234,16 +220,11 @@ class Stack:
             serving_since = min(serving_since, time.monotonic())
             return time.monotonic() > serving_since + _UNREADY_SECONDS
 
-        seconds = self._ready_seconds()
+        seconds = self.settings.ready_seconds
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
         if not self._healthy(self._envoys[0]):
             _log.warning("no server is ready: calls are refused, and /readyz is 503, until one is")
-
-    def _ready_seconds(self) -> int:
-        """Returns the time that the service has to become ready."""
-        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self.settings.worker_sockets)
-        return seconds + math.ceil(self.settings.database_wait_seconds)
 
     def _has_servers(self, envoy: EnvoyProcess) -> bool:
         """Tells whether an Envoy sends calls to all workers, or to a server elsewhere."""
