@@ -1,12 +1,15 @@
 """The applications that Envoy runs in its own process, `gateway` and `native`, made at import.
 
 The supervisor tells it what to do by a pipe, a signal's number in each byte, since signals
-are Envoy's. Envoy itself ends the process, after it has told the application to stop.
+are Envoy's. Envoy itself ends the process.
 """
 
+import asyncio
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +24,9 @@ from twc_customer_server.transport.inprocess import InprocessServer
 
 Action = Callable[[], None]
 
+# Time in which Envoy sends what it was given.
+_SENDING_SECONDS = 0.1
+
 
 class Application:
     """Serves the calls of all of Envoy's listeners by one App, from the first to the last."""
@@ -30,6 +36,7 @@ class Application:
             settings, [], int(os.environ.get(METRICS_VARIABLE, "-1")), self._make_transport
         )
         self._listeners = 0
+        self._has_stopped = False
         self._lock = threading.Lock()
 
     async def gateway(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -44,11 +51,12 @@ class Application:
         if scope["type"] == "http":
             await take_call(scope, receive, send)
             return
+        asyncio.get_running_loop().set_exception_handler(_report)
         await receive()
         self._start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._stop()
+        self._stop_listener()
         await send({"type": "lifespan.shutdown.complete"})
 
     def _start(self) -> None:
@@ -69,11 +77,23 @@ class Application:
             interpreter.spare_collector()
             threading.Thread(target=self._control, name="control", daemon=True).start()
 
-    def _stop(self) -> None:
+    def _stop_listener(self) -> None:
         with self._lock:
             self._listeners -= 1
-            if not self._listeners:
+        if not self._listeners:
+            self._stop()
+
+    def _stop(self) -> None:
+        with self._lock:
+            if not self._has_stopped:
                 self._app.stop()
+                self._has_stopped = True
+
+    def _end(self) -> None:
+        """Stops as a worker does, and ends the process."""
+        self._stop()
+        time.sleep(_SENDING_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _make_transport(self, *arguments: Any) -> InprocessServer:
         self._server = InprocessServer(*arguments)
@@ -85,10 +105,17 @@ class Application:
         actions: dict[int, Action] = {
             DRAIN_SIGNAL: self._app.drain,
             STOP_WAITING_SIGNAL: self._app.stop_waiting,
+            signal.SIGTERM: self._end,
         }
         while descriptor >= 0 and (received := os.read(descriptor, 1)):
             if action := actions.get(received[0]):
                 action()
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs what nobody has waited for, but for what could not be sent to a client that is gone."""
+    if not isinstance(context.get("exception"), OSError):
+        loop.default_exception_handler(context)
 
 
 os.umask(0o077)

@@ -11,7 +11,7 @@ from tests.support.backends import Backend
 from tests.support.client import Client
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start, starting
-from tests.support.servers import SERVE, Server
+from tests.support.servers import Server, of_own_process
 
 # Room for tests that make many calls at once as one tenant.
 SHARED: dict[str, Any] = {"threads": 16, "tenant_streams": 8, "default_regions": {"german": "DE"}}
@@ -53,8 +53,7 @@ def start(own_database: dict[str, Any]) -> Iterator[Start]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skips, where the server is another process, the tests that change that of the tests."""
-    if SERVE == "inprocess":
-        for item in items:
-            is_patched = "monkeypatch" in getattr(item, "fixturenames", ())
-            if item.path.parent == Path(__file__).parent and is_patched:
-                item.add_marker(pytest.mark.skip(reason="it changes the server's process"))
+    for item in items:
+        is_patched = "monkeypatch" in getattr(item, "fixturenames", ())
+        if item.path.parent == Path(__file__).parent and is_patched:
+            item.add_marker(of_own_process)

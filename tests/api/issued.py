@@ -12,8 +12,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from tests.support.builders import UNKNOWN_ID
 from tests.support.client import SECONDS, Metadata, send, tenant_header
 from tests.support.forged import TENANT
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
+from tests.support.servers import Server
 
 GET = pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString()
 
@@ -29,12 +28,8 @@ def serving_at(
     """The address of a server that believes an issuer's tokens, and keeps its keys for short."""
     keys = {"jwks_lifetime_seconds": LIFETIME, "jwks_cooldown_seconds": COOLDOWN}
     trust = {"issuer": issuer, "jwks": str(location)}
-    app = App(Settings(**database | keys | trust | settings), ["127.0.0.1:0"])
-    app.start()
-    try:
-        yield f"127.0.0.1:{app.ports[0]}"
-    finally:
-        app.stop()
+    with Server(**database | keys | trust | settings) as server:
+        yield server.address
 
 
 @contextmanager

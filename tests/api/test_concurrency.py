@@ -14,9 +14,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.support.builders import UNKNOWN_ID, address, customer
 from tests.support.client import SECONDS, Client, Failure, as_tenant, failure, read_failure
 from tests.support.concurrency import at_once
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
+from tests.support.servers import Server
 
 CHANGES: list[dict[str, Any]] = [
     {"customer_ref": "A-1"},
@@ -100,9 +98,6 @@ def test_delete_and_create_at_once(client: Client) -> None:
 
 def test_too_many_calls_at_once(own_database: dict[str, Any]) -> None:
     """A call beyond what the server may run or keep waiting is refused at once."""
-    settings = Settings(**own_database, threads=1, max_concurrent_rpcs=1, **trust())
-    app = App(settings, ["127.0.0.1:0"])
-    app.start()
     sent, over = threading.Event(), threading.Event()
 
     def items() -> Iterator[pb.UploadCustomersRequest]:
@@ -110,36 +105,30 @@ def test_too_many_calls_at_once(own_database: dict[str, Any]) -> None:
         sent.set()
         over.wait(SECONDS)
 
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            running = CustomerServiceStub(channel).UploadCustomers(
-                items(), SECONDS, as_tenant("acme")
-            )
+    with Server(**own_database, threads=1, max_concurrent_rpcs=1) as server:
+        try:
+            stub = CustomerServiceStub(server.channel)
+            running = stub.UploadCustomers(items(), SECONDS, as_tenant("acme"))
             assert sent.wait(SECONDS)
-            refused = failure(lambda: Client(channel, "acme").get(UNKNOWN_ID))
+            refused = failure(lambda: server.client("acme").get(UNKNOWN_ID))
+        finally:
             over.set()
-            results = list(running)
-    finally:
-        over.set()
-        app.stop()
+        results = list(running)
     assert [it.HasField("customer") for it in results] == [True]
     assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_too_many_streams(own_database: dict[str, Any]) -> None:
     """Clients that stream cannot take every thread: other calls are served beside them."""
-    app = App(Settings(**own_database, threads=2, **trust()), ["127.0.0.1:0"])
-    app.start()
     over = threading.Event()
 
     def items() -> Iterator[pb.UploadCustomersRequest]:
         yield pb.UploadCustomersRequest(customer=customer())
         over.wait(SECONDS)
 
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            client = Client(channel, "acme")
-            stub = CustomerServiceStub(channel)
+    with Server(**own_database, threads=2) as server:
+        try:
+            stub = CustomerServiceStub(server.channel)
             streams: list[Any] = [
                 stub.UploadCustomers(items(), SECONDS, as_tenant("acme")) for _ in range(2)
             ]
@@ -148,12 +137,10 @@ def test_too_many_streams(own_database: dict[str, Any]) -> None:
                 stream.add_done_callback(ends.put)
             ended = ends.get(timeout=SECONDS)
             refused = failure(lambda: list(ended))
-            assert client.get(UNKNOWN_ID) == Customer()
+            assert server.client("acme").get(UNKNOWN_ID) == Customer()
+        finally:
             over.set()
-            results = [list(stream) for stream in streams if stream is not ended]
-    finally:
-        over.set()
-        app.stop()
+        results = [list(stream) for stream in streams if stream is not ended]
     assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (refused.reason, refused.domain) == ("RATE_LIMITED", "customer.twc")
     assert [it.HasField("customer") for [it] in results] == [True]

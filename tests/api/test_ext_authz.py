@@ -8,9 +8,7 @@ import grpc
 import pytest
 
 from tests.support.client import SECONDS, as_tenant
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
+from tests.support.servers import Server
 from twc_customer_server.transport.ext_authz import CheckRequest, CheckResponse
 
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
@@ -19,12 +17,8 @@ CHECK = "/envoy.service.auth.v3.Authorization/Check"
 @pytest.fixture(scope="module")
 def addresses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """The addresses of a server: of its gateway, and of native clients."""
-    folder = tmp_path_factory.mktemp("authz")
-    socket = f"unix:{folder}/server.sock"
-    app = App(Settings(**trust(), data_dir=folder), [socket, "127.0.0.1:0"])
-    app.start()
-    yield socket, f"127.0.0.1:{app.ports[1]}"
-    app.stop()
+    with Server(data_dir=tmp_path_factory.mktemp("authz")) as server:
+        yield server.gateway_address, server.address
 
 
 @pytest.fixture

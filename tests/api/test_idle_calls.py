@@ -21,10 +21,7 @@ from tests.support.http2 import RESET, Http2
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
 from tests.support.servers import Server, of_grpcio
-from tests.support.tokens import trust
 from twc_customer_server import contract
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport import (
     connections,
     health,
@@ -265,16 +262,17 @@ def test_idle_health_checks(server: InProcessServer, client: Client) -> None:
 
 def test_idle_health_checks_of_clients(tmp_path: Path) -> None:
     """Empty checks of clients end none of the gateway, which would take the server for ill."""
-    socket = f"unix:{tmp_path}/server.sock"
-    app = App(Settings(**trust(), data_dir=tmp_path), [socket, "127.0.0.1:0"])
-    app.start()
     may_go_on = threading.Event()
 
     def requests() -> Iterator[bytes]:
         may_go_on.wait(SECONDS)
         yield b""
 
-    with grpc.insecure_channel(socket) as channel, Http2(f"127.0.0.1:{app.ports[1]}") as native:
+    with (
+        Server(data_dir=tmp_path) as server,
+        grpc.insecure_channel(server.gateway_address) as channel,
+        Http2(server.address) as native,
+    ):
         check: Any = channel.stream_unary(CHECK)
         checked = check.future(requests(), SECONDS)
         for _ in range(100):
@@ -282,7 +280,6 @@ def test_idle_health_checks_of_clients(tmp_path: Path) -> None:
         assert ends(native, 84) == {RESOURCE_EXHAUSTED: 84}
         may_go_on.set()
         assert checked.result(SECONDS)
-    app.stop()
 
 
 def test_malformed_health_check(server: InProcessServer) -> None:
@@ -304,7 +301,6 @@ def test_health_of_unknown_service(server: InProcessServer) -> None:
     assert watched.status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-@of_grpcio
 def test_many_watches(server: InProcessServer, client: Client) -> None:
     """There are so many watchers of health; one more is refused, and served when another ends."""
     request = health_pb2.HealthCheckRequest()
@@ -329,14 +325,14 @@ def is_watched(server: InProcessServer) -> bool:
 
 def test_watcher_that_takes_nothing(tmp_path: Path) -> None:
     """A watcher that takes no message delays neither checks, nor other watchers, nor the end."""
-    server = InProcessServer(data_dir=tmp_path, grace_seconds=300)
+    server = Server(data_dir=tmp_path, grace_seconds=300)
     request = health_pb2.HealthCheckRequest()
     with Http2(server.address, window=0) as connection:
         connection.send(connection.begin(WATCH), request.SerializeToString())
         watch = stub(server).Watch(request)
         assert next(watch).status == SERVING
         assert server.is_healthy()
-        stopping = threading.Thread(target=server.app.stop, daemon=True)
+        stopping = threading.Thread(target=server.end, daemon=True)
         stopping.start()
         assert next(watch).status == NOT_SERVING
         stopping.join(SECONDS)

@@ -13,9 +13,7 @@ from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.import_stream import Batch, ImportStream, batch, outcomes
 from tests.support.in_process import InProcessServer
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
+from tests.support.servers import Server
 
 CANCELLED = grpc.StatusCode.CANCELLED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -228,25 +226,20 @@ def test_idle_stream(client: Client, stream: ImportStream, monkeypatch: pytest.M
 
 def test_too_many_streams(own_database: dict[str, Any]) -> None:
     """Imports and exports take half of the threads at most, and give them back."""
-    app = App(Settings(**own_database, threads=2, **trust()), ["127.0.0.1:0"])
-    app.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            client = Client(channel, "acme")
-            stream = ImportStream(client)
-            stream.send(customer())
-            refused = [
-                failure(lambda: list(client.import_([batch(customer())]))),
-                failure(lambda: list(client.export())),
-                failure(lambda: client.upload([customer()])),
-            ]
-            assert client.get(UNKNOWN_ID) == Customer()
-            stream.send(customer())
-            stream.end()
-            assert list(stream.call) == []
-            [part] = client.export()
-            assert len(part.customers) == 2
-    finally:
-        app.stop()
+    with Server(**own_database, threads=2) as server:
+        client = server.client("acme")
+        stream = ImportStream(client)
+        stream.send(customer())
+        refused = [
+            failure(lambda: list(client.import_([batch(customer())]))),
+            failure(lambda: list(client.export())),
+            failure(lambda: client.upload([customer()])),
+        ]
+        assert client.get(UNKNOWN_ID) == Customer()
+        stream.send(customer())
+        stream.end()
+        assert list(stream.call) == []
+        [part] = client.export()
+        assert len(part.customers) == 2
     assert {it.code for it in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert {it.reason for it in refused} == {"RATE_LIMITED"}

@@ -18,9 +18,6 @@ from tests.support.concurrency import at_once
 from tests.support.in_process import InProcessServer
 from tests.support.server_process import Start
 from tests.support.servers import Server
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
 
 Act = Callable[[Client, Customer], Any]
 
@@ -303,17 +300,11 @@ def test_lifetime(client: Client, monkeypatch: pytest.MonkeyPatch, hours: float,
 @only("postgresql")
 def test_held_database(own_database: dict[str, Any], backend: Backend) -> None:
     """A request that comes while nothing can be written is told to come again, and then done."""
-    settings = Settings(**own_database, database_timeout_seconds=0.2, **trust())
-    app = App(settings, ["127.0.0.1:0"])
-    app.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            keyed = Client(channel, "acme").given(idempotency_key="key")
-            with backend.held(own_database):
-                refused = failure(lambda: keyed.create(EVE))
-            created = keyed.create(EVE)
-            assert keyed.create(EVE) == created
-            assert keyed.get(UNKNOWN_ID) == Customer()
-    finally:
-        app.stop()
+    with Server(**own_database, database_timeout_seconds=0.2) as server:
+        keyed = server.client("acme").given(idempotency_key="key")
+        with backend.held(own_database):
+            refused = failure(lambda: keyed.create(EVE))
+        created = keyed.create(EVE)
+        assert keyed.create(EVE) == created
+        assert keyed.get(UNKNOWN_ID) == Customer()
     assert (refused.code, refused.retry) == (grpc.StatusCode.UNAVAILABLE, 1)

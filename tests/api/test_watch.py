@@ -11,14 +11,14 @@ import grpc
 import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
+from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.support.backends import any_backend
-from tests.support.builders import customer
-from tests.support.client import SECONDS, Client, failure
+from tests.support.builders import UNKNOWN_ID, customer
+from tests.support.client import SECONDS, Client, as_tenant, failure
 from tests.support.server_process import ServerProcess, Start, wait_until
-from tests.support.tokens import trust
-from twc_customer_server.app import App
-from twc_customer_server.settings.model import Settings
+from tests.support.servers import Server
+from twc_customer_server.contract import MAX_WAIT_SECONDS
 
 Change = pb.CustomerChange
 CREATED, UPDATED, DELETED = Change.CREATED, Change.UPDATED, Change.DELETED
@@ -151,19 +151,14 @@ def test_cursor_of_another_database(
 ) -> None:
     """A cursor that another database has made is expired, for every call that takes one."""
     cursor = client.changes().next_cursor
-    app = App(Settings(**own_database, **trust()), ["127.0.0.1:0"])
-    app.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            other = Client(channel, tenant)
-            calls = [
-                lambda: other.changes(cursor=cursor),
-                lambda: list(other.watch(cursor=cursor)),
-                lambda: list(other.export(pb.ExportCustomersRequest(cursor=cursor))),
-            ]
-            refusals = [failure(call) for call in calls]
-    finally:
-        app.stop()
+    with Server(**own_database) as server:
+        other = server.client(tenant)
+        calls = [
+            lambda: other.changes(cursor=cursor),
+            lambda: list(other.watch(cursor=cursor)),
+            lambda: list(other.export(pb.ExportCustomersRequest(cursor=cursor))),
+        ]
+        refusals = [failure(call) for call in calls]
     assert {(it.code, it.reason) for it in refusals} == {
         (grpc.StatusCode.FAILED_PRECONDITION, "CURSOR_EXPIRED")
     }
@@ -231,24 +226,35 @@ def test_limit_of_waiting_calls(
 ) -> None:
     """A tenant's calls that wait leave threads for all others, and those beyond are refused."""
     limits: dict[str, Any] = {"threads": 1, "tenant_waiting_rpcs": 2, "max_waiting_rpcs": 3}
-    app = App(Settings(**own_database, **limits, **trust()), ["127.0.0.1:0"])
-    app.start()
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{app.ports[0]}") as channel:
-            client, other = Client(channel, "acme"), Client(channel, "other")
-            client.create(customer())
-            streams = [client.watch() for _ in range(2)]
-            assert all(next(stream).changes for stream in streams)
-            refused = failure(client.changes)
-            assert "calls that wait for changes" in refused.message
-            assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert client.create(customer()).id
-            assert shown(other.changes()) == []
-            for stream in streams:
-                stream.cancel()
-            wait_until(lambda: _is_taken(client))
-    finally:
-        app.stop()
+    with Server(**own_database, **limits) as server:
+        client, other = server.client("acme"), server.client("other")
+        client.create(customer())
+        streams = [client.watch() for _ in range(2)]
+        assert all(next(stream).changes for stream in streams)
+        refused = failure(client.changes)
+        assert "calls that wait for changes" in refused.message
+        assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert client.create(customer()).id
+        assert shown(other.changes()) == []
+        for stream in streams:
+            stream.cancel()
+        wait_until(lambda: _is_taken(client))
+
+
+@any_backend
+def test_cancelled_wait(own_database: dict[str, Any]) -> None:
+    """A call that waits for changes ends when its client cancels it, and frees its place."""
+    with Server(**own_database, tenant_waiting_rpcs=1) as server:
+        client, stub = server.client("acme"), CustomerServiceStub(server.channel)
+        # From here on the token is known, and calls are admitted as they come.
+        assert client.get(UNKNOWN_ID) == Customer()
+        request = pb.ListCustomerChangesRequest(from_now=True, wait_seconds=MAX_WAIT_SECONDS)
+        waiting = stub.ListCustomerChanges.future(request, SECONDS, as_tenant("acme"))
+        assert failure(client.changes).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        waiting.cancel()
+        began = time.monotonic()
+        wait_until(lambda: _is_taken(client))
+        assert time.monotonic() - began < MAX_WAIT_SECONDS / 2
 
 
 def _is_taken(client: Client) -> bool:

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from twc.customer.v2 import error_reason_pb2 as reasons
 
 from tests.docs.pages import ROOT, tables
+from tests.support.servers import LEFT_OUT
 from twc_customer_client.errors import BY_REASON
 from twc_customer_gateway.matchers import HttpRoute, http_routes
 from twc_customer_gateway.settings import GatewaySettings
@@ -81,3 +82,23 @@ def test_list_of_errors() -> None:
     assert listed == {
         reasons.ErrorReason.Name(number): kind.__name__ for number, kind in BY_REASON.items()
     }
+
+
+def test_list_of_tests_left_out() -> None:
+    """The page of operations has each reason for which tests do not run inside Envoy."""
+    page = (DOCS / "operations.md").read_text()
+    section = page.partition("\n## Python inside Envoy\n")[2].partition("\n## ")[0]
+    table = section.partition("| Reason |")[2].partition("\n\n")[0]
+
+    assert {line.split(" | ")[0].strip("| ") for line in table.splitlines()[2:]} == LEFT_OUT
+
+
+def test_reasons_of_tests_left_out() -> None:
+    """No test is left out inside Envoy for a reason of its own."""
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("*.py")
+        if re.search(r"[s]kip(if)?\(.*(SERVE|inprocess)", path.read_text())
+    }
+
+    assert found == {"tests/support/servers.py"}

@@ -13,13 +13,13 @@ from typing import Any, Self
 import grpc
 import httpx
 import psutil
-import pytest
 
 from tests.gateway.stacks import http_headers
 from tests.support.client import SECONDS
 from tests.support.http_client import http_client
 from tests.support.processes import RUN, die_with_parent
 from tests.support.server_process import wait_until
+from tests.support.servers import require_workers
 from tests.support.tokens import trust
 from twc_customer_gateway.settings import GatewaySettings
 
@@ -113,11 +113,17 @@ class Service:
         """All processes of the service but the first."""
         return psutil.Process(self.process.pid).children()
 
+    def servers(self) -> dict[int, psutil.Process]:
+        """The processes that have the server, and run: workers, or the Envoys it is inside of."""
+        has_server = _is_worker
+        if self.settings.serve == "inprocess":
+            has_server = _is_public_envoy
+        return {child.pid: child for child in self.children() if has_server(child)}
+
     def workers(self) -> dict[int, psutil.Process]:
         """The workers that run, by their process ids; without workers the test is skipped."""
-        if self.settings.serve == "inprocess":
-            pytest.skip("it counts, stops or suspends workers")
-        return {child.pid: child for child in self.children() if _is_worker(child)}
+        require_workers()
+        return self.servers()
 
     def envoy(self, name: str) -> psutil.Process:
         """The Envoy with a name."""
@@ -157,14 +163,19 @@ class Service:
 
 
 def _is_envoy(process: psutil.Process, name: str) -> bool:
-    try:
-        return any(argument.endswith(f"/{name}.yaml") for argument in process.cmdline())
-    except psutil.Error:
-        return False  # It has ended.
+    return any(argument.endswith(f"/{name}.yaml") for argument in _command(process))
+
+
+def _is_public_envoy(process: psutil.Process) -> bool:
+    return any(re.search(r"/public(-\d+)?\.yaml$", argument) for argument in _command(process))
 
 
 def _is_worker(process: psutil.Process) -> bool:
+    return "serve" in _command(process)
+
+
+def _command(process: psutil.Process) -> list[str]:
     try:
-        return "serve" in process.cmdline()
+        return process.cmdline()
     except psutil.Error:
-        return False  # It has ended.
+        return []  # It has ended.

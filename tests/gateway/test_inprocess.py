@@ -7,11 +7,14 @@ import importlib.util
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import grpc
 import httpx
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
@@ -19,11 +22,13 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.gateway.stacks import http_headers
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, Client, as_tenant
+from tests.support.http2 import Http2
 from tests.support.http_client import http_client
 from tests.support.inside_envoy import ServerInsideEnvoy
 from tests.support.server_process import wait_until
 from twc_customer_gateway import python_in_envoy
 from twc_customer_gateway.python_in_envoy import UnsuitablePythonError
+from twc_customer_server.contract import MAX_BATCH_BYTES, MAX_WAIT_SECONDS
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("pyvoy") is None and os.environ.get("CI") != "true",
@@ -111,6 +116,30 @@ def test_end_of_waiting_stream(inside: ServerInsideEnvoy, tenant: str) -> None:
     wait_until(is_free)
 
 
+def test_end_of_waiting_call(inside: ServerInsideEnvoy, tenant: str) -> None:
+    """Calls that wait for changes end when their client cancels them, and free their places."""
+    stub: Any = CustomerServiceStub(inside.channel)
+    request = pb.ListCustomerChangesRequest(from_now=True, wait_seconds=MAX_WAIT_SECONDS)
+    begin = partial(stub.ListCustomerChanges.future, request, SECONDS, as_tenant(tenant))
+    ask = pb.ListCustomerChangesRequest(from_now=True)
+    # One more than a tenant may have at a time, of a server.
+    waiting = [begin() for _ in range(17)]
+    wait_until(lambda: any(call.done() for call in waiting))
+    for call in waiting:
+        call.cancel()
+    began = time.monotonic()
+
+    def is_free() -> bool:
+        try:
+            stub.ListCustomerChanges(ask, SECONDS, as_tenant(tenant))
+        except grpc.RpcError:
+            return False
+        return True
+
+    wait_until(is_free)
+    assert time.monotonic() - began < MAX_WAIT_SECONDS
+
+
 def test_deadline(inside: ServerInsideEnvoy, tenant: str) -> None:
     """A call ends at the deadline that its client has given."""
     stub: Any = CustomerServiceStub(inside.channel)
@@ -135,6 +164,42 @@ def test_compressed_message(inside: ServerInsideEnvoy, tenant: str) -> None:
         timeout=SECONDS,
     )
     assert created.email == "zip@example.com"
+
+
+def test_call_without_te(inside: ServerInsideEnvoy, tenant: str) -> None:
+    """A call that does not say that it takes trailers is refused, since it would get no status."""
+    with Http2(inside.address) as connection:
+        stream = connection.begin(
+            "/twc.customer.v2.CustomerService/GetCustomer", as_tenant(tenant), takes_trailers=False
+        )
+        connection.send(stream, b"")
+        assert connection.end() == (stream, grpc.StatusCode.INTERNAL.value[0])
+
+
+def test_large_message(inside: ServerInsideEnvoy, tenant: str) -> None:
+    """A message that is larger than any may be is refused, and other calls go on."""
+    create = _raw(inside, "CreateCustomer")
+    with pytest.raises(grpc.RpcError) as error:
+        create(bytes(MAX_BATCH_BYTES + (1 << 21)), metadata=as_tenant(tenant), timeout=SECONDS)
+    assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert inside.client(tenant).get(UNKNOWN_ID).email == ""
+
+
+def test_reflection(inside: ServerInsideEnvoy) -> None:
+    """Reflection lists the service."""
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(inside.channel)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    [answer] = stub.ServerReflectionInfo(iter([request]), timeout=SECONDS)
+    listed = {service.name for service in answer.list_services_response.service}
+    assert "twc.customer.v2.CustomerService" in listed
+
+
+def test_many_health_checks(inside: ServerInsideEnvoy) -> None:
+    """As many checks of health as may be at once are all answered."""
+    stub: Any = health_pb2_grpc.HealthStub(inside.channel)
+    checks = [stub.Check.future(health_pb2.HealthCheckRequest(), SECONDS) for _ in range(16)]
+    told = {check.result(SECONDS).status for check in checks}
+    assert told == {health_pb2.HealthCheckResponse.SERVING}
 
 
 def test_lost_process(inside: ServerInsideEnvoy) -> None:

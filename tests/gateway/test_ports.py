@@ -1,5 +1,6 @@
 """The ports, reserved for the processes that share them."""
 
+import errno
 import socket
 import sys
 import threading
@@ -125,3 +126,25 @@ def test_ignored_connections(wanted: int) -> None:
                 server.close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system cannot filter packets")
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_listeners_that_close_in_turn(closed: int) -> None:
+    """While connections are ignored none reaches listeners that are still open beside a closed."""
+    with ExitStack() as held:
+        reserved = held.enter_context(ports.reserve(HOST, 0))
+        address = reserved.getsockname()
+        servers = [held.enter_context(_listen(address[1], shared=True)) for _ in range(3)]
+        held.enter_context(ports.ignoring_connections(reserved, len(servers)))
+        servers.pop(closed).close()
+        while servers:
+            for _ in range(32):
+                client = held.enter_context(socket.socket())
+                client.settimeout(0)
+                assert client.connect_ex(address) == errno.EINPROGRESS
+            for server in servers:
+                server.settimeout(0)
+                with pytest.raises(BlockingIOError):
+                    server.accept()
+            servers.pop().close()

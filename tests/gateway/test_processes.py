@@ -1,6 +1,7 @@
 """Processes of the service: how they start, stop and restart."""
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
-from twc_customer_gateway.supervisor import processes
+from twc_customer_gateway.supervisor import envoy_process, processes
+from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 
 SLEEP = ["/bin/sleep", "60"]
@@ -130,3 +133,28 @@ def test_first_backoff(
 
     said = f"worker exited with status {status}; restarting it in 0.5 s"
     assert caplog.messages == [said] * 3
+
+
+def test_envoy_that_starts_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Envoy may take longer to respond for the first time; later it is killed as hung."""
+    monkeypatch.setattr(envoy_process, "HUNG_SECONDS", 0)
+    monkeypatch.setattr(envoy_process, "_PROBE_SECONDS", 0)
+    path = str(tmp_path / "admin.sock")
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.bind(path)
+        admin.listen()
+        envoy = EnvoyProcess("slow", SLEEP, path)
+        envoy.start_seconds = SECONDS
+        envoy.start()
+        for _ in range(100):
+            envoy.kill_if_hung()
+        assert envoy.is_running
+        with admin.accept()[0] as probe:
+            probe.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        wait_until(lambda: _is_killed(envoy))
+    envoy.wait(SECONDS)
+
+
+def _is_killed(envoy: EnvoyProcess) -> bool:
+    envoy.kill_if_hung()
+    return not envoy.is_running

@@ -16,8 +16,10 @@ from tests.gateway.service import Service
 from tests.support.builders import NO_CUSTOMER
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
+from tests.support.http2_frames import FRAME_HEADER, PREFACE, SETTINGS, settings
 from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
+from tests.support.servers import of_envoy
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -43,21 +45,39 @@ def test_drain(tmp_path: Path) -> None:
 
 def test_connection_before_close(tmp_path: Path) -> None:
     """A connection that is made as the port is closed is answered."""
-    with Service(tmp_path) as service:
+    with Service(tmp_path, drain_seconds=0.5) as service:
         _stop(service)
-        answers, sockets = [], []
-        address = ("127.0.0.1", service.settings.gateway_port)
         request = f"GET /api/v2{NO_CUSTOMER} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
-        with suppress(ConnectionRefusedError):
-            while True:
-                sockets.append(socket.create_connection(address, timeout=SECONDS))
-                sockets[-1].sendall(request)
-                time.sleep(0.001)
-        for each in sockets:
-            with closing(each):
-                answers.append(each.recv(12))
-        assert answers == [b"HTTP/1.1 401"] * len(answers)
+        answers = _connect_until_refused(service.settings.gateway_port, request, 12)
+        assert {*answers} == {b"HTTP/1.1 401"}
         assert service.status() == 0
+
+
+@of_envoy
+def test_native_connection_before_close(tmp_path: Path) -> None:
+    """A connection to the port of native gRPC that is made as it is closed is taken, too."""
+    with Service(tmp_path, drain_seconds=0.5) as service:
+        _stop(service)
+        answers = _connect_until_refused(
+            service.settings.grpc_port, PREFACE + settings(), FRAME_HEADER.size
+        )
+        assert {answer[3:4] for answer in answers} == {bytes([SETTINGS])}
+        assert service.status() == 0
+
+
+def _connect_until_refused(port: int, request: bytes, size: int) -> list[bytes]:
+    """Makes connections to a port until it is closed; returns the beginning of each answer."""
+    sockets: list[socket.socket] = []
+    with suppress(ConnectionRefusedError):
+        while True:
+            sockets.append(socket.create_connection(("127.0.0.1", port), timeout=SECONDS))
+            sockets[-1].sendall(request)
+            time.sleep(0.001)
+    answers = []
+    for each in sockets:
+        with closing(each):
+            answers.append(each.recv(size))
+    return answers
 
 
 def test_wait_for_changes(tmp_path: Path) -> None:

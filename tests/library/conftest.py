@@ -8,6 +8,7 @@ import pytest
 
 from tests.library.kinds import KINDS, MakeClient, make_client
 from tests.support.in_process import InProcessServer
+from tests.support.servers import Server
 from tests.support.tokens import token_for
 from twc_customer_client import CustomerClient
 
@@ -15,7 +16,7 @@ from twc_customer_client import CustomerClient
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessServer]:
     """A server."""
-    with InProcessServer(data_dir=tmp_path_factory.mktemp("server")) as server:
+    with Server(data_dir=tmp_path_factory.mktemp("server")) as server:
         yield server
 
 

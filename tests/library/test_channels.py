@@ -11,6 +11,7 @@ from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 from tests.library.kinds import MakeClient
 from tests.support.certificates import Authority
 from tests.support.in_process import InProcessServer
+from tests.support.servers import Server
 from tests.support.tokens import token_for
 from twc_customer_client import Customer, Tls, TokenFile, call_credentials, errors
 from twc_customer_client.channels import is_loopback
@@ -75,9 +76,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def serving(authority: Authority, folder: Path, **settings: Any) -> InProcessServer:
     """A server with a certificate of an authority."""
     pair = authority.issue("server")
-    return InProcessServer(
-        data_dir=folder, tls_certificate=pair.certificate, tls_key=pair.key, **settings
-    )
+    return Server(data_dir=folder, tls_certificate=pair.certificate, tls_key=pair.key, **settings)
 
 
 def test_tls(connect: MakeClient, authority: Authority, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A server in the process of the tests, every call of it, and assertions about both."""
+"""A server that the tests start, every call of it, and assertions about both."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -15,8 +15,8 @@ from tests.reliability.sessions import Ask, locked_table, sessions, waiting
 from tests.support import builders
 from tests.support.client import SECONDS, Client, Failure, failure, read_failure
 from tests.support.concurrency import in_background
-from tests.support.in_process import InProcessServer
 from tests.support.server_process import wait_until
+from tests.support.servers import Server
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.postgres_pool import PROBE_NAME
 
@@ -107,7 +107,7 @@ class SeededServer:
 
     def __init__(self, **settings: Any) -> None:
         chosen = {"database_pool_size": POOL, "threads": 2 * POOL} | settings
-        self._server = InProcessServer(**chosen)
+        self._server = Server(**chosen)
         self.channel = self._server.channel
         self.client = self._server.client("acme")
 

@@ -19,6 +19,7 @@ from tests.support.in_process import InProcessServer
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
+from tests.support.servers import Server
 from twc_customer_server.storage.bulkhead import HANGING_SECONDS
 
 THREADS = 8
@@ -40,7 +41,7 @@ def metrics_port() -> Iterator[int]:
 @pytest.fixture
 def server(proxy: Proxy, metrics_port: int) -> Iterator[InProcessServer]:
     """A server with as many connections as threads."""
-    with InProcessServer(
+    with Server(
         metrics_port=metrics_port,
         database_url=proxy.url(),
         database_timeout_seconds=TIMEOUT,

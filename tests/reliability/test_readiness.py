@@ -46,14 +46,14 @@ def test_database_lost(
             return tuple(http_request("GET", url + it).status_code for it in ("/livez", "/readyz"))
 
         assert next(told) == SERVING
-        assert probes() == (200, 200)
+        wait_until(lambda: probes() == (200, 200))
         with outage(proxy):
             assert next(told) == NOT_SERVING
             assert _status(server, SERVICE.full_name) == NOT_SERVING
             assert _status(server, "") == SERVING
-            assert probes() == (200, 503)
+            wait_until(lambda: probes() == (200, 503))
         assert next(told) == SERVING
-        assert probes() == (200, 200)
+        wait_until(lambda: probes() == (200, 200))
         watched.cancel()
         assert "not ready: the database does not answer" in server.log()
 

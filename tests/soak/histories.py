@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.soak.kills import kill_worker
+from tests.soak.kills import kill_server
 from tests.soak.linearizability import Impossible, Operation, unexplained
 from tests.soak.place import Answer, Caller, Place, calling
 from tests.soak.report import Plan, Report
@@ -254,7 +254,7 @@ def _round(
     working = in_background([partial(work, *it) for it in enumerate(seeds)])
     time.sleep(chance.uniform(0, 0.3))
     if not all(it.done() for it in working):
-        kill_worker(place)
+        kill_server(place)
         is_killed = True
     return [it.result(2 * SECONDS) for it in working], is_killed
 

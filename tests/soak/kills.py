@@ -58,14 +58,14 @@ class Round(NamedTuple):
     faults: list[str]
 
 
-def kill_worker(place: Place) -> None:
-    """Kills one worker; the supervisor starts another."""
-    end([*place.service.workers().values()][:1])
+def kill_server(place: Place) -> None:
+    """Kills one of the processes that have the server; the supervisor starts another."""
+    end([*place.service.servers().values()][:1])
 
 
-def kill_workers(place: Place) -> None:
-    """Kills all workers at once."""
-    end([*place.service.workers().values()])
+def kill_servers(place: Place) -> None:
+    """Kills all processes that have the server at once."""
+    end([*place.service.servers().values()])
 
 
 def kill_public_envoy(place: Place) -> None:
@@ -111,9 +111,9 @@ def _sessions(place: Place) -> list[psutil.Process]:
 
 Kill = Callable[[Place], None]
 VICTIMS: dict[str, Kill] = {
-    "worker": kill_worker,
+    "worker": kill_server,
     "supervisor": kill_supervisor,
-    "all workers": kill_workers,
+    "all workers": kill_servers,
     "public Envoy": kill_public_envoy,
     "Envoy of large bodies": kill_large_envoy,
 }

@@ -92,8 +92,8 @@ def run(place: Place, plan: Plan) -> Report:
 
 def _measure(place: Place) -> dict[str, float]:
     found = measured("supervisor", psutil.Process(place.service.process.pid))
-    for number, (_, worker) in enumerate(sorted(place.service.workers().items()), 1):
-        found |= measured(f"worker {number}", worker)
+    for number, (_, server) in enumerate(sorted(place.service.servers().items()), 1):
+        found |= measured(f"worker {number}", server)
     for name in ENVOYS:
         # It is missed below, should it have ended.
         with suppress(ValueError):

@@ -15,7 +15,7 @@ from tests.gateway.stacks import http_headers
 from tests.soak.databases import OwnDatabase
 from tests.support.client import SECONDS, Client, read_failure
 from tests.support.server_process import wait_until
-from twc_customer_gateway.config import ENVOYS
+from twc_customer_gateway.config import ENVOYS, LARGE_BODIES
 
 # Enough for one to be killed, and others to race.
 WORKERS = 3
@@ -85,7 +85,10 @@ class Place:
 
     def wait_whole(self) -> None:
         """Waits until all processes run, those among them that were killed before."""
-        whole = self.service.settings.workers + len(ENVOYS)
+        settings = self.service.settings
+        # Inside Envoy the public ones are the servers.
+        others = [LARGE_BODIES] if settings.serve == "inprocess" else ENVOYS
+        whole = settings.workers + len(others)
         wait_until(lambda: len(self.service.children()) == whole)
 
     def restart(self) -> None:

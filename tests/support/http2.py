@@ -62,10 +62,17 @@ class Http2:
         self._reader.join(SECONDS)
         self._socket.close()
 
-    def begin(self, path: str, metadata: Iterable[tuple[str, str | bytes]] = ()) -> int:
+    def begin(
+        self,
+        path: str,
+        metadata: Iterable[tuple[str, str | bytes]] = (),
+        *,
+        takes_trailers: bool = True,
+    ) -> int:
         """Sends the headers of a call, and nothing more; returns its stream."""
-        headers = [(":path", path), (":authority", "test"), ("te", "trailers")]
-        headers.append(("content-type", "application/grpc"))
+        headers = [(":path", path), (":authority", "test"), ("content-type", "application/grpc")]
+        if takes_trailers:
+            headers.append(("te", "trailers"))
         headers += [(name, str(value)) for name, value in metadata]
         block = header_block(headers)
         self._stream += 2

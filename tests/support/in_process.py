@@ -1,5 +1,6 @@
 """The server in the process of the tests, which starts in no time."""
 
+import tempfile
 from typing import Any, Self
 
 import grpc
@@ -14,11 +15,14 @@ from twc_customer_server.settings.model import Settings
 class InProcessServer:
     """A server on a port of its own, from its construction to `stop` or the end of a `with` block.
 
-    `settings` are the service's, and the database among them.
+    `settings` are the service's, and the database among them. `address` is for native clients,
+    `gateway_address` for the gateway's own calls.
     """
 
     def __init__(self, **settings: Any) -> None:
-        self.app = App(Settings(**trust() | settings), ["127.0.0.1:0"])
+        self._folder = tempfile.TemporaryDirectory(prefix="twc-")
+        self.gateway_address = f"unix:{self._folder.name}/server.sock"
+        self.app = App(Settings(**trust() | settings), ["127.0.0.1:0", self.gateway_address])
         self.app.start()
         self.address = f"127.0.0.1:{self.app.ports[0]}"
         self.channel = grpc.insecure_channel(self.address)
@@ -40,6 +44,11 @@ class InProcessServer:
         return Client(self.channel, tenant)
 
     def stop(self) -> None:
-        """Stops the server."""
+        """Closes the channel and stops the server."""
         self.channel.close()
+        self.end()
+
+    def end(self) -> None:
+        """Stops the server."""
         self.app.stop()
+        self._folder.cleanup()

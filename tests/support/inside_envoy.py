@@ -33,10 +33,10 @@ class ServerInsideEnvoy(InProcessServer):
         self.stack = Stack(folder, chosen.environment())
         self.stack.__enter__()
         self.address = self.stack.settings.native_address
+        self.gateway_address = f"unix:{self.stack.settings.worker_sockets[0]}"
         self.channel = grpc.insecure_channel(self.address)
 
-    def stop(self) -> None:
+    def end(self) -> None:
         """Stops the server."""
-        self.channel.close()
         self.stack.__exit__()
         self._folder.cleanup()

@@ -1,4 +1,4 @@
-"""`python -m twc_customer_server serve` as a process of its own."""
+"""A server as a process of its own: `python -m twc_customer_server serve`, or inside Envoy."""
 
 import os
 import signal
@@ -15,7 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.client import SECONDS, Client
 from tests.support.ports import held_port
-from tests.support.processes import die_with_parent
+from tests.support.processes import RUN, die_with_parent
+from tests.support.servers import SERVE
 from tests.support.tokens import trust
 from twc_customer_server.settings.model import Settings
 
@@ -29,6 +30,13 @@ SERVER = "twc_customer_server"
 def command(*addresses: str, program: str = SERVER) -> list[str]:
     """The command that runs a server on addresses."""
     return [sys.executable, "-m", program, "serve", *addresses]
+
+
+def _inside_envoy(port: int) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a server inside Envoy, and its variables."""
+    ports = {"GRPC_PORT": str(port), "GATEWAY_PORT": "0"}
+    # It ends with its supervisor, which may leave files.
+    return [sys.executable, "-m", "twc_customer_gateway"], ports | {"TMPDIR": os.environ[RUN]}
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -53,6 +61,7 @@ class ServerProcess:
     ) -> None:
         """Starts the process, and does not wait until it serves.
 
+        It is inside Envoy if the tests run on that, unless addresses or a program are given.
         Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
         `program` is a module that runs the server.
         """
@@ -61,14 +70,15 @@ class ServerProcess:
         port = self._ended.enter_context(held_port())
         self.address = f"127.0.0.1:{port}"
         self._log = settings.data_dir / f"{port}.log"
+        arguments = command(self.address, *more_addresses, program=program)
+        variables: dict[str, str] = {}
+        if SERVE == "inprocess" and not more_addresses and program == SERVER:
+            arguments, variables = _inside_envoy(port)
         limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [
-                    *(limit if file_blocks else ()),
-                    *command(self.address, *more_addresses, program=program),
-                ],
-                env=os.environ | settings.environment() | environment,
+                [*(limit if file_blocks else ()), *arguments],
+                env=os.environ | settings.environment() | variables | environment,
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,

@@ -28,8 +28,8 @@ class EnvoyProcess(RestartedProcess):
     # One that hangs would not act on SIGTERM.
     death_signal = signal.SIGKILL
 
-    # The listeners that have requests of clients.
-    listeners: Sequence[str] = ("public",)
+    # Time in which it must respond for the first time, if that is longer than for others.
+    start_seconds = 0.0
 
     def __init__(  # noqa: PLR0913, PLR0917 - what any process has, and its administration
         self,
@@ -45,11 +45,12 @@ class EnvoyProcess(RestartedProcess):
         self._probe: socket.socket | None = None
         self._asked = 0.0
         self._fails_health = False
+        self._has_started = False
 
     def start(self) -> None:
         """Starts the process. Raises OSError if the system cannot."""
         self._end_probe()
-        self._fails_health = False
+        self._fails_health = self._has_started = False
         super().start()
 
     def wait(self, seconds: float) -> None:
@@ -65,9 +66,8 @@ class EnvoyProcess(RestartedProcess):
             return None
 
     def requests_in_progress(self) -> int:
-        """Returns the number of requests that it has not answered yet."""
-        numbers = [self.stat(f"http.{name}.downstream_rq_active") for name in self.listeners]
-        return sum(number or 0 for number in numbers)
+        """Returns the number of requests to the gateway that it has not answered yet."""
+        return self.stat("http.public.downstream_rq_active") or 0
 
     def fail_health(self) -> None:
         """Has it say that it does not serve, and close a connection with each response.
@@ -106,11 +106,16 @@ class EnvoyProcess(RestartedProcess):
             if since > _PROBE_SECONDS:
                 self._ask()
         elif self._has_responded(self._probe):
+            self._has_started = True
             self._end_probe()
-        elif since > HUNG_SECONDS:
-            _log.error("%s has not responded for %d s and is killed", self.name, HUNG_SECONDS)
+        elif since > (most := self._most_seconds()):
+            _log.error("%s has not responded for %d s and is killed", self.name, most)
             self._end_probe()
             self.kill()
+
+    def _most_seconds(self) -> float:
+        """Returns the time in which it must respond."""
+        return HUNG_SECONDS if self._has_started else max(HUNG_SECONDS, self.start_seconds)
 
     def _ask(self) -> None:
         self._asked = time.monotonic()

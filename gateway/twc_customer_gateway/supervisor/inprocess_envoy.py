@@ -9,9 +9,10 @@ from twc_customer_server.inprocess_control import CONTROL_VARIABLE, METRICS_VARI
 
 
 class InprocessEnvoy(EnvoyProcess):
-    """An Envoy with Python inside, which reads the numbers of signals from a pipe."""
+    """An Envoy with Python inside, which reads the numbers of signals from a pipe.
 
-    listeners = ("public", "native")
+    SIGTERM itself is Envoy's, which would cut the calls that run.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a worker and an Envoy have
         self,
@@ -21,8 +22,13 @@ class InprocessEnvoy(EnvoyProcess):
         environment: Mapping[str, str],
         memory: int,
         core: int | None,
+        start_seconds: float,
     ) -> None:
-        """`memory` is the file descriptor of the memory in which it counts RPCs."""
+        """`memory` is the file descriptor of the memory in which it counts RPCs.
+
+        It imports the server, and waits for the database, before it responds.
+        """
+        self.start_seconds = start_seconds
         reading, self._writing = os.pipe()
         self._pipe = (reading, self._writing)
         os.set_blocking(self._writing, False)

@@ -5,7 +5,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from twc_customer_server.transport.ports import family
 
@@ -51,24 +51,33 @@ def ignoring_connections(reserved: socket.socket, listeners: int = 1) -> Iterato
     reset them. The client of one that was ignored tries again within a second
     or so. Does nothing where the system cannot filter packets as Linux does.
     """
-    is_ignoring = sys.platform == "linux" and _ignore(reserved, listeners)
-    try:
+    with ExitStack() as ignoring:
+        if sys.platform == "linux":
+            with suppress(OSError):
+                _ignore(reserved, listeners, ignoring)
         yield
-    finally:
-        if is_ignoring:
-            reserved.shutdown(socket.SHUT_RDWR)
 
 
-def _ignore(reserved: socket.socket, listeners: int) -> bool:
-    """Listens behind the others, is chosen in place of them, and drops what comes."""
-    try:
-        _attach(reserved, _SO_ATTACH_FILTER, 0)
-        reserved.listen()
-    except OSError:
-        return False
-    with suppress(OSError):
-        _attach(reserved, _SO_ATTACH_REUSEPORT_CBPF, listeners)
-    return True
+def _ignore(reserved: socket.socket, listeners: int, ignoring: ExitStack) -> None:
+    """Listens behind the others, is chosen in place of them, and drops what comes.
+
+    So do as many sockets as there are listeners: the system moves its last one into the place
+    of one that is closed, and chooses any where it finds none. Raises OSError.
+    """
+    _drop_connections(reserved)
+    ignoring.callback(reserved.shutdown, socket.SHUT_RDWR)
+    for _ in range(listeners - 1):
+        another = ignoring.enter_context(socket.socket(reserved.family))
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+            another.setsockopt(socket.SOL_SOCKET, option, 1)
+        another.bind(reserved.getsockname())
+        _drop_connections(another)
+    _attach(reserved, _SO_ATTACH_REUSEPORT_CBPF, listeners)
+
+
+def _drop_connections(listener: socket.socket) -> None:
+    _attach(listener, _SO_ATTACH_FILTER, 0)
+    listener.listen()
 
 
 def _attach(target: socket.socket, option: int, value: int) -> None:

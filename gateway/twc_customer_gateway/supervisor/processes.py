@@ -152,7 +152,7 @@ def stop(processes: Sequence[Process], seconds: float) -> None:
     """Sends SIGTERM to processes, and kills those that have not ended after a time."""
     deadline = time.monotonic() + seconds
     for process in processes:
-        process.terminate()
+        process.send(signal.SIGTERM)
     for process in processes:
         process.wait(deadline - time.monotonic())
 

@@ -6,18 +6,16 @@ an Envoy sends them any, and clients' Envoy accepts no more before they stop.
 
 import logging
 import math
-import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import cycle
 from pathlib import Path
 from typing import Self
 
-from twc_customer_gateway.supervisor import ports
+from twc_customer_gateway.supervisor import cores, ports
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.inprocess_envoy import InprocessEnvoy
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
@@ -27,9 +25,6 @@ from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackS
 from twc_customer_server.process.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNAL
 from twc_customer_server.transport.ports import cannot_listen, listen
 
-# Time for a service to become ready; workers share the cores, so that each adds to it.
-_READY_SECONDS = 30
-_WORKER_SECONDS = 1
 _POLL_SECONDS = 0.05
 _QUIET_POLLS = 6
 # Time in which connections that are being made reach the Envoy that is to close its port, and
@@ -76,6 +71,8 @@ class Stack:
         self._workers: list[RestartedProcess] = []
         # Those that clients connect to are first.
         self._envoys: list[EnvoyProcess] = []
+        # The reserved ports that those listen on.
+        self._envoy_ports: list[socket.socket] = []
 
     def __enter__(self) -> Self:
         """Starts everything. Raises StackError if the service does not become ready."""
@@ -100,13 +97,15 @@ class Stack:
         if self._is_ready:
             self._drain()
             self._end_requests()
+            # Those with the server inside stop as workers do.
+            envoys = [it for it in envoys if it not in self._servers]
         for envoy in envoys:
             envoy.quit()
         for envoy in envoys:
             envoy.wait(_SLACK_SECONDS)
         # Those that were restarted meanwhile do not know that the service has drained.
         self._tell_workers(DRAIN_SIGNAL)
-        stop(self._workers, self.settings.grace_seconds + _SLACK_SECONDS)
+        stop(self._servers, self.settings.grace_seconds + _SLACK_SECONDS)
         self._metrics.stop()
         self._held.close()
 
@@ -130,9 +129,13 @@ class Stack:
         """Keeps other services from both ports, even while no process listens on them."""
         native = self.settings.grpc_port
         if self.settings.worker_sockets:
-            native = self._bind(ports.reserve, "GRPC_PORT").getsockname()[1]
-        self._gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
-        gateway = self._gateway_port.getsockname()[1]
+            native_port = self._bind(ports.reserve, "GRPC_PORT")
+            native = native_port.getsockname()[1]
+            if self.settings.python_environment:
+                self._envoy_ports.append(native_port)
+        gateway_port = self._bind(ports.reserve, "GATEWAY_PORT")
+        gateway = gateway_port.getsockname()[1]
+        self._envoy_ports.append(gateway_port)
         # So that an Envoy that is restarted has the same ones.
         for name in self.settings.envoys[:-1]:
             configuration = self._folder / f"{name}.yaml"
@@ -173,10 +176,12 @@ class Stack:
         for arguments, memory, core in zip(
             self.settings.envoy_arguments(),
             self._metrics.memories,
-            cycle(self._cores()),
+            cores.of_each(self.settings),
             strict=False,
         ):
-            envoys.append(InprocessEnvoy(*arguments, variables, memory, core))
+            envoys.append(
+                InprocessEnvoy(*arguments, variables, memory, core, self.settings.ready_seconds)
+            )
             self._held.callback(envoys[-1].close)
         return envoys
 
@@ -191,24 +196,15 @@ class Stack:
     def _new_workers(self, environment: Mapping[str, str]) -> list[RestartedProcess]:
         workers = []
         for path, memory, core in zip(
-            self.settings.worker_sockets, self._metrics.memories, cycle(self._cores()), strict=False
+            self.settings.worker_sockets,
+            self._metrics.memories,
+            cores.of_each(self.settings),
+            strict=False,
         ):
             command = [sys.executable, "-m", "twc_customer_server", "serve"]
             command += ["--metrics-fd", str(memory), f"unix:{path}", self.settings.native_address]
             workers.append(RestartedProcess(Path(path).stem, command, environment, [memory], core))
         return workers
-
-    def _cores(self) -> list[int] | list[None]:
-        """Returns the cores to pin workers to, in turn; None for workers that choose.
-
-        The threads of a worker, of which one runs Python at a time, hinder one
-        another on several cores: a call takes half as long again. Where more than
-        one core would be left, for Envoy, workers choose, because others may, too.
-        """
-        if not self.settings.pin_workers or not hasattr(os, "sched_getaffinity"):
-            return [None]
-        cores = sorted(os.sched_getaffinity(0))
-        return cores if len(self.settings.worker_sockets) >= len(cores) - 1 else [None]
 
     def _wait_until_ready(self) -> None:
         serving_since = math.inf
@@ -224,8 +220,7 @@ class Stack:
             serving_since = min(serving_since, time.monotonic())
             return time.monotonic() > serving_since + _UNREADY_SECONDS
 
-        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self._servers)
-        seconds += math.ceil(self.settings.database_wait_seconds)
+        seconds = self.settings.ready_seconds
         if not _poll(is_ready, seconds, self._pause):
             raise StackError(f"the service did not become ready in {seconds} seconds")
         if not self._healthy(self._envoys[0]):
@@ -273,7 +268,9 @@ class Stack:
         """
         public = self._public_envoys()
         del self._envoys[: len(public)]
-        with ports.ignoring_connections(self._gateway_port, len(public)):
+        with ExitStack() as ignoring:
+            for port in self._envoy_ports:
+                ignoring.enter_context(ports.ignoring_connections(port, len(public)))
             time.sleep(_CLOSING_SECONDS)
             for envoy in public:
                 envoy.close_listeners()

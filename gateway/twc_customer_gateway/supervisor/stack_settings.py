@@ -5,6 +5,7 @@ process that only watches others stays small.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -13,6 +14,10 @@ from typing import NamedTuple, Self
 SETTINGS_FILE = "settings.toml"
 
 _FILE = "stack.json"
+
+# Time for a service to become ready; workers share the cores, so that each adds to it.
+_READY_SECONDS = 30
+_WORKER_SECONDS = 1
 
 
 class StackSettings(NamedTuple):
@@ -64,6 +69,12 @@ class StackSettings(NamedTuple):
     def envoy_arguments(self) -> list[tuple[str, list[str], str]]:
         """Returns name, command and administration socket of each Envoy."""
         return [*zip(self.envoys, self.envoy_commands, self.admin_sockets, strict=True)]
+
+    @property
+    def ready_seconds(self) -> int:
+        """The time that the service has to become ready."""
+        seconds = _READY_SECONDS + _WORKER_SECONDS * len(self.worker_sockets)
+        return seconds + math.ceil(self.database_wait_seconds)
 
     @property
     def gateway_address(self) -> str:

@@ -14,7 +14,7 @@ from twc_customer_server.transport.services import Services
 from twc_customer_server.transport.wire import ProtocolError, encode_status, read_head
 
 # Time between looks for calls whose client is gone, or whose deadline has passed.
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 1
 
 _POLL_SECONDS = 0.05
 

@@ -44,6 +44,7 @@ class InprocessCall(IncomingCall):
         "_lock",
         "_loop",
         "_on_received",
+        "_receive_rest",
         "_response",
         "_until",
     )
@@ -65,6 +66,8 @@ class InprocessCall(IncomingCall):
         self.behavior = behavior_of(handler)
         self._until = float("inf") if head.timeout is None else time.monotonic() + head.timeout
         self._frames = FrameReader(head.encoding, most)
+        # Set when all that the call takes has been received, and while its client is not asked for.
+        self._receive_rest: Receive | None = None
         # Guards what follows.
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], object]] = []
@@ -117,6 +120,7 @@ class InprocessCall(IncomingCall):
                     content = await asyncio.to_thread(frames.decompress, message.content)
                 self._deliver(content)
                 if message is None or not self._handler.request_streaming:
+                    self._receive_rest = receive
                     return
         except ProtocolError as error:
             self._close(error.code, str(error))
@@ -191,11 +195,19 @@ class InprocessCall(IncomingCall):
             on_received(None)
 
     def look(self) -> None:
-        """Ends the call if its deadline has passed; finds out whether its client is gone."""
+        """Ends the call if its deadline has passed; asks Envoy whether its client is gone."""
         if self.has_expired():
             self.end()
+        elif receive := self._receive_rest:
+            self._receive_rest = None
+            asyncio.run_coroutine_threadsafe(self._look_for_client(receive), self._loop)
+
+    async def _look_for_client(self, receive: Receive) -> None:
+        """Ends the call if its client is gone, of which nobody is told who does not ask."""
+        if (await receive())["type"] == "http.disconnect":
+            self.end()
         else:
-            self._response.look()
+            self._receive_rest = receive
 
     def _close(self, code: grpc.StatusCode, message: str, metadata: Metadata | None = None) -> None:
         self._response.close(code, message, metadata)

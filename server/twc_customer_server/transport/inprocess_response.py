@@ -8,7 +8,6 @@ was sent.
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,9 +25,6 @@ _START = {"type": "http.response.start", "status": 200, "trailers": True, "heade
 # A stream's bytes that a thread sends before it waits for the client to take them.
 _UNACKNOWLEDGED_BYTES = 1 << 16
 
-# Time after which a stream that is silent is asked whether its client is still there.
-_SILENT_SECONDS = 1
-
 
 class Gone(grpc.RpcError):
     """The call has ended, by its client or for it."""
@@ -45,7 +41,6 @@ class Response:
         "_on_gone",
         "_send",
         "_sent",
-        "_sent_at",
         "_waiting",
     )
 
@@ -61,7 +56,6 @@ class Response:
         self._has_begun = self._is_over = False
         # Bytes since the client has taken all.
         self._sent = 0
-        self._sent_at = time.monotonic()
         # Where a thread waits for the client: for None, or for what it is to raise.
         self._waiting: queue.SimpleQueue[Gone | None] | None = None
 
@@ -97,7 +91,6 @@ class Response:
             if self._sent < _UNACKNOWLEDGED_BYTES:
                 self._start([])
                 self._send(_part(part))
-                self._sent_at = time.monotonic()
                 return
             self._sent = 0
             waiting: queue.SimpleQueue[Gone | None] = queue.SimpleQueue()
@@ -133,21 +126,12 @@ class Response:
             if self._waiting:
                 self._waiting.put(Gone())
 
-    def look(self) -> None:
-        """Asks a client whether it is there, if nothing was sent to it for a while.
-
-        Nobody tells of one that has sent all it had, until something is sent to it.
-        """
-        if self._has_begun and time.monotonic() - self._sent_at >= _SILENT_SECONDS:
-            self.start_to_send(b"", lambda: None)
-
     def _send_on_loop(self, part: bytes, on_sent: Callable[[], object]) -> None:
         with self._lock:
             if self._is_over:
                 return
             self._start([])
             sent = asyncio.ensure_future(self._send(_part(part)))
-            self._sent_at = time.monotonic()
 
         def done(_: object) -> None:
             if sent.cancelled() or sent.exception():

@@ -72,7 +72,7 @@ def read_head(headers: Headers) -> Head:
         raise ProtocolError(
             grpc.StatusCode.INTERNAL, "the header content-type must be application/grpc"
         )
-    if own.get(b"te", b"").lower() != b"trailers":
+    if own.get(b"te") != b"trailers":
         raise ProtocolError(
             grpc.StatusCode.INTERNAL, "gRPC needs HTTP/2 and the header te: trailers"
         )
