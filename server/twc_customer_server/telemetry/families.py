@@ -93,6 +93,36 @@ POOL_TIMEOUTS = Family(
     "twc_customer_pool_timeouts",
     "Calls that got no connection to PostgreSQL in time.",
 )
+REPLICA_READS = Family(
+    Kind.COUNTER,
+    "twc_customer_replica_reads",
+    "Reads that a replica may answer: by one, or by the primary, and why.",
+    {
+        "result": (
+            "replica",
+            "latest",
+            "lag",
+            "left_out",
+            "busy",
+            "conflict",
+            "failed",
+            "nothing_found",
+        )
+    },
+)
+REPLICAS = Family(
+    Kind.GAUGE,
+    "twc_customer_replicas",
+    "Replicas that reads use, and those that are left out.",
+    {"state": ("used", "left_out")},
+    across=max,
+)
+REPLICA_LAG = Family(
+    Kind.GAUGE,
+    "twc_customer_replica_lag_seconds",
+    "Time by which a replica is behind the primary at most, of the one that is furthest behind.",
+    across=max,
+)
 TOKENS = Family(
     Kind.COUNTER,
     "twc_customer_tokens",
@@ -167,6 +197,9 @@ FAMILIES = (
     POOL_WAITING,
     POOL_WAITS,
     POOL_TIMEOUTS,
+    REPLICA_READS,
+    REPLICAS,
+    REPLICA_LAG,
     TOKENS,
     KEYS_AGE,
     REFUSALS,
