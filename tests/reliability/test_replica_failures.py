@@ -98,6 +98,21 @@ def on(url: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
+def test_position_of_what_was_seen(servers: Pair, url: str, reads: Reads) -> None:
+    """After a read of a replica its caller is to see no less, though it asked for less."""
+    early = reads.replicas.position("acme")
+    assert early
+    on(url, "CREATE TABLE seen AS SELECT 1 AS one")
+    late = reads.replicas.position("acme")
+    servers.await_replay()
+    session = reads.replicas.reads_since([early])
+    assert session.rows("SELECT one FROM seen", WHERE) == [(1,)]
+    seen = session.position("acme")
+    assert late
+    assert seen
+    assert seen >= late
+
+
 def test_conflict_with_replay(servers: Pair, url: str) -> None:
     """A query that is ended since it keeps the replica from replaying is the primary's."""
     on(url, "CREATE TABLE held AS SELECT 1 AS one")

@@ -124,7 +124,8 @@ class ConnectionPool:
         self._sampled: Counter[str] = Counter()
         self._in_use: set[Connection] = set()
         self._bulkhead = Bulkhead(min(size, threads or size))
-        self._is_down = False
+        # Whether no connection could be made when one was last waited for.
+        self.is_down = False
         self._probe = self.probe()
         # Connections that were opened before this time may lead to a standby.
         self._replaced_at = -math.inf
@@ -242,21 +243,21 @@ class ConnectionPool:
             connection.close()
             self._pool.putconn(connection)
             connection = self._next(deadline)
-        if self._is_down:
-            self._is_down = False
+        if self.is_down:
+            self.is_down = False
             _log.warning("%s can be reached again", self.database)
         return connection
 
     def _next(self, deadline: float) -> Connection:
         """Returns the next connection of the pool, and notices when the database is down."""
         wait = (
-            _WAIT_SECONDS_WHILE_DOWN if self._is_down else self._statement_seconds * _WAIT_FRACTION
+            _WAIT_SECONDS_WHILE_DOWN if self.is_down else self._statement_seconds * _WAIT_FRACTION
         )
         try:
             return self._pool.getconn(min(wait, deadline - time.monotonic()))
         except PoolTimeout:
-            if not (self._is_down or self._in_use or time.monotonic() > deadline):
-                self._is_down = True
+            if not (self.is_down or self._in_use or time.monotonic() > deadline):
+                self.is_down = True
                 _log.error("%s cannot be reached", self.database)
             raise
 

@@ -155,7 +155,7 @@ class Replica:
                 reader = cast("ReplicaConnection", connection)
                 rows, position = reader.read(sql, parameters, at_least)
         except psycopg.OperationalError as error:
-            if is_lost(error):
+            if is_lost(error) or self._pool.is_down:
                 self._left_out_until = time.monotonic() + _LEFT_OUT_SECONDS
             raise
         self.replayed = max(self.replayed, position)

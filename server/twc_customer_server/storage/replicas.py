@@ -26,9 +26,11 @@ _KNOWN_SECONDS = 3600
 
 # All that is visible is before this position, also a commit that did not wait for the disk.
 _POSITION = (
-    "SELECT system_identifier, CASE WHEN NOT pg_is_in_recovery() THEN "
-    "pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint END FROM pg_control_system()"
+    "CASE WHEN NOT pg_is_in_recovery() THEN "
+    "pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint END"
 )
+_ASK_POSITION = f"SELECT {_POSITION}"
+_LOOK = f"SELECT system_identifier, {_POSITION} FROM pg_control_system()".encode()  # noqa: S608 - names alone
 
 # The rows of a read, and a position beyond which nothing was seen.
 Seen = tuple[list[Row], Position]
@@ -77,8 +79,8 @@ class Replicas:
 
         Those of another database cannot be compared: then the primary answers.
         """
-        system = self._positions[0][1].system if self._positions else None
-        if any(position.system != system for position in positions):
+        known = self._last()
+        if not known or any(position.system != known.system for position in positions):
             return self.latest_reads()
         return ReadSession(self, max(positions, default=Position(0, 0)))
 
@@ -94,10 +96,11 @@ class Replicas:
     def position(self, tenant: str) -> Position | None:
         """Returns the position of the primary, None if that cannot be known."""
         try:
-            [[system, wal]] = self._primary.rows(_POSITION, {"tenant": tenant})
+            [[wal]] = self._primary.rows(_ASK_POSITION, {"tenant": tenant})
         except Unavailable:
             return None
-        return None if wal is None else Position(system, wal)
+        known = self._last()
+        return Position(known.system, wal) if known and wal is not None else None
 
     def read_primary(self, sql: str, parameters: Parameters) -> list[Row]:
         """Runs a compiled query on the primary. Raises Unavailable."""
@@ -134,18 +137,21 @@ class Replicas:
         except BehindError:
             return "lag", None
         except PoolTimeout:
-            return "busy", None
+            return "busy" if replica.is_used() else "failed", None
         except psycopg.Error as error:
             # What is wrong with the query is found by the primary as well.
             return "conflict" if error.sqlstate in CONTENDED else "failed", None
         if not rows:
             return "nothing_found", None
-        system = self._positions[0][1].system
-        return "replica", (rows, Position(system, max(wal, required.wal)))
+        return "replica", (rows, Position(self._positions[0][1].system, max(wal, required.wal)))
+
+    def _last(self) -> Position | None:
+        """Returns where the primary was at the last look that found it."""
+        return self._positions[0][1] if self._positions else None
 
     def _look(self) -> None:
         began = time.monotonic()
-        found = self._probe.ask(_POSITION.encode())
+        found = self._probe.ask(_LOOK)
         if found and found[1] is not None:
             self._positions.appendleft((began, Position(*found)))
 
