@@ -5,6 +5,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import grpc
 
+from twc_customer_client.consistency import Tokens
 from twc_customer_client.retries import OnRetry
 
 IDEMPOTENCY_KEY = "idempotency-key"
@@ -22,6 +23,7 @@ class CallSettings(NamedTuple):
     retry_for: float
     wait_for_ready: bool
     on_retry: OnRetry | None
+    consistency: str | None
 
 
 class CallOptions(NamedTuple):
@@ -42,6 +44,7 @@ class Sent(NamedTuple):
     timeout: float | None
     metadata: Metadata
     wait_for_ready: bool
+    consistency: Tokens
 
 
 class Answer(NamedTuple, Generic[T]):

@@ -95,6 +95,12 @@ _OPTIONS = [
         help="Send the token unencrypted to another machine, through a network that you trust.",
     ),
     click.option(
+        "--consistency",
+        envvar="TWC_CONSISTENCY",
+        metavar="any|latest|TOKEN",
+        help="Let replicas answer reads: with what they have, or with what this command has seen.",
+    ),
+    click.option(
         "--timeout",
         envvar="TWC_TIMEOUT",
         type=click.FloatRange(min=0, min_open=True),
@@ -191,6 +197,7 @@ class ConnectionOptions:
                 timeout=values["timeout"],
                 retry_for=waiting.retry_for,
                 on_retry=waiting.retry,
+                consistency=values["consistency"],
             )
         except OSError as error:
             raise unreadable(error.filename, error) from None

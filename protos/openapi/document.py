@@ -23,6 +23,9 @@ _HEADERS: dict[str, Schema] = {
     "Location": {"description": "The customer's place, relative to the request's path."},
     "Link": {"description": 'The next page, `rel="next"` (RFC 8288).'},
     "x-next-page-token": {"description": "The token of the next page."},
+    "X-TWC-Consistency-Token": {
+        "description": "What a later read must see of this call; for requests with this header."
+    },
     "X-Request-Id": {"description": "The request's id, in the logs as well."},
     "x-ignored-members": {"description": "JSON members that the API does not know."},
     "Retry-After": {"description": "Seconds before a retry.", "schema": {"type": "integer"}},
@@ -38,6 +41,13 @@ _PARAMETERS: dict[str, Schema] = {
         "description": "The tenant that the request acts for; the token must be for it.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
         "example": "acme",
+    },
+    "ConsistencyToken": {
+        "name": "X-TWC-Consistency-Token",
+        "in": "header",
+        "description": "Lets replicas answer reads: `any` with what they have, or with all up to "
+        "the tokens of earlier responses; `latest` asks for a first token.",
+        "schema": {"type": "string"},
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
@@ -141,7 +151,7 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
             if description := schemas.describe(field.full_name):
                 parameter["description"] = description
             yield parameter | ({"required": True} if place == "path" else {})
-    headers = ["Tenant"]
+    headers = ["Tenant", "ConsistencyToken"]
     if _has_etag(route):
         headers.append("IfNoneMatch" if route.method == "GET" else "IdempotencyKey")
     if route.method in ("PUT", "DELETE") or route.rpc.name.startswith(("Add", "Merge")):
@@ -216,7 +226,7 @@ def _content(route: Route, schemas: Schemas) -> Schema:
 
 
 def _response_headers(route: Route) -> list[str]:
-    headers = ["X-Request-Id"]
+    headers = ["X-Request-Id", "X-TWC-Consistency-Token"]
     if _has_etag(route):
         headers.append("ETag")
     if route.body:

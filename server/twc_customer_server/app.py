@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from twc_customer_server.api.consistency import with_tokens
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.auth import development, jwks
 from twc_customer_server.auth.authenticator import Authenticator, TrustPolicy
@@ -24,6 +25,7 @@ from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.purging import Purger
+from twc_customer_server.storage.replicas import Replicas
 from twc_customer_server.storage.retention import RetentionPurge
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.sqlite_errors import explained
@@ -77,7 +79,9 @@ class App:
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._instruments = instruments()
         self._database = open_database(settings, metrics.own, self._instruments)
-        stores = Stores.of(self._database, settings.idempotency_quota_bytes)
+        self._replicas = open_replicas(settings, self._database, self._instruments)
+        reads_of_now = self._replicas.reads_of_now if self._replicas else None
+        stores = Stores.of(self._database, settings.idempotency_quota_bytes, reads_of_now)
         purges = [
             OutcomePurge(self._database),
             RetentionPurge(stores.deletions, settings.deleted_retention_days),
@@ -91,8 +95,11 @@ class App:
             accept_email_dots=settings.accept_email_dots,
             erase_scope=settings.erase_scope,
         )
+        served: object = self._servicer
+        if self._replicas:
+            served = with_tokens(self._servicer, self._replicas)
         rpcs = wrap(
-            self._servicer,
+            served,
             AwaitingAuthenticator(self._authenticator, max(1, settings.threads // 4)),
             metrics,
             on_call_end=self._instruments.on_call_end(self._access_log.add),
@@ -105,7 +112,10 @@ class App:
             settings, self._transport.renew_certificates, self._authenticator.refresh_keys
         )
         sampled = (self._database, self._authenticator, self._services, stores.changes)
-        self._sampler = Sampler([each.sample for each in sampled])
+        samples = [each.sample for each in sampled]
+        if self._replicas:
+            samples.append(self._replicas.sample)
+        self._sampler = Sampler(samples)
         self.ports = self._transport.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:
@@ -131,6 +141,8 @@ class App:
         self._sampler.start()
         self._authenticator.start()
         self._readiness.start()
+        if self._replicas:
+            self._replicas.start()
         self._renewal.start()
         self._services.tell_ready(self._readiness.is_ready)
         self._transport.start()
@@ -156,6 +168,8 @@ class App:
         self._renewal.stop()
         self._readiness.stop()
         self._purger.stop()
+        if self._replicas:
+            self._replicas.stop()
         self._database.shut_down()
         self._instruments.stop()
 
@@ -183,6 +197,29 @@ def open_postgres(
         metrics,
         settings.threads,
     )
+
+
+def open_replicas(
+    settings: Settings, primary: Database, made: Instruments = UNTRACED
+) -> Replicas | None:
+    """Returns the replicas of DATABASE_READ_URLS, None if there are none.
+
+    Raises CannotServeError if a URL is invalid.
+    """
+    if not (settings.database_read_urls and isinstance(primary, Postgres)):
+        return None
+    replicas = [
+        made.replica(
+            url,
+            settings.database_pool_size,
+            settings.database_timeout_seconds,
+            settings.database_read_max_lag_seconds,
+            primary.metrics,
+            settings.threads,
+        )
+        for url in settings.database_read_urls
+    ]
+    return Replicas(primary, replicas)
 
 
 def open_sqlite(

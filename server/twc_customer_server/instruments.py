@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from twc_customer_server.middleware.rpc import NOT_TRACED, Tracing
 from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.replica import Replica
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import otel_settings
 from twc_customer_server.telemetry.access_log import OnCallEnd
@@ -16,12 +17,13 @@ class Instruments(NamedTuple):
 
     sqlite: Callable[..., Sqlite]
     postgres: Callable[..., Postgres]
+    replica: Callable[..., Replica]
     rpcs: Tracing
     on_call_end: Callable[[OnCallEnd], OnCallEnd]
     stop: Callable[[], object]
 
 
-UNTRACED = Instruments(Sqlite, Postgres, NOT_TRACED, lambda it: it, lambda: None)
+UNTRACED = Instruments(Sqlite, Postgres, Replica, NOT_TRACED, lambda it: it, lambda: None)
 
 
 def instruments() -> Instruments:

@@ -5,7 +5,7 @@ from functools import partial
 from twc_customer_server.instruments import Instruments
 from twc_customer_server.middleware.rpc import Tracing
 from twc_customer_server.middleware.traced import TracedHandler, describing, find_trace
-from twc_customer_server.storage.traced import TracedPostgres, TracedSqlite
+from twc_customer_server.storage.traced import TracedPostgres, TracedReplica, TracedSqlite
 from twc_customer_server.telemetry.tracing import Exporting
 
 
@@ -16,6 +16,7 @@ def instruments() -> Instruments:
     return Instruments(
         sqlite=partial(TracedSqlite, tracer),
         postgres=partial(TracedPostgres, tracer),
+        replica=partial(TracedReplica, tracer),
         rpcs=Tracing(partial(TracedHandler, tracer), find_trace),
         on_call_end=describing,
         stop=exporting.stop,

@@ -18,7 +18,7 @@ from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
 from tests.support.servers import Server
 from twc_customer_server.storage.postgres import Postgres
-from twc_customer_server.storage.postgres_pool import PROBE_NAME
+from twc_customer_server.storage.postgres_probe import PROBE_NAME
 
 Call = Callable[[Client, Customer], object]
 

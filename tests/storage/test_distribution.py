@@ -26,7 +26,7 @@ from twc_customer_server.storage.stores import Stores
 
 _UNOPENED = Postgres("postgresql://never.opened", 1, 1, 1)
 _STATEMENTS = Statements(_UNOPENED)
-_EXPORTS = ExportStore(_UNOPENED, ChangeStore(_UNOPENED))
+_EXPORTS = ExportStore(_UNOPENED, ChangeStore(_UNOPENED), lambda _: _UNOPENED)
 _LISTS = Lists(_UNOPENED)
 _STORES = Stores.of(_UNOPENED)
 _PARAMETERS = ("email", "first_name", "last_name", "mobile", "phone")

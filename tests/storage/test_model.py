@@ -24,8 +24,9 @@ from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.deletions import DeletionStore
 from twc_customer_server.storage.export import Export, Exported, Order, Place
 from twc_customer_server.storage.listing import LAST_TEXT
+from twc_customer_server.storage.reads import Found
 from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.store import CustomerStore, Found, Precondition
+from twc_customer_server.storage.store import CustomerStore, Precondition
 from twc_customer_server.storage.stores import Stores
 
 # Values, each with the spellings of it that are one to the store.

@@ -7,8 +7,9 @@ from twc.customer.v2.customer_pb2 import AttributeGroup
 
 from tests.support.stores import FULL, find, insert, stamped
 from twc_customer_server.storage import rows
+from twc_customer_server.storage.reads import MAX_PAGE_BYTES
 from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.store import MAX_PAGE_BYTES, CustomerStore
+from twc_customer_server.storage.store import CustomerStore
 
 # The key of each of FULL's searchable values.
 WANTED = {

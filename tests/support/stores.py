@@ -10,8 +10,9 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.support import builders
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.errors import IdMismatch
+from twc_customer_server.storage.reads import Found
 from twc_customer_server.storage.rows import Key
-from twc_customer_server.storage.store import CustomerStore, Found, Precondition
+from twc_customer_server.storage.store import CustomerStore, Precondition
 
 # A value of every key that customers are found by.
 FULL: dict[str, Any] = {

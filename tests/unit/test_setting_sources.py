@@ -365,6 +365,15 @@ def test_password(url: str, password: str) -> None:
     assert shown("database_url", url.format(password)) == url.format("***")
 
 
+def test_passwords_of_a_list() -> None:
+    """No password is shown of several URLs, nor of a part, as behind a comma in a password."""
+    urls = [ADA, "postgresql://bob:sec", "ret@db/other"]
+    assert shown("database_read_urls", urls) == (
+        '["postgresql://ada:***@db/customers", "postgresql://bob:***", "***"]'
+    )
+    assert "ret" not in shown("database_read_urls", ",".join(urls))
+
+
 def test_password_without_a_host() -> None:
     """Neither is one shown that a URL without a host has in the place of a port."""
     assert shown("database_url", "postgresql://ada:secret/x") == "postgresql://ada:***/x"
@@ -374,7 +383,8 @@ def test_password_without_a_host() -> None:
 
 def test_print(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """All settings are printed with their sources, without passwords."""
-    _give(monkeypatch, {"TWC_DATABASE_URL": ADA, "WORKERS": "2"}, "threads = 3")
+    replicas = {"DATABASE_READ_URLS": f"{ADA},{BOB}"}
+    _give(monkeypatch, {"TWC_DATABASE_URL": ADA, "WORKERS": "2"} | replicas, "threads = 3")
     print_settings(GatewaySettings, as_json=True)
     settings = json.loads(capsys.readouterr().out)
     assert settings.keys() == {name.upper() for name in GatewaySettings.model_fields}
@@ -387,6 +397,11 @@ def test_print(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
         {"value": 2, "source": "WORKERS", "of": "gateway"},
         {"value": 3, "source": "threads in settings.toml", "of": "server"},
         {"value": 50051, "source": "default", "of": "server"},
+    ]
+
+    assert settings["DATABASE_READ_URLS"]["value"] == [
+        "postgresql://ada:***@db/customers",
+        "postgresql://bob:***@db/other",
     ]
 
     print_settings(GatewaySettings, as_json=False)

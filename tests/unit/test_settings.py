@@ -26,6 +26,8 @@ GATEWAYS = "UPSTREAM_CLIENT_CA needs UPSTREAM_PORT, TLS_CERTIFICATE and TLS_KEY"
 SAME_PORT = "GRPC_PORT and UPSTREAM_PORT must be different ports"
 CLIENT_CA = "TLS_CLIENT_CA needs TLS_CERTIFICATE and TLS_KEY"
 
+NO_DATABASE = "DATABASE_READ_URLS needs DATABASE_URL, the database whose replicas they are"
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no issuer": ({}, NO_ISSUER),
     "no JWKS": ({"issuer": "https://id.example"}, NO_ISSUER),
@@ -66,6 +68,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         GATEWAYS,
     ),
     "one port for gateways and others": (KNOWN | {"upstream_port": 50051}, SAME_PORT),
+    "replicas of nothing": (KNOWN | {"database_read_urls": ["postgresql://b/c"]}, NO_DATABASE),
     "client CA with half a pair": (KNOWN | {"tls_client_ca": "a.pem", "tls_key": "k"}, PAIR),
 }
 
@@ -87,6 +90,8 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "stale at the end of a lifetime": KNOWN
     | {"jwks_stale_seconds": 10, "jwks_lifetime_seconds": 10},
     "TLS": KNOWN | {"tls_certificate": "c.pem", "tls_key": "k.pem"},
+    "replicas": KNOWN
+    | {"database_url": "postgresql://a/c", "database_read_urls": ["postgresql://b/c"]},
     "port for gateways": KNOWN | {"upstream_port": 50052},
     "mutual TLS": KNOWN | {"tls_certificate": "c", "tls_key": "k", "tls_client_ca": "a"},
 }
@@ -115,6 +120,8 @@ OUT_OF_RANGE: dict[str, dict[str, Any]] = {
     "retention below none": {"deleted_retention_days": -1},
     "retention of any length": {"deleted_retention_days": float("inf")},
     "unknown level": {"log_level": "TRACE"},
+    "replica by another protocol": {"database_read_urls": ["https://b/c"]},
+    "lag that no look would notice": {"database_read_max_lag_seconds": 2},
     "no region": {"default_regions": {"acme": "Germany"}},
 }
 

@@ -17,7 +17,15 @@ from twc_customer_client.aio.runtime import (
     send_unary,
     sleep,
 )
-from twc_customer_client.calls import Answer, CallOptions, CallSettings, Sent, deadline_of
+from twc_customer_client.calls import (
+    Answer,
+    CallOptions,
+    CallSettings,
+    Sent,
+    deadline_of,
+    headers,
+)
+from twc_customer_client.consistency import HEADER, ConsistencyTokens, header_of
 from twc_customer_client.credentials import caller_metadata
 from twc_customer_client.errors import REQUEST_ID, Cancelled, CustomerError, Failure, read_rpc_error
 from twc_customer_client.retries import Attempts
@@ -33,6 +41,7 @@ class AsyncCalls:
     def __init__(self, tokens: Tokens, settings: CallSettings) -> None:
         self._tokens = tokens
         self._settings = settings
+        self.consistency = ConsistencyTokens(settings.consistency)
         self.is_closed = False
 
     async def unary(
@@ -76,6 +85,7 @@ class AsyncCalls:
             try:
                 while (response := await responses.next()) is not None:
                     attempts.succeed()
+                    self.consistency.doubt()
                     yield response
             except grpc.RpcError as raised:
                 error = read_rpc_error(raised, attempts.request_id)
@@ -111,13 +121,15 @@ class AsyncCalls:
         if self.is_closed:
             raise Cancelled(Failure("the client is closed", grpc.StatusCode.CANCELLED))
         token = await current_token(self._tokens)
+        consistency = self.consistency.current()
         metadata = (
             *caller_metadata(self._settings.tenant, token),
             (REQUEST_ID, attempts.request_id),
+            *headers(x_twc_consistency_token=header_of(consistency)),
             *options.headers,
         )
         timeout = None if seconds is None else attempts.remaining(seconds)
-        return Sent(timeout, metadata, self._settings.wait_for_ready), token
+        return Sent(timeout, metadata, self._settings.wait_for_ready, consistency), token
 
     async def wait(self, attempts: Attempts, error: CustomerError, token: str) -> None:
         """Waits until the next attempt. Raises the error if there is to be none."""
@@ -139,8 +151,20 @@ class AsyncCalls:
         seconds = options.timeout or self._settings.timeout or rpc.seconds
         while True:
             sent, token = await self.prepare(attempts, options, seconds)
+            answer = None
             try:
-                return await send(sent)
+                answer = await send(sent)
             except grpc.RpcError as raised:
                 error = read_rpc_error(raised, attempts.request_id)
+            else:
+                return answer
+            finally:
+                self._note(rpc, sent, answer)
             await self.wait(attempts, error, token)
+
+    def _note(self, rpc: Rpc, sent: Sent, answer: Answer[Any] | None) -> None:
+        """Notes what later calls must see. A write that failed may have been made."""
+        if answer:
+            self.consistency.answered(sent.consistency, answer.header(HEADER))
+        elif not rpc.is_safe:
+            self.consistency.doubt()

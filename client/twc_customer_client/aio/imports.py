@@ -54,6 +54,7 @@ async def send_batches(
             while await window.fill():
                 response = await _next(responses, attempts) if window.first.items else _EMPTY
                 window.pending.popleft()
+                calls.consistency.doubt()
                 yield response
             # Every batch has its response: how the stream ends does not matter.
             outbox.end()

@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from twc_customer_client.calls import Answer, CallOptions, CallSettings, Sent, deadline_of
+from twc_customer_client.calls import (
+    Answer,
+    CallOptions,
+    CallSettings,
+    Sent,
+    deadline_of,
+    headers,
+)
+from twc_customer_client.consistency import HEADER, ConsistencyTokens, header_of
 from twc_customer_client.credentials import caller_metadata
 from twc_customer_client.errors import REQUEST_ID, Cancelled, CustomerError, Failure, read_rpc_error
 from twc_customer_client.retries import Attempts
@@ -34,6 +42,7 @@ class Calls:
     def __init__(self, tokens: Tokens, settings: CallSettings) -> None:
         self._tokens = tokens
         self._settings = settings
+        self.consistency = ConsistencyTokens(settings.consistency)
         self.is_closed = False
 
     def unary(
@@ -77,6 +86,7 @@ class Calls:
             try:
                 while (response := responses.next()) is not None:
                     attempts.succeed()
+                    self.consistency.doubt()
                     yield response
             except grpc.RpcError as raised:
                 error = read_rpc_error(raised, attempts.request_id)
@@ -112,13 +122,15 @@ class Calls:
         if self.is_closed:
             raise Cancelled(Failure("the client is closed", grpc.StatusCode.CANCELLED))
         token = current_token(self._tokens)
+        consistency = self.consistency.current()
         metadata = (
             *caller_metadata(self._settings.tenant, token),
             (REQUEST_ID, attempts.request_id),
+            *headers(x_twc_consistency_token=header_of(consistency)),
             *options.headers,
         )
         timeout = None if seconds is None else attempts.remaining(seconds)
-        return Sent(timeout, metadata, self._settings.wait_for_ready), token
+        return Sent(timeout, metadata, self._settings.wait_for_ready, consistency), token
 
     def wait(self, attempts: Attempts, error: CustomerError, token: str) -> None:
         """Waits until the next attempt. Raises the error if there is to be none."""
@@ -140,8 +152,20 @@ class Calls:
         seconds = options.timeout or self._settings.timeout or rpc.seconds
         while True:
             sent, token = self.prepare(attempts, options, seconds)
+            answer = None
             try:
-                return send(sent)
+                answer = send(sent)
             except grpc.RpcError as raised:
                 error = read_rpc_error(raised, attempts.request_id)
+            else:
+                return answer
+            finally:
+                self._note(rpc, sent, answer)
             self.wait(attempts, error, token)
+
+    def _note(self, rpc: Rpc, sent: Sent, answer: Answer[Any] | None) -> None:
+        """Notes what later calls must see. A write that failed may have been made."""
+        if answer:
+            self.consistency.answered(sent.consistency, answer.header(HEADER))
+        elif not rpc.is_safe:
+            self.consistency.doubt()

@@ -29,6 +29,7 @@ class Connection:
         repeat_writes: bool = True,
         wait_for_ready: bool = False,
         on_retry: OnRetry | None = None,
+        consistency: str | None = None,
     ) -> None:
         """Makes a channel, which connects with the first call.
 
@@ -40,17 +41,29 @@ class Connection:
         wait for a connection in place of failing, and `on_retry` is told of each
         failure that is to be repeated, and when.
 
+        With `consistency` reads may be of replicas, and see what this client has written and
+        read: "latest" begins with what is newest, "any" with what a replica has, and the
+        `consistency_token` of another client with what that has seen.
+
         Raises ValueError if the token would travel unencrypted or the tenant's name
         has other characters than ASCII, and OSError if a PEM file cannot be read.
         """
-        headers(tenant=tenant)
+        headers(tenant=tenant, consistency=consistency)
         self._channel = open_channel(
             target, channel_credentials(target, tls=tls, plaintext=plaintext)
         )
         self._stub = CustomerServiceStub(self._channel)
         self._repeat_writes = repeat_writes
-        settings = CallSettings(tenant, timeout, retry_for, wait_for_ready, on_retry)
+        settings = CallSettings(tenant, timeout, retry_for, wait_for_ready, on_retry, consistency)
         self._calls = Calls(token_source(token), settings)
+
+    @property
+    def consistency_token(self) -> str | None:
+        """What another client needs to see all that this one has written and read, if it is kept.
+
+        That is "latest" where a token does not say it.
+        """
+        return self._calls.consistency.value
 
     def __enter__(self) -> Self:
         return self

@@ -55,6 +55,7 @@ def send_batches(
             while window.fill():
                 response = _next(responses, attempts) if window.first.items else _EMPTY
                 window.pending.popleft()
+                calls.consistency.doubt()
                 yield response
             # Every batch has its response: how the stream ends does not matter.
             outbox.end()

@@ -2,7 +2,7 @@
 -- x-http-code (such as 201, 204 or 304), copies other headers, and removes those of gRPC.
 -- Errors pass with their status, and responses that are not JSON unchanged.
 
-local COPIED = {"etag", "location"}
+local COPIED = {"etag", "location", "x-twc-consistency-token"}
 
 -- The metadata of a unary RPC, in its trailers; nil if there are none, or if a server that knows
 -- all of its response has them in the headers, too. The transcoder has put the RPC's status into

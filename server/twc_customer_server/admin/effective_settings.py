@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from twc_customer_server.settings import report, sources
 from twc_customer_server.settings.model import Settings
-from twc_customer_server.settings.sources import InvalidSettingsError, shown
+from twc_customer_server.settings.sources import InvalidSettingsError, shown, without_passwords
 
 _DEFAULT = "default"
 
@@ -61,17 +61,13 @@ def print_settings(settings_class: type[Settings], *, as_json: bool) -> None:
 def _as_json(settings: Mapping[str, Effective]) -> str:
     objects = {
         name: {
-            "value": _without_password(name, each.value),
+            "value": without_passwords(name.lower(), each.value),
             "source": each.source,
             "of": each.of,
         }
         for name, each in settings.items()
     }
     return json.dumps(objects, indent=2, ensure_ascii=False, default=str)
-
-
-def _without_password(name: str, value: Any) -> Any:
-    return shown(name.lower(), value) if isinstance(value, str) else value
 
 
 def _as_table(settings: Mapping[str, Effective]) -> str:

@@ -10,46 +10,42 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Customer
 
 from twc_customer_server import contract
-from twc_customer_server.api import bulk, exports, imports, listing, lookup, selectors
+from twc_customer_server.api import bulk, exports, imports, selectors
 from twc_customer_server.api.changes import ChangeFeed
 from twc_customer_server.api.deletions import Deletions
-from twc_customer_server.api.etags import (
-    etag,
-    precondition_of,
-    require_match,
-    respond_unless_cached,
-)
+from twc_customer_server.api.etags import etag, precondition_of, require_match
 from twc_customer_server.api.idempotency import Answer, KeyedRequest
 from twc_customer_server.api.merges import Merge
+from twc_customer_server.api.reads import Reads, Region
 from twc_customer_server.customers import update
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import is_unchanged, prepare_new, set_server_fields
 from twc_customer_server.customers.fields import MAX_VIOLATIONS, to_milliseconds
-from twc_customer_server.errors import AlreadyExists, IdMismatch, NotFound
+from twc_customer_server.errors import AlreadyExists, IdMismatch
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.stores import Stores
 
 
-class CustomerServicer:
+class CustomerServicer(Reads):
     """Serves every RPC from the stores. A customer that is only read passes as stored bytes."""
 
     def __init__(
         self,
         stores: Stores,
-        region: Callable[[str], str | None],
+        region: Region,
         *,
         accept_email_dots: bool = False,
         erase_scope: str = contract.ERASE_SCOPE,
     ) -> None:
         """`region` returns a tenant's default region, if it has one; the others are settings."""
+        super().__init__(stores.customers, region)
         self._store = stores.customers
         self._idempotency = stores.idempotency
         self._exports = stores.exports
         self._merges = stores.merges
         self._feed = ChangeFeed(stores.changes)
         self._deletions = Deletions(stores.deletions, erase_scope)
-        self._region = region
         self._email_dots = accept_email_dots
 
     def stop_waiting(self) -> None:
@@ -173,39 +169,6 @@ class CustomerServicer:
         merge = Merge(self._merges, request, call, self._context)
         return merge.respond(self._run(call, keyed, merge.run, merge.to_answer))
 
-    def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
-        body = self._store.get(call.tenant, selectors.of_id(request.id))
-        if body is None:
-            call.set_status(204)
-            return b""
-        return respond_unless_cached(body, call)
-
-    def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
-        return self._get(call, selectors.of_ref(request.customer_ref))
-
-    def GetCustomerByAlternateRef(
-        self, request: pb.GetCustomerByAlternateRefRequest, call: Call
-    ) -> bytes:
-        return self._get(call, selectors.of_alternate_ref(request.alternate_customer_ref))
-
-    def GetCustomerByEmail(self, request: pb.GetCustomerByEmailRequest, call: Call) -> bytes:
-        return self._get(call, selectors.of_email(request.email))
-
-    def LookupCustomers(self, request: pb.LookupCustomersRequest, call: Call) -> Iterator[bytes]:
-        query = lookup.parse(request, call.tenant, self._region(call.tenant))
-        page = self._store.page(call.tenant, query.wanted, query.after, query.size)
-        if page.has_more:
-            token = lookup.page_token(call.tenant, query.wanted, page.found[-1].id)
-            call.set_status(200, *lookup.page_headers(request, token))
-        return iter([customer.body for customer in page.found])
-
-    def ListCustomers(
-        self, request: pb.ListCustomersRequest, call: Call
-    ) -> pb.ListCustomersResponse:
-        query = listing.parse(request, call.tenant, self._region(call.tenant))
-        page = self._store.list_page(call.tenant, query.listing, query.after, query.size)
-        return listing.response(call.tenant, query.listing, page)
-
     def DeleteCustomer(self, request: pb.DeleteCustomerRequest, call: Call) -> Empty:
         keyed = KeyedRequest.of(call, "DeleteCustomer", request)
         return self._delete(call, keyed, selectors.of_id(request.id))
@@ -225,12 +188,6 @@ class CustomerServicer:
 
     def EraseCustomer(self, request: pb.EraseCustomerRequest, call: Call) -> Empty:
         return self._deletions.erase(request, call)
-
-    def _get(self, call: Call, key: Key) -> bytes:
-        body = self._store.get(call.tenant, key)
-        if body is None:
-            raise NotFound(key.field)
-        return respond_unless_cached(body, call)
 
     def _prepare(
         self, tenant: str, customer: Customer, max_violations: int = MAX_VIOLATIONS

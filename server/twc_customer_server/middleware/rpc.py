@@ -73,6 +73,15 @@ class Call:
         """Returns a request header by its name in lower case; several are one list (RFC 9110)."""
         return self._headers.get(name)
 
+    def telling(self, set_metadata: SetMetadata) -> "Call":
+        """Returns the same call, whose response metadata another function gets."""
+        caller = Caller(self.tenant, self.valid_until, self.scopes)
+        return Call(caller, self._headers, set_metadata, self.is_active)
+
+    def tell(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        """Sets the response's metadata, HTTP status included, as another call was told it."""
+        self._set_metadata(metadata)
+
     def set_status(self, http_status: int, *metadata: tuple[str, str]) -> None:
         """Sets the response's HTTP status and metadata."""
         self._set_metadata(

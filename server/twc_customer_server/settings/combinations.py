@@ -49,6 +49,13 @@ def wrong_tls(settings: "Settings") -> str | None:
     return None
 
 
+def wrong_replicas(settings: "Settings") -> str | None:
+    """Returns what is wrong with the databases that reads use."""
+    if settings.database_read_urls and not settings.database_url:
+        return "DATABASE_READ_URLS needs DATABASE_URL, the database whose replicas they are"
+    return None
+
+
 def wrong_ports(settings: "Settings") -> str | None:
     """Returns which ports are the same."""
     names = ["metrics_port"]

@@ -2,14 +2,10 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from phonenumbers import SUPPORTED_REGIONS
-from pydantic import (
-    Field,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from twc_customer_server.auth.tenants import PLACEHOLDER
@@ -21,13 +17,22 @@ Algorithm = Literal[
 ]
 
 
+def _check_postgres_url(url: str) -> str:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be like postgresql://user:password@host:5432/customers")
+    return url
+
+
+PostgresUrl = Annotated[str, AfterValidator(_check_postgres_url)]
+
+
 class Settings(BaseSettings):
     """Settings of the gRPC server."""
 
     model_config = SettingsConfigDict(extra="ignore", env_ignore_empty=True)
 
     data_dir: Path = Field(Path("data"), description="Folder of the SQLite database.")
-    database_url: str | None = Field(
+    database_url: PostgresUrl | None = Field(
         None,
         repr=False,
         description="PostgreSQL instead of SQLite: `postgresql://user@host:5432/customers`.",
@@ -44,6 +49,15 @@ class Settings(BaseSettings):
     )
     database_wait_seconds: float = Field(
         30, ge=0, le=3600, description="Time to wait for PostgreSQL at the start."
+    )
+    database_read_urls: list[PostgresUrl] = Field(
+        [],
+        repr=False,
+        description="Replicas of PostgreSQL, for exports and for reads with an "
+        "`X-TWC-Consistency-Token`.",
+    )
+    database_read_max_lag_seconds: float = Field(
+        10, ge=3, le=3600, description="Lag beyond which a replica is left out."
     )
     bind: str = Field("127.0.0.1", description="IP address that the ports listen on.")
     grpc_port: int = Field(50051, ge=0, le=65535, description="Port of native gRPC.")
@@ -186,13 +200,6 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("must be an IP address, such as 127.0.0.1 or ::1") from None
 
-    @field_validator("database_url")
-    @classmethod
-    def _check_database_url(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("postgresql://", "postgres://")):
-            raise ValueError("must be like postgresql://user:password@host:5432/customers")
-        return url
-
     @field_validator("default_regions")
     @classmethod
     def _check_regions(cls, regions: dict[str, str]) -> dict[str, str]:
@@ -298,7 +305,9 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _check_ports(self) -> Self:
-        if wrong := combinations.wrong_ports(self) or combinations.wrong_tls(self):
-            raise ValueError(wrong)
+    def _check_combinations(self) -> Self:
+        checks = (combinations.wrong_ports, combinations.wrong_tls, combinations.wrong_replicas)
+        for check in checks:
+            if wrong := check(self):
+                raise ValueError(wrong)
         return self

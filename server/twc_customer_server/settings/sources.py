@@ -72,7 +72,7 @@ OF_CLIENT = frozenset(
     f"{PREFIX}{name}"
     for name in (
         *("SERVER", "TENANT", "TOKEN", "TOKEN_FILE", "TOKEN_URL", "CLIENT_ID", "CLIENT_SECRET"),
-        *("SCOPE", "TLS", "PLAINTEXT", "CA", "CERT", "KEY", "TIMEOUT", "RETRY_FOR"),
+        *("SCOPE", "TLS", "PLAINTEXT", "CA", "CERT", "KEY", "TIMEOUT", "RETRY_FOR", "CONSISTENCY"),
     )
 )
 
@@ -86,7 +86,7 @@ _PASSWORDS = (
     (re.compile(r"(?<=://)([^:/@]*):.*@", re.DOTALL), r"\1:***@"),
     (re.compile(r"(?<=://)([^:/@[]*):(?!\*\*\*@)\D[^/]*"), r"\1:***"),
 )
-_SECRETS = {"database_url"}
+_SECRETS = {"database_url", "database_read_urls"}
 _MAX_SHOWN = 200
 _LIST = "`python -m twc_customer_gateway settings` lists them all"
 
@@ -236,12 +236,18 @@ def unknown_in_file(found: dict[str, list[Given]], fields: Iterable[str]) -> Ite
 
 def shown(field: str, value: Any) -> str:
     """Returns a value in one line, without passwords."""
-    text = as_text(value)
-    if field in _SECRETS and "://" not in text:
-        return "***"
-    text = masked(text)
+    text = as_text(without_passwords(field, value))
     text = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
     return text if text.isprintable() and text else json.dumps(text)
+
+
+def without_passwords(field: str, value: Any) -> Any:
+    """Returns a value, of which each text has no passwords."""
+    if isinstance(value, list):
+        return [without_passwords(field, item) for item in value]
+    if value is not None and field in _SECRETS and "://" not in as_text(value):
+        return "***"
+    return masked(value) if isinstance(value, str) else value
 
 
 def masked(text: str) -> str:

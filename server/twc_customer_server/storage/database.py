@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import peewee
 
@@ -33,6 +33,13 @@ class CannotServeError(Exception):
 
 class UniqueViolationError(Exception):
     """A statement violates a unique index on live customers."""
+
+
+class Reader(Protocol):
+    """Runs compiled queries: a database, or what chooses where a call reads."""
+
+    def rows(self, sql: str, parameters: Parameters) -> list[Row]:
+        """Runs a compiled query of a tenant. Raises Unavailable."""
 
 
 class Database(ABC):

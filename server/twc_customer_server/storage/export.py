@@ -1,13 +1,13 @@
 """Exports: their queries, rows, and division into responses."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
 from peewee import Tuple, fn
 
 from twc_customer_server.storage.changes import ChangeStore, Position
-from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.database import Database, Reader
 from twc_customer_server.storage.schema import Column, CustomerRow
 from twc_customer_server.storage.statements import CHUNK_ROWS, Query, parameter
 
@@ -53,8 +53,12 @@ class Exported(NamedTuple):
 class ExportStore:
     """Exports the customers of every tenant. Every method raises Unavailable if the database is."""
 
-    def __init__(self, database: Database, changes: ChangeStore) -> None:
+    def __init__(
+        self, database: Database, changes: ChangeStore, reads_of_now: Callable[[str], Reader]
+    ) -> None:
+        """`reads_of_now` returns reads of a tenant that see all that is committed by now."""
         self._database = database
+        self._reads_of_now = reads_of_now
         self._changes = changes
         self.statements = {
             (order, include_deleted): database.compile(
@@ -79,9 +83,11 @@ class ExportStore:
         """Reads an export by keyset pagination, in parts as `parts` divides it."""
         statement = self.statements[export.order, export.include_deleted]
         after = export.after
+        # All until the last number, or time, is committed.
+        reads = self._reads_of_now(tenant)
         while True:
             place = {"after": after.value, "after_id": after.id, "until": export.until}
-            rows = self._database.rows(statement, {"tenant": tenant, "limit": CHUNK_ROWS, **place})
+            rows = reads.rows(statement, {"tenant": tenant, "limit": CHUNK_ROWS, **place})
             found = [Exported(Place(row[0], row[1]), row[2], row[3]) for row in rows]
             yield from parts(found)
             if len(found) < CHUNK_ROWS:

@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import SQL, Case, Tuple
 
-from twc_customer_server.storage.database import Database, Row
+from twc_customer_server.storage.database import Database, Reader, Row
 from twc_customer_server.storage.listing import (
     DATES,
     NAMES,
@@ -45,7 +45,7 @@ class Lists:
     """The part of the store that lists the customers of every tenant."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._database: Reader = database
         self.by_field = {
             (name, is_descending): database.compile(_walk(name, is_descending=is_descending))
             for name in WALKS

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import generators, sql
 
 # They bound a statement, and the time between two of them.
-TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
+_TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout")
 
 # A statement that was prepared is gone, or there is one of another client with its name.
 FORGOTTEN = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePreparedStatement)
@@ -22,6 +22,11 @@ FORGOTTEN = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.DuplicatePre
 _KEPT = "SELECT count(*) FROM pg_prepared_statements WHERE name = %s"
 
 _log = logging.getLogger(__name__)
+
+
+def timeouts(seconds: float) -> dict[str, str]:
+    """Returns the settings by which statements, and pauses between them, have an end."""
+    return dict.fromkeys(_TIMEOUTS, str(round(seconds * 1000)))
 
 
 def setting(settings: Mapping[str, str], *, is_local: bool) -> bytes:

@@ -37,6 +37,7 @@ from twc_customer_server.storage.postgres_errors import (
     is_undecided,
 )
 from twc_customer_server.storage.postgres_pool import ConnectionPool
+from twc_customer_server.storage.postgres_probe import Probe
 from twc_customer_server.telemetry.metrics import OwnMetrics
 
 T = TypeVar("T")
@@ -167,6 +168,10 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         work = Work.of(parameters, is_write=True)
         return self._retry(work, lambda: self._run_alone(sql, parameters), self._seconds * _WRITE)
 
+    def new_probe(self) -> Probe:
+        """Returns what asks the database on a connection of its own."""
+        return self._pool.probe()
+
     def probe(self) -> None:
         """Asks on a connection of its own, since calls may wait for all those of the pool."""
         if self._pool.answers():
@@ -216,7 +221,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 if connection.local_settings:
                     connection.set_locally()
                 if bulk:
-                    self._set_bulk_timeouts(connection)
+                    # Those of an upload.
+                    timeouts = poolers.timeouts(self._seconds * _BULK)
+                    connection.execute(poolers.setting(timeouts, is_local=True))
                 result = unit()
                 connection.has_warned = False
                 committing = True
@@ -230,12 +237,6 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             # The driver does not report a connection that was lost before the commit.
             raise psycopg.OperationalError("the connection was lost before the commit")
         return result
-
-    def _set_bulk_timeouts(self, connection: Connection) -> None:
-        """Gives a transaction the timeouts of an upload."""
-        milliseconds = str(round(self._seconds * _BULK * 1000))
-        timeouts = dict.fromkeys(poolers.TIMEOUTS, milliseconds)
-        connection.execute(poolers.setting(timeouts, is_local=True))
 
     def _retry(
         self,

@@ -51,6 +51,11 @@ def is_transient(failure: psycopg.Error) -> bool:
     )
 
 
+def is_lost(failure: psycopg.Error) -> bool:
+    """Tells whether a connection was lost, or could not be made."""
+    return failure.sqlstate in _LOST and not isinstance(failure, PoolTimeout)
+
+
 def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
     """Tells whether what failed may have been committed nevertheless."""
     return connection.closed or failure.sqlstate in _UNDECIDED

@@ -17,6 +17,7 @@ from twc_customer_server.storage import poolers
 from twc_customer_server.storage.bulkhead import Bulkhead, Work
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.storage.postgres_connection import Connection
+from twc_customer_server.storage.postgres_probe import Probe
 from twc_customer_server.telemetry.families import (
     POOL_CONNECTIONS,
     POOL_TIMEOUTS,
@@ -34,9 +35,6 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
 }
-
-# By which the database knows the connection of probes.
-PROBE_NAME = "customer-api-probe"
 
 # A request waits for a connection this fraction of a read's timeout, and only a
 # moment while the database is known to be down: waiting threads would keep other
@@ -67,9 +65,6 @@ _SORTS = """
 # Time after its deadline until a connection is closed: the database's timeouts come first.
 _DEADLINE_GRACE_SECONDS = 0.25
 
-# Time for a probe to connect, and for its answer.
-_PROBE_SECONDS = 2
-
 # At the end: time for threads that open connections, and between checks of those in use.
 _CLOSING_SECONDS = 1
 _POLL_SECONDS = 0.01
@@ -81,7 +76,11 @@ logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 class ConnectionPool:
-    """At most `size` connections to the database of a URL."""
+    """At most `size` connections to the database of a URL, which a setting has."""
+
+    setting = "DATABASE_URL"
+    database = "the database"
+    connection_class = Connection
 
     def __init__(
         self,
@@ -96,18 +95,20 @@ class ConnectionPool:
         `threads` is the number of those that use it, if not as many as connections.
         """
         if not url:
-            raise CannotServeError("DATABASE_URL is required: the URL of the PostgreSQL database")
+            raise CannotServeError(
+                f"{self.setting} is required: the URL of the PostgreSQL database"
+            )
         try:
             self._conninfo = make_conninfo(**(_DEFAULTS | conninfo_to_dict(url)))
         except psycopg.ProgrammingError:
             # The driver's message would repeat the password.
             raise CannotServeError(
-                "DATABASE_URL cannot be parsed: percent-encode special characters in it"
+                f"{self.setting} cannot be parsed: percent-encode special characters in it"
             ) from None
         self._statement_seconds = statement_seconds
         self._pool = psycopg_pool.ConnectionPool(
             self._conninfo,
-            connection_class=Connection,
+            connection_class=self.connection_class,
             # Prepares each statement when it first runs.
             kwargs={"autocommit": True, "prepare_threshold": 0},
             min_size=1,
@@ -123,8 +124,9 @@ class ConnectionPool:
         self._sampled: Counter[str] = Counter()
         self._in_use: set[Connection] = set()
         self._bulkhead = Bulkhead(min(size, threads or size), metrics)
-        self._is_down = False
-        self._probe: Connection | None = None
+        # Whether no connection could be made when one was last waited for.
+        self.is_down = False
+        self._probe = self.probe()
         # Connections that were opened before this time may lead to a standby.
         self._replaced_at = -math.inf
 
@@ -157,23 +159,16 @@ class ConnectionPool:
     def _connect(self) -> Connection:
         return Connection.connect(self._conninfo, autocommit=True)
 
+    def probe(self) -> Probe:
+        """Returns what asks the database on a connection outside the pool."""
+        return Probe(self._conninfo)
+
     def answers(self) -> bool:
         """Tells whether the database answers on a connection outside the pool, which it keeps.
 
         One thread calls.
         """
-        try:
-            if self._probe is None:
-                conninfo = make_conninfo(
-                    self._conninfo, connect_timeout=_PROBE_SECONDS, application_name=PROBE_NAME
-                )
-                self._probe = Connection.connect(conninfo, autocommit=True)
-            self._probe.deadline = time.monotonic() + _PROBE_SECONDS
-            self._probe.execute("SELECT 1", prepare=False)
-        except psycopg.Error:
-            if self._probe:
-                self._probe.close()
-                self._probe = None
+        if self._probe.ask(b"SELECT 1") is None:
             return False
         self._bulkhead.note_probe()
         return True
@@ -186,8 +181,7 @@ class ConnectionPool:
 
     def close(self) -> None:
         """Closes idle connections, then those returned within a read's timeout, then the rest."""
-        if self._probe:
-            self._probe.close()
+        self._probe.close()
         self._pool.close(_CLOSING_SECONDS)
         deadline = time.monotonic() + self._statement_seconds
         while self._in_use and time.monotonic() < deadline:
@@ -252,22 +246,22 @@ class ConnectionPool:
             connection.close()
             self._pool.putconn(connection)
             connection = self._next(deadline)
-        if self._is_down:
-            self._is_down = False
-            _log.warning("the database can be reached again")
+        if self.is_down:
+            self.is_down = False
+            _log.warning("%s can be reached again", self.database)
         return connection
 
     def _next(self, deadline: float) -> Connection:
         """Returns the next connection of the pool, and notices when the database is down."""
         wait = (
-            _WAIT_SECONDS_WHILE_DOWN if self._is_down else self._statement_seconds * _WAIT_FRACTION
+            _WAIT_SECONDS_WHILE_DOWN if self.is_down else self._statement_seconds * _WAIT_FRACTION
         )
         try:
             return self._pool.getconn(min(wait, deadline - time.monotonic()))
         except PoolTimeout:
-            if not (self._is_down or self._in_use or time.monotonic() > deadline):
-                self._is_down = True
-                _log.error("the database cannot be reached")
+            if not (self.is_down or self._in_use or time.monotonic() > deadline):
+                self.is_down = True
+                _log.error("%s cannot be reached", self.database)
             raise
 
     def _replace_all(self) -> None:
@@ -278,9 +272,8 @@ class ConnectionPool:
 
     def _configure(self, connection: Connection) -> None:
         connection.deadline = time.monotonic() + self._statement_seconds
-        milliseconds = str(round(self._statement_seconds * 1000))
         is_pooled = poolers.adapt(connection)
-        settings = dict.fromkeys(poolers.TIMEOUTS, milliseconds)
+        settings = poolers.timeouts(self._statement_seconds)
         settings |= {name: "off" for (name,) in connection.execute(_SORTS)}
         if is_pooled:
             connection.local_settings = poolers.setting(settings, is_local=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import SQL, Case, Value, fn
 
-from twc_customer_server.storage.database import Database, Row
+from twc_customer_server.storage.database import Database, Reader, Row
 from twc_customer_server.storage.rows import name_fold
 from twc_customer_server.storage.schema import UNIQUE, Column, CustomerRow
 
@@ -78,9 +78,7 @@ def update() -> Query:
     )
 
 
-def look_up(
-    database: Database, statement: str, tenant: str, values: Sequence[str]
-) -> Iterator[Row]:
+def look_up(database: Reader, statement: str, tenant: str, values: Sequence[str]) -> Iterator[Row]:
     """Yields what a statement finds of values, which it looks up LOOKUP_SIZE at a time."""
     for start in range(0, len(values), LOOKUP_SIZE):
         chunk = [*values[start : start + LOOKUP_SIZE]]

@@ -1,8 +1,8 @@
-"""Stores, reads, searches, changes and deletes the customers of every tenant."""
+"""Stores, changes and deletes the customers of every tenant, and reads them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any
 
 from twc.customer.v2.customer_pb2 import Customer
 
@@ -10,13 +10,10 @@ from twc_customer_server.errors import AlreadyExists, Clash, NotFound, Unavailab
 from twc_customer_server.storage import clashes
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import Database, Row, UniqueViolationError
-from twc_customer_server.storage.lists import Lists
+from twc_customer_server.storage.reads import CustomerReads
 from twc_customer_server.storage.rows import Key, changed_columns, new_row
-from twc_customer_server.storage.statements import CHUNK_ROWS, Statements, look_up
+from twc_customer_server.storage.statements import look_up
 from twc_customer_server.storage.upserts import CONTENDED, ConflictUpdates, Edit, Upserted
-
-# A page ends early beyond this size.
-MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 # Attempts at a write whose conflicts come and go.
 _ATTEMPTS = 5
@@ -39,60 +36,15 @@ class Commit(Enum):
     NEVER = auto()
 
 
-class Found(NamedTuple):
-    """A customer that a search found: its id, and its encoding."""
-
-    id: str
-    body: bytes
-
-
-class Page(NamedTuple):
-    """A page of a search, and whether another follows it."""
-
-    found: list[Found]
-    has_more: bool
-
-
-class CustomerStore(Lists):
+class CustomerStore(CustomerReads):
     """The live customers of every tenant. Every method raises Unavailable if the database is."""
+
+    _database: Database
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.metrics = database.metrics
-        self._sql = Statements(database)
         self._changes = ChangeStore(database)
-
-    def get(self, tenant: str, key: Key) -> bytes | None:
-        """Returns the encoded customer that a key selects, or None."""
-        parameters = {"tenant": tenant, "value": key.exact}
-        rows = self._database.rows(self._sql.body_by[key.field], parameters)
-        return rows[0][0] if rows else None
-
-    def get_each(self, tenant: str, ids: Sequence[str]) -> Iterator[tuple[str, Customer]]:
-        """Yields the customers with some ids, in few statements."""
-        for customer_id, body in look_up(self._database, self._sql.bodies, tenant, ids):
-            yield customer_id, Customer.FromString(body)
-
-    def search(self, tenant: str, wanted: Mapping[str, str], after: str, limit: int) -> list[Found]:
-        """Returns customers with all wanted keys, by id, from after the id `after`."""
-        parameters: dict[str, object] = {"tenant": tenant, "after_id": after, "limit": limit}
-        parameters |= self._sql.search_parameters(wanted)
-        return [Found(*row) for row in self._database.rows(self._sql.search(wanted), parameters)]
-
-    def page(self, tenant: str, wanted: Mapping[str, str], after: str, size: int) -> Page:
-        """Searches for a page of at most `size` customers and about MAX_PAGE_BYTES."""
-        found: list[Found] = []
-        room = MAX_PAGE_BYTES
-        while True:
-            limit = min(CHUNK_ROWS, size + 1 - len(found))
-            rows = self.search(tenant, wanted, found[-1].id if found else after, limit)
-            for row in rows:
-                if len(found) == size or room < 0:
-                    return Page(found, has_more=True)
-                found.append(row)
-                room -= len(row.body)
-            if len(rows) < limit:
-                return Page(found, has_more=False)
 
     def clashes(self, tenant: str, customer: Customer) -> list[Clash]:
         """Returns the unique values of a customer that other live customers have."""

@@ -36,6 +36,7 @@ from twc_customer_server.storage.database import (
 )
 from twc_customer_server.storage.group_commit import GroupCommitter
 from twc_customer_server.storage.postgres import Postgres
+from twc_customer_server.storage.replica import Replica
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import statement_count
 from twc_customer_server.telemetry.metrics import OwnMetrics
@@ -190,15 +191,33 @@ class TracedSqlite(Sqlite):
             return super().run(sql, parameters)
 
 
+def _attributes(url: str) -> dict[str, str]:
+    """Returns what the spans of a PostgreSQL database say of it."""
+    place = conninfo_to_dict(url)
+    known = {"db.namespace": place.get("dbname"), "server.address": place.get("host")}
+    present = {name: str(value) for name, value in known.items() if value}
+    return {"db.system.name": "postgresql", **present}
+
+
+class TracedReplica(Replica):
+    """A replica whose statements have spans."""
+
+    def __init__(self, tracer: Tracer, url: str, *arguments: Any) -> None:
+        super().__init__(url, *arguments)
+        self._spans = _Spans(tracer, _attributes(url))
+
+    def read(self, sql: str, parameters: Parameters, at_least: int) -> tuple[list[Row], int]:
+        """Runs a compiled query, which the primary has compiled."""
+        with self._spans.statement(self._spans.remember(sql)):
+            return super().read(sql, parameters, at_least)
+
+
 class TracedPostgres(Postgres):
     """A PostgreSQL database whose statements and transactions have spans."""
 
     def __init__(self, tracer: Tracer, url: str, *arguments: Any) -> None:
         super().__init__(url, *arguments)
-        place = conninfo_to_dict(url)
-        known = {"db.namespace": place.get("dbname"), "server.address": place.get("host")}
-        present = {name: str(value) for name, value in known.items() if value}
-        self._spans = _Spans(tracer, {"db.system.name": "postgresql", **present})
+        self._spans = _Spans(tracer, _attributes(url))
 
     def compile(self, statement: peewee.Node) -> str:
         """Returns the SQL of a statement."""

@@ -99,6 +99,36 @@ HANGING_CALLS = Family(
     "Calls that were cut since they hung in PostgreSQL, or refused since such calls did.",
     {"ending": ("cut", "refused")},
 )
+REPLICA_READS = Family(
+    Kind.COUNTER,
+    "twc_customer_replica_reads",
+    "Reads that a replica may answer: by one, or by the primary, and why.",
+    {
+        "result": (
+            "replica",
+            "latest",
+            "lag",
+            "left_out",
+            "busy",
+            "conflict",
+            "failed",
+            "nothing_found",
+        )
+    },
+)
+REPLICAS = Family(
+    Kind.GAUGE,
+    "twc_customer_replicas",
+    "Replicas that reads use, and those that are left out.",
+    {"state": ("used", "left_out")},
+    across=max,
+)
+REPLICA_LAG = Family(
+    Kind.GAUGE,
+    "twc_customer_replica_lag_seconds",
+    "Time by which a replica is behind the primary at most, of the one that is furthest behind.",
+    across=max,
+)
 TOKENS = Family(
     Kind.COUNTER,
     "twc_customer_tokens",
@@ -174,6 +204,9 @@ FAMILIES = (
     POOL_WAITS,
     POOL_TIMEOUTS,
     HANGING_CALLS,
+    REPLICA_READS,
+    REPLICAS,
+    REPLICA_LAG,
     TOKENS,
     KEYS_AGE,
     REFUSALS,
