@@ -1,20 +1,20 @@
 """A call that Envoy passes to Python in its own process, by ASGI (pyvoy).
 
-The event loop only moves bytes, and admits calls: handlers run on the server's threads.
+pyvoy's thread only moves bytes, and admits calls: handlers run on the server's threads.
 """
 
-import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import grpc
 
 from twc_customer_server.transport.inprocess_context import Context
+from twc_customer_server.transport.inprocess_loop import Future, run, run_in_thread
 from twc_customer_server.transport.inprocess_response import Gone, Response, Send
 from twc_customer_server.transport.interface import Behavior, IncomingCall, Metadata
 from twc_customer_server.transport.wire import (
@@ -25,24 +25,33 @@ from twc_customer_server.transport.wire import (
 )
 
 Event = dict[str, Any]
-Receive = Callable[[], "asyncio.Future[Event]"]
+Receive = Callable[[], Awaitable[Event]]
 OnReceived = Callable[[bytes | None], object]
 
 
+class Method(NamedTuple):
+    """An RPC: the function of its handler, and what decodes requests and encodes responses."""
+
+    behavior: Behavior
+    decode: Callable[[bytes], Any] | None
+    encode: Callable[[Any], bytes]
+    takes_stream: bool
+    responds_by_stream: bool
+
+
 class InprocessCall(IncomingCall):
-    """A call of an RPC; `pump` receives its messages on the event loop."""
+    """A call of an RPC; `pump` receives its messages."""
 
     __slots__ = (
         "_asked",
         "_callbacks",
         "_client",
         "_frames",
-        "_handler",
         "_has_all",
         "_head",
         "_is_over",
         "_lock",
-        "_loop",
+        "_method",
         "_on_received",
         "_receive_rest",
         "_response",
@@ -51,19 +60,18 @@ class InprocessCall(IncomingCall):
 
     def __init__(
         self,
-        handler: "grpc.RpcMethodHandler[Any, Any]",
+        method: Method,
         head: Head,
         client: tuple[str, int] | None,
         send: Send,
         most: int,
     ) -> None:
         """Its messages take `most` bytes at most."""
-        self._handler = handler
+        self._method = method
         self._head = head
         self._client = client
-        self._loop = asyncio.get_running_loop()
-        self._response = Response(self._loop, send, self.end)
-        self.behavior = behavior_of(handler)
+        self._response = Response(send, self.end)
+        self.behavior = method.behavior
         self._until = float("inf") if head.timeout is None else time.monotonic() + head.timeout
         self._frames = FrameReader(head.encoding, most)
         # Set when all that the call takes has been received, and while its client is not asked for.
@@ -74,7 +82,7 @@ class InprocessCall(IncomingCall):
         self._has_all = self._is_over = False
         self._on_received: OnReceived | None = None
         # Set when a message is asked for.
-        self._asked: asyncio.Future[None] | None = None
+        self._asked: Future | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -107,9 +115,7 @@ class InprocessCall(IncomingCall):
         try:
             while await self._is_asked():
                 while (message := frames.take()) is None and not frames.is_complete:
-                    received = receive()
-                    # What came with the headers needs no turn of the loop.
-                    event = received.result() if received.done() else await received
+                    event = await receive()
                     if event["type"] == "http.disconnect":
                         self.end()
                         return
@@ -117,16 +123,16 @@ class InprocessCall(IncomingCall):
                 content = message and message.content
                 if message and message.is_compressed:
                     # It would hold up the calls of all others here.
-                    content = await asyncio.to_thread(frames.decompress, message.content)
+                    content = await run_in_thread(frames.decompress, message.content)
                 self._deliver(content)
-                if message is None or not self._handler.request_streaming:
+                if message is None or not self._method.takes_stream:
                     self._receive_rest = receive
                     return
         except ProtocolError as error:
             self._close(error.code, str(error))
 
     def receive(self, on_received: OnReceived) -> None:
-        """Starts to receive a message, which `on_received` gets on the event loop.
+        """Starts to receive a message, which `on_received` gets, mostly on pyvoy's thread.
 
         There is none after the last one, and if the client has cancelled the call.
         """
@@ -134,9 +140,11 @@ class InprocessCall(IncomingCall):
             is_over = self._is_over or self._has_all
             if not is_over:
                 self._on_received = on_received
-                self._wake()
+            asked, self._asked = self._asked, None
         if is_over:
             on_received(None)
+        elif asked:
+            asked.set_result(None)
 
     def run_with(self, behavior: Behavior, argument: object) -> None:
         """Runs a behavior with an argument, which is not None, unless the call has ended."""
@@ -151,7 +159,7 @@ class InprocessCall(IncomingCall):
     def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
         """Runs a behavior with messages that were received, and those that come."""
         encoded = chain(messages, self._messages())
-        decode = self._handler.request_deserializer
+        decode = self._method.decode
         self.run_with(behavior, map(decode, encoded) if decode else encoded)
 
     def cancel(self) -> None:
@@ -188,11 +196,13 @@ class InprocessCall(IncomingCall):
             self._is_over = True
             callbacks, self._callbacks = self._callbacks, []
             on_received, self._on_received = self._on_received, None
-            self._wake()
+            asked, self._asked = self._asked, None
         for callback in callbacks:
             callback()
         if on_received:
             on_received(None)
+        if asked:
+            asked.set_result(None)
 
     def look(self) -> None:
         """Ends the call if its deadline has passed; asks Envoy whether its client is gone."""
@@ -200,7 +210,7 @@ class InprocessCall(IncomingCall):
             self.end()
         elif receive := self._receive_rest:
             self._receive_rest = None
-            asyncio.run_coroutine_threadsafe(self._look_for_client(receive), self._loop)
+            run(self._look_for_client(receive))
 
     async def _look_for_client(self, receive: Receive) -> None:
         """Ends the call if its client is gone, of which nobody is told who does not ask."""
@@ -218,7 +228,7 @@ class InprocessCall(IncomingCall):
         with self._lock:
             if self._on_received or self._is_over:
                 return not self._is_over
-            self._asked = asked = self._loop.create_future()
+            self._asked = asked = Future()
         await asked
         return not self._is_over
 
@@ -243,10 +253,10 @@ class InprocessCall(IncomingCall):
 
     def _respond(self, behavior: Behavior, argument: object) -> None:
         context = Context(self)
-        encode = self._handler.response_serializer or bytes
+        encode = self._method.encode
         try:
             response: Any = behavior(argument, context)
-            if self._handler.response_streaming:
+            if self._method.responds_by_stream:
                 with closing(response):
                     for each in response:
                         self._response.send_message(encode(each))
@@ -260,24 +270,19 @@ class InprocessCall(IncomingCall):
             context.fail(error)
             self._close(context.status, context.message, context.trailing)
 
-    def _wake(self) -> None:
-        """Has the pump go on, if it waits; the lock is held."""
-        if self._asked:
-            self._loop.call_soon_threadsafe(_set, self._asked)
-            self._asked = None
 
-
-def behavior_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Behavior:
-    """Returns the function that a handler has for its kind of RPC."""
+def method_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Method:
+    """Returns the RPC that a handler is for."""
     kinds = {
         (False, False): handler.unary_unary,
         (False, True): handler.unary_stream,
         (True, False): handler.stream_unary,
         (True, True): handler.stream_stream,
     }
-    return cast("Behavior", kinds[handler.request_streaming, handler.response_streaming])
-
-
-def _set(asked: "asyncio.Future[None]") -> None:
-    if not asked.done():
-        asked.set_result(None)
+    return Method(
+        cast("Behavior", kinds[handler.request_streaming, handler.response_streaming]),
+        handler.request_deserializer,
+        handler.response_serializer or bytes,
+        takes_stream=handler.request_streaming,
+        responds_by_stream=handler.response_streaming,
+    )
