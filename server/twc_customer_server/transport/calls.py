@@ -153,7 +153,7 @@ class Call:
                     yield response
                     self.is_sending, self.since = False, math.inf
                     if self._end:
-                        responses.throw(self._end)
+                        self.rpc.handler.refuse(Refusal(self._end, self.tenant), context)
         finally:
             on_handled()
 
