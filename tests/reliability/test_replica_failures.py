@@ -6,6 +6,12 @@ from functools import partial
 
 import psycopg
 import pytest
+from opentelemetry.context import attach, detach
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import set_span_in_context
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
@@ -14,7 +20,10 @@ from tests.support.standby import Pair, pair
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.replica import Position, Replica
 from twc_customer_server.storage.replicas import Replicas
+from twc_customer_server.storage.traced import TracedReplica
 from twc_customer_server.telemetry.families import REPLICA_READS
+from twc_customer_server.telemetry.metrics import OwnMetrics
+from twc_customer_server.telemetry.statement_count import counting
 
 # Time for a read of the primary, of which a replica has a quarter.
 TIME = 8.0
@@ -219,3 +228,27 @@ def test_promotion() -> None:
             assert now < ahead
         finally:
             reads.end()
+
+
+def test_span(servers: Pair, url: str) -> None:
+    """A statement of a traced call has a span that names the replica, and not what it asks for."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    on(url, "CREATE TABLE customer AS SELECT 1 AS one")
+    servers.await_replay()
+    target = servers.replica(url)
+    replica = TracedReplica(tracer, target, 2, TIME, 3600, OwnMetrics())
+    replica.start(lambda *_: 0.0)
+    traced, _ = counting(set_span_in_context(tracer.start_span("call")))
+    token = attach(traced)
+    try:
+        rows, _ = replica.read('SELECT one FROM "customer"', WHERE, 0)
+    finally:
+        detach(token)
+        replica.stop()
+    assert rows == [(1,)]
+    [span] = exporter.get_finished_spans()
+    assert span.name == "SELECT customer"
+    assert span.attributes
+    assert span.attributes["server.address"] == conninfo_to_dict(target)["host"]
