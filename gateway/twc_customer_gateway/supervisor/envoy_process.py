@@ -28,6 +28,10 @@ class EnvoyProcess(RestartedProcess):
     # One that hangs would not act on SIGTERM.
     death_signal = signal.SIGKILL
 
+    # Time in which connections that are being made reach it before it closes its port, and that
+    # in which it does so.
+    closing_seconds = 0.2
+
     # Time in which it must respond for the first time, if that is longer than for others.
     start_seconds = 0.0
 

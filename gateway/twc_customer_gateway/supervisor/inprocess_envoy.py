@@ -14,6 +14,9 @@ class InprocessEnvoy(EnvoyProcess):
     SIGTERM itself is Envoy's, which would cut the calls that run.
     """
 
+    # Threads of Python may keep Envoy's from its core.
+    closing_seconds = 0.5
+
     def __init__(  # noqa: PLR0913, PLR0917 - what a worker and an Envoy have
         self,
         name: str,

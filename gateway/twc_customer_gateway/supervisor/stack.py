@@ -27,9 +27,6 @@ from twc_customer_server.transport.ports import cannot_listen, listen
 
 _POLL_SECONDS = 0.05
 _QUIET_POLLS = 6
-# Time in which connections that are being made reach the Envoy that is to close its port, and
-# that in which it does so.
-_CLOSING_SECONDS = 0.2
 # Time in which servers become ready that can.
 _UNREADY_SECONDS = 3
 # Envoy's number of the state in which it serves.
@@ -268,13 +265,14 @@ class Stack:
         """
         public = self._public_envoys()
         del self._envoys[: len(public)]
+        seconds = max(envoy.closing_seconds for envoy in public)
         with ExitStack() as ignoring:
             for port in self._envoy_ports:
                 ignoring.enter_context(ports.ignoring_connections(port, len(public)))
-            time.sleep(_CLOSING_SECONDS)
+            time.sleep(seconds)
             for envoy in public:
                 envoy.close_listeners()
-            time.sleep(_CLOSING_SECONDS)
+            time.sleep(seconds)
         self._tell_workers(STOP_WAITING_SIGNAL)
 
         def is_over() -> bool:
