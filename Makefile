@@ -177,7 +177,7 @@ $(VENV)/dev: $(VENV)/serve
 	@touch $@
 
 $(VENV)/inprocess: gateway/inprocess-requirements.txt | $(VENV)/serve
-	@$(SHOWN) 'Installing what runs Python inside Envoy into $(VENV) (7 MB, some seconds)' \
+	@$(SHOWN) 'Installing what runs Python inside Envoy into $(VENV) (8 MB, some seconds)' \
 		$(BIN)/python $(SHOWN_PIP) install --no-deps --requirement $<
 	@touch $@
 

@@ -84,7 +84,16 @@ def _python_filter(application: str) -> dict[str, Any]:
             "filter_name": "pyvoy",
             "filter_config": {
                 "@type": "type.googleapis.com/google.protobuf.StringValue",
-                "value": json.dumps({"app": application, "interface": "asgi"}),
+                "value": json.dumps(
+                    {
+                        "app": application,
+                        "interface": "asgi",
+                        # That of the application's own policy.
+                        "loop": "asyncio",
+                        # Without it a server that cannot start would not end Envoy.
+                        "lifespan": True,
+                    }
+                ),
             },
         },
     }

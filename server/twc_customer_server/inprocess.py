@@ -21,6 +21,7 @@ from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.telemetry import logs
 from twc_customer_server.transport.inprocess import InprocessServer
+from twc_customer_server.transport.inprocess_loop import LoopPolicy
 
 Action = Callable[[], None]
 
@@ -51,7 +52,6 @@ class Application:
         if scope["type"] == "http":
             await take_call(scope, receive, send)
             return
-        asyncio.get_running_loop().set_exception_handler(_report)
         await receive()
         self._start()
         await send({"type": "lifespan.startup.complete"})
@@ -112,15 +112,10 @@ class Application:
                 action()
 
 
-def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Logs what nobody has waited for, but for what could not be sent to a client that is gone."""
-    if not isinstance(context.get("exception"), OSError):
-        loop.default_exception_handler(context)
-
-
 os.umask(0o077)
 _settings = Settings()
 logs.configure(_settings.log_level)
 interpreter.switch_often()
+asyncio.set_event_loop_policy(LoopPolicy())
 _application = Application(_settings)
 gateway, native = _application.gateway, _application.native

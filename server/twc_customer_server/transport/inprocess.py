@@ -77,7 +77,7 @@ class _Entrance:
         self._handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Takes a call, on the event loop, and has its messages received."""
+        """Takes a call, on pyvoy's thread, and has its messages received."""
         try:
             handler = self._handler(scope["path"])
             head = read_head(scope["headers"])

@@ -1,13 +1,12 @@
 """A call that Envoy passes to Python in its own process, by ASGI (pyvoy).
 
-The event loop only moves bytes, and admits calls: handlers run on the server's threads.
+pyvoy's thread only moves bytes, and admits calls: handlers run on the server's threads.
 """
 
-import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
 from typing import Any, cast
@@ -15,6 +14,7 @@ from typing import Any, cast
 import grpc
 
 from twc_customer_server.transport.inprocess_context import Context
+from twc_customer_server.transport.inprocess_loop import Future, run, run_in_thread
 from twc_customer_server.transport.inprocess_response import Gone, Response, Send
 from twc_customer_server.transport.interface import Behavior, IncomingCall, Metadata
 from twc_customer_server.transport.wire import (
@@ -25,12 +25,12 @@ from twc_customer_server.transport.wire import (
 )
 
 Event = dict[str, Any]
-Receive = Callable[[], "asyncio.Future[Event]"]
+Receive = Callable[[], Awaitable[Event]]
 OnReceived = Callable[[bytes | None], object]
 
 
 class InprocessCall(IncomingCall):
-    """A call of an RPC; `pump` receives its messages on the event loop."""
+    """A call of an RPC; `pump` receives its messages."""
 
     __slots__ = (
         "_asked",
@@ -42,7 +42,6 @@ class InprocessCall(IncomingCall):
         "_head",
         "_is_over",
         "_lock",
-        "_loop",
         "_on_received",
         "_receive_rest",
         "_response",
@@ -61,8 +60,7 @@ class InprocessCall(IncomingCall):
         self._handler = handler
         self._head = head
         self._client = client
-        self._loop = asyncio.get_running_loop()
-        self._response = Response(self._loop, send, self.end)
+        self._response = Response(send, self.end)
         self.behavior = behavior_of(handler)
         self._until = float("inf") if head.timeout is None else time.monotonic() + head.timeout
         self._frames = FrameReader(head.encoding, most)
@@ -74,7 +72,7 @@ class InprocessCall(IncomingCall):
         self._has_all = self._is_over = False
         self._on_received: OnReceived | None = None
         # Set when a message is asked for.
-        self._asked: asyncio.Future[None] | None = None
+        self._asked: Future | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -107,9 +105,7 @@ class InprocessCall(IncomingCall):
         try:
             while await self._is_asked():
                 while (message := frames.take()) is None and not frames.is_complete:
-                    received = receive()
-                    # What came with the headers needs no turn of the loop.
-                    event = received.result() if received.done() else await received
+                    event = await receive()
                     if event["type"] == "http.disconnect":
                         self.end()
                         return
@@ -117,7 +113,7 @@ class InprocessCall(IncomingCall):
                 content = message and message.content
                 if message and message.is_compressed:
                     # It would hold up the calls of all others here.
-                    content = await asyncio.to_thread(frames.decompress, message.content)
+                    content = await run_in_thread(frames.decompress, message.content)
                 self._deliver(content)
                 if message is None or not self._handler.request_streaming:
                     self._receive_rest = receive
@@ -126,7 +122,7 @@ class InprocessCall(IncomingCall):
             self._close(error.code, str(error))
 
     def receive(self, on_received: OnReceived) -> None:
-        """Starts to receive a message, which `on_received` gets on the event loop.
+        """Starts to receive a message, which `on_received` gets, mostly on pyvoy's thread.
 
         There is none after the last one, and if the client has cancelled the call.
         """
@@ -134,9 +130,11 @@ class InprocessCall(IncomingCall):
             is_over = self._is_over or self._has_all
             if not is_over:
                 self._on_received = on_received
-                self._wake()
+            asked, self._asked = self._asked, None
         if is_over:
             on_received(None)
+        elif asked:
+            asked.set_result(None)
 
     def run_with(self, behavior: Behavior, argument: object) -> None:
         """Runs a behavior with an argument, which is not None, unless the call has ended."""
@@ -188,11 +186,13 @@ class InprocessCall(IncomingCall):
             self._is_over = True
             callbacks, self._callbacks = self._callbacks, []
             on_received, self._on_received = self._on_received, None
-            self._wake()
+            asked, self._asked = self._asked, None
         for callback in callbacks:
             callback()
         if on_received:
             on_received(None)
+        if asked:
+            asked.set_result(None)
 
     def look(self) -> None:
         """Ends the call if its deadline has passed; asks Envoy whether its client is gone."""
@@ -200,7 +200,7 @@ class InprocessCall(IncomingCall):
             self.end()
         elif receive := self._receive_rest:
             self._receive_rest = None
-            asyncio.run_coroutine_threadsafe(self._look_for_client(receive), self._loop)
+            run(self._look_for_client(receive))
 
     async def _look_for_client(self, receive: Receive) -> None:
         """Ends the call if its client is gone, of which nobody is told who does not ask."""
@@ -218,7 +218,7 @@ class InprocessCall(IncomingCall):
         with self._lock:
             if self._on_received or self._is_over:
                 return not self._is_over
-            self._asked = asked = self._loop.create_future()
+            self._asked = asked = Future()
         await asked
         return not self._is_over
 
@@ -260,12 +260,6 @@ class InprocessCall(IncomingCall):
             context.fail(error)
             self._close(context.status, context.message, context.trailing)
 
-    def _wake(self) -> None:
-        """Has the pump go on, if it waits; the lock is held."""
-        if self._asked:
-            self._loop.call_soon_threadsafe(_set, self._asked)
-            self._asked = None
-
 
 def behavior_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Behavior:
     """Returns the function that a handler has for its kind of RPC."""
@@ -276,8 +270,3 @@ def behavior_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Behavior:
         (True, True): handler.stream_stream,
     }
     return cast("Behavior", kinds[handler.request_streaming, handler.response_streaming])
-
-
-def _set(asked: "asyncio.Future[None]") -> None:
-    if not asked.done():
-        asked.set_result(None)

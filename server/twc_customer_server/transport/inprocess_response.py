@@ -1,11 +1,9 @@
 """The response to a call that Envoy passes to Python, by ASGI (pyvoy).
 
 pyvoy's `send` acts when it is called, on any thread, so that the thread that ran the handler
-responds itself. The event loop is asked only where a thread waits for the client to take what
-was sent.
+responds itself.
 """
 
-import asyncio
 import queue
 import threading
 from collections.abc import Awaitable, Callable
@@ -13,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from twc_customer_server.transport.inprocess_loop import run
 from twc_customer_server.transport.interface import Metadata
 from twc_customer_server.transport.wire import encode_metadata, encode_status, frame
 
@@ -37,18 +36,14 @@ class Response:
         "_has_begun",
         "_is_over",
         "_lock",
-        "_loop",
         "_on_gone",
         "_send",
         "_sent",
         "_waiting",
     )
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, send: Send, on_gone: Callable[[], object]
-    ) -> None:
-        """Calls `on_gone`, on the loop, when the client is found to be gone."""
-        self._loop = loop
+    def __init__(self, send: Send, on_gone: Callable[[], object]) -> None:
+        """Calls `on_gone` when the client is found to be gone."""
         self._send = send
         self._on_gone = on_gone
         # Guards what follows, and the order in which events are sent.
@@ -101,8 +96,13 @@ class Response:
         self._waiting = None
 
     def start_to_send(self, part: bytes, on_sent: Callable[[], object]) -> None:
-        """Has the loop send a part of the body, and call back when the client can take more."""
-        self._loop.call_soon_threadsafe(self._send_on_loop, part, on_sent)
+        """Sends a part of the body, and calls back when the client can take more."""
+        with self._lock:
+            if self._is_over:
+                return
+            self._start([])
+            sent = self._send(_part(part))
+        run(self._await(sent, on_sent))
 
     def close(self, code: grpc.StatusCode, message: str, metadata: Metadata | None) -> None:
         """Ends the response with a status, unless it has ended."""
@@ -126,20 +126,13 @@ class Response:
             if self._waiting:
                 self._waiting.put(Gone())
 
-    def _send_on_loop(self, part: bytes, on_sent: Callable[[], object]) -> None:
-        with self._lock:
-            if self._is_over:
-                return
-            self._start([])
-            sent = asyncio.ensure_future(self._send(_part(part)))
-
-        def done(_: object) -> None:
-            if sent.cancelled() or sent.exception():
-                self._on_gone()
-            else:
-                on_sent()
-
-        sent.add_done_callback(done)
+    async def _await(self, sent: Awaitable[None], on_sent: Callable[[], object]) -> None:
+        try:
+            await sent
+        except Exception:  # noqa: BLE001 - whatever pyvoy raises, the client is gone
+            self._on_gone()
+        else:
+            on_sent()
 
     def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
         if not self._has_begun:
