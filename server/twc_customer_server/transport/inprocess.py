@@ -8,7 +8,7 @@ import grpc
 
 from twc_customer_server.contract import MAX_BATCH_BYTES, MAX_UPLOAD_BYTES
 from twc_customer_server.settings.model import Settings
-from twc_customer_server.transport.inprocess_call import InprocessCall, Receive
+from twc_customer_server.transport.inprocess_call import InprocessCall, Method, Receive, method_of
 from twc_customer_server.transport.inprocess_response import Send
 from twc_customer_server.transport.services import Services
 from twc_customer_server.transport.wire import ProtocolError, encode_status, read_head
@@ -65,7 +65,7 @@ class _Entrance:
         self._dispatcher = services.dispatcher
         self._most = most
         self._generic: list[grpc.GenericRpcHandler] = []
-        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._methods: dict[str, Method] = {}
         services.register(cast("grpc.Server", self), is_for_gateway=is_for_gateway)
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[Any]) -> None:
@@ -74,31 +74,33 @@ class _Entrance:
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, Any]) -> None:
         """Adds the handlers of a service, as `grpc.Server` does."""
-        self._handlers |= {f"/{service}/{name}": handler for name, handler in handlers.items()}
+        self._methods |= {
+            f"/{service}/{name}": method_of(handler) for name, handler in handlers.items()
+        }
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """Takes a call, on pyvoy's thread, and has its messages received."""
         try:
-            handler = self._handler(scope["path"])
+            method = self._method(scope["path"])
             head = read_head(scope["headers"])
         except ProtocolError as error:
             _refuse(send, error)
             return
-        call = InprocessCall(handler, head, scope["client"], send, self._most)
+        call = InprocessCall(method, head, scope["client"], send, self._most)
         self._dispatcher.take(call)
         await call.pump(receive)
 
-    def _handler(self, path: str) -> "grpc.RpcMethodHandler[Any, Any]":
-        """Returns the handler of an RPC's path. Raises ProtocolError if there is none."""
-        handler = self._handlers.get(path)
-        if handler is None:
+    def _method(self, path: str) -> Method:
+        """Returns the RPC of a path. Raises ProtocolError if there is none."""
+        method = self._methods.get(path)
+        if method is None:
             details = _Details(path)
             found = (handler for it in self._generic if (handler := it.service(details)))
             handler = next(found, None)
             if handler is None:
                 raise ProtocolError(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-            self._handlers[path] = handler
-        return handler
+            method = self._methods[path] = method_of(handler)
+        return method
 
 
 class _Details(grpc.HandlerCallDetails):

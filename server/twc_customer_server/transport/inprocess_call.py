@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import grpc
 
@@ -29,6 +29,16 @@ Receive = Callable[[], Awaitable[Event]]
 OnReceived = Callable[[bytes | None], object]
 
 
+class Method(NamedTuple):
+    """An RPC: the function of its handler, and what decodes requests and encodes responses."""
+
+    behavior: Behavior
+    decode: Callable[[bytes], Any] | None
+    encode: Callable[[Any], bytes]
+    takes_stream: bool
+    responds_by_stream: bool
+
+
 class InprocessCall(IncomingCall):
     """A call of an RPC; `pump` receives its messages."""
 
@@ -37,11 +47,11 @@ class InprocessCall(IncomingCall):
         "_callbacks",
         "_client",
         "_frames",
-        "_handler",
         "_has_all",
         "_head",
         "_is_over",
         "_lock",
+        "_method",
         "_on_received",
         "_receive_rest",
         "_response",
@@ -50,18 +60,18 @@ class InprocessCall(IncomingCall):
 
     def __init__(
         self,
-        handler: "grpc.RpcMethodHandler[Any, Any]",
+        method: Method,
         head: Head,
         client: tuple[str, int] | None,
         send: Send,
         most: int,
     ) -> None:
         """Its messages take `most` bytes at most."""
-        self._handler = handler
+        self._method = method
         self._head = head
         self._client = client
         self._response = Response(send, self.end)
-        self.behavior = behavior_of(handler)
+        self.behavior = method.behavior
         self._until = float("inf") if head.timeout is None else time.monotonic() + head.timeout
         self._frames = FrameReader(head.encoding, most)
         # Set when all that the call takes has been received, and while its client is not asked for.
@@ -115,7 +125,7 @@ class InprocessCall(IncomingCall):
                     # It would hold up the calls of all others here.
                     content = await run_in_thread(frames.decompress, message.content)
                 self._deliver(content)
-                if message is None or not self._handler.request_streaming:
+                if message is None or not self._method.takes_stream:
                     self._receive_rest = receive
                     return
         except ProtocolError as error:
@@ -149,7 +159,7 @@ class InprocessCall(IncomingCall):
     def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
         """Runs a behavior with messages that were received, and those that come."""
         encoded = chain(messages, self._messages())
-        decode = self._handler.request_deserializer
+        decode = self._method.decode
         self.run_with(behavior, map(decode, encoded) if decode else encoded)
 
     def cancel(self) -> None:
@@ -243,10 +253,10 @@ class InprocessCall(IncomingCall):
 
     def _respond(self, behavior: Behavior, argument: object) -> None:
         context = Context(self)
-        encode = self._handler.response_serializer or bytes
+        encode = self._method.encode
         try:
             response: Any = behavior(argument, context)
-            if self._handler.response_streaming:
+            if self._method.responds_by_stream:
                 with closing(response):
                     for each in response:
                         self._response.send_message(encode(each))
@@ -261,12 +271,18 @@ class InprocessCall(IncomingCall):
             self._close(context.status, context.message, context.trailing)
 
 
-def behavior_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Behavior:
-    """Returns the function that a handler has for its kind of RPC."""
+def method_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Method:
+    """Returns the RPC that a handler is for."""
     kinds = {
         (False, False): handler.unary_unary,
         (False, True): handler.unary_stream,
         (True, False): handler.stream_unary,
         (True, True): handler.stream_stream,
     }
-    return cast("Behavior", kinds[handler.request_streaming, handler.response_streaming])
+    return Method(
+        cast("Behavior", kinds[handler.request_streaming, handler.response_streaming]),
+        handler.request_deserializer,
+        handler.response_serializer or bytes,
+        takes_stream=handler.request_streaming,
+        responds_by_stream=handler.response_streaming,
+    )

@@ -123,6 +123,8 @@ class Response:
         """Sends nothing any more, and has a thread that waits for the client go on."""
         with self._lock:
             self._is_over = True
+            # The garbage collector is not needed for a call whose response does not refer to it.
+            self._on_gone = _do_nothing
             if self._waiting:
                 self._waiting.put(Gone())
 
@@ -142,6 +144,10 @@ class Response:
     def _require_open(self) -> None:
         if self._is_over:
             raise Gone
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _part(body: bytes, *, is_last: bool = False) -> Event:

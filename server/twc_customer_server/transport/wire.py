@@ -5,6 +5,7 @@ import binascii
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -182,6 +183,8 @@ def _binary(value: bytes) -> bytes:
         ) from None
 
 
+# Most clients give the same each time, and the gateway does.
+@lru_cache(64)
 def _seconds(timeout: bytes) -> float:
     number, unit = timeout[:-1], _UNITS.get(timeout[-1:])
     if unit is None or not number.isdigit() or len(number) > _MAX_TIMEOUT_DIGITS:

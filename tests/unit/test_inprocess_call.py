@@ -1,0 +1,55 @@
+"""A call that Envoy passes to Python, from its headers to its end."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from twc_customer_server.transport.inprocess_call import InprocessCall, method_of
+from twc_customer_server.transport.inprocess_loop import Future, run
+from twc_customer_server.transport.wire import frame, read_head
+
+HEADERS = ((b"content-type", b"application/grpc"), (b"te", b"trailers"))
+
+
+class _Client:
+    """Takes the events of a response, as pyvoy does."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def __call__(self, event: dict[str, Any]) -> Any:
+        self.events.append(event)
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Frees only what nothing refers to."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_ended_call_is_freed() -> None:
+    """A call that has ended is freed at once, and its token with it, without a collection."""
+    handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, _: request + b"!")
+    client, body, messages = _Client(), Future(), list[Any]()
+    call = InprocessCall(method_of(handler), read_head(HEADERS), None, client, 100)
+    call.receive(messages.append)
+    run(call.pump(lambda: body))
+    body.set_result({"type": "http.request", "body": frame(b"hello"), "more_body": False})
+    call.run_with(call.behavior, messages.pop())
+
+    assert [event["type"] for event in client.events] == [
+        "http.response.start",
+        "http.response.body",
+        "http.response.trailers",
+    ]
+    assert client.events[1]["body"] == frame(b"hello!")
+    freed = weakref.ref(client)
+    del call, client
+    assert freed() is None
