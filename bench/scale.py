@@ -7,12 +7,10 @@ write. It prints a table; WRITE=1 writes it into docs/databases.md.
 
 import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,12 +25,12 @@ from twc.customer.v2 import customer_service_pb2_grpc
 
 from bench.bulk import batches
 from bench.dataset import FIRST_NEW, email
-from bench.downgrade import downgrade, undone_migrations
 from bench.load.connection import Request
 from bench.load.run import LoadProfile, LoadSummary, Protocol, run_load
 from bench.machine import describe_machine
+from bench.migrations import Migrated, downgrade, measure_migrations, undone_migrations
 from bench.postgres import running_postgres
-from bench.processes import HOST, RunningServers, environment, resource_usage, servers_on_cores
+from bench.processes import HOST, RunningServers, resource_usage, servers_on_cores
 from bench.results import percentile
 from bench.scenarios import SERVICE_PATH
 from bench.services import server_command
@@ -58,8 +56,6 @@ _EXPORT_SECONDS = 60 * 60
 _CONNECTIONS, _STREAMS = 2, 2
 _ANY_SIZE = (0, 1 << 20)
 _SAY_SECONDS = 10
-# Between two creates while the database is migrated: they are to measure it, not to fill it.
-_CREATE_SECONDS = 0.02
 # Of disk for each customer, with what a migration takes besides: PostgreSQL writes rows anew.
 _BYTES = {"sqlite": 4_500, "postgresql": 6_500}
 
@@ -134,10 +130,10 @@ class Scale:
         figures["delete"] = str(self._calls("DeleteCustomer", deletes))
         figures["purge, customers/s"] = f"{self._purge():,.0f}"
         figures["bytes per customer"] = f"{self._bytes() / self._customers:,.0f}"
-        seconds, longest = self._migrate()
+        migrated = self._migrate()
         newest = [name.partition("_")[0] for name in undone_migrations()]
-        figures[f"migrations {newest[0]} to {newest[-1]}"] = f"{seconds:,.1f} s"
-        figures["longest create meanwhile"] = f"{longest:,.2f} s"
+        figures[f"migrations {newest[0]} to {newest[-1]}"] = f"{migrated.seconds:,.1f} s"
+        figures["longest create meanwhile"] = f"{migrated.longest_write:,.2f} s"
         return figures
 
     def _grow(self, size: int) -> float:
@@ -229,37 +225,20 @@ class Scale:
                 count += purged
         return count / (time.perf_counter() - started)
 
-    def _migrate(self) -> tuple[float, float]:
-        """Migrates from an older schema; returns the seconds it takes, and the longest create."""
+    def _migrate(self) -> Migrated:
         _say("downgrade, so that migrations can be measured")
         downgrade(self._settings)
-        command = [sys.executable, "-m", "twc_customer_server", "migrate"]
-        with (
-            ThreadPoolExecutor(1) as pool,
-            self._testbed.folder.joinpath("migrate.log").open("a") as log,
-        ):
-            started = time.perf_counter()
-            migration = pool.submit(
-                subprocess.run,
-                command,
-                env=environment(self._settings),
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                check=True,
-            )
-            longest = 0.0
-            while not wait([migration], _CREATE_SECONDS).done:
-                began = time.perf_counter()
-                [create] = self._creates(1)
-                self._stub.CreateCustomer(create, metadata=self._metadata)
-                longest = max(longest, time.perf_counter() - began)
-                _say(f"migrations, for {time.perf_counter() - started:,.0f} s")
-            seconds = time.perf_counter() - started
-        applied = migration.result().stdout
-        if not all(name in applied for name in undone_migrations()):
-            sys.exit(f"not all migrations were made: {applied}")
-        return seconds, longest
+
+        def create() -> None:
+            [request] = self._creates(1)
+            self._stub.CreateCustomer(request, metadata=self._metadata)
+
+        return measure_migrations(
+            self._settings,
+            self._testbed.folder / "migrate.log",
+            create,
+            lambda seconds: _say(f"migrations, for {seconds:,.0f} s"),
+        )
 
     def _bytes(self) -> int:
         if self._settings.database_url:

@@ -7,7 +7,7 @@ import pytest
 
 from bench import scale
 from bench.dataset import Dataset
-from bench.downgrade import downgrade, undone_migrations
+from bench.migrations import downgrade, undone_migrations
 from tests.support.tokens import trust
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.app import open_database

@@ -1,15 +1,23 @@
-"""Takes a database back to an older schema, so that the migrations since can be measured.
+"""Takes a database back to an older schema, and measures the migrations since.
 
 Servers may serve it meanwhile: the columns that migrations have added stay, since the servers
 write them, but lose their values, as if they had just been added, which takes no time.
 """
 
 import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
+from bench.errors import BenchError
+from bench.processes import environment
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.storage.migrate import HISTORY, known_migrations
 
@@ -27,6 +35,51 @@ _FORGET = f"DELETE FROM {HISTORY} WHERE name >= '{_FIRST}'"  # noqa: S608 - cons
 
 # Rows in one commit to SQLite, whose log has each of them until then.
 _BATCH_ROWS = 10_000
+
+# Between two writes meanwhile: they are to measure the migrations, not to fill the database.
+_PAUSE_SECONDS = 0.02
+
+
+class Migrated(NamedTuple):
+    """The seconds that migrations took, and the longest write meanwhile."""
+
+    seconds: float
+    longest_write: float
+
+
+def measure_migrations(
+    settings: GatewaySettings,
+    log: Path,
+    write: Callable[[], object],
+    on_progress: Callable[[float], object],
+) -> Migrated:
+    """Makes the migrations that `downgrade` has undone, and writes again and again meanwhile.
+
+    Raises BenchError if one of them was not made.
+    """
+    command = [sys.executable, "-m", "twc_customer_server", "migrate"]
+    longest = 0.0
+    with ThreadPoolExecutor(1) as pool, log.open("a") as errors:
+        started = time.perf_counter()
+        migration = pool.submit(
+            subprocess.run,
+            command,
+            env=environment(settings),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            check=True,
+        )
+        while not wait([migration], _PAUSE_SECONDS).done:
+            began = time.perf_counter()
+            write()
+            longest = max(longest, time.perf_counter() - began)
+            on_progress(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+    applied = migration.result().stdout
+    if not all(name in applied for name in undone_migrations()):
+        raise BenchError(f"not all migrations were made: {applied}")
+    return Migrated(seconds, longest)
 
 
 def undone_migrations() -> list[str]:
