@@ -21,6 +21,7 @@ from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.ports import held_port
 from tests.support.server_process import ServerProcess, Start, run, wait_until
+from tests.support.servers import Server
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -72,7 +73,9 @@ def test_stop_and_restart(start: Start, number: signal.Signals) -> None:
 
 
 @STOPPING
-def test_stop_with_running_call(start: Start, number: signal.Signals) -> None:
+def test_stop_with_running_call(
+    start: Start, own_database: dict[str, Any], number: signal.Signals
+) -> None:
     """A server that is stopped takes no new calls, and ends when a running one has its answer."""
     server = start()
     sent, go_on = threading.Event(), threading.Event()
@@ -96,12 +99,12 @@ def test_stop_with_running_call(start: Start, number: signal.Signals) -> None:
     assert [it.email for it in stored] == [it.email for it in given]
     assert server.process.wait(SECONDS) == 0
     assert "Traceback" not in server.log()
-    again = start().client("acme")
-    assert [again.get(it.id) for it in stored] == stored
+    with Server(**own_database) as again:
+        assert [again.client("acme").get(it.id) for it in stored] == stored
 
 
 @any_backend
-def test_health_before_stop(start: Start) -> None:
+def test_health_before_stop(start: Start, own_database: dict[str, Any]) -> None:
     """Before a server takes no more calls it says for a while that it will not."""
     server = start(DRAIN_SECONDS="4")
     watch = server.health.Watch(health_pb2.HealthCheckRequest(service=SERVICE.full_name))
@@ -112,7 +115,8 @@ def test_health_before_stop(start: Start) -> None:
     created = server.client("acme").create(customer())
     watch.cancel()
     assert server.process.wait(SECONDS) == 0
-    assert start().client("acme").get(created.id) == created
+    with Server(**own_database) as again:
+        assert again.client("acme").get(created.id) == created
 
 
 @any_backend
@@ -143,7 +147,7 @@ def test_stop_with_stuck_call(start: Start) -> None:
     assert "Traceback" not in server.log()
 
 
-def test_answered_creates_after_kill(start: Start) -> None:
+def test_answered_creates_after_kill(start: Start, own_database: dict[str, Any]) -> None:
     """Every create that was answered before a server was killed is there when it is back."""
     server = start()
     created: list[Customer] = []
@@ -159,24 +163,25 @@ def test_answered_creates_after_kill(start: Start) -> None:
         wait_until(lambda: len(created) > 300)
         server.process.kill()
     assert [it.exception() for it in creating] == [None] * 8
-    again = start().client("acme")
-    assert [again.get(it.id) for it in created] == created
+    with Server(**own_database) as again:
+        client = again.client("acme")
+        assert [client.get(it.id) for it in created] == created
 
 
 def test_shared_database(own_database: dict[str, Any]) -> None:
     """Servers that start at once on a new database serve it together, each value once."""
     given = [Customer(email=f"rush-{number}@example.com") for number in range(100)]
-    servers = [ServerProcess(own_database) for _ in range(3)]
+    servers = [ServerProcess(own_database) for _ in range(2)]
     try:
         for server in servers:
             server.wait_ready()
         clients = [server.client("acme") for server in servers]
-        with ThreadPoolExecutor(3) as threads:
+        with ThreadPoolExecutor(2) as threads:
             uploads = list(threads.map(lambda client: client.upload(given), clients))
         for results in zip(*uploads, strict=True):
             [stored] = [it.customer for it in results if it.HasField("customer")]
-            assert [client.get(stored.id) for client in clients] == [stored] * 3
-        assert [server.stop() for server in servers] == [0] * 3
+            assert [client.get(stored.id) for client in clients] == [stored] * 2
+        assert [server.stop() for server in servers] == [0] * 2
     finally:
         for server in servers:
             server.end()

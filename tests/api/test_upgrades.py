@@ -20,7 +20,9 @@ from tests.support.client import SECONDS, Client
 from tests.support.concurrency import in_background
 from tests.support.server_process import Start, wait_until
 from tests.support.tokens import trust
+from twc_customer_server.app import open_database
 from twc_customer_server.settings.model import Settings
+from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.migrate import MIGRATIONS, known_migrations
 
 NOW = int(known_migrations()[-1].partition("_")[0])
@@ -57,6 +59,9 @@ def up(migrator, db):
     online.drop_indexes(db, "customer_note")
 """,
 }
+
+# Between two rounds of a client, so that the calls leave the machine to what they go on during.
+_PAUSE_SECONDS = 0.02
 
 
 @pytest.fixture
@@ -95,7 +100,7 @@ def _calling(*clients: Client) -> Iterator[Callable[[], int]]:
     rounds: list[str] = []
 
     def call(client: Client) -> None:
-        while not stopped.is_set():
+        while not stopped.wait(_PAUSE_SECONDS):
             created = client.create(builders.customer())
             client.update(Customer(id=created.id, last_name="King"))
             client.upload([builders.customer(), builders.customer()])
@@ -145,7 +150,9 @@ def test_two_releases_later(
     own_database: dict[str, Any], start: Start, releases: dict[str, Path]
 ) -> None:
     """What a release drops, the one before it does not need, and the one before that refuses."""
-    start().stop()
+    settings = Settings(**own_database, **trust())
+    with shut_down_after(open_database(settings)) as database:
+        database.prepare()
     _migrate(own_database, releases[EXPAND])
     next_one = start(**_options(releases[EXPAND]))
     with _calling(next_one.client("acme")) as rounds:

@@ -23,7 +23,7 @@ from twc_customer_server.contract import SERVICE
 PACKAGE = resources.files("twc.customer.v2")
 DOCUMENT = json.loads(PACKAGE.joinpath("openapi.json").read_text())
 # Requests that are made up for each operation, beside those that cover its parameters.
-EXAMPLES_OF_EACH = int(os.environ.get("OPENAPI_EXAMPLES", "75"))
+EXAMPLES_OF_EACH = int(os.environ.get("OPENAPI_EXAMPLES", "30"))
 
 API: Any = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = [operation.ok() for operation in API.get_all_operations()]

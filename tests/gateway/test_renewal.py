@@ -24,6 +24,9 @@ from tests.support.tokens import Issuer, jwks, trusted_issuer
 
 PORTS = ["gateway_port", "grpc_port"]
 
+# Between two calls of a client, so that they leave the machine to the change.
+_PAUSE_SECONDS = 0.01
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
@@ -70,6 +73,7 @@ def _load(service: Service, authority: Authority) -> Iterator[list[int]]:
         with httpx.Client(verify=trusting, limits=limits, **options) as client:
             while not is_over:
                 statuses.append(client.get(url).status_code)
+                time.sleep(_PAUSE_SECONDS)
 
     calling = in_background([lambda: call(keeps=True), lambda: call(keeps=False)])
     try:

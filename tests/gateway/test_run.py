@@ -20,13 +20,14 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.backends import each_backend
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from tests.support.servers import of_workers
+from twc_customer_gateway import configuring
 
 ROOT = Path(__file__).parents[2]
 MAKE = shutil.which("make") or "make"
+SERVICE = [sys.executable, "-m", "twc_customer_gateway"]
 
 # Modules that the supervisor, which lives as long as the service, must do without.
 HEAVY = {"cryptography", "google", "grpc", "jwt", "peewee", "pydantic", "twc"}
@@ -53,7 +54,7 @@ def environment(own_database: dict[str, Any], tmp_path: Path) -> Iterator[dict[s
 @pytest.fixture
 def service(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """The command that `make run` runs, in a session of its own as in a terminal."""
-    with _running([sys.executable, "-m", "twc_customer_gateway"], environment) as process:
+    with _running(SERVICE, environment) as process:
         yield process
 
 
@@ -124,10 +125,28 @@ def _ready(service: subprocess.Popen[str]) -> str:
     raise AssertionError(f"the service ended with status {service.wait()}")
 
 
-@each_backend
-def test_pasted_examples(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
-    """The lines that a ready service prints, to try it, work when pasted into a shell."""
-    printed = _ready(service)
+@pytest.mark.parametrize(
+    ("backend", "docs", "said"),
+    [("sqlite", "true", "/docs, or in another"), ("postgresql", "false", "Try it in")],
+    indirect=["backend"],
+)
+def test_pasted_examples(environment: dict[str, str], docs: str, said: str) -> None:
+    """The lines that a ready service prints, to try it, work when pasted into a shell.
+
+    They name the page to try it on, if it has one.
+    """
+    with _running(SERVICE, environment | {"DOCS": docs}) as service:
+        printed = _ready(service)
+        created, found = _paste(printed, environment)
+
+    assert created["email"] == "ada@example.com"
+    assert b'"firstName": "Ada"' in found
+    assert said in printed
+    assert ("/docs, " in printed) == (docs == "true")
+
+
+def _paste(printed: str, environment: dict[str, str]) -> tuple[dict[str, Any], bytes]:
+    """The answers to a create and a lookup as they are printed, with the token of the first."""
     [command] = re.findall(r"^  TOKEN=\$\((.*)\)$", printed, re.MULTILINE)
     made = subprocess.run(
         shlex.split(command), env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True
@@ -139,23 +158,7 @@ def test_pasted_examples(service: subprocess.Popen[str], environment: dict[str, 
     )
 
     created = _curl(create)
-    found = subprocess.run(lookup, capture_output=True, check=True, cwd=ROOT)
-
-    assert created["email"] == "ada@example.com"
-    assert b'"firstName": "Ada"' in found.stdout
-
-
-@pytest.mark.parametrize(
-    ("docs", "said"), [("true", "/docs, or in another"), ("false", "Try it in")]
-)
-def test_page_of_examples(environment: dict[str, str], docs: str, said: str) -> None:
-    """A ready service names the page to try it on, if it has one."""
-    command = [sys.executable, "-m", "twc_customer_gateway"]
-    with _running(command, environment | {"DOCS": docs}) as process:
-        printed = _ready(process)
-
-    assert said in printed
-    assert ("/docs, " in printed) == (docs == "true")
+    return created, subprocess.run(lookup, capture_output=True, check=True, cwd=ROOT).stdout
 
 
 def test_demo(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
@@ -191,13 +194,12 @@ def test_demo_without_a_service(environment: dict[str, str]) -> None:
 
 
 @of_workers
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stop_by_signal(service: subprocess.Popen[str], number: signal.Signals) -> None:
-    """SIGINT or SIGTERM ends every process and frees both ports."""
+def test_stop_by_interrupt(service: subprocess.Popen[str]) -> None:
+    """SIGINT ends every process and frees both ports."""
     ports = [int(port) for port in re.findall(r"on 127\.0\.0\.1:(\d+)", _ready(service))]
     children = psutil.Process(service.pid).children()
 
-    service.send_signal(number)
+    service.send_signal(signal.SIGINT)
 
     assert service.wait(timeout=20) == 0
     assert len(children) == 3
@@ -231,7 +233,7 @@ def test_signal_to_make(
 
 def test_stop_while_configuring(environment: dict[str, str]) -> None:
     """A signal at the very beginning ends the service as well."""
-    with _running([sys.executable, "-m", "twc_customer_gateway"], environment) as process:
+    with _running(SERVICE, environment) as process:
         wait_until(lambda: bool(psutil.Process(process.pid).children()))
         children = psutil.Process(process.pid).children()
         process.terminate()
@@ -300,7 +302,7 @@ def test_taken_port(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         ended = subprocess.run(
-            [sys.executable, "-m", "twc_customer_gateway"],
+            SERVICE,
             env=environment | {"GRPC_PORT": port},
             capture_output=True,
             text=True,
@@ -345,11 +347,32 @@ def test_taken_port(environment: dict[str, str]) -> None:
         "no file",
     ],
 )
-def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], said: str) -> None:
-    """Settings that cannot serve, or not safely, are reported in a line, and nothing starts."""
+def test_wrong_settings(
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    changed: dict[str, str],
+    said: str,
+) -> None:
+    """Settings that cannot serve, or not safely, are reported in a line, and none are written."""
+    for name, value in (environment | changed).items():
+        monkeypatch.setenv(name, value)
+    folder = tmp_path / "configuration"
+    folder.mkdir()
+
+    with pytest.raises(SystemExit) as ended:
+        configuring.write_for_start(folder)
+
+    [line] = str(ended.value).splitlines()
+    assert said in line
+    assert not [*folder.iterdir()]
+
+
+def test_start_with_wrong_settings(environment: dict[str, str]) -> None:
+    """A service whose settings are wrong says that in a line, and nothing starts."""
     ended = subprocess.run(
-        [sys.executable, "-m", "twc_customer_gateway"],
-        env=environment | changed,
+        SERVICE,
+        env=environment | {"WORKERS": "0"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -358,7 +381,7 @@ def test_wrong_settings(environment: dict[str, str], changed: dict[str, str], sa
 
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
-    assert said in line
+    assert "WORKERS: " in line
     assert ended.stdout == ""
 
 
@@ -368,7 +391,7 @@ def test_odd_settings(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text("workers = 2")
     environment |= {"TWC_SETTINGS_FILE": str(file), "WORKER": "3", "TWC_GATEWAY_PORT": "0"}
-    with _running([sys.executable, "-m", "twc_customer_gateway"], environment) as process:
+    with _running(SERVICE, environment) as process:
         lines = _ready(process).splitlines()
         # Workers that are restarted have the settings of the start.
         file.write_text("grpc_port = 1")
@@ -414,8 +437,15 @@ def test_information(
     assert ended.stderr == ""
 
 
-@pytest.mark.parametrize("package", ["twc_customer_server", "twc_customer_gateway"])
-@pytest.mark.parametrize("argument", ["--help", "--version", "settings"])
+@pytest.mark.parametrize(
+    ("package", "argument"),
+    [
+        ("twc_customer_server", "--help"),
+        ("twc_customer_server", "settings"),
+        ("twc_customer_gateway", "--version"),
+        ("twc_customer_gateway", "settings"),
+    ],
+)
 def test_output_that_nobody_reads(environment: dict[str, str], package: str, argument: str) -> None:
     """A command whose reader has gone, as in `… | head`, ends without a traceback."""
     reader, writer = os.pipe()
@@ -432,15 +462,3 @@ def test_output_that_nobody_reads(environment: dict[str, str], package: str, arg
     # argparse itself does not mind that nobody reads its help.
     assert ended.returncode in {0, 1}
     assert ended.stderr == b""
-
-
-def test_children_of_killed_supervisor(service: subprocess.Popen[str]) -> None:
-    """When the supervisor is killed outright, its children end as well."""
-    _ready(service)
-    children = psutil.Process(service.pid).children()
-
-    service.kill()
-    service.wait()
-
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive

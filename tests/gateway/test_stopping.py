@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.gateway.errors import Error, error_of
@@ -24,7 +23,7 @@ from tests.support.servers import of_envoy
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
-ENVOYS = pytest.mark.parametrize("name", ["public", "large_bodies"])
+ENVOYS = ("public", "large_bodies")
 
 
 def test_drain(tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_drain(tmp_path: Path) -> None:
 
 def test_connection_before_close(tmp_path: Path) -> None:
     """A connection that is made as the port is closed is answered."""
-    with Service(tmp_path, drain_seconds=0.5) as service:
+    with Service(tmp_path, drain_seconds=0.5, workers=1) as service:
         _stop(service)
         request = f"GET /api/v2{NO_CUSTOMER} HTTP/1.1\r\nhost: test\r\n\r\n".encode()
         answers = _connect_until_refused(service.settings.gateway_port, request, 12)
@@ -82,7 +81,7 @@ def _connect_until_refused(port: int, request: bytes, size: int) -> list[bytes]:
 
 def test_wait_for_changes(tmp_path: Path) -> None:
     """A request that waits for changes is answered when the service stops, and delays it not."""
-    with Service(tmp_path) as service, service.http("acme") as http:
+    with Service(tmp_path, workers=1) as service, service.http("acme") as http:
 
         def ask() -> httpx.Response:
             query = {"fromNow": "true", "waitSeconds": "30"}
@@ -96,28 +95,28 @@ def test_wait_for_changes(tmp_path: Path) -> None:
         assert asked.result(SECONDS).status_code == 200
 
 
-@ENVOYS
-def test_envoy_killed_at_start(tmp_path: Path, name: str) -> None:
-    """An Envoy that is killed before the service is ready is started again."""
-    with closing(Service(tmp_path)) as service:
-        wait_until(lambda: _runs(service, name))
-        service.envoy(name).kill()
+def test_envoys_killed_at_start(tmp_path: Path) -> None:
+    """Envoys that are killed before the service is ready are started again."""
+    with closing(Service(tmp_path, workers=1)) as service:
+        wait_until(lambda: all(_runs(service, name) for name in ENVOYS))
+        for name in ENVOYS:
+            service.envoy(name).kill()
         service.wait_ready()
         with service.http("acme") as http:
             assert http.post("/upload-customers", json=[]).status_code == 201
-        assert len(service.restarts()) == 1
+        assert len(service.restarts()) == len(ENVOYS)
 
 
-@ENVOYS
-def test_envoy_killed_at_stop(tmp_path: Path, name: str) -> None:
+def test_envoy_killed_at_stop(tmp_path: Path) -> None:
     """An Envoy that is killed while the service drains is started again, and is not healthy."""
-    with Service(tmp_path, drain_seconds=300) as service:
+    with Service(tmp_path, drain_seconds=300, workers=1) as service:
         _stop(service)
         wait_until(lambda: _health(service)[0] == 503)
-        service.envoy(name).kill()
-        wait_until(lambda: bool(service.restarts()))
-        wait_until(lambda: _serves(service))
-        wait_until(lambda: _health(service)[0] == 503)
+        for number, name in enumerate(ENVOYS, 1):
+            service.envoy(name).kill()
+            wait_until(lambda: len(service.restarts()) == number)  # noqa: B023 - waited for here
+            wait_until(lambda: _serves(service))
+            wait_until(lambda: _health(service)[0] == 503)
 
 
 def test_worker_killed_at_stop(tmp_path: Path) -> None:

@@ -131,28 +131,39 @@ def test_development(tmp_path: Path) -> None:
             wait_until(all_believe)
 
 
-@pytest.mark.parametrize(("first", "second"), [(2, 2), (2, 1), (1, 2)])
-def test_second_service_on_native_port(tmp_path: Path, first: int, second: int) -> None:
-    """A port that another service's workers share, or its only one has, is refused as taken."""
-    with Service(tmp_path, workers=first) as service:
-        port = service.settings.grpc_port
-        other = Service(tmp_path / "other", workers=second, grpc_port=port)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_port_of_several_workers(service: Service, tmp_path: Path, workers: int) -> None:
+    """A port that another service's workers share is refused as taken, and they serve on."""
+    _assert_refused(service, tmp_path / "other", workers)
+    assert len(service.workers()) == 2
 
-        assert other.status() == 1
-        refusal = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
-        assert refusal in other.output()
-        assert "Traceback" not in other.output()
-        with service.native() as channel:
-            request = pb.GetCustomerRequest(id=UNKNOWN_ID)
-            CustomerServiceStub(channel).GetCustomer(request, SECONDS, caller("acme"))
-        assert len(service.workers()) == first
+
+def test_port_of_one_worker(tmp_path: Path) -> None:
+    """A port that another service's only worker has is refused as taken, and that serves on."""
+    with Service(tmp_path, workers=1) as service:
+        _assert_refused(service, tmp_path / "other", 2)
+        assert len(service.workers()) == 1
+
+
+def _assert_refused(service: Service, folder: Path, workers: int) -> None:
+    """Asserts that a second service does not get the native port of one, which answers calls."""
+    port = service.settings.grpc_port
+    other = Service(folder, workers=workers, grpc_port=port)
+
+    assert other.status() == 1
+    refusal = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
+    assert refusal in other.output()
+    assert "Traceback" not in other.output()
+    with service.native() as channel:
+        request = pb.GetCustomerRequest(id=UNKNOWN_ID)
+        CustomerServiceStub(channel).GetCustomer(request, SECONDS, caller("acme"))
 
 
 def test_failed_start_of_worker(tmp_path: Path) -> None:
     """A worker that ends before the service was ready ends the service, with the reason."""
     path = tmp_path / "data" / "customers.db"
     path.mkdir(parents=True)
-    service = Service(tmp_path)
+    service = Service(tmp_path, workers=1)
 
     assert service.status() == 1
     assert str(path) in service.output()
@@ -182,7 +193,7 @@ def test_damaged_database(tmp_path: Path) -> None:
     with shut_down_after(Sqlite(path)) as database:
         database.prepare()
     spoil_customers(path)
-    with Service(tmp_path) as service, service.http("acme") as http:
+    with Service(tmp_path, workers=1) as service, service.http("acme") as http:
         answers = [
             http.get(f"/customers/{UNKNOWN_ID}"),
             http.post("/customers", json={"email": "ada@example.com"}),
@@ -193,12 +204,9 @@ def test_damaged_database(tmp_path: Path) -> None:
         assert service.restarts() == []
 
 
-@pytest.mark.parametrize("name", ["public", "large_bodies"])
-def test_killed_envoy(tmp_path: Path, name: str) -> None:
+def test_killed_envoys(tmp_path: Path) -> None:
     """An Envoy that ends is started again, and serves on the same port."""
-    with Service(tmp_path) as service, service.http("acme", "back") as http:
-        service.envoy(name).kill()
-        wait_until(lambda: bool(service.restarts()))
+    with Service(tmp_path, workers=1) as service, service.http("acme", "back") as http:
 
         def is_back() -> bool:
             try:
@@ -206,19 +214,13 @@ def test_killed_envoy(tmp_path: Path, name: str) -> None:
             except httpx.TransportError:
                 return False
 
-        wait_until(is_back)
-        assert service.restarts() == [f"envoy-{name} was killed by SIGKILL; restarting it in 0.5 s"]
-
-
-def test_envoy_of_killed_supervisor(tmp_path: Path) -> None:
-    """When the supervisor is killed an Envoy that hangs ends as well."""
-    with Service(tmp_path) as service:
-        envoy = service.envoy("public")
-        envoy.suspend()
-        service.process.kill()
-
-        _, alive = psutil.wait_procs([envoy], timeout=SECONDS)
-        assert not alive
+        said = []
+        for name in ("public", "large_bodies"):
+            service.envoy(name).kill()
+            said.append(f"envoy-{name} was killed by SIGKILL; restarting it in 0.5 s")
+            wait_until(lambda: len(service.restarts()) == len(said))
+            wait_until(is_back)
+            assert service.restarts() == said
 
 
 @of_workers
@@ -239,13 +241,14 @@ def test_stop_of_all_workers(tmp_path: Path) -> None:
             pass
 
 
-def test_workers_of_killed_supervisor(tmp_path: Path) -> None:
-    """When the supervisor is killed its workers end, those that it restarted among them."""
+def test_children_of_killed_supervisor(tmp_path: Path) -> None:
+    """When the supervisor is killed all others end: a worker that it restarted, a hung Envoy."""
     with Service(tmp_path) as service:
         before = service.workers()
         before[min(before)].kill()
         wait_until(lambda: len({*service.workers()} - {*before}) == 1)
         children = service.children()
+        service.envoy("public").suspend()
 
         service.process.kill()
         service.process.wait()

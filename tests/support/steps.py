@@ -1,5 +1,6 @@
 """What the tests of rules share: two moments, and how to settle, store and be refused."""
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +19,10 @@ from twc_customer_server.errors import InvalidInput, Violation
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891_234, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
 
-# As many examples on every machine, and the same.
-EXAMPLES = settings(max_examples=150, deadline=None, derandomize=True)
+# As many examples on every machine, and the same; `make soak` runs more.
+EXAMPLES = settings(
+    max_examples=int(os.environ.get("RULE_EXAMPLES", "60")), deadline=None, derandomize=True
+)
 
 # Whatever a Protobuf string can hold.
 ANY_TEXT = st.text(st.characters(codec="utf-8"))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.steps import EXAMPLES
 from twc_customer_server.auth.scopes import claim_with, scopes_in
 
 ROLES = {"realm_access": {"roles": ["erase", "offline_access"]}}
@@ -43,12 +44,14 @@ def test_scopes(claims: dict[str, Any], path: str, scopes: set[str]) -> None:
     assert scopes_in(claims, path) == scopes
 
 
+@EXAMPLES
 @given(st.dictionaries(st.text(), JSON), st.text())
 def test_scopes_of_any_claims(claims: dict[str, Any], path: str) -> None:
     """Whatever claims a token has, its scopes are texts."""
     assert all(isinstance(scope, str) for scope in scopes_in(claims, path))
 
 
+@EXAMPLES
 @given(PATH, st.from_regex(r"[!-~]{1,9}", fullmatch=True))
 def test_claim_with_scope(path: str, scope: str) -> None:
     """The claim that is made of a scope has it where it is looked for."""

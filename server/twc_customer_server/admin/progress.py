@@ -5,16 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
 # Work that ends sooner shows no bar.
 _BAR_SECONDS = 2
 _LINE_SECONDS = 5
@@ -42,13 +32,16 @@ class _Bar:
     """Draws a bar on the terminal after some seconds."""
 
     def __init__(self, title: str, total: int | None) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TaskProgressColumn(show_speed=True),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
+        # Servers, which show none, start without it.
+        from rich import console, progress  # noqa: PLC0415
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TaskProgressColumn(show_speed=True),
+            progress.TimeRemainingColumn(),
+            console=console.Console(stderr=True),
         )
         self._task = self._bar.add_task(title, total=total)
         self._due_at = time.monotonic() + _BAR_SECONDS
