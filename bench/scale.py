@@ -10,9 +10,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2 import customer_service_pb2_grpc
 
+from bench import scale_table
 from bench.bulk import batches
 from bench.dataset import FIRST_NEW, email
 from bench.load.connection import Request
@@ -35,7 +35,6 @@ from bench.results import percentile
 from bench.scenarios import SERVICE_PATH
 from bench.services import server_command
 from bench.testbed import FULL, TENANT, Testbed, unset_service_settings
-from tools.documents import replace_part
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.app import open_database
 from twc_customer_server.storage.database import shut_down_after
@@ -44,7 +43,6 @@ from twc_customer_server.storage.stores import Stores
 
 _SMALLEST = 10_000
 _FACTOR = 10
-DATABASES = ("sqlite", "postgresql")
 
 # Reads and writes of each kind, after as many that warm up.
 _CALLS = 2_000
@@ -58,8 +56,6 @@ _ANY_SIZE = (0, 1 << 20)
 _SAY_SECONDS = 10
 # Of disk for each customer, with what a migration takes besides: PostgreSQL writes rows anew.
 _BYTES = {"sqlite": 4_500, "postgresql": 6_500}
-
-DOCUMENT = Path(__file__).parents[1] / "docs" / "databases.md"
 
 
 class Cost(NamedTuple):
@@ -253,7 +249,7 @@ def main() -> None:
     """Measures at each size, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--database", choices=DATABASES, default="sqlite")
+    parser.add_argument("--database", choices=scale_table.DATABASES, default="sqlite")
     parser.add_argument("--write", action="store_true", help="write the table into the docs")
     args = parser.parse_args()
     unset_service_settings()
@@ -267,10 +263,10 @@ def main() -> None:
         scale = stack.enter_context(_running(testbed))
         columns = [*_columns(scale, measured)]
         facts = describe_machine(testbed)
-    table = _table(measured, columns, facts)
+    table = scale_table.table(measured, columns, facts)
     print(table)
     if args.write:
-        write(DOCUMENT, args.database, table)
+        scale_table.write(scale_table.DOCUMENT, args.database, table)
 
 
 def sizes(rows: int) -> Iterator[int]:
@@ -311,30 +307,6 @@ def _running(testbed: Testbed) -> Iterator[Scale]:
     log = testbed.folder / "log"
     with servers_on_cores(testbed.cores[:1], settings, log, server_command) as servers:
         yield Scale(testbed, servers, settings)
-
-
-def _table(
-    sizes: Sequence[int], columns: Sequence[Mapping[str, str]], facts: Mapping[str, str]
-) -> str:
-    """Returns a Markdown table of the figures, and the machine that they are of."""
-    database = "PostgreSQL" if "PostgreSQL" in facts else "SQLite"
-    today = datetime.now(UTC).date()
-    lines = [
-        f"{database} {facts[database]}, {today}; cores: {facts['Cores']}; {facts['Memory']}.",
-        "",
-        "| | " + " | ".join(f"{size:,} customers" for size in sizes) + " |",
-        "|---|" + "---|" * len(sizes),
-    ]
-    lines += [
-        f"| {title} | " + " | ".join(column[title] for column in columns) + " |"
-        for title in columns[0]
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def write(document: Path, database: str, table: str) -> None:
-    """Replaces the table of a database in a document."""
-    replace_part(document, f"scale {database}", table)
 
 
 if __name__ == "__main__":

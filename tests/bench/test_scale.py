@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench import scale
+from bench import scale, scale_table
 from bench.dataset import Dataset
 from bench.migrations import downgrade, undone_migrations
 from tests.support.tokens import trust
@@ -35,7 +35,7 @@ def test_written_table(tmp_path: Path) -> None:
     empty = "".join(f"<!-- scale {it} -->\n<!-- end of scale {it} -->\n" for it in ("a", "b"))
     path.write_text(f"before\n{empty}after\n")
     for table in ("| old |\n", "| new |\n"):
-        scale.write(path, "b", table)
+        scale_table.write(path, "b", table)
     assert path.read_text() == (
         "before\n<!-- scale a -->\n<!-- end of scale a -->\n"
         "<!-- scale b -->\n| new |\n<!-- end of scale b -->\nafter\n"
@@ -44,8 +44,8 @@ def test_written_table(tmp_path: Path) -> None:
 
 def test_places_in_document() -> None:
     """The document has a place for the table of each database."""
-    text = scale.DOCUMENT.read_text("utf-8")
-    for database in scale.DATABASES:
+    text = scale_table.DOCUMENT.read_text("utf-8")
+    for database in scale_table.DATABASES:
         assert f"<!-- scale {database} -->\n" in text
         assert f"<!-- end of scale {database} -->\n" in text
 
