@@ -69,8 +69,9 @@ def test_fields(rpc: str) -> None:
 
 
 def public(kind: type) -> dict[str, Any]:
-    """The public methods of a class."""
-    return {name: it for name, it in inspect.getmembers(kind) if not name.startswith("_")}
+    """The public methods of a class, and what reads its properties."""
+    found = {name: it for name, it in inspect.getmembers(kind) if not name.startswith("_")}
+    return {name: it.fget if isinstance(it, property) else it for name, it in found.items()}
 
 
 def test_kinds_are_alike() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 
+from twc_customer_server.storage.postgres_probe import PROBE_NAME
+
 # Runs a statement and returns the rows of its answer.
 Ask = Callable[[str], list[tuple[Any, ...]]]
 
@@ -38,8 +40,9 @@ def waiting(ask: Ask) -> int:
 
 
 def processes(ask: Ask) -> set[int]:
-    """The processes of the database that serve the service's sessions."""
-    return {process for [process] in sessions(ask, "pid")}
+    """The processes of the database that serve the service's sessions, but for its probe's."""
+    named = sessions(ask, "pid, application_name")
+    return {process for process, name in named if name != PROBE_NAME}
 
 
 def stored(ask: Ask, what: str = "id") -> list[Any]:

@@ -34,7 +34,7 @@ SIZES = [1 << exponent for exponent in range(15, 20)]
 RUNS = 3
 
 # Measurements of a shape, of which the least times count: other programs may disturb one.
-ATTEMPTS = 3
+ATTEMPTS = 6
 
 # Of the time per byte at the smallest size.
 MAX_RATIO = 3
