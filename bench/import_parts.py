@@ -18,9 +18,9 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 from bench.load.connection import read_requests
 from bench.testbed import TENANT
-from twc_customer_server.app import open_database
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import prepare_new, set_server_fields
+from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.rows import new_row

@@ -36,7 +36,7 @@ from bench.scenarios import SERVICE_PATH
 from bench.services import server_command
 from bench.testbed import FULL, TENANT, Testbed, unset_service_settings
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.retention import RetentionPurge
 from twc_customer_server.storage.stores import Stores

@@ -24,7 +24,7 @@ from bench.scenarios import Transport
 from bench.testbed import TENANT, Testbed
 from twc_customer_gateway import python_in_envoy
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.store import CustomerStore

@@ -10,15 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twc_customer_server.admin import backup
-from twc_customer_server.admin.access import held
 from twc_customer_server.admin.copy import copy_all
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.admin.effective_settings import print_settings
-from twc_customer_server.app import App, open_database, open_postgres, open_sqlite
-from twc_customer_server.auth.development import token_for
 from twc_customer_server.auth.tenants import is_tenant
+from twc_customer_server.databases import open_database, open_postgres, open_sqlite
 from twc_customer_server.errors import Unavailable
 from twc_customer_server.process import interpreter
 from twc_customer_server.process.output import end_with_reader
@@ -28,7 +27,7 @@ from twc_customer_server.process.signals import (
     STOP_SIGNALS,
     STOP_WAITING_SIGNAL,
 )
-from twc_customer_server.settings import checks, report
+from twc_customer_server.settings import report
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.settings.sources import InvalidSettingsError
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
@@ -36,13 +35,15 @@ from twc_customer_server.storage.migrate import COMMAND
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import logs
 
+if TYPE_CHECKING:
+    from twc_customer_server.app import App
+
 # Time between returns of freed memory, which glibc keeps while anything behind it is used:
 # after many large messages that is most of what they took.
 _TRIM_SECONDS = 3
 
 # Time between checks of whether the database is open.
 _POLL_SECONDS = 0.02
-
 
 # The options that name a person, and what they are.
 _PERSON = {
@@ -61,6 +62,8 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     `metrics_memory` is the file descriptor of memory to share metrics in.
     Raises CannotServeError.
     """
+    from twc_customer_server.app import App  # noqa: PLC0415 - takes what other commands do not need
+
     logs.configure(settings.log_level)
     interpreter.switch_often()
     # Blocked in every thread, so that this one can wait for them with sigwait.
@@ -92,7 +95,7 @@ def _wait_for_signal(signals: Collection[signal.Signals], seconds: float) -> int
     return received.si_signo if received and received.si_signo in signals else None
 
 
-def _open_database(app: App) -> bool:
+def _open_database(app: "App") -> bool:
     """Opens the database; returns False if a signal comes first. Raises CannotServeError.
 
     A process that still waits for its database may end at once.
@@ -189,6 +192,8 @@ def access(settings: Settings, tenant: str, asked: Mapping[str, str]) -> None:
     """Prints all that is held of a person, as JSON. Raises CannotServeError."""
     if not asked:
         sys.exit("name the person: --email, --id, --ref or --phone")
+    from twc_customer_server.admin.access import held  # noqa: PLC0415 - loads the rules
+
     with shut_down_after(open_database(settings)) as database:
         _require_file(settings)
         database.prepare()
@@ -215,6 +220,8 @@ def token(settings: Settings, tenant: str) -> None:
         )
     if not is_tenant(tenant):
         sys.exit("a tenant's name has 1 to 64 letters, digits, '.', '_' or '-'")
+    from twc_customer_server.auth.development import token_for  # noqa: PLC0415 - loads cryptography
+
     print(token_for(settings, tenant))  # noqa: T201
 
 
@@ -292,7 +299,9 @@ def _run(args: argparse.Namespace) -> None:
         loaded = report.load(Settings)
         # A supervisor, which shares the memory of metrics, has said it all.
         if is_server and args.metrics_fd < 0:
-            checks.check_and_log(loaded)
+            from twc_customer_server.settings.checks import check_and_log  # noqa: PLC0415 - as `App`
+
+            check_and_log(loaded)
     except InvalidSettingsError as error:
         sys.exit(str(error))
     if not is_server:

@@ -15,20 +15,16 @@ from twc_customer_server.auth.key_sets import RefreshPolicy
 from twc_customer_server.auth.realms import KeySets
 from twc_customer_server.auth.tenants import PLACEHOLDER
 from twc_customer_server.contract import SERVICE
-from twc_customer_server.instruments import UNTRACED, Instruments, instruments
+from twc_customer_server.databases import open_database, open_replicas
+from twc_customer_server.instruments import instruments
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.readiness import Readiness
 from twc_customer_server.renewal import Renewal
 from twc_customer_server.settings.model import Settings
-from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.idempotency import OutcomePurge
-from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.purging import Purger
-from twc_customer_server.storage.replicas import Replicas
 from twc_customer_server.storage.retention import RetentionPurge
-from twc_customer_server.storage.sqlite import Sqlite
-from twc_customer_server.storage.sqlite_errors import explained
 from twc_customer_server.storage.stores import Stores
 from twc_customer_server.telemetry import exposition
 from twc_customer_server.telemetry.access_log import AccessLog
@@ -78,8 +74,8 @@ class App:
         """
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._instruments = instruments()
-        self._database = open_database(settings, metrics.own, self._instruments)
-        self._replicas = open_replicas(settings, self._database, self._instruments)
+        self._database = open_database(settings, metrics.own, self._instruments.engines)
+        self._replicas = open_replicas(settings, self._database, self._instruments.engines)
         reads_of_now = self._replicas.reads_of_now if self._replicas else None
         stores = Stores.of(self._database, settings.idempotency_quota_bytes, reads_of_now)
         purges = [
@@ -172,67 +168,6 @@ class App:
             self._replicas.stop()
         self._database.shut_down()
         self._instruments.stop()
-
-
-def open_database(
-    settings: Settings, metrics: OwnMetrics | None = None, made: Instruments = UNTRACED
-) -> Database:
-    """Returns PostgreSQL if DATABASE_URL is set, else SQLite.
-
-    Raises what `open_postgres` and `open_sqlite` raise.
-    """
-    open_one = open_postgres if settings.database_url else open_sqlite
-    return open_one(settings, metrics, made)
-
-
-def open_postgres(
-    settings: Settings, metrics: OwnMetrics | None = None, made: Instruments = UNTRACED
-) -> Postgres:
-    """Returns the database of DATABASE_URL. Raises CannotServeError if that is unset or invalid."""
-    return made.postgres(
-        settings.database_url or "",
-        settings.database_pool_size,
-        settings.database_timeout_seconds,
-        settings.database_wait_seconds,
-        metrics,
-        settings.threads,
-    )
-
-
-def open_replicas(
-    settings: Settings, primary: Database, made: Instruments = UNTRACED
-) -> Replicas | None:
-    """Returns the replicas of DATABASE_READ_URLS, None if there are none.
-
-    Raises CannotServeError if a URL is invalid.
-    """
-    if not (settings.database_read_urls and isinstance(primary, Postgres)):
-        return None
-    replicas = [
-        made.replica(
-            url,
-            settings.database_pool_size,
-            settings.database_timeout_seconds,
-            settings.database_read_max_lag_seconds,
-            primary.metrics,
-            settings.threads,
-        )
-        for url in settings.database_read_urls
-    ]
-    return Replicas(primary, replicas)
-
-
-def open_sqlite(
-    settings: Settings, metrics: OwnMetrics | None = None, made: Instruments = UNTRACED
-) -> Sqlite:
-    """Returns the database in DATA_DIR.
-
-    Raises CannotServeError if the folder cannot be created.
-    """
-    path = settings.database_file
-    with explained(path):
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return made.sqlite(path, metrics)
 
 
 def authenticator(settings: Settings, metrics: OwnMetrics | None = None) -> Authenticator:

@@ -4,10 +4,8 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from twc_customer_server.databases import ENGINES, Engines
 from twc_customer_server.middleware.rpc import NOT_TRACED, Tracing
-from twc_customer_server.storage.postgres import Postgres
-from twc_customer_server.storage.replica import Replica
-from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.telemetry import otel_settings
 from twc_customer_server.telemetry.access_log import OnCallEnd
 
@@ -15,15 +13,13 @@ from twc_customer_server.telemetry.access_log import OnCallEnd
 class Instruments(NamedTuple):
     """Makes databases and handlers, is called when a call ends, and stops at last."""
 
-    sqlite: Callable[..., Sqlite]
-    postgres: Callable[..., Postgres]
-    replica: Callable[..., Replica]
+    engines: Engines
     rpcs: Tracing
     on_call_end: Callable[[OnCallEnd], OnCallEnd]
     stop: Callable[[], object]
 
 
-UNTRACED = Instruments(Sqlite, Postgres, Replica, NOT_TRACED, lambda it: it, lambda: None)
+UNTRACED = Instruments(ENGINES, NOT_TRACED, lambda it: it, lambda: None)
 
 
 def instruments() -> Instruments:

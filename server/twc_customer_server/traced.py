@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from twc_customer_server.databases import Engines
 from twc_customer_server.instruments import Instruments
 from twc_customer_server.middleware.rpc import Tracing
 from twc_customer_server.middleware.traced import TracedHandler, describing, find_trace
@@ -14,9 +15,11 @@ def instruments() -> Instruments:
     exporting = Exporting()
     tracer = exporting.tracer
     return Instruments(
-        sqlite=partial(TracedSqlite, tracer),
-        postgres=partial(TracedPostgres, tracer),
-        replica=partial(TracedReplica, tracer),
+        engines=Engines(
+            sqlite=partial(TracedSqlite, tracer),
+            postgres=partial(TracedPostgres, tracer),
+            replica=partial(TracedReplica, tracer),
+        ),
         rpcs=Tracing(partial(TracedHandler, tracer), find_trace),
         on_call_end=describing,
         stop=exporting.stop,

@@ -20,7 +20,7 @@ from tests.support.postgres import Server
 from tests.support.tokens import trust
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.api.status import to_status
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.errors import ServiceError
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.settings.model import Settings

@@ -17,7 +17,7 @@ from tests.support.server_process import Start, wait_until
 from tests.support.servers import Server
 from tests.support.tokens import trust, trusted_issuer
 from tests.support.traces import rows_with
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage import purging
 from twc_customer_server.storage.database import shut_down_after

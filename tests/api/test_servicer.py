@@ -19,7 +19,8 @@ from tests.support.client import SECONDS, SERVICE, as_tenant
 from tests.support.tokens import trust
 from twc_customer_server.api.etags import etag
 from twc_customer_server.api.servicer import CustomerServicer
-from twc_customer_server.app import authenticator, open_database
+from twc_customer_server.app import authenticator
+from twc_customer_server.databases import open_database
 from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import Database

@@ -20,7 +20,7 @@ from tests.support.client import SECONDS, Client
 from tests.support.concurrency import in_background
 from tests.support.server_process import Start, wait_until
 from tests.support.tokens import trust
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.migrate import MIGRATIONS, known_migrations

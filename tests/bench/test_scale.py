@@ -10,7 +10,7 @@ from bench.dataset import Dataset
 from bench.migrations import downgrade, undone_migrations
 from tests.support.tokens import trust
 from twc_customer_gateway.settings import GatewaySettings
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.storage.database import Database, shut_down_after
 from twc_customer_server.storage.store import CustomerStore
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.backends import Backend, Opener
 from tests.support.tokens import trust
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.sqlite import Sqlite

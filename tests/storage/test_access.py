@@ -14,7 +14,7 @@ from tests.support.builders import UNKNOWN_ID
 from tests.support.stores import FULL, insert
 from tests.support.tokens import trust
 from twc_customer_server.admin.access import held
-from twc_customer_server.app import open_database
+from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import CannotServeError, Database, shut_down_after
 from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
