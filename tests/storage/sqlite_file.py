@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.tokens import trust
+from twc_customer_server.admin.backup import back_up
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.sqlite import Sqlite
@@ -77,6 +78,12 @@ def killed(path: Path, customers: int) -> None:
         "os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", script, str(path), str(customers)], check=True)
+
+
+def backed_up(path: Path, backup: Path) -> None:
+    """Backs a database up, and closes it. Raises what `back_up` raises."""
+    with shut_down_after(Sqlite(path)) as database:
+        back_up(database, backup)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.sqlite_file import count_elsewhere, opened, run, spoil_page
+from tests.storage.sqlite_file import backed_up, count_elsewhere, opened, run, spoil_page
 from tests.support.builders import customer
 from tests.support.server_process import starting, wait_until
 from tests.support.stores import FULL, find, insert, stamped
@@ -180,7 +180,7 @@ def test_backup_of_damaged_database(path: Path, backup: Path) -> None:
         store.insert_each("acme", [stamped() for _ in range(500)])
     spoil_page(path)
     with pytest.raises(CannotServeError, match=r"is damaged \(.*\): use an older backup"):
-        back_up(Sqlite(path), backup)
+        backed_up(path, backup)
     assert list(backup.parent.iterdir()) == []
 
 

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.storage.sqlite_file import count_elsewhere, count_served, killed, opened, run, spoil_page
+from tests.storage.sqlite_file import (
+    backed_up,
+    count_elsewhere,
+    count_served,
+    killed,
+    opened,
+    run,
+    spoil_page,
+)
 from tests.support.server_process import starting, wait_until
 from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
@@ -86,7 +94,7 @@ def test_restore_in_use(path: Path, backup: Path, used: Callable[..., Any]) -> N
 def test_restore_after_crash(path: Path, backup: Path) -> None:
     """The log of a killed process is kept with the old database, and does not meet the new one."""
     killed(path, 3)
-    back_up(Sqlite(path), backup)
+    backed_up(path, backup)
     killed(path, 4)
     kept = restore(path, backup).kept
 
@@ -100,7 +108,7 @@ def test_restore_after_crash(path: Path, backup: Path) -> None:
 def test_restore_without_database(path: Path, backup: Path) -> None:
     """A backup is restored into an empty folder, and over what is no database."""
     killed(path, 3)
-    back_up(Sqlite(path), backup)
+    backed_up(path, backup)
     folder = path.parent / "new"
     folder.mkdir()
     new = folder / path.name
@@ -153,7 +161,7 @@ def test_unfit_backup(path: Path, backup: Path, spoil: Callable[[Path], object],
     """What is no sound backup, or a newer one, is refused, and the database stays as it is."""
     with opened(path) as store:
         store.insert_each("acme", [stamped() for _ in range(500)])
-    back_up(Sqlite(path), backup)
+    backed_up(path, backup)
     spoil(backup)
     before = path.read_bytes()
     with pytest.raises(CannotServeError, match=said) as refused:
@@ -206,7 +214,7 @@ restore(path, backup)
 def test_restore_cut_short(path: Path, backup: Path, step: int) -> None:
     """A restore that dies leaves the old database as it was, or is completed by the next start."""
     killed(path, 3)
-    back_up(Sqlite(path), backup)
+    backed_up(path, backup)
     killed(path, 4)
     died = subprocess.run(
         [sys.executable, "-c", DYING, str(path), str(backup), str(step)],
