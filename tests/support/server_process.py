@@ -72,7 +72,8 @@ class ServerProcess:
         self._log = settings.data_dir / f"{port}.log"
         arguments = command(self.address, *more_addresses, program=program)
         variables: dict[str, str] = {}
-        if SERVE == "inprocess" and not more_addresses and program == SERVER:
+        self._has_supervisor = SERVE == "inprocess" and not more_addresses and program == SERVER
+        if self._has_supervisor:
             arguments, variables = _inside_envoy(port)
         limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
         with self._log.open("wb") as log:
@@ -91,6 +92,9 @@ class ServerProcess:
         """Waits until the server serves."""
         request = health_pb2.HealthCheckRequest()
         self.health.Check(request, timeout=SECONDS, wait_for_ready=True)
+        if self._has_supervisor:
+            # It notices a moment later, and would not drain before.
+            wait_until(lambda: "is ready" in self.log())
 
     def client(self, tenant: str) -> Client:
         """A client of the server for a tenant."""
