@@ -1,7 +1,7 @@
 """The tokens by which the service keeps what a client has written, and seen, in its later reads."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 
 HEADER = "x-twc-consistency-token"
@@ -13,12 +13,12 @@ LATEST = "latest"
 # Tokens that are sent at a time, of calls that overlap; with more, reads are of what is newest.
 _MOST = 8
 
-# What a call was sent with, by number.
+# The tokens that a call was sent with, by number.
 Tokens = Mapping[int, str]
 
 
 class ConsistencyTokens:
-    """What the next call must see: tokens of the answers so far.
+    """Keeps the tokens of the answers so far, which say what the next call must see.
 
     A token takes the place of those that its call was sent with. Of calls that overlap it is
     not known which is the newest, so that all are sent, and the service takes that. Threads share
@@ -36,7 +36,7 @@ class ConsistencyTokens:
 
     @property
     def value(self) -> str | None:
-        """What the header of the next call has; None if there is to be none."""
+        """Returns the header of the next call; None if there is to be none."""
         return header_of(self.current())
 
     def current(self) -> Tokens:
@@ -46,18 +46,17 @@ class ConsistencyTokens:
 
     def answered(self, sent: Tokens, token: str) -> None:
         """Notes the answer to a call; without a token the next read is of what is newest."""
-        self._add(token or LATEST, sent)
+        with self._lock:
+            self._add(token or LATEST, sent)
 
     def doubt(self) -> None:
         """Has the next read be of what is newest: a write may have been made, or a stream read."""
         with self._lock:
-            doubts = [number for number, token in self._tokens.items() if token == LATEST]
-        self._add(LATEST, doubts)
+            self._add(LATEST, [it for it, token in self._tokens.items() if token == LATEST])
 
-    def _add(self, token: str, replaced: "Mapping[int, str] | list[int]") -> None:
-        if not self._is_used:
-            return
-        with self._lock:
+    def _add(self, token: str, replaced: Iterable[int]) -> None:
+        """Keeps a token in place of others, unless none is ever sent; the lock is held."""
+        if self._is_used:
             for number in replaced:
                 self._tokens.pop(number, None)
             self._tokens[next(self._numbers)] = token

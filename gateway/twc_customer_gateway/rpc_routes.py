@@ -53,7 +53,7 @@ _NOT_BEGUN = [
     {"name": contract.NOT_BEGUN_HEADER, "present_match": True},
     {"name": "grpc-message", "string_match": {"exact": "CANCELLED"}},
 ]
-# What changes nothing may be run twice.
+# Questions of authorization change nothing, so that they may be repeated.
 _OF_AUTHORIZATION = ("connect-failure", "refused-stream", "reset", "cancelled", "unavailable")
 
 

@@ -59,9 +59,9 @@ class Connection:
 
     @property
     def consistency_token(self) -> str | None:
-        """What another client needs to see all that this one has written and read, if it is kept.
+        """Returns the `consistency` with which another client sees all that this one has.
 
-        That is "latest" where a token does not say it.
+        It is "latest" where no token says it, and None if this one was made without.
         """
         return self._calls.consistency.value
 
