@@ -25,6 +25,7 @@ from twc.customer.v2 import customer_service_pb2_grpc
 from bench import scale_table
 from bench.bulk import batches
 from bench.dataset import FIRST_NEW, email
+from bench.errors import BenchError
 from bench.load.connection import Request
 from bench.load.run import LoadProfile, LoadSummary, Protocol, run_load
 from bench.machine import describe_machine
@@ -310,4 +311,7 @@ def _running(testbed: Testbed) -> Iterator[Scale]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BenchError as error:
+        sys.exit(str(error))
