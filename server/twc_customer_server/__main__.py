@@ -299,7 +299,7 @@ def _run(args: argparse.Namespace) -> None:
         loaded = report.load(Settings)
         # A supervisor, which shares the memory of metrics, has said it all.
         if is_server and args.metrics_fd < 0:
-            from twc_customer_server.settings.checks import check_and_log  # noqa: PLC0415 - as `App`
+            from twc_customer_server.settings.checks import check_and_log  # noqa: PLC0415 - loads jwt
 
             check_and_log(loaded)
     except InvalidSettingsError as error:

@@ -21,7 +21,7 @@ from twc_customer_server.storage.replicas import ReadSession, Replicas
 _NAME = "X-TWC-Consistency-Token"
 HEADER = _NAME.lower()
 
-# What a caller without a token sends: for whatever a replica has, or for what the primary has.
+# A caller without a token sends one of these: for whatever a replica has, or the primary.
 ANY = "any"
 LATEST = "latest"
 

@@ -24,14 +24,6 @@ _TIME_PART = 0.25
 LOOK_SECONDS = 1.0
 _LEFT_OUT_SECONDS = 5.0
 
-# The position up to which a replica has replayed the write-ahead log, null if it is none.
-_POSITION = (
-    "CASE WHEN pg_is_in_recovery() THEN "
-    "pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')::bigint END"
-)
-_ASK_POSITION = f"SELECT {_POSITION}".encode()
-_LOOK = f"SELECT system_identifier, {_POSITION} FROM pg_control_system()".encode()  # noqa: S608 - names alone
-
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +32,22 @@ class Position(NamedTuple):
 
     system: int
     wal: int
+
+
+def position_sql(place: str, condition: str) -> str:
+    """Returns the SQL of a place in the log, in bytes; null unless a condition holds."""
+    return f"CASE WHEN {condition} THEN pg_wal_lsn_diff({place}, '0/0')::bigint END"
+
+
+def look_sql(position: str) -> bytes:
+    """Returns a statement that asks for the identifier of a database, and a position in its log."""
+    return f"SELECT system_identifier, {position} FROM pg_control_system()".encode()  # noqa: S608 - names alone
+
+
+# The position up to which a replica has replayed the log, null if it is none.
+_POSITION = position_sql("pg_last_wal_replay_lsn()", "pg_is_in_recovery()")
+_ASK_POSITION = f"SELECT {_POSITION}".encode()
+_LOOK = look_sql(_POSITION)
 
 
 class BehindError(Exception):

@@ -18,19 +18,23 @@ from twc_customer_server.errors import Unavailable
 from twc_customer_server.storage.database import Parameters, Reader, Row
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.postgres_errors import CONTENDED
-from twc_customer_server.storage.replica import LOOK_SECONDS, BehindError, Position, Replica
+from twc_customer_server.storage.replica import (
+    LOOK_SECONDS,
+    BehindError,
+    Position,
+    Replica,
+    look_sql,
+    position_sql,
+)
 from twc_customer_server.telemetry.families import REPLICA_LAG, REPLICA_READS, REPLICAS
 
 # Lags are known up to this time.
 _KNOWN_SECONDS = 3600
 
 # All that is visible is before this position, also a commit that did not wait for the disk.
-_POSITION = (
-    "CASE WHEN NOT pg_is_in_recovery() THEN "
-    "pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint END"
-)
+_POSITION = position_sql("pg_current_wal_insert_lsn()", "NOT pg_is_in_recovery()")
 _ASK_POSITION = f"SELECT {_POSITION}"
-_LOOK = f"SELECT system_identifier, {_POSITION} FROM pg_control_system()".encode()  # noqa: S608 - names alone
+_LOOK = look_sql(_POSITION)
 
 # The rows of a read, and a position beyond which nothing was seen.
 Seen = tuple[list[Row], Position]
