@@ -128,17 +128,22 @@ def test_group_commit(
         # Until several happen to wait for the lock together.
         assert rounds < 50
         _create_together(server, backend.held(own_database), rounds)
-    received.await_spans(lambda spans: any(it.links for it in spans if it.name == "COMMIT"))
-    spans = received.spans()
+    # The spans of a commit and of its writes can be exported apart.
+    spans = received.await_spans(
+        lambda spans: _linked(spans, "COMMIT") == _linked(spans, "transaction") != set()
+    )
     commits = {it.span_id: it for it in spans if it.name == "COMMIT"}
-    linked = [it for it in spans if it.name == "transaction" and it.links]
 
-    assert linked
-    for write in linked:
+    for write in (it for it in spans if it.name == "transaction" and it.links):
         commit = commits[write.links[0].span_id]
-        assert write.span_id in {it.span_id for it in commit.links}
         assert attributes(commit)["db.operation.batch.size"] >= 2
         assert commit.trace_id != write.trace_id
+
+
+def _linked(spans: list[Span], name: str) -> set[tuple[bytes, bytes]]:
+    """Returns the ids of each linked commit and write, as the spans of a name tell them."""
+    pairs = ((it.span_id, link.span_id) for it in spans if it.name == name for link in it.links)
+    return {(one, other) if name == "COMMIT" else (other, one) for one, other in pairs}
 
 
 def _create_together(
