@@ -17,7 +17,7 @@ from typing import NamedTuple
 import psycopg
 
 from bench.errors import BenchError
-from bench.processes import environment
+from bench.processes import environment, tail
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_server.storage.migrate import HISTORY, known_migrations
 
@@ -68,7 +68,7 @@ def measure_migrations(
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            check=True,
+            check=False,
         )
         while not wait([migration], _PAUSE_SECONDS).done:
             began = time.perf_counter()
@@ -76,9 +76,9 @@ def measure_migrations(
             longest = max(longest, time.perf_counter() - began)
             on_progress(time.perf_counter() - started)
         seconds = time.perf_counter() - started
-    applied = migration.result().stdout
-    if not all(name in applied for name in undone_migrations()):
-        raise BenchError(f"not all migrations were made: {applied}")
+    ended = migration.result()
+    if ended.returncode or not all(name in ended.stdout for name in undone_migrations()):
+        raise BenchError(f"not all migrations were made: {ended.stdout}{tail(log)}")
     return Migrated(seconds, longest)
 
 

@@ -114,9 +114,9 @@ def await_ready(
     deadline = time.monotonic() + _READY_SECONDS
     while not is_ready():
         if any(process.poll() is not None for process in processes):
-            raise BenchError(f"a server exited while starting: {_tail(log)}")
+            raise BenchError(f"a server exited while starting: {tail(log)}")
         if time.monotonic() > deadline:
-            raise BenchError(f"no server is ready after {_READY_SECONDS} seconds: {_tail(log)}")
+            raise BenchError(f"no server is ready after {_READY_SECONDS} seconds: {tail(log)}")
         time.sleep(_POLL_SECONDS)
 
 
@@ -192,7 +192,8 @@ class PeakMemory:
                 time.sleep(_POLL_SECONDS)
 
 
-def _tail(log: Path) -> str:
+def tail(log: Path) -> str:
+    """Returns the end of a log."""
     return log.read_bytes()[-2000:].decode(errors="replace")
 
 

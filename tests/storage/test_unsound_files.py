@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.support.stores import insert
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
-from twc_customer_server.storage.wal import log_of
+from twc_customer_server.storage.wal import is_copy, log_of
 
 RESTORE = "python -m twc_customer_server restore FILE"
 
@@ -202,6 +203,15 @@ def _vacuum(path: Path, copy: Path) -> None:
         source.execute(f"VACUUM INTO '{copy}'")
 
 
+def _crashed(path: Path, folder: Path) -> Path:
+    """A database in use as it would be if its process was killed now."""
+    crash = folder / "crash"
+    crash.mkdir()
+    for name in (path.name, f"{path.name}-wal"):
+        shutil.copy(folder / name, crash)
+    return crash / path.name
+
+
 LIVE_COPIES = {"backup": _backup, "of SQLite": _with_sqlite, "VACUUM INTO": _vacuum}
 
 
@@ -218,17 +228,41 @@ def test_copy_over_database_in_use(
             insert(store, "acme")
         copy_to(path, copy)
         insert(store, "acme")
-        # As of a process that is killed.
-        crash = tmp_path / "crash"
-        crash.mkdir()
-        for name in (path.name, f"{path.name}-wal"):
-            shutil.copy(tmp_path / name, crash)
-    assert served_copy(crash / path.name) == 11
-    shutil.copy(copy, crash / path.name)
+        crash = _crashed(path, tmp_path)
+    assert served_copy(crash) == 11
+    shutil.copy(copy, crash)
 
-    assert_log_refused(crash / path.name)
-    log_of(crash / path.name).unlink()
-    assert count_served(crash / path.name) == 10
+    assert_log_refused(crash)
+    log_of(crash).unlink()
+    assert count_served(crash) == 10
+
+
+@pytest.mark.parametrize("is_written", [False, True], ids=["nothing later", "writes later"])
+def test_checkpoint_by_other_program(
+    path: Path,
+    tmp_path: Path,
+    is_written: bool,  # noqa: FBT001
+) -> None:
+    """A log that another program has copied into the file is not taken for another's."""
+    customers = 1
+    with shut_down_after(Sqlite(path)) as database:
+        database.prepare()
+        store = CustomerStore(database)
+        insert(store, "acme")
+        with closing(sqlite3.connect(path)) as other:
+            [state] = other.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        assert state[0] == 0
+        assert is_copy(path)
+        # Fewer than fill a log.
+        while is_written and is_copy(path) and customers < 100:
+            # Of the first page, as when the file grows: it has the mark of the log before.
+            database.write(lambda: database.rows("PRAGMA application_id = 1", {}))
+            insert(store, "acme")
+            customers += 1
+            time.sleep(0.05)
+        assert is_copy(path) != is_written
+        crash = _crashed(path, tmp_path)
+    assert count_served(crash) == customers
 
 
 def served_copy(path: Path) -> int:

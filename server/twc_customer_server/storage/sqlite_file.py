@@ -47,7 +47,7 @@ def require_sound(path: Path) -> None:
                 f"{path} is {'empty' if path.exists() else 'missing'}, while {log_of(path)} has "
                 f"changes of a database: put that back, or {RESTORE}"
             )
-        elif not log.belongs_to(mark_of(path)):
+        elif not log.belongs_to(mark_of(path)) and not log.is_in_file():
             raise CannotServeError(
                 f"{log_of(path)} was not written for {path}, over which another file was "
                 f"probably copied: move {log_of(path).name} and {path.name}-shm away to serve "

@@ -4,12 +4,14 @@ SQLite applies the log that lies beside a database to whatever file is there: a 
 copied over a database would get pages of the one before. So the file and its log are marked, in
 the header's `user_version`, of which the log has its own: a checkpoint gives the file a new mark,
 and the log that begins after it the negative of that. A copy that SQLite makes of a database in
-use has the log's mark, so that it is known as a copy.
+use has the log's mark, so that it is known as a copy. So has the file after a checkpoint by
+another program, such as one that replicates it, until this service marks file and log anew.
 """
 
 import os
 import secrets
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,9 @@ _MAGIC = (0x377F0682, 0x377F0683)
 _FIRST_PAGE = 1
 _USER_VERSION = slice(60, 64)
 _MAX_MARK = (1 << 31) - 1
+
+# Time between two looks for checkpoints by other programs.
+_LOOK_SECONDS = 1
 
 
 def log_of(path: Path) -> Path:
@@ -70,9 +75,10 @@ def mark_copy(connection: sqlite3.Connection) -> None:
 class Log(NamedTuple):
     """Tells what the log of a database holds."""
 
+    path: Path
     page_bytes: int
-    # The pages in it, and the number that the database has with them.
-    pages: set[int]
+    # Where it has the last version of each page, and the number of pages of the database.
+    places: dict[int, int]
     page_count: int
     marks: set[int]
 
@@ -87,16 +93,20 @@ class Log(NamedTuple):
             header = log.read(_HEADER_BYTES)
             if len(header) < _HEADER_BYTES or _number(header, 0) not in _MAGIC:
                 return None
-            found = cls(_number(header, 8), set(), 0, set())
+            found = cls(path, _number(header, 8), {}, 0, set())
+            # Without a commit nothing counts.
+            uncommitted: dict[int, int] = {}
             while len(frame := log.read(_FRAME_HEADER_BYTES)) == _FRAME_HEADER_BYTES:
                 if frame[8:16] != header[16:24]:
                     break
-                found = found._replace(page_count=_number(frame, 4) or found.page_count)
+                uncommitted[_number(frame, 0)] = log.tell()
                 page = log.read(found.page_bytes)
-                found.pages.add(_number(frame, 0))
                 if _number(frame, 0) == _FIRST_PAGE:
                     found.marks.add(int.from_bytes(page[_USER_VERSION], signed=True))
-        # Without a commit nothing in it counts.
+                if page_count := _number(frame, 4):
+                    found = found._replace(page_count=page_count)
+                    found.places.update(uncommitted)
+                    uncommitted.clear()
         return found if found.page_count else None
 
     def belongs_to(self, mark: int) -> bool:
@@ -109,18 +119,53 @@ class Log(NamedTuple):
     def completes(self, file_bytes: int) -> bool:
         """Tells whether file and log together have every page of the database."""
         in_file = file_bytes // self.page_bytes
-        return self.pages.issuperset(range(in_file + 1, self.page_count + 1))
+        return self.places.keys() >= {*range(in_file + 1, self.page_count + 1)}
+
+    def is_in_file(self) -> bool:
+        """Tells whether the file has all of the log, as after another program's checkpoint."""
+        # It stays open: a descriptor of the file that is closed would end SQLite's locks.
+        file = os.open(self.path, os.O_RDONLY)
+        with log_of(self.path).open("rb") as log:
+            return all(
+                os.pread(file, self.page_bytes, (page - 1) * self.page_bytes)
+                == os.pread(log.fileno(), self.page_bytes, place)
+                for page, place in self.places.items()
+                if page <= self.page_count
+            )
 
 
 class LogLength:
     """Tells when a checkpoint of an open database is due."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._log = log_of(path).open("rb")
         self._due_frames = _DUE_FRAMES
+        self._next_look = 0.0
 
     def is_due(self) -> bool:
-        """Tells whether the log has become so long that it is time for a checkpoint."""
+        """Tells whether the log is so long, or lacks a mark of its own, that it is time for one."""
+        return self._is_long() or self._is_unmarked()
+
+    def note_checkpoint(self) -> None:
+        """Puts off the next checkpoint if readers still keep the log from being begun anew."""
+        self._due_frames = _DUE_FRAMES
+        while self._is_long():
+            self._due_frames += _STEP_FRAMES
+
+    def close(self) -> None:
+        """Closes the log."""
+        self._log.close()
+
+    def _is_unmarked(self) -> bool:
+        """Looks now and then whether another program has given the file the mark of the log."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK_SECONDS
+        return is_copy(self._path)
+
+    def _is_long(self) -> bool:
         header = os.pread(self._log.fileno(), _HEADER_BYTES, 0)
         if len(header) < _HEADER_BYTES:
             return False
@@ -128,16 +173,6 @@ class LogLength:
         place = _HEADER_BYTES + (self._due_frames - 1) * frame_bytes
         # Frames of former logs may follow, with other salts.
         return os.pread(self._log.fileno(), 8, place + 8) == header[16:24]
-
-    def note_checkpoint(self) -> None:
-        """Puts off the next checkpoint if readers still keep the log from being begun anew."""
-        self._due_frames = _DUE_FRAMES
-        while self.is_due():
-            self._due_frames += _STEP_FRAMES
-
-    def close(self) -> None:
-        """Closes the log."""
-        self._log.close()
 
 
 def _number(data: bytes, at: int) -> int:
