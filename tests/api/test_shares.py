@@ -215,7 +215,11 @@ def test_streams_that_are_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch
     """Streams whose clients take no message make room as well."""
     monkeypatch.setattr(places, "IDLE_SECONDS", 0.5)
     server = serve(threads=4)
-    server.acme.create(customer())
+    # More than is made before the client takes any of it.
+    assert all(
+        it.HasField("customer")
+        for it in server.acme.upload(customer(first_name="A" * 200) for _ in range(300))
+    )
     with Http2(server.address, window=0) as connection:
         stream = connection.begin(f"/{SERVICE.full_name}/ExportCustomers", as_tenant("acme"))
         connection.send(stream, b"")

@@ -109,7 +109,8 @@ class Call:
         if self.rpc.awaits is not Awaits.MESSAGE:
             self.incoming.run_stream(handle, self._take())
         elif self._messages:
-            self.incoming.run_with(handle, self._messages.pop())
+            is_short = self.rpc.kind is Kind.UNARY
+            self.incoming.run_with(handle, self._messages.pop(), is_short=is_short)
         else:
             self.incoming.run_with(require_message, "")
 

@@ -2,8 +2,8 @@
 
 grpcio has a thread start to receive a call's message and wait for it. Here the
 message is received first: the thread that reads grpcio's events tells when it
-is there. This is the one module that uses names private to grpcio; where
-`IS_SUPPORTED` is false they are not what it was written for.
+is there. This module and `outgoing` use names private to grpcio; where
+`IS_SUPPORTED` is false they are not what these were written for.
 """
 
 import inspect
@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from itertools import chain
 from typing import Any, cast
 
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
 
+from twc_customer_server.transport import outgoing
 from twc_customer_server.transport.interface import (
     GATEWAY_PEER,
     Behavior,
@@ -34,10 +36,7 @@ _SUBMITTED = [
     "request_deserializer",
     "response_serializer",
 ]
-_SIGNATURES = {
-    "_get_initial_metadata_operation": ["state", "metadata"],
-    "_is_rpc_state_active": ["state"],
-    "_possibly_finish_call": ["state", "token"],
+_SIGNATURES = outgoing.SIGNATURES | {
     "_stream_response_in_pool": _SUBMITTED,
     "_unary_response_in_pool": _SUBMITTED,
 }
@@ -121,10 +120,13 @@ class GrpcioCall(IncomingCall):
         if not is_active:
             on_received(None)
 
-    def run_with(self, behavior: Behavior, argument: object) -> None:
-        """Runs a behavior with an argument, which is not None, unless the call has ended."""
+    def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
+        """Runs a behavior with an argument, which is not None, unless the call has ended.
+
+        `is_short` tells that the messages of its stream come soon, and can be sent together.
+        """
         if self.is_active():
-            self._respond_by(behavior, lambda: argument)
+            self._respond_by(behavior, lambda: argument, is_short=is_short)
 
     def end_with(self, behavior: Behavior, argument: object) -> None:
         """Runs a behavior that ends the call, in place of one that may be running."""
@@ -178,8 +180,14 @@ class GrpcioCall(IncomingCall):
             self._event.call.start_server_batch(operations, sent)
             state.due.add(_server._SEND_MESSAGE_TOKEN)
 
-    def _respond_by(self, behavior: Behavior, argument: Callable[[], object]) -> None:
-        self._run(self._respond, self._event, self._state, behavior, argument, *self._codecs)
+    def _respond_by(
+        self, behavior: Behavior, argument: Callable[[], object], *, is_short: bool = False
+    ) -> None:
+        if self._respond is _server._stream_response_in_pool and not any(self._codecs):
+            respond = partial(outgoing.respond, is_short=is_short)
+            self._run(respond, self._event, self._state, behavior, argument())
+        else:
+            self._run(self._respond, self._event, self._state, behavior, argument, *self._codecs)
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         """Calls a function whose failure would end grpcio's thread; cancels this call instead."""

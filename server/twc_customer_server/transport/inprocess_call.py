@@ -22,10 +22,15 @@ from twc_customer_server.transport.wire import (
     Head,
     ProtocolError,
     frame,
+    frames,
 )
 
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Event]]
+
+# Messages that are sent together, in bytes, if all of a stream come soon.
+_PART_BYTES = 1 << 15
+
 OnReceived = Callable[[bytes | None], object]
 
 
@@ -146,10 +151,13 @@ class InprocessCall(IncomingCall):
         elif asked:
             asked.set_result(None)
 
-    def run_with(self, behavior: Behavior, argument: object) -> None:
-        """Runs a behavior with an argument, which is not None, unless the call has ended."""
+    def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
+        """Runs a behavior with an argument, which is not None, unless the call has ended.
+
+        `is_short` tells that the messages of its stream come soon, and can be sent together.
+        """
         if self.is_active():
-            self._respond(behavior, argument)
+            self._respond(behavior, argument, is_short=is_short)
         self.end()
 
     def end_with(self, behavior: Behavior, argument: object) -> None:
@@ -251,15 +259,15 @@ class InprocessCall(IncomingCall):
                 return
             yield message
 
-    def _respond(self, behavior: Behavior, argument: object) -> None:
+    def _respond(self, behavior: Behavior, argument: object, *, is_short: bool) -> None:
         context = Context(self)
         encode = self._method.encode
         try:
             response: Any = behavior(argument, context)
             if self._method.responds_by_stream:
                 with closing(response):
-                    for each in response:
-                        self._response.send_message(encode(each))
+                    for part in frames(map(encode, response), _PART_BYTES if is_short else 0):
+                        self._response.send_part(part)
                 self._response.begin(None)
                 self._close(grpc.StatusCode.OK, "", context.trailing)
             else:

@@ -77,9 +77,8 @@ class Response:
             status = [(b"grpc-status", b"0"), *headers]
             self._send({"type": "http.response.trailers", "headers": status})
 
-    def send_message(self, message: bytes) -> None:
-        """Sends a message of a stream; waits for its client now and then. Raises Gone."""
-        part = frame(message)
+    def send_part(self, part: bytes) -> None:
+        """Sends messages of a stream; waits for its client now and then. Raises Gone."""
         with self._lock:
             self._require_open()
             self._sent += len(part)

@@ -52,8 +52,11 @@ class IncomingCall(ABC):
         """
 
     @abstractmethod
-    def run_with(self, behavior: Behavior, argument: object) -> None:
-        """Runs a behavior with an argument, which is not None, unless the call has ended."""
+    def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
+        """Runs a behavior with an argument, which is not None, unless the call has ended.
+
+        `is_short` tells that the messages of its stream come soon, and can be sent together.
+        """
 
     @abstractmethod
     def end_with(self, behavior: Behavior, argument: object) -> None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
@@ -152,6 +152,25 @@ class FrameReader:
 def frame(message: bytes) -> bytes:
     """Returns a message as it is sent."""
     return _PREFIX.pack(0, len(message)) + message
+
+
+def frames(messages: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yields messages as they are sent, joined until they take `most` bytes, or an error comes."""
+    gathered: list[bytes] = []
+    size = 0
+    try:
+        for message in messages:
+            gathered.append(frame(message))
+            size += len(message)
+            if size >= most:
+                yield b"".join(gathered)
+                gathered, size = [], 0
+    except Exception:
+        if gathered:
+            yield b"".join(gathered)
+        raise
+    if gathered:
+        yield b"".join(gathered)
 
 
 def encode_metadata(metadata: Metadata | None) -> list[tuple[bytes, bytes]]:

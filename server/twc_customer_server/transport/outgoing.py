@@ -1,0 +1,147 @@
+"""Sends the messages of a stream by grpcio, without waking a thread for each.
+
+grpcio has the thread of a handler wait for each message until it is sent. Here that thread goes
+on to make the next ones, and the one that reads grpcio's events, which learns when a message is
+sent, starts the next. Like `incoming` this uses names private to grpcio, which that checks.
+"""
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import Any
+
+from grpc import _server
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
+
+# Bytes of messages that are made before the client has taken those before them; what is left of
+# them when the thread that makes them goes on.
+_MOST_BYTES = 1 << 16
+_FEW_BYTES = _MOST_BYTES // 2
+
+SIGNATURES = {
+    "_call_behavior": [
+        "rpc_event",
+        "state",
+        "behavior",
+        "argument",
+        "request_deserializer",
+        "send_response_callback",
+    ],
+    "_get_initial_metadata_operation": ["state", "metadata"],
+    "_is_rpc_state_active": ["state"],
+    "_possibly_finish_call": ["state", "token"],
+    "_status": ["rpc_event", "state", "serialized_response"],
+    "_take_response_from_response_iterator": ["rpc_event", "state", "response_iterator"],
+}
+
+
+def respond(event: Any, state: Any, behavior: Any, argument: object, *, is_short: bool) -> None:
+    """Runs a behavior with an argument, and sends the encoded messages that it yields.
+
+    As `grpc._server._stream_response_in_pool`, for behaviors that take and yield bytes. `is_short`
+    tells that all of them come soon: the first ones wait for more, or for the status.
+    """
+    cygrpc.install_context_from_request_call_event(event)
+    try:
+        responses: Any
+        responses, has_begun = _server._call_behavior(event, state, behavior, argument, None)
+        if has_begun:
+            Outgoing(event, state, is_short=is_short).send_all(responses)
+    finally:
+        cygrpc.uninstall_context()
+
+
+class Outgoing:
+    """The messages of one stream that are on their way, and the status that follows them."""
+
+    def __init__(self, event: Any, state: Any, *, is_short: bool) -> None:
+        self._event = event
+        self._is_short = is_short
+        # Its condition, which has a reentrant lock, guards what follows.
+        self._state = state
+        self._waiting: deque[bytes] = deque()
+        # Of those that wait and the one that is being sent.
+        self._bytes = 0
+        self._sending: bytes | None = None
+        self._has_all = False
+
+    def send_all(self, responses: Generator[bytes]) -> None:
+        """Sends the messages, and the status of their end or error, unless the call ends."""
+        messages = self._before_errors(responses)
+        is_active = True
+        while is_active:
+            message, has_ended_well = _server._take_response_from_response_iterator(
+                self._event, self._state, messages
+            )
+            is_active = message is not None and self._send(message)
+        # Others may keep what makes them for longer.
+        responses.close()
+        if message is None and has_ended_well:
+            self._end()
+
+    def _before_errors(self, responses: Iterator[bytes]) -> Iterator[bytes]:
+        """Yields messages; waits until they are sent before an error, whose status overtakes."""
+        try:
+            yield from responses
+        except Exception:
+            with self._state.condition:
+                if self._waiting and self._sending is None and self._is_active():
+                    self._start()
+                while self._sending is not None and self._is_active():
+                    self._state.condition.wait()
+            raise
+
+    def _send(self, message: bytes) -> bool:
+        """Sends a message when its turn comes; returns whether the call goes on.
+
+        Waits while there are too many that the client has not taken.
+        """
+        condition = self._state.condition
+        with condition:
+            if self._is_active():
+                self._waiting.append(message)
+                self._bytes += len(message)
+                if self._sending is None and not (self._is_short and self._bytes <= _FEW_BYTES):
+                    self._start()
+            if self._bytes > _MOST_BYTES:
+                while self._bytes > _FEW_BYTES and self._is_active():
+                    condition.wait()
+            return self._is_active()
+
+    def _end(self) -> None:
+        """Sends the status with the last message, or after it."""
+        with self._state.condition:
+            self._has_all = True
+            if self._sending is None and self._is_active():
+                self._start()
+
+    def _start(self) -> None:
+        """Starts to send the next message, and the status if it is the last; or that alone."""
+        state = self._state
+        message = self._waiting.popleft() if self._waiting else None
+        if self._has_all and not self._waiting:
+            _server._status(self._event, state, message)
+            return
+        self._sending = message
+        operations = [cygrpc.SendMessageOperation(self._sending, 0)]
+        if state.initial_metadata_allowed:
+            operations.insert(0, _server._get_initial_metadata_operation(state, None))
+            state.initial_metadata_allowed = False
+        self._event.call.start_server_batch(operations, self._sent)
+        state.due.add(_server._SEND_MESSAGE_TOKEN)
+
+    def _sent(self, _: object) -> Any:
+        """Starts what follows the message that was sent, on grpcio's thread."""
+        state = self._state
+        with state.condition:
+            self._bytes -= len(self._sending or b"")
+            self._sending = None
+            if self._is_active() and (self._waiting or self._has_all):
+                self._start()
+            if self._sending is None or self._bytes <= _FEW_BYTES:
+                state.condition.notify_all()
+            if self._sending is not None:
+                return None, ()
+            return _server._possibly_finish_call(state, _server._SEND_MESSAGE_TOKEN)
+
+    def _is_active(self) -> bool:
+        return bool(_server._is_rpc_state_active(self._state))
