@@ -6,6 +6,7 @@ It is the same whatever transport brings the calls.
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,7 @@ from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.interface import Behavior, Dispatcher
+from twc_customer_server.transport.large_bodies import LargeBodies
 from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
 from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
@@ -92,6 +94,8 @@ class Services:
         self._health = Health([SERVICE.full_name])
         self._reflection = Reflection(SERVICE.full_name, health.SERVICE_NAME)
         self._authorization = authorization = Authorization(identity, identifier)
+        count_refusal = partial(limits.count_refusal, "tenant_large_bodies")
+        self._large_bodies = LargeBodies(count_refusal)
         self.dispatcher = Dispatcher(
             {
                 **{getattr(rpcs, method.name): admission.accept for method in SERVICE.methods},
@@ -99,6 +103,7 @@ class Services:
                 self._health.Watch: self._health.accept,
                 self._reflection.ServerReflectionInfo: self._reflection.accept,
                 authorization.check: authorization.accept,
+                self._large_bodies.process: self._large_bodies.accept,
             }
         )
         self._changes = {
@@ -111,16 +116,18 @@ class Services:
                 **{getattr(rpcs, method.name): admission.refuse for method in SERVICE.methods},
                 self._reflection.ServerReflectionInfo: refuse_call,
                 authorization.check: refuse_call,
+                self._large_bodies.process: refuse_call,
             }
         )
-        for tick in (admission.tick, self._health.tick):
+        for tick in (admission.tick, self._health.tick, self._large_bodies.tick):
             self.timer.call_every(_TICK_SECONDS, tick)
 
     def register(self, server: grpc.Server, *, is_for_gateway: bool) -> None:
         """Adds the handlers of all services to a server; that for Envoy to one of the gateway."""
         register(server, self._rpcs)
         if is_for_gateway:
-            server.add_generic_rpc_handlers((self._authorization.handler(),))
+            handlers = (self._authorization.handler(), self._large_bodies.handler())
+            server.add_generic_rpc_handlers(handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.serves_reflection:
             server.add_generic_rpc_handlers((*self._reflection.handlers(),))
@@ -167,6 +174,7 @@ class Services:
         self._late_calls.refuse()
         on_refusing()
         self._health.close()
+        self._large_bodies.close()
 
     def end_calls(self) -> None:
         """Ends the calls that still run, with the error that their clients must know."""
