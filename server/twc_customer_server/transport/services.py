@@ -36,6 +36,7 @@ from twc_customer_server.transport.limits import Kind, KindLimit, Limits, Tenant
 from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
+from twc_customer_server.transport.short_tasks import ShortTasks
 from twc_customer_server.transport.stopping import LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
 
@@ -77,10 +78,11 @@ class Services:
         self._settings = settings
         self._is_drained = False
         self._executor = Executor(settings.threads)
+        self._tasks = ShortTasks()
         self.timer = Timer()
         self._metrics = metrics
         self._limits = limits = _limits(settings, metrics)
-        identifier = Identifier(identity, limits, self._executor, self.timer)
+        identifier = Identifier(identity, limits, self._tasks, self.timer)
         admission = Admission(
             _kinds(rpcs),
             identifier,
@@ -88,6 +90,7 @@ class Services:
             Receiver(settings.threads),
             _places(settings),
             self._executor,
+            self._tasks,
             ThreadPoolExecutor(settings.max_waiting_rpcs, thread_name_prefix="waiting"),
             self.timer,
         )
@@ -187,12 +190,13 @@ class Services:
         """Ends the threads."""
         self.timer.stop()
         self._executor.stop()
+        self._tasks.stop()
         self._reflection.stop()
 
     def sample(self) -> None:
         """Sets the metrics of calls that run and wait; to be called again and again."""
         self._limits.sample()
-        self._metrics.series(QUEUED_CALLS).set(self._executor.queued)
+        self._metrics.series(QUEUED_CALLS).set(self._executor.queued + self._tasks.queued)
 
 
 def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:
