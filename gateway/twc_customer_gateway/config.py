@@ -51,12 +51,15 @@ _CONTROL_CALLS = 64
 # Requests that are served at a time, and those that wait.
 Most = tuple[int, int]
 
-# Large bodies of all tenants that each worker lets pass; it bounds those of a tenant. None waits
-# here but for a connection.
+# Large bodies of all tenants that each worker lets pass; it bounds those of a tenant.
 _LARGE_BODIES = 512
 
-# Seconds after which the server is not asked any more whether a tenant may send another one: it
-# answers sooner, unless it hangs.
+# Bytes of large bodies that are read at a time, by way of all workers, and those by way of each
+# at least: the largest body must be a part of them.
+_LARGE_BODY_BYTES = 512 << 20
+_LEAST_BODY_BYTES = 8 * contract.MAX_UPLOAD_BYTES
+
+# Seconds after which a server that is asked whether to read a large body counts as hung.
 _COUNT_SECONDS = contract.LARGE_BODY_WAIT_SECONDS + 4
 
 # Requests for the page and the description, of all clients.
@@ -160,6 +163,10 @@ def write(
         "AUTHORIZATION_TIMEOUT": f"{_AUTHORIZATION_SECONDS}s",
         "AUTHORIZATION_RETRY_POLICY": rpc_routes.authorization_retry_policy(workers),
         "COUNT_TIMEOUT": f"{_COUNT_SECONDS}s",
+        "LARGE_BODY_BYTES": {
+            "key": contract.LARGE_BODY_BYTES_HEADER,
+            "value": str(max(_LARGE_BODY_BYTES // workers, _LEAST_BODY_BYTES)),
+        },
         "LARGE_BODIES_HEADER": contract.LARGE_BODIES_HEADER,
         "HUNG_TIMEOUT": f"{_HUNG_SECONDS}s",
         "BODY_BYTES": contract.MAX_BODY_BYTES,

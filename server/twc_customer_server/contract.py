@@ -59,6 +59,9 @@ STREAM_IDLE_SECONDS = 60
 # it is, and the seconds for which one waits while its tenant has as many as it may have.
 LARGE_BODIES_HEADER = "x-twc-large-bodies"
 LARGE_BODY_WAIT_SECONDS = 8
+# The header with which the gateway tells how many bytes of large bodies it is to read at a time
+# for all tenants, by way of each server.
+LARGE_BODY_BYTES_HEADER = "x-twc-large-body-bytes"
 
 # The headers with which the gateway tells the server, if calls are traced, the route of a REST
 # request and when it got the request.

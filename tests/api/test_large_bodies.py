@@ -15,12 +15,8 @@ from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
 from tests.support.servers import Server, of_own_process
 from twc_customer_server import contract
-from twc_customer_server.transport.large_bodies import (
-    MOST,
-    MOST_WAITING,
-    ProcessingRequest,
-    ProcessingResponse,
-)
+from twc_customer_server.transport.body_shares import MOST, MOST_WAITING
+from twc_customer_server.transport.large_bodies import ProcessingRequest, ProcessingResponse
 
 PROCESS = "/envoy.service.ext_proc.v3.ExternalProcessor/Process"
 # What the server answers, by the member of its message: of a request's headers, of a response's.
@@ -36,6 +32,7 @@ def headers_of(tenant: str) -> bytes:
     request = ProcessingRequest()
     headers = request.request_headers.headers.headers
     headers.add(key=contract.LARGE_BODIES_HEADER, raw_value=tenant.encode())
+    headers.add(key="content-length", raw_value=b"10000")
     encoded: bytes = request.SerializeToString()
     return encoded
 

@@ -25,7 +25,7 @@ from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.stack import Stack
 from twc_customer_server import contract
-from twc_customer_server.transport.large_bodies import MOST, MOST_WAITING
+from twc_customer_server.transport.body_shares import MOST, MOST_WAITING
 
 JSON = {"content-type": "application/json"}
 UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])

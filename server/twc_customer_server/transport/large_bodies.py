@@ -5,8 +5,6 @@ which lasts for as long as the request does, whatever ends it.
 """
 
 import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,15 +13,12 @@ from google.protobuf.message import DecodeError
 
 from twc_customer_server import contract
 from twc_customer_server.errors import MalformedRequest
+from twc_customer_server.transport.body_shares import Body, BodyShares
 from twc_customer_server.transport.calls import refuse
 from twc_customer_server.transport.envoy_api import declare
 from twc_customer_server.transport.interface import IncomingCall
 
 SERVICE_NAME = "envoy.service.ext_proc.v3.ExternalProcessor"
-
-# Large bodies of a tenant that are read at a time, and those that wait for one of them to end.
-MOST = 4
-MOST_WAITING = 12
 
 _TOO_MANY_REQUESTS = 429
 
@@ -58,7 +53,7 @@ _IS_ANSWERED = ProcessingResponse(response_headers=_HeadersResponse()).Serialize
 
 
 class LargeBodies:
-    """Has few bodies of a tenant read at a time, so that none takes the places of others.
+    """Has few bodies of a tenant, and few bytes of all, read at a time (`BodyShares`).
 
     More of them wait, without a thread, and are refused if that takes long. All of it runs
     on grpcio's thread.
@@ -68,9 +63,7 @@ class LargeBodies:
         self._on_refused = on_refused
         self._lock = threading.Lock()
         self._open: set[IncomingCall] = set()
-        # By tenant: those that are read, and since when each of the others waits.
-        self._read: defaultdict[str, set[IncomingCall]] = defaultdict(set)
-        self._waiting: defaultdict[str, dict[IncomingCall, float]] = defaultdict(dict)
+        self._shares: BodyShares[IncomingCall] = BodyShares()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Returns the handler to add to a grpcio server."""
@@ -91,17 +84,9 @@ class LargeBodies:
 
     def tick(self) -> None:
         """Refuses bodies that have waited for too long; to be called several times a second."""
-        latest = time.monotonic() - contract.LARGE_BODY_WAIT_SECONDS
         with self._lock:
-            late = [
-                (tenant, call)
-                for tenant, calls in self._waiting.items()
-                for call, since in calls.items()
-                if since <= latest
-            ]
-            for tenant, call in late:
-                del self._waiting[tenant][call]
-        for _, call in late:
+            late = self._shares.take_late()
+        for call in late:
             self._refuse(call)
 
     def close(self) -> None:
@@ -116,20 +101,17 @@ class LargeBodies:
             incoming.run_with(_end, "")
             return
         try:
-            tenant = _tenant(message)
+            body = _body(message)
         except DecodeError:
             incoming.run_with(refuse, MalformedRequest())
             return
         with self._lock:
-            passes = len(self._read[tenant]) < MOST
-            waits = not passes and len(self._waiting[tenant]) < MOST_WAITING
-            if passes:
-                self._read[tenant].add(incoming)
-            elif waits:
-                self._waiting[tenant][incoming] = time.monotonic()
+            self._shares.most_bytes = _most_bytes(incoming)
+            is_read = self._shares.take(incoming, body)
+            waits = not is_read and self._shares.wait(incoming, body)
         # It may have ended before.
-        incoming.on_end(partial(self._leave, tenant, incoming))
-        if passes:
+        incoming.on_end(partial(self._leave, incoming, body.tenant))
+        if is_read:
             _send(incoming, _PASSES)
         elif not waits:
             self._refuse(incoming)
@@ -138,30 +120,31 @@ class LargeBodies:
         self._on_refused()
         _send(incoming, _REFUSED)
 
-    def _leave(self, tenant: str, incoming: IncomingCall) -> None:
-        """Forgets a body that has ended; lets the next of its tenant pass if it was read."""
-        following = None
+    def _leave(self, incoming: IncomingCall, tenant: str) -> None:
         with self._lock:
-            self._waiting[tenant].pop(incoming, None)
-            if incoming in self._read[tenant]:
-                self._read[tenant].remove(incoming)
-                following = next(iter(self._waiting[tenant]), None)
-            if following:
-                del self._waiting[tenant][following]
-                self._read[tenant].add(following)
-            for calls in (self._read, self._waiting):
-                if not calls[tenant]:
-                    del calls[tenant]
-        if following:
-            _send(following, _PASSES)
+            following = self._shares.leave(incoming, tenant)
+        for call in following:
+            _send(call, _PASSES)
 
 
-def _tenant(message: bytes) -> str:
-    """Returns the tenant of a request, as the answer about its token has named it."""
+def _most_bytes(incoming: IncomingCall) -> int:
+    """Returns the bytes that all bodies may have by way of this server, as the gateway says."""
+    told = dict(incoming.metadata).get(contract.LARGE_BODY_BYTES_HEADER, contract.MAX_UPLOAD_BYTES)
+    return int(told)
+
+
+def _body(message: bytes) -> Body:
+    """Returns a body by its headers, and its tenant as the answer about its token has named it.
+
+    One that does not say how large it is may be as large as any.
+    """
     headers = ProcessingRequest.FromString(message).request_headers.headers.headers
     values = {header.key: header.raw_value for header in headers}
     tenant: bytes = values.get(contract.LARGE_BODIES_HEADER, b"")
-    return tenant.decode(errors="replace")
+    length: bytes = values.get("content-length", b"")
+    most = contract.MAX_UPLOAD_BYTES
+    size = min(int(length), most) if length.isdigit() else most
+    return Body(tenant.decode(errors="replace"), size)
 
 
 def _send(incoming: IncomingCall, answer: bytes) -> None:
