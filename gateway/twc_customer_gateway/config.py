@@ -51,8 +51,16 @@ _CONTROL_CALLS = 64
 # Requests that are served at a time, and those that wait.
 Most = tuple[int, int]
 
-# Large bodies of the tenants of one cluster.
-_LARGE_BODIES: Most = (4, 12)
+# Large bodies of all tenants that each worker lets pass; it bounds those of a tenant.
+_LARGE_BODIES = 512
+
+# Bytes of large bodies that are read at a time, by way of all workers, and those by way of each
+# at least: the largest body must be a part of them.
+_LARGE_BODY_BYTES = 512 << 20
+_LEAST_BODY_BYTES = 8 * contract.MAX_UPLOAD_BYTES
+
+# Seconds after which a server that is asked whether to read a large body counts as hung.
+_COUNT_SECONDS = contract.LARGE_BODY_WAIT_SECONDS + 4
 
 # Requests for the page and the description, of all clients.
 _SITE_REQUESTS: Most = (32, 32)
@@ -154,6 +162,12 @@ def write(
         "REQUEST_TIMEOUT": f"{REQUEST_SECONDS}s",
         "AUTHORIZATION_TIMEOUT": f"{_AUTHORIZATION_SECONDS}s",
         "AUTHORIZATION_RETRY_POLICY": rpc_routes.authorization_retry_policy(workers),
+        "COUNT_TIMEOUT": f"{_COUNT_SECONDS}s",
+        "LARGE_BODY_BYTES": {
+            "key": contract.LARGE_BODY_BYTES_HEADER,
+            "value": str(max(_LARGE_BODY_BYTES // workers, _LEAST_BODY_BYTES)),
+        },
+        "LARGE_BODIES_HEADER": contract.LARGE_BODIES_HEADER,
         "HUNG_TIMEOUT": f"{_HUNG_SECONDS}s",
         "BODY_BYTES": contract.MAX_BODY_BYTES,
         "UPLOAD_BYTES": contract.MAX_UPLOAD_BYTES,
@@ -191,7 +205,7 @@ def write(
     }
     # Items of a list that has others, too.
     clusters = templates.items(
-        _cluster(cluster, most, places) for cluster, most in _large_bodies_clusters()
+        _cluster(cluster, most, places) for cluster, most in _large_bodies_clusters(workers)
     )
     layout = LAYOUTS[settings.serve]
     written = []
@@ -266,11 +280,11 @@ def _worker_calls(settings: GatewaySettings) -> int:
     return settings.max_concurrent_rpcs + MAX_REFUSALS
 
 
-def _large_bodies_clusters() -> Iterator[tuple[str, Most]]:
+def _large_bodies_clusters(workers: int) -> Iterator[tuple[str, Most]]:
     """Yields the clusters of the Envoy that reads large bodies, and the most of their requests."""
     yield docs_site.CLUSTER, _SITE_REQUESTS
-    for number in range(1, contract.LARGE_BODIES_CLUSTERS + 1):
-        yield contract.large_bodies_cluster(number), _LARGE_BODIES
+    most = _LARGE_BODIES * workers
+    yield routes.LARGE_BODIES_CLUSTER, (most, most)
 
 
 def _cluster(name: str, most: Most, places: Places) -> dict[str, Any]:

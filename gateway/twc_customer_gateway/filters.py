@@ -9,6 +9,7 @@ _BUFFER = _TYPE + "extensions.filters.http.buffer.v3.BufferPerRoute"
 _LUA = _TYPE + "extensions.filters.http.lua.v3.LuaPerRoute"
 _HEADERS = _TYPE + "extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"
 _RATE_LIMIT = _TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+_PROCESSOR = _TYPE + "extensions.filters.http.ext_proc.v3.ExtProcPerRoute"
 _FILTER = _TYPE + "config.route.v3.FilterConfig"
 
 # Bodies up to this size, which the header Content-Length must tell, are read before the
@@ -41,6 +42,14 @@ LUA_ON: Filters = {"@type": _FILTER, "config": {"@type": _LUA}}
 UNBUFFERED: Filters = {"envoy.filters.http.buffer": {"@type": _BUFFER, "disabled": True}}
 
 NOT_LIMITED: Filters = {"envoy.filters.http.local_ratelimit": _OFF}
+
+# The server counts the request among the large bodies of its tenant while it lasts.
+COUNTED: Filters = {
+    "envoy.filters.http.ext_proc": {
+        "@type": _FILTER,
+        "config": {"@type": _PROCESSOR, "overrides": {}},
+    }
+}
 
 # Another Envoy reads the body.
 PASSED_ON = NOT_TRANSCODED | REST | UNBUFFERED

@@ -45,6 +45,9 @@ from twc_customer_server.contract import BEARER_CHALLENGE
 # Seconds in which the next part of a request's body must come.
 BODY_IDLE_SECONDS = 10
 
+# The other Envoy, which reads large bodies.
+LARGE_BODIES_CLUSTER = "large_bodies"
+
 # Seconds after which the one Envoy gives up on the other: it has answered long before,
 # unless it hangs.
 LARGE_BODY_SECONDS = 2 * contract.UPLOAD_SECONDS + 10
@@ -214,10 +217,10 @@ def _pass_on(regex: str, route: HttpRoute) -> Route:
         "name": f"rest-{route.rpc.name}",
         "match": match(regex, route.method, [*query(route), JSON, READABLE]),
         "route": {
-            "cluster_header": contract.LARGE_BODIES_HEADER,
+            "cluster": LARGE_BODIES_CLUSTER,
             "timeout": f"{LARGE_BODY_SECONDS}s",
         },
-        "typed_per_filter_config": filters.PASSED_ON | _own_headers(route),
+        "typed_per_filter_config": filters.PASSED_ON | filters.COUNTED | _own_headers(route),
     }
 
 

@@ -55,16 +55,13 @@ LIST_CHANGES_SECONDS = MAX_WAIT_SECONDS + READ_SECONDS
 # Seconds in which a stream's client must send, or take, the next message.
 STREAM_IDLE_SECONDS = 60
 
-# Envoy's clusters for large bodies, by number, and the header with which the server
-# names the one that a tenant uses.
+# The header with which the server tells the gateway, and that tells it again, whose large body
+# it is, and the seconds for which one waits while its tenant has as many as it may have.
 LARGE_BODIES_HEADER = "x-twc-large-bodies"
-LARGE_BODIES_CLUSTERS = 32
-
-
-def large_bodies_cluster(number: int) -> str:
-    """Returns the name of a cluster, numbered from 1."""
-    return f"large_bodies_{number}"
-
+LARGE_BODY_WAIT_SECONDS = 8
+# The header with which the gateway tells how many bytes of large bodies it is to read at a time
+# for all tenants, by way of each server.
+LARGE_BODY_BYTES_HEADER = "x-twc-large-body-bytes"
 
 # The headers with which the gateway tells the server, if calls are traced, the route of a REST
 # request and when it got the request.

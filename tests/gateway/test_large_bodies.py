@@ -2,11 +2,11 @@
 
 import http.client
 import json
+import select
 import socket
 import threading
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from typing import Any
 
 import grpc
@@ -25,6 +25,7 @@ from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.stack import Stack
 from twc_customer_server import contract
+from twc_customer_server.transport.body_shares import MOST, MOST_WAITING
 
 JSON = {"content-type": "application/json"}
 UNAUTHENTICATED = Error(401, 16, "UNAUTHENTICATED", [])
@@ -187,34 +188,55 @@ def test_compressed_messages(stack: Stack, tenant: str, compression: grpc.Compre
         assert stub.GetCustomer(read, SECONDS, as_tenant(tenant)) == created
 
 
-def test_unfinished_bodies(stack: Stack, tenant: str) -> None:
-    """A tenant whose large bodies do not end is refused more of them; others are served."""
+class Unfinished:
+    """Uploads of a tenant that do not end, on connections of their own."""
 
-    def cluster(tenant: str) -> int:
-        return zlib.crc32(tenant.encode()) % contract.LARGE_BODIES_CLUSTERS
-
-    other = next(
-        name for name in (f"{tenant}-{n}" for n in range(100)) if cluster(name) != cluster(tenant)
-    )
-    head = f"POST {UPLOAD} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n"
-    head += "".join(f"{k}: {v}\r\n" for k, v in (JSON | http_headers(tenant)).items())
-    url = f"http://{stack.settings.gateway_address}{UPLOAD}"
-    address = (stack.settings.bind, stack.settings.gateway_port)
-    with ExitStack() as held:
-
-        def is_refused() -> bool:
-            connection = held.enter_context(socket.create_connection(address, SECONDS))
+    def __init__(self, stack: Stack, tenant: str, count: int) -> None:
+        address = (stack.settings.bind, stack.settings.gateway_port)
+        head = f"POST {UPLOAD} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n"
+        head += "".join(f"{k}: {v}\r\n" for k, v in (JSON | http_headers(tenant)).items())
+        self._held = [socket.create_connection(address, SECONDS) for _ in range(count)]
+        for connection in self._held:
             connection.sendall(f"{head}\r\n[".encode())
-            try:
-                answer = httpx.post(url, json=[], headers=http_headers(tenant), timeout=1)
-            except httpx.TimeoutException:
-                return False  # It waited for one of the unfinished.
-            return answer.status_code == 429 and error_of(answer)[1:3] == (8, "RATE_LIMITED")
 
-        wait_until(is_refused)
-        assert httpx.post(url, json=[], headers=http_headers(other)).status_code == 201
+    def answered(self) -> list[bytes]:
+        """The beginnings of the answers so far."""
+        readable, _, _ = select.select(self._held, [], [], 0)
+        return [each.recv(12, socket.MSG_PEEK) for each in readable]
+
+    def close(self) -> None:
+        """Gives them up."""
+        for connection in self._held:
+            connection.close()
+
+
+def test_unfinished_bodies(stack: Stack, tenant: str) -> None:
+    """A tenant whose large bodies do not end is refused more of them, others none of theirs.
+
+    Once it has given them up it is served.
+    """
+    url = f"http://{stack.settings.gateway_address}{UPLOAD}"
+    held = Unfinished(stack, tenant, MOST + MOST_WAITING + 2)
+    with closing(held):
+        wait_until(lambda: held.answered() == [b"HTTP/1.1 429"] * 2)
+        refused = httpx.post(url, json=[], headers=http_headers(tenant))
+        assert error_of(refused) == Error(429, 8, "RATE_LIMITED", [])
+        assert refused.headers["retry-after"] == "1"
+        for number in range(64):
+            other = http_headers(f"{tenant}-{number}")
+            assert httpx.post(url, json=[], headers=other).status_code == 201
         small = url.replace(UPLOAD, f"{ONE}/{UNKNOWN_ID}")
         assert httpx.get(small, headers=http_headers(tenant)).status_code == 204
+    assert httpx.post(url, json=[], headers=http_headers(tenant)).status_code == 201
+
+
+def test_name_in_the_count(stack: Stack, tenant: str) -> None:
+    """Who names another tenant in the header of the count is counted as what the token says."""
+    url = f"http://{stack.settings.gateway_address}{UPLOAD}"
+    with closing(Unfinished(stack, tenant, MOST + MOST_WAITING + 1)) as held:
+        wait_until(lambda: held.answered() == [b"HTTP/1.1 429"])
+        named = http_headers(tenant) | {contract.LARGE_BODIES_HEADER: "other"}
+        assert httpx.post(url, json=[], headers=named).status_code == 429
 
 
 def test_native_stream(native: grpc.Channel, tenant: str) -> None:

@@ -1,5 +1,7 @@
 """A worker that ends or hangs: what it costs clients while the others serve, and its return."""
 
+import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -94,6 +96,24 @@ def test_killed_while_idle(tmp_path: Path) -> None:
                 return
             _await_all(service, f"round-{ends}")
     raise AssertionError("the busy worker was the killed one each time")
+
+
+def test_killed_while_a_body_is_sent(tmp_path: Path) -> None:
+    """A large body goes on when the worker that counts it is killed."""
+    body = json.dumps([{"email": "ada@example.com"}]).encode()
+    with Service(tmp_path) as service:
+        head = f"POST /api/v2/upload-customers HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}"
+        own = {"content-type": "application/json"} | dict(as_tenant("acme"))
+        lines = [head, *(f"{name}: {value!s}" for name, value in own.items()), "", ""]
+        address = ("127.0.0.1", service.settings.gateway_port)
+        with socket.create_connection(address, SECONDS) as connection:
+            connection.sendall("\r\n".join(lines).encode() + body[:1])
+            for number, worker in enumerate([*service.workers().values()]):
+                worker.kill()
+                worker.wait(SECONDS)
+                _await_all(service, f"round-{number}")
+            connection.sendall(body[1:])
+            assert connection.recv(12) == b"HTTP/1.1 201"
 
 
 def test_read_in_hand(tmp_path: Path) -> None:

@@ -200,9 +200,9 @@ class Attacker:
     # HTTP/2
 
     @contextmanager
-    def http2(self, *first: tuple[int, int]) -> Iterator[Http2]:
+    def http2(self, *first: tuple[int, int], source: str = "127.0.0.1") -> Iterator[Http2]:
         """Connects; notes at the end what became of the requests, or of the connection."""
-        connection = Http2(self.port, self.answer_seconds, *first)
+        connection = Http2(self.port, self.answer_seconds, *first, source=source)
         if connection.closed:
             time.sleep(_PAUSE_SECONDS)
         self._opened.append(connection.socket)

@@ -47,13 +47,19 @@ _CODES = {
 class Http2:
     """A connection whose frames the caller chooses; `closed` says how it ended, if it did."""
 
-    def __init__(self, port: int, seconds: float, *first: tuple[int, int]) -> None:
-        """Connects; `seconds` are those that sending may take, `first` the client's settings."""
+    def __init__(
+        self, port: int, seconds: float, *first: tuple[int, int], source: str = "127.0.0.1"
+    ) -> None:
+        """Connects from an address of this machine.
+
+        `seconds` are those that sending may take, `first` the client's settings.
+        """
         self.answers: dict[int, Answer] = {}
         self.closed = ""
         self.socket = socket.socket()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.settimeout(seconds)
+        self.socket.bind((source, 0))
         try:
             self.socket.connect(("127.0.0.1", port))
         except OSError:

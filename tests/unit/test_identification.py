@@ -85,7 +85,7 @@ class Parts:
         self.known.add(metadata[0][1])
         return CALLER
 
-    def submit(self, _: str, task: Callable[[], object]) -> None:
+    def submit(self, task: Callable[[], object]) -> None:
         """Runs a task at once."""
         task()
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.test_limits import Clock
+from twc_customer_server import contract
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.transport import places as placing
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
@@ -113,22 +114,52 @@ def test_making_room(
     assert {*ended} <= {*held}
 
 
+# A little more than what must have come of an upload three seconds after it may be slow.
+_PART = 3 / placing.LARGEST_SECONDS + 0.01
+
+
 @pytest.mark.parametrize(
-    ("idle", "size", "ends"),
+    ("idle", "size", "items", "ends"),
     [
-        pytest.param(0.1, 1, True, id="slow"),
-        pytest.param(0.1, 3 * placing.UPLOAD_BYTES_PER_SECOND + 1, False, id="fast"),
-        pytest.param(-math.inf, 1, False, id="complete"),
+        pytest.param(0.1, 1, 1, True, id="slow"),
+        pytest.param(0.1, int(_PART * contract.MAX_UPLOAD_BYTES), 1, False, id="fast"),
+        pytest.param(
+            0.1, 1, int(_PART * contract.MAX_UPLOAD_CUSTOMERS), False, id="of many small items"
+        ),
+        pytest.param(-math.inf, 1, 1, False, id="complete"),
     ],
 )
-def test_slow_upload(streams: Streams, idle: float, size: int, *, ends: bool) -> None:
+def test_slow_upload(streams: Streams, idle: float, size: int, items: int, *, ends: bool) -> None:
     """An upload that comes slowly makes room, unless it has come."""
     held = streams.fill(*"aabb", rpc=UPLOAD)
     streams.add("c")
-    streams.clock.now += IDLE + 3
+    streams.clock.now += placing.SLOW_SECONDS + 3
     for call in held:
+        for _ in range(items):
+            call.add(b"")
         call.since, call.size = streams.clock.now - idle, size
     assert bool(streams.ended()) == ends
+
+
+@pytest.mark.parametrize("rpc", [UPLOAD, IMPORT, WATCH], ids=["upload", "import", "wait"])
+@pytest.mark.parametrize(
+    ("tenant", "is_new"),
+    [pytest.param("c", True, id="new"), pytest.param("d", False, id="like them")],
+)
+def test_greedy_tenant(streams: Streams, rpc: Rpc, tenant: str, *, is_new: bool) -> None:
+    """A stream makes room sooner for a tenant that has used places far less than its own."""
+    for call in [streams.add(name) for name in ("a", "b", "d")]:
+        streams.clock.now += 10
+        streams.places.leave(call)
+    streams.clock.now += 1
+    held = streams.fill(*"aabb", rpc=rpc)
+    streams.add(tenant, rpc=rpc)
+    usual = {UPLOAD: placing.SLOW_SECONDS, IMPORT: HELD, WATCH: IDLE}[rpc]
+    seconds = max(usual * placing.GREEDY_PART, placing.FIRST_SECONDS) if is_new else usual
+    for call in held:
+        call.since = math.inf if rpc is IMPORT else streams.clock.now + seconds - 0.2
+    assert streams.ended(seconds - 0.1) == []
+    assert len(streams.ended(0.2)) == 1
 
 
 def test_waiting_for_changes(streams: Streams) -> None:

@@ -1,12 +1,18 @@
 """The threads that calls run on, and the turns that tenants have."""
 
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from twc_customer_server.transport.executor import NOBODY, Executor
+from twc_customer_server.transport.executor import Executor
+from twc_customer_server.transport.short_tasks import (
+    MOST_REST_SECONDS,
+    REST_TIMES,
+    ShortTasks,
+)
 
 SECONDS = 10
 
@@ -149,15 +155,6 @@ def test_bulk_and_reads_of_a_tenant(four: Threads) -> None:
     four.wait_held(2)
 
 
-def test_thread_of_nobody(four: Threads) -> None:
-    """Work for callers who are not known yet has one thread."""
-    four.hold(NOBODY)
-    four.hold(NOBODY)
-    four.wait_held(1)
-    assert four.note("acme").wait(SECONDS)
-    assert not four.holds_more()
-
-
 def test_one_thread_for_two_tenants(one: Threads) -> None:
     """With a single thread every tenant still has its turn."""
     ends = [one.note(tenant, is_bulk=is_bulk) for tenant in ("a", "b") for is_bulk in (False, True)]
@@ -181,3 +178,41 @@ def test_work_before_stop(one: Threads) -> None:
     one.executor.stop()
     one.free()
     assert done.wait(SECONDS)
+
+
+@pytest.fixture
+def short_tasks() -> Iterator[ShortTasks]:
+    """The thread of short work."""
+    tasks = ShortTasks()
+    yield tasks
+    tasks.stop()
+
+
+def test_rest(short_tasks: ShortTasks) -> None:
+    """Short work leaves others the most of the time, however much there is of it."""
+    begins: list[float] = []
+    ends: list[float] = []
+    over = threading.Event()
+
+    def work() -> None:
+        begins.append(time.monotonic())
+        while time.monotonic() < begins[-1] + 0.005:
+            pass
+        ends.append(time.monotonic())
+
+    for _ in range(10):
+        short_tasks.submit(work)
+    short_tasks.submit(over.set)
+    assert over.wait(SECONDS)
+    for begin, end, following in zip(begins, ends, begins[1:], strict=False):
+        assert following - end >= min(REST_TIMES * (end - begin), MOST_REST_SECONDS)
+
+
+def test_failing_short_work(short_tasks: ShortTasks, caplog: pytest.LogCaptureFixture) -> None:
+    """Short work that fails is logged by its kind, and the next is done, also before a stop."""
+    over = threading.Event()
+    short_tasks.submit(lambda: int("Ada"))
+    short_tasks.submit(over.set)
+    short_tasks.stop()
+    assert over.wait(SECONDS)
+    assert caplog.messages == ["a task ended with ValueError"]

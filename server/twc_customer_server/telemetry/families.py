@@ -154,6 +154,7 @@ REFUSALS = Family(
             "tenant_bulk",
             "waiting",
             "tenant_waiting",
+            "tenant_large_bodies",
             "messages",
             "refusals",
         )

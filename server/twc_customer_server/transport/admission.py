@@ -9,12 +9,13 @@ from functools import partial
 from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import Overloaded, ServiceError
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
-from twc_customer_server.transport.executor import NOBODY, Executor
+from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.interface import Behavior, IncomingCall
 from twc_customer_server.transport.limits import Kind, Limits
 from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
+from twc_customer_server.transport.short_tasks import ShortTasks
 from twc_customer_server.transport.timer import Timer
 
 
@@ -35,6 +36,7 @@ class Admission:
         receiver: Receiver,
         places: Mapping[Kind, Places],
         executor: Executor,
+        tasks: ShortTasks,
         waiting: ThreadPoolExecutor,
         timer: Timer,
     ) -> None:
@@ -46,6 +48,7 @@ class Admission:
         self._identifier = identifier
         self._limits = limits
         self._executor = executor
+        self._tasks = tasks
         self._waiting = waiting
         self._timer = timer
         self._receiver = receiver
@@ -157,10 +160,11 @@ class Admission:
 
         def refuse() -> None:
             self._limits.refused()
-            self._executor.submit(NOBODY, partial(call.refuse, error))
+            call.refuse(error)
 
+        due = partial(self._tasks.submit, refuse)
         forgo = partial(self._limits.forgo_refusal, call.tenant)
-        self._timer.call_when_due(delay, call.incoming, refuse, forgo)
+        self._timer.call_when_due(delay, call.incoming, due, forgo)
 
     def _receive(self, calls: Iterable[Call]) -> None:
         for call in calls:

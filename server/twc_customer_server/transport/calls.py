@@ -85,6 +85,14 @@ class Call:
         """The tenant of the caller, empty while that is not known."""
         return self.caller.tenant if self.caller else ""
 
+    @property
+    def part_received(self) -> float:
+        """How much of the largest upload has come: of its bytes or of its items."""
+        return max(
+            self.size / contract.MAX_UPLOAD_BYTES,
+            len(self._messages) / contract.MAX_UPLOAD_CUSTOMERS,
+        )
+
     def add(self, message: bytes | None) -> bool:
         """Keeps a message; None is the end of them. Tells whether the call may run.
 

@@ -7,10 +7,6 @@ from collections.abc import Callable
 
 from twc_customer_server.concurrency.fair_queue import FairQueue
 
-# The share of short work that waits for nothing: the tasks of callers who are not known
-# yet, and refusals. It has one thread, as several would only wait for the interpreter.
-NOBODY = ""
-
 # No tenant ever takes this many of the threads.
 _RESERVED_THREADS = 2
 
@@ -108,5 +104,4 @@ class Executor:
         tenant, is_bulk = share
         if is_bulk and self._running_bulk >= self._most_bulk:
             return False
-        most = self._most_per_tenant if tenant else 1
-        return self._running.get(tenant, 0) < most
+        return self._running.get(tenant, 0) < self._most_per_tenant

@@ -1,28 +1,19 @@
 """Tells Envoy whether a caller may send a large body, by the headers alone (ext_authz).
 
-`envoy.service.auth.v3.Authorization` is declared here with the fields that are
-used, since no package of Envoy's API fits beside Envoy's own. A caller that is
-refused gets what the RPC itself would have answered, as REST or as gRPC.
+A caller that is refused gets what the RPC itself would have answered, as REST or
+as gRPC.
 """
 
 import base64
 import json
 import logging
-import zlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from google.protobuf.descriptor_pb2 import (
-    DescriptorProto,
-    FieldDescriptorProto,
-    FileDescriptorProto,
-)
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 from google.rpc import code_pb2, status_pb2
 
 from twc_customer_server import contract
@@ -31,6 +22,7 @@ from twc_customer_server.auth.authenticator import Caller
 from twc_customer_server.errors import Internal, MalformedRequest, Overloaded, ServiceError
 from twc_customer_server.telemetry import call_ids
 from twc_customer_server.transport.calls import refuse
+from twc_customer_server.transport.envoy_api import declare
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.interface import IncomingCall, Metadata
 
@@ -50,58 +42,31 @@ _HTTP_STATUSES = {
 
 _log = logging.getLogger(__name__)
 
-# Messages of Envoy's API as fields: name, number, type, and whether it is repeated.
-_Field = tuple[str, int, str, bool]
-_MESSAGES: dict[str, tuple[_Field, ...]] = {
-    "HttpRequest": (("headers", 3, "HeadersEntry", True),),
-    "HeadersEntry": (("key", 1, "string", False), ("value", 2, "string", False)),
-    "Request": (("http", 2, "HttpRequest", False),),
-    "AttributeContext": (("request", 4, "Request", False),),
-    "CheckRequest": (("attributes", 1, "AttributeContext", False),),
-    "HeaderValue": (("key", 1, "string", False), ("value", 2, "string", False)),
-    "HeaderValueOption": (("header", 1, "HeaderValue", False),),
-    "HttpStatus": (("code", 1, "int32", False),),
-    "DeniedHttpResponse": (
-        ("status", 1, "HttpStatus", False),
-        ("headers", 2, "HeaderValueOption", True),
-        ("body", 3, "string", False),
-    ),
-    "Status": (("code", 1, "int32", False),),
-    "OkHttpResponse": (("headers", 2, "HeaderValueOption", True),),
-    "CheckResponse": (
-        ("status", 1, "Status", False),
-        ("denied_response", 2, "DeniedHttpResponse", False),
-        ("ok_response", 3, "OkHttpResponse", False),
-    ),
-}
-_SCALARS = {"string": FieldDescriptorProto.TYPE_STRING, "int32": FieldDescriptorProto.TYPE_INT32}
-_PACKAGE = "twc.ext_authz"
-
-
-def _declare() -> Mapping[str, Any]:
-    """Returns the classes of the messages, by name; on the wire they are those of Envoy."""
-    file = FileDescriptorProto(name="ext_authz.proto", package=_PACKAGE, syntax="proto3")
-    for name, fields in _MESSAGES.items():
-        message: DescriptorProto = file.message_type.add(name=name)
-        for field, number, kind, is_repeated in fields:
-            declared = message.field.add(name=field, number=number)
-            declared.label = (
-                FieldDescriptorProto.LABEL_REPEATED
-                if is_repeated
-                else FieldDescriptorProto.LABEL_OPTIONAL
-            )
-            declared.type = _SCALARS.get(kind, FieldDescriptorProto.TYPE_MESSAGE)
-            if kind not in _SCALARS:
-                declared.type_name = f".{_PACKAGE}.{kind}"
-    pool = DescriptorPool()
-    pool.Add(file)
-    return {
-        name: GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-        for name in _MESSAGES
-    }
-
-
-_classes = _declare()
+_classes = declare(
+    "twc.ext_authz",
+    {
+        "HttpRequest": (("headers", 3, "HeadersEntry", True),),
+        "HeadersEntry": (("key", 1, "string", False), ("value", 2, "string", False)),
+        "Request": (("http", 2, "HttpRequest", False),),
+        "AttributeContext": (("request", 4, "Request", False),),
+        "CheckRequest": (("attributes", 1, "AttributeContext", False),),
+        "HeaderValue": (("key", 1, "string", False), ("value", 2, "string", False)),
+        "HeaderValueOption": (("header", 1, "HeaderValue", False),),
+        "HttpStatus": (("code", 1, "int32", False),),
+        "DeniedHttpResponse": (
+            ("status", 1, "HttpStatus", False),
+            ("headers", 2, "HeaderValueOption", True),
+            ("body", 3, "string", False),
+        ),
+        "Status": (("code", 1, "int32", False),),
+        "OkHttpResponse": (("headers", 2, "HeaderValueOption", True),),
+        "CheckResponse": (
+            ("status", 1, "Status", False),
+            ("denied_response", 2, "DeniedHttpResponse", False),
+            ("ok_response", 3, "OkHttpResponse", False),
+        ),
+    },
+)
 CheckRequest, CheckResponse = _classes["CheckRequest"], _classes["CheckResponse"]
 
 
@@ -120,7 +85,7 @@ class Authorization:
         return grpc.method_handlers_generic_handler(SERVICE_NAME, {"Check": check})
 
     def check(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Returns OK, with the cluster for large bodies, or the response to give instead.
+        """Returns OK, with the tenant whose large body it is, or the response to give instead.
 
         It serves calls that `accept` did not take, without waiting for keys.
         """
@@ -176,14 +141,8 @@ def _response(headers: Metadata, outcome: Caller | Exception) -> Any:
 
 
 def _allowed(tenant: str) -> Any:
-    number = zlib.crc32(tenant.encode()) % contract.LARGE_BODIES_CLUSTERS + 1
-    cluster = {
-        "key": contract.LARGE_BODIES_HEADER,
-        "value": contract.large_bodies_cluster(number),
-    }
-    return CheckResponse(
-        status={"code": code_pb2.OK}, ok_response={"headers": [{"header": cluster}]}
-    )
+    named = {"key": contract.LARGE_BODIES_HEADER, "value": tenant}
+    return CheckResponse(status={"code": code_pb2.OK}, ok_response={"headers": [{"header": named}]})
 
 
 def _denied(error: ServiceError, headers: Mapping[str, str]) -> Any:

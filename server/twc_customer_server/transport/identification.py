@@ -11,9 +11,9 @@ from twc_customer_server.auth.fetchers import source_of
 from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.contract import READ_SECONDS
 from twc_customer_server.errors import KeysAwaited, Overloaded, ServiceError
-from twc_customer_server.transport.executor import NOBODY, Executor
 from twc_customer_server.transport.interface import IncomingCall, Metadata
 from twc_customer_server.transport.limits import Limits, Pace
+from twc_customer_server.transport.short_tasks import ShortTasks
 from twc_customer_server.transport.timer import Timer
 
 # The time for which a call waits for the keys of its token's issuer: a read must be
@@ -69,14 +69,14 @@ class Identifier:
         self,
         identity: Identity,
         limits: Limits,
-        executor: Executor,
+        tasks: ShortTasks,
         timer: Timer,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cached = identity.cached
         self._identity = identity
         self._limits = limits
-        self._executor = executor
+        self._tasks = tasks
         self._timer = timer
         self._clock = clock
         self._lock = threading.Lock()
@@ -103,7 +103,7 @@ class Identifier:
                 delay = self._pace.delay(self._clock(), 1 / _PER_SECOND, _BURST_SECONDS)
         incoming.on_end(partial(self._forgo, unknown))
         if delay is not None:
-            on_time = partial(self._executor.submit, NOBODY, self._identify_next)
+            on_time = partial(self._tasks.submit, self._identify_next)
             if delay:
                 self._timer.call_later(delay, on_time)
             else:
@@ -202,4 +202,4 @@ class Identifier:
             was_parked = unknown in self._parked
             self._parked.discard(unknown)
         if was_parked:
-            self._executor.submit(NOBODY, partial(self._identify, unknown))
+            self._tasks.submit(partial(self._identify, unknown))

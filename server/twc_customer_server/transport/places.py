@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from weakref import WeakKeyDictionary
 
 from twc_customer_server.errors import Overloaded
@@ -17,10 +17,19 @@ WAIT_SECONDS = 8
 # for its first message or for any other step, ...
 FIRST_SECONDS = 0.5
 IDLE_SECONDS = 2
-# ... when it is an upload that has come more slowly from then on, ...
-UPLOAD_BYTES_PER_SECOND = 1 << 20
+# ... when it is an upload that has come more slowly, from so long after it got its place, than
+# the largest one in the time below, ...
+SLOW_SECONDS = 1
+LARGEST_SECONDS = 16
 # ... or when it is none, and has had its place for so long: it goes on from what was answered.
 HELD_SECONDS = 5
+
+# Of those times a stream has only this part, though no less than the first, where its tenant has
+# used places for so many times as long of late as that of the call which waits, and so many
+# seconds more.
+GREEDY_PART = 0.25
+_GREEDY_TIMES = 2
+_GREEDY_SECONDS = 2
 
 # In this time what a tenant has used of the places counts half.
 _HALF_LIFE_SECONDS = 30
@@ -35,7 +44,8 @@ class Places:
     fewest, of several for the one that has used them least of late. While a call
     waits, a stream of a tenant with more places than its own must make room: one
     that waits for its client or for changes, an upload that comes slowly, or an
-    import or export that has had its place for long. Not thread-safe.
+    import or export that has had its place for long; sooner if its tenant has used
+    places far more than that of the call. Not thread-safe.
     """
 
     def __init__(self, most: int, name: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -96,19 +106,26 @@ class Places:
         places = self._places.copy()
         for stream, call in self._ending.items():
             _move(places, stream, call)
+        now = self._clock()
+        used = {usage: self._used_seconds(usage, now) for usage in places}
         ended = []
         for call in self._waiting.keys() - self._ending.values():
-            idle = self._idle_stream(places, places[call.usage])
+            most = _GREEDY_TIMES * self._used_seconds(call.usage, now) + _GREEDY_SECONDS
+            greedy = {usage for usage, seconds in used.items() if seconds > most}
+            idle = self._idle_stream(places, places[call.usage], greedy)
             if idle:
                 self._ending[idle] = call
                 _move(places, idle, call)
                 ended.append((idle, Overloaded(MAKES_ROOM)))
         return ended
 
-    def _idle_stream(self, places: Counter[Usage], most: int) -> Call | None:
+    def _idle_stream(
+        self, places: Counter[Usage], most: int, greedy: Container[Usage]
+    ) -> Call | None:
         """Returns a stream to end, of the tenant with the most places, if it has more than so many.
 
-        Of several it is the one that has been idle for longest.
+        Of several it is the one that has been idle for longest. Those of greedy tenants need not
+        have been so for long.
         """
         now = self._clock()
         idle = [
@@ -116,7 +133,12 @@ class Places:
             for call, since in self._held.items()
             if call not in self._ending
             and places[call.usage] > most
-            and _may_end(call, now - since, now - call.since)
+            and _may_end(
+                call,
+                now - since,
+                now - call.since,
+                GREEDY_PART if call.usage in greedy else 1,
+            )
         ]
         return max(idle, key=lambda call: (places[call.usage], -call.since), default=None)
 
@@ -129,19 +151,24 @@ class Places:
         return seconds * math.exp2((at - now) / _HALF_LIFE_SECONDS)
 
 
-def _may_end(call: Call, held: float, idle: float) -> bool:
+def _may_end(call: Call, held: float, idle: float, part: float) -> bool:
     """Tells whether a stream may be ended that has had its place for some seconds.
 
-    Its client has kept it waiting for `idle` seconds; minus infinity if it has not.
+    Its client has kept it waiting for `idle` seconds; minus infinity if it has not. It
+    has a part of the usual times.
     """
+
+    def of(usual: float) -> float:
+        return max(usual * part, FIRST_SECONDS)
+
     if call.rpc.kind is Kind.WAITING:
-        return held >= IDLE_SECONDS
-    if idle >= (IDLE_SECONDS if call.has_begun else FIRST_SECONDS):
+        return held >= of(IDLE_SECONDS)
+    if idle >= (of(IDLE_SECONDS) if call.has_begun else FIRST_SECONDS):
         return True
     if call.rpc.awaits is Awaits.ALL_MESSAGES:
         # One that is complete is soon over.
-        return idle >= 0 and held >= IDLE_SECONDS + call.size / UPLOAD_BYTES_PER_SECOND
-    return held >= HELD_SECONDS
+        return idle >= 0 and held >= of(SLOW_SECONDS) + LARGEST_SECONDS * call.part_received
+    return held >= of(HELD_SECONDS)
 
 
 def _move(places: Counter[Usage], stream: Call, call: Call) -> None:

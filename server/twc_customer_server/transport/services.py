@@ -6,6 +6,7 @@ It is the same whatever transport brings the calls.
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,10 +31,12 @@ from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
 from twc_customer_server.transport.interface import Behavior, Dispatcher
+from twc_customer_server.transport.large_bodies import LargeBodies
 from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
 from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
+from twc_customer_server.transport.short_tasks import ShortTasks
 from twc_customer_server.transport.stopping import LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
 
@@ -75,10 +78,11 @@ class Services:
         self._settings = settings
         self._is_drained = False
         self._executor = Executor(settings.threads)
+        self._tasks = ShortTasks()
         self.timer = Timer()
         self._metrics = metrics
         self._limits = limits = _limits(settings, metrics)
-        identifier = Identifier(identity, limits, self._executor, self.timer)
+        identifier = Identifier(identity, limits, self._tasks, self.timer)
         admission = Admission(
             _kinds(rpcs),
             identifier,
@@ -86,12 +90,15 @@ class Services:
             Receiver(settings.threads),
             _places(settings),
             self._executor,
+            self._tasks,
             ThreadPoolExecutor(settings.max_waiting_rpcs, thread_name_prefix="waiting"),
             self.timer,
         )
         self._health = Health([SERVICE.full_name])
         self._reflection = Reflection(SERVICE.full_name, health.SERVICE_NAME)
         self._authorization = authorization = Authorization(identity, identifier)
+        count_refusal = partial(limits.count_refusal, "tenant_large_bodies")
+        self._large_bodies = LargeBodies(count_refusal)
         self.dispatcher = Dispatcher(
             {
                 **{getattr(rpcs, method.name): admission.accept for method in SERVICE.methods},
@@ -99,6 +106,7 @@ class Services:
                 self._health.Watch: self._health.accept,
                 self._reflection.ServerReflectionInfo: self._reflection.accept,
                 authorization.check: authorization.accept,
+                self._large_bodies.process: self._large_bodies.accept,
             }
         )
         self._changes = {
@@ -111,16 +119,18 @@ class Services:
                 **{getattr(rpcs, method.name): admission.refuse for method in SERVICE.methods},
                 self._reflection.ServerReflectionInfo: refuse_call,
                 authorization.check: refuse_call,
+                self._large_bodies.process: refuse_call,
             }
         )
-        for tick in (admission.tick, self._health.tick):
+        for tick in (admission.tick, self._health.tick, self._large_bodies.tick):
             self.timer.call_every(_TICK_SECONDS, tick)
 
     def register(self, server: grpc.Server, *, is_for_gateway: bool) -> None:
         """Adds the handlers of all services to a server; that for Envoy to one of the gateway."""
         register(server, self._rpcs)
         if is_for_gateway:
-            server.add_generic_rpc_handlers((self._authorization.handler(),))
+            handlers = (self._authorization.handler(), self._large_bodies.handler())
+            server.add_generic_rpc_handlers(handlers)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.serves_reflection:
             server.add_generic_rpc_handlers((*self._reflection.handlers(),))
@@ -167,6 +177,7 @@ class Services:
         self._late_calls.refuse()
         on_refusing()
         self._health.close()
+        self._large_bodies.close()
 
     def end_calls(self) -> None:
         """Ends the calls that still run, with the error that their clients must know."""
@@ -179,12 +190,13 @@ class Services:
         """Ends the threads."""
         self.timer.stop()
         self._executor.stop()
+        self._tasks.stop()
         self._reflection.stop()
 
     def sample(self) -> None:
         """Sets the metrics of calls that run and wait; to be called again and again."""
         self._limits.sample()
-        self._metrics.series(QUEUED_CALLS).set(self._executor.queued)
+        self._metrics.series(QUEUED_CALLS).set(self._executor.queued + self._tasks.queued)
 
 
 def register(server: grpc.Server, rpcs: SimpleNamespace) -> None:

@@ -2,12 +2,14 @@
 
 import base64
 import json
+from collections.abc import Callable
 
 from tests.security.attacker import Attacker
 from tests.security.attacks.registry import FOREIGN, NOBODY, OWNER, Run, attack, register
 from tests.security.http1 import request
 from tests.security.target import ATTACKER, VICTIM, headers_of
 from tests.support.builders import NO_CUSTOMER
+from tests.support.http2_frames import Headers
 
 _PATH = f"/api/v2{NO_CUSTOMER}"
 
@@ -83,12 +85,24 @@ def unlike_good_tokens(attacker: Attacker) -> None:
 def forged_tokens_at_once(attacker: Attacker) -> None:
     """2,000 gets at a time, on 20 connections of HTTP/2, of callers without a right to them."""
     get = attacker.rest("GET", NO_CUSTOMER)
+    _get_at_once(attacker, lambda: get)
+
+
+@attack(who=NOBODY, quick=NOBODY)
+def forged_tokens_from_elsewhere(attacker: Attacker) -> None:
+    """The same from another network than all others, of as many tenants as there are gets."""
+    headers = [it for it in attacker.rest("GET", NO_CUSTOMER) if it[0] != "x-twc-tenant"]
+    _get_at_once(attacker, lambda: [*headers, ("x-twc-tenant", attacker.next())], "127.0.0.2")
+
+
+def _get_at_once(attacker: Attacker, get: Callable[[], Headers], source: str = "127.0.0.1") -> None:
+    """Makes 100 calls at a time on each of 20 connections."""
 
     def call(_: int) -> None:
         while not attacker.is_over:
-            with attacker.http2() as connection:
+            with attacker.http2(source=source) as connection:
                 for _ in range(100):
-                    connection.open(get, end=True)
+                    connection.open(get(), end=True)
                 connection.wait(attacker.end + attacker.answer_seconds)
 
     attacker.at_once(call, attacker.many(20))

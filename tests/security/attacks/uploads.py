@@ -10,7 +10,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
-from tests.security.attacker import SERVICE, Attacker, Stream, Who
+from tests.security import http1
+from tests.security.attacker import API, SERVICE, Attacker, Stream, Who
 from tests.security.attacks.bodies import UPLOAD
 from tests.security.attacks.registry import EVERYONE, FOREIGN, MEBIBYTE, OWNER, attack
 from tests.security.attacks.streams import IDLE_SECONDS
@@ -87,6 +88,32 @@ def incomplete_uploads(attacker: Attacker) -> None:
 def incomplete_uploads_of_a_tenant(attacker: Attacker) -> None:
     """The same with a good token."""
     _hold_uploads(attacker)
+
+
+@attack(who=OWNER, quick=OWNER, seconds=8)
+def incomplete_uploads_of_many_tenants(attacker: Attacker) -> None:
+    """Uploads of 30 tenants that go on byte by byte, 16 of each."""
+    _hold_uploads_of_tenants(attacker, 30, 16, b"[", drip=b" ")
+
+
+@attack(who=OWNER, seconds=8, peak_mebibytes=700)
+def largest_incomplete_uploads_of_many_tenants(attacker: Attacker) -> None:
+    """Uploads of 15 MB of 40 tenants, four of each, of which all but the last byte is sent."""
+    _hold_uploads_of_tenants(attacker, 40, 4, b"[" + b" " * (15 * MEBIBYTE - 2))
+
+
+def _hold_uploads_of_tenants(
+    attacker: Attacker, tenants: int, count: int, sent: bytes, *, drip: bytes = b""
+) -> None:
+    announced = [("content-type", "application/json"), ("content-length", str(15 * MEBIBYTE))]
+    heads = [
+        http1.request("POST", API + UPLOAD, [*attacker.headers(name).items(), *announced])
+        for name in (attacker.next() for _ in range(attacker.many(tenants)))
+    ]
+    attacker.start()
+    attacker.at_once(
+        lambda number: attacker.hold(heads[number] + sent, count, drip=drip), len(heads)
+    )
 
 
 @attack(who=FOREIGN, ends_within=IDLE_SECONDS)
