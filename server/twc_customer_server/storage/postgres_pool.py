@@ -80,6 +80,8 @@ class ConnectionPool:
 
     setting = "DATABASE_URL"
     database = "the database"
+    # The label of its metrics, which pools of the same label share.
+    label = "primary"
     connection_class = Connection
 
     def __init__(
@@ -191,19 +193,22 @@ class ConnectionPool:
         self._bulkhead.stop()
 
     def sample(self) -> None:
-        """Sets the metrics of the pool, and adds what the driver has counted since the last time.
+        """Adds to the metrics what has changed since the last time, by what the driver tells.
 
         One thread calls.
         """
         stats = Counter(self._pool.get_stats())
-        new, self._sampled = stats - self._sampled, stats
-        idle, size = stats["pool_available"], stats["pool_size"]
-        self._metrics.series(POOL_CONNECTIONS, "idle").set(idle)
-        self._metrics.series(POOL_CONNECTIONS, "in_use").set(size - idle)
-        self._metrics.series(POOL_WAITING).set(stats["requests_waiting"])
-        waits = self._metrics.series(POOL_WAITS)
+        new = stats.copy()
+        new.subtract(self._sampled)
+        self._sampled = stats
+        series, label = self._metrics.series, self.label
+        idle, size = new["pool_available"], new["pool_size"]
+        series(POOL_CONNECTIONS, label, "idle").add(idle)
+        series(POOL_CONNECTIONS, label, "in_use").add(size - idle)
+        series(POOL_WAITING, label).add(new["requests_waiting"])
+        waits = series(POOL_WAITS, label)
         waits.observe(new["requests_wait_ms"] / 1000, new["requests_queued"])
-        self._metrics.series(POOL_TIMEOUTS).add(new["requests_errors"])
+        series(POOL_TIMEOUTS, label).add(new["requests_errors"])
 
     @contextmanager
     def connection(self, work: Work, deadline: float) -> Iterator[Connection]:
