@@ -3,11 +3,17 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 
 from tests.support.postgres import Server
+from twc_customer_server.storage.access import AccessStore
+from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.idempotency import IdempotencyStore, OutcomePurge
+from twc_customer_server.storage.merges import MergeStore
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.statements import Statements
 
@@ -24,7 +30,17 @@ FILL = """
     FROM generate_series(1, %(rows)s) AS n
 """
 
-_STATEMENTS = Statements(Postgres("postgresql://never.opened", 1, 1, 1))
+# The kept answers of as many requests.
+FILL_OUTCOMES = """
+    INSERT INTO outcome (tenant, key, digest, outcome, created_at, size, customer_id)
+    SELECT %(tenant)s, 'key-' || n, '', '', n, 1, 'id-' || n FROM generate_series(1, %(rows)s) AS n
+"""
+
+_UNOPENED = Postgres("postgresql://never.opened", 1, 1, 1)
+_STATEMENTS = Statements(_UNOPENED)
+_CHANGES = vars(ChangeStore(_UNOPENED))
+_IDEMPOTENCY = vars(IdempotencyStore(_UNOPENED))
+_ACCESS = vars(AccessStore(_UNOPENED))
 
 READS = {
     "a get": (_STATEMENTS.body_by["id"], "customer_pkey"),
@@ -41,11 +57,25 @@ READS = {
         _STATEMENTS.search(["email", "first_name"]),
         "customer_email_key",
     ),
+    "a lookup by first name": (_STATEMENTS.search(["first_name"]), "customer_first_name_fold"),
+    "a lookup by last name": (_STATEMENTS.search(["last_name"]), "customer_last_name_fold"),
+    "a lookup by both names": (
+        _STATEMENTS.search(["first_name", "last_name"]),
+        "customer_last_name_fold",
+    ),
+    "the lock of a merge": (vars(MergeStore(_UNOPENED, lambda *_: []))["_read"], "customer_pkey"),
+    "a look for unnumbered changes": (_CHANGES["_unnumbered"], "customer_change_sequence"),
+    "the lock of those": (_CHANGES["_lock_unnumbered"], "customer_change_sequence"),
+    "a read of changes": (_CHANGES["_read"], "customer_change_sequence"),
+    "a read of a kept answer": (_IDEMPOTENCY["_get"], "outcome_pkey"),
+    "the keeping of an answer": (_IDEMPOTENCY["_save"], "outcome_pkey"),
+    "a purge of answers": (vars(OutcomePurge(_UNOPENED))["_delete"], "outcome_created_at"),
+    "an access by id": (_ACCESS["_by_id"], "customer_pkey"),
+    "an access by phone": (_ACCESS["_by_key"]["phone"][0], "customer_phone"),
 }
 # Of a tenant without statistics a connection may read more for them, but for the first five times
 # alone: then the plan is made for any tenant.
 OTHERS = {
-    "a lookup by name": (_STATEMENTS.search(["last_name"]), "customer_last_name_fold"),
     "an update": (_STATEMENTS.update, "customer_pkey"),
     "a deletion": (_STATEMENTS.delete, "customer_pkey"),
 }
@@ -67,13 +97,20 @@ def filled(postgres: Server, *steps: str) -> Iterator[Postgres]:
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
         database.prepare()
         with database.session() as session:
-            session.execute("ALTER TABLE customer SET (autovacuum_enabled = off)")
+            for table in ("customer", "outcome"):
+                session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
             for step in steps:
                 if step == ANALYZE:
-                    session.execute(b"ANALYZE customer")
+                    session.execute(b"ANALYZE customer, outcome")
                 else:
-                    session.execute(FILL.encode(), {"tenant": step, "rows": ROWS})
+                    fill(session, step)
         yield database
+
+
+def fill(session: psycopg.Connection[Any], tenant: str) -> None:
+    """Gives customers to a tenant, and kept answers."""
+    for statement in (FILL, FILL_OUTCOMES):
+        session.execute(statement.encode(), {"tenant": tenant, "rows": ROWS})
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +120,29 @@ def database(postgres: Server) -> Iterator[Postgres]:
         yield database
 
 
+NUMBERS = (
+    *("now", "limit", "status", "modified_at", "change_sequence"),
+    *("after", "created_at", "size", "first", "last"),
+)
+BYTES = ("body", "digest", "outcome", "customer_ids")
+
+
+def parameters(sql: str, tenant: str) -> dict[str, object]:
+    """Values for all parameters of a statement, of a tenant."""
+    values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", sql), "1")
+    values |= {"tenant": tenant, **dict.fromkeys(NUMBERS, 1), **dict.fromkeys(BYTES, b"")}
+    return {name: values[name] for name in re.findall(r"%\((\w+)\)s", sql)}
+
+
+def indexes_in(plan: list[Any]) -> list[str]:
+    """The indexes by which a plan finds rows."""
+    found = r"(?:using|Index Scan on|Conflict Arbiter Indexes:) ((?:customer|outcome)_\w+)"
+    return re.findall(found, "\n".join(line for (line,) in plan))
+
+
 def indexes(database: Postgres, sql: str, tenant: str) -> list[str]:
     """The indexes that a statement reads by, on a connection of the service."""
-    values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", sql), "1")
-    numbers = ("now", "limit", "status", "modified_at", "change_sequence")
-    values |= {"tenant": tenant, **dict.fromkeys(numbers, 1), "body": b""}
-    plan = "\n".join(line for (line,) in database.rows(f"EXPLAIN {sql}", values))
-    return re.findall(r"(?:using|Index Scan on) (customer_\w+)", plan)
+    return indexes_in(database.rows(f"EXPLAIN {sql}", parameters(sql, tenant)))
 
 
 def version(database: Postgres) -> int:
@@ -123,3 +176,36 @@ def analyzed(postgres: Server) -> Iterator[Postgres]:
 def test_tenant_without_statistics(analyzed: Postgres, sql: str, index: str) -> None:
     """A customer of a tenant that came after the statistics is found by that index, too."""
     assert indexes(analyzed, sql, "new") == [index]
+
+
+@pytest.fixture(scope="module")
+def early(postgres: Server) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that has prepared and planned all reads while there was no customer."""
+    with filled(postgres) as database, database.session() as session:
+        session.execute("SET enable_sort = off")
+        session.execute("SET plan_cache_mode = force_generic_plan")
+        for number, (sql, _) in enumerate(READS.values()):
+            names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", sql)))
+            numbered = re.sub(r"%\((\w+)\)s", lambda it: f"${names.index(it[1]) + 1}", sql)  # noqa: B023 - called at once
+            session.execute(f"PREPARE read_{number} AS {numbered}".encode(), prepare=False)
+            session.execute(execution(session, number), prepare=False)
+        fill(session, "acme")
+        yield session
+
+
+def execution(session: psycopg.Connection[Any], number: int) -> bytes:
+    """The statement that runs a prepared read."""
+    sql, _ = list(READS.values())[number]
+    values = parameters(sql, "acme")
+    given = psycopg.ClientCursor(session).mogrify(
+        ", ".join(["%s"] * len(values)), [*values.values()]
+    )
+    return f"EXECUTE read_{number}({given})".encode()
+
+
+@pytest.mark.parametrize("name", READS)
+def test_planned_while_empty(early: psycopg.Connection[Any], name: str) -> None:
+    """A plan that was made before there were customers finds one by that index, too."""
+    number = list(READS).index(name)
+    explain = b"EXPLAIN " + execution(early, number)
+    assert indexes_in(early.execute(explain, prepare=False).fetchall()) == [READS[name][1]]
