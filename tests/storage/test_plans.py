@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.support.explaining import parameters
 from tests.support.postgres import Server
 from twc_customer_server.storage.access import AccessStore
 from twc_customer_server.storage.changes import ChangeStore
@@ -118,20 +119,6 @@ def database(postgres: Server) -> Iterator[Postgres]:
     """A database that has many customers of a tenant, and no statistics."""
     with filled(postgres, "acme") as database:
         yield database
-
-
-NUMBERS = (
-    *("now", "limit", "status", "modified_at", "change_sequence"),
-    *("after", "created_at", "size", "first", "last"),
-)
-BYTES = ("body", "digest", "outcome", "customer_ids")
-
-
-def parameters(sql: str, tenant: str) -> dict[str, object]:
-    """Values for all parameters of a statement, of a tenant."""
-    values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", sql), "1")
-    values |= {"tenant": tenant, **dict.fromkeys(NUMBERS, 1), **dict.fromkeys(BYTES, b"")}
-    return {name: values[name] for name in re.findall(r"%\((\w+)\)s", sql)}
 
 
 def indexes_in(plan: list[Any]) -> list[str]:
