@@ -55,11 +55,16 @@ _IDLE_SECONDS = 300
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 3.0
 
-# An index has what is asked for in its order. While there are no statistics of a tenant,
-# the planner may think that it has few customers, and sort all of them instead. Databases
-# differ in which of these settings they have.
-_SORTS = """
-    SELECT name FROM pg_settings WHERE name IN ('enable_sort', 'enable_incremental_sort')
+# An index has what is asked for in its order, and statements leave no other one. While there are
+# no statistics of a tenant, the planner may think that it has few customers, and sort all of them
+# instead, or read those of all tenants. So values that are looked up change no plan: it is made
+# once for a connection, in place of each time, which costs more than a get. Citus chooses the
+# machine by the values. Databases differ in which of these settings they have.
+_PLANNING = """
+    SELECT name, CASE name WHEN 'plan_cache_mode' THEN 'force_generic_plan' ELSE 'off' END
+    FROM pg_settings
+    WHERE name IN ('enable_sort', 'enable_incremental_sort', 'enable_seqscan')
+        OR (name = 'plan_cache_mode' AND to_regclass('citus_tables') IS NULL)
 """
 
 # Time after its deadline until a connection is closed: the database's timeouts come first.
@@ -279,7 +284,7 @@ class ConnectionPool:
         connection.deadline = time.monotonic() + self._statement_seconds
         is_pooled = poolers.adapt(connection)
         settings = poolers.timeouts(self._statement_seconds)
-        settings |= {name: "off" for (name,) in connection.execute(_SORTS)}
+        settings |= dict(connection.execute(_PLANNING))
         if is_pooled:
             connection.local_settings = poolers.setting(settings, is_local=True)
         else:
