@@ -55,11 +55,10 @@ _IDLE_SECONDS = 300
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 3.0
 
-# An index has what is asked for in its order, and statements leave no other one. While there are
-# no statistics of a tenant, the planner may think that it has few customers, and sort all of them
-# instead, or read those of all tenants. So values that are looked up change no plan: it is made
-# once for a connection, in place of each time, which costs more than a get. Citus chooses the
-# machine by the values. Databases differ in which of these settings they have.
+# An index has what is asked for in its order, and statements leave no other one: the planner is to
+# neither sort nor read whole tables, as it may while it has no statistics of a tenant. So no value
+# has a better plan than others, and one is made for a connection; one for each call would cost
+# more than a get. Citus finds machines by the values. Databases differ in which settings they have.
 _PLANNING = """
     SELECT name, CASE name WHEN 'plan_cache_mode' THEN 'force_generic_plan' ELSE 'off' END
     FROM pg_settings
