@@ -14,6 +14,7 @@ from twc_customer_server.settings.sources import concerns
 
 PARTS = [*parts.parts()]
 SERVING = [part for part in PARTS if part.stop_seconds]
+UNITS = [part for part in PARTS if part.where.startswith("systemd ")]
 
 # What a stop takes beyond waiting, and how often it waits for GRACE_SECONDS: docs/apart.md.
 _EXTRA_SECONDS = 10
@@ -56,6 +57,20 @@ def test_values_of_settings(part: Part, monkeypatch: pytest.MonkeyPatch) -> None
     settings |= {"SETTINGS_FILE": "/dev/null"}
     for name, value in settings.items():
         monkeypatch.setenv(f"TWC_{name}", re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
+
+    {"gateway": GatewaySettings, "server": Settings}[part.of]()
+
+
+@pytest.mark.parametrize("part", UNITS, ids=lambda part: part.where)
+def test_settings_of_page(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit of two machines accepts what the page has its file of settings say, too."""
+    page = (DEPLOY.parent / "docs" / "deploy.md").read_text()
+    written = re.findall(rf"/{part.of}\.env <<'END'\n(.*?)^END$", page, re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv("TWC_SETTINGS_FILE", "/dev/null")
+    for name, value in (part.settings | {"SETTINGS_FILE": "/dev/null"}).items():
+        monkeypatch.setenv(f"TWC_{name}", value)
+    for line in written[-1].splitlines():
+        monkeypatch.setenv(*line.split("=", 1))
 
     {"gateway": GatewaySettings, "server": Settings}[part.of]()
 

@@ -162,6 +162,13 @@ def no_database(reader: Reader) -> Own:
     return stopped(reader)
 
 
+def no_role(reader: Reader) -> Own:
+    """Stops the service, and starts a PostgreSQL without its role and its database."""
+    no_database(reader)
+    reader.postgres().execute("DROP ROLE twc")
+    return NOTHING
+
+
 def full_postgres(reader: Reader) -> Own:
     """Makes a database of PostgreSQL with all tables."""
     reader.database()
@@ -216,7 +223,7 @@ def packages(reader: Reader) -> Own:
 
 
 # Before blocks of these no service is started.
-WITHOUT_SERVICE: set[object] = {stopped, with_postgres, no_database, backed_up, wheels}
+WITHOUT_SERVICE: set[object] = {stopped, with_postgres, no_database, no_role, backed_up, wheels}
 
 
 # Checks of blocks that are no commands.

@@ -74,7 +74,7 @@ PREPARED: dict[tuple[str, str], Callable[[Reader], Own]] = {
     ("docs/databases.md", "createdb"): readers.no_database,
     ("docs/databases.md", "make copy"): readers.with_postgres,
     ("docs/operations.md", "make run WORKERS=2"): readers.stopped,
-    ("docs/operations.md", "createdb --host"): readers.no_database,
+    ("docs/operations.md", "createuser twc"): readers.no_role,
     ("docs/operations.md", "make copy"): readers.with_postgres,
     ("docs/operations.md", "OTEL_EXPORTER"): readers.stopped,
     ("docs/operations.md", "make backup"): readers.backups,

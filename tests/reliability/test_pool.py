@@ -27,9 +27,9 @@ def _gauges(database: Postgres) -> tuple[float, ...]:
     database.sample()
     series = database.metrics.series
     found = (
-        series(POOL_CONNECTIONS, "in_use"),
-        series(POOL_CONNECTIONS, "idle"),
-        series(POOL_WAITING),
+        series(POOL_CONNECTIONS, "primary", "in_use"),
+        series(POOL_CONNECTIONS, "primary", "idle"),
+        series(POOL_WAITING, "primary"),
     )
     return tuple(each.values[0] for each in found)
 
@@ -39,8 +39,8 @@ def test_waits_and_timeouts(opened: Open) -> None:
     database = opened(pool_size=1, seconds=2)
     store = CustomerStore(database)
     wait_until(lambda: _gauges(database) == (0, 1, 0))
-    waits_before, _ = database.metrics.series(POOL_WAITS).values
-    [timeouts_before] = database.metrics.series(POOL_TIMEOUTS).values
+    waits_before, _ = database.metrics.series(POOL_WAITS, "primary").values
+    [timeouts_before] = database.metrics.series(POOL_TIMEOUTS, "primary").values
     release = threading.Event()
     with ThreadPoolExecutor(2) as threads:
         holding = threads.submit(database.write, lambda: release.wait(SECONDS))
@@ -53,10 +53,10 @@ def test_waits_and_timeouts(opened: Open) -> None:
         holding.result(SECONDS)
     wait_until(lambda: _gauges(database) == (0, 1, 0))
 
-    waits, seconds = database.metrics.series(POOL_WAITS).values
+    waits, seconds = database.metrics.series(POOL_WAITS, "primary").values
     assert waits - waits_before == 1
     assert 0 <= seconds < SECONDS
-    assert database.metrics.series(POOL_TIMEOUTS).values == [timeouts_before + 1]
+    assert database.metrics.series(POOL_TIMEOUTS, "primary").values == [timeouts_before + 1]
 
 
 def test_statements(opened: Open) -> None:

@@ -38,7 +38,8 @@ TIME = 1.0
 
 SHOW = """
     SELECT current_setting('statement_timeout'),
-        current_setting('idle_in_transaction_session_timeout'), current_setting('enable_sort')
+        current_setting('idle_in_transaction_session_timeout'), current_setting('enable_sort'),
+        current_setting('plan_cache_mode')
 """
 # The driver does not notice.
 FORGET = "DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$"
@@ -116,15 +117,16 @@ def test_time_of_others(clean: PgBouncer, database: dict[str, Any]) -> None:
 
 
 def test_settings_of_service(clean: PgBouncer) -> None:
-    """The service's own statements have its timeouts, alone and in transactions, and no sorts."""
+    """The service's own statements have its timeouts, alone and in transactions, and plans."""
     upload = f"{12 * TIME:.0f}s"
-    own = [(f"{TIME:.0f}s",) * 2 + ("off",)]
+    planning = ("off", "force_generic_plan")
+    own = [(f"{TIME:.0f}s",) * 2 + planning]
     with shut_down_after(Postgres(clean.url, 1, TIME, wait_seconds=SECONDS)) as database:
         database.prepare()
         read = partial(database.rows, SHOW, {})
         assert read() == own
         assert database.write(read) == own
-        assert database.write(read, bulk=True) == [(upload, upload, "off")]
+        assert database.write(read, bulk=True) == [(upload, upload, *planning)]
         with pytest.raises(Unavailable):
             database.rows("SELECT pg_sleep(%(seconds)s)", {"seconds": 2 * TIME})
         assert read() == own

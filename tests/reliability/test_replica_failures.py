@@ -15,13 +15,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
+from tests.support.pgbouncer import pooling
 from tests.support.server_process import wait_until
 from tests.support.standby import Pair, pair
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.replica import Position, Replica
 from twc_customer_server.storage.replicas import Replicas
 from twc_customer_server.storage.traced import TracedReplica
-from twc_customer_server.telemetry.families import REPLICA_READS
+from twc_customer_server.telemetry.families import POOL_CONNECTIONS, REPLICA_READS
 from twc_customer_server.telemetry.metrics import OwnMetrics
 from twc_customer_server.telemetry.statement_count import counting
 
@@ -60,6 +61,13 @@ class Reads:
         """How many reads were answered in a way."""
         [value] = self.primary.metrics.series(REPLICA_READS, result).values
         return value
+
+    def connections(self, database: str) -> tuple[float, float]:
+        """How many connections to the primary or to replicas are in use now, and idle."""
+        self.primary.sample()
+        self.replicas.sample()
+        series = partial(self.primary.metrics.series, POOL_CONNECTIONS, database)
+        return series("in_use").values[0], series("idle").values[0]
 
     def end(self) -> None:
         """Closes every connection."""
@@ -178,6 +186,38 @@ def test_database_that_is_not_there_yet(servers: Pair) -> None:
     try:
         reads.await_used(0)
         assert reads.is_of_replica()
+    finally:
+        reads.end()
+
+
+def test_old_pooler(servers: Pair, url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A pooler of a replica that cannot prepare statements is told of, as one of the primary."""
+    servers.await_replay()
+    with pooling(servers.replica(url)) as pooler:
+        reads = Reads(url, pooler.url)
+        try:
+            reads.await_used(0)
+            assert reads.is_of_replica()
+        finally:
+            reads.end()
+    assert ("the pooler of DATABASE_READ_URLS" in caplog.text) is not pooler.prepares
+
+
+def test_connections(servers: Pair, url: str) -> None:
+    """The metrics tell how many connections to all replicas are in use, and how many are not."""
+    servers.await_replay()
+    reads = Reads(url, servers.replica(url), servers.replica(url), seconds=LONG_TIME)
+    query = "SELECT 1 WHERE NOT pg_is_in_recovery() OR pg_sleep(3600) IS NOT NULL"
+    sleeping = "FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    try:
+        reads.await_used(0, 1)
+        wait_until(lambda: reads.connections("replica") == (0, 2))
+        [read] = in_background([partial(reads.replicas.reads_since([]).rows, query, WHERE)])
+        wait_until(lambda: reads.connections("replica") == (1, 1))
+        assert reads.connections("primary") == (0, 1)
+        wait_until(lambda: bool(servers.on_standby(f"SELECT pg_cancel_backend(pid) {sleeping}")))
+        assert read.result(SECONDS) == [(1,)]
+        wait_until(lambda: reads.connections("replica") == (0, 2))
     finally:
         reads.end()
 

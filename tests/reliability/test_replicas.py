@@ -1,8 +1,11 @@
-"""Reads of a replica: what callers see while it lags, and is lost; real streaming replication."""
+"""Reads of a replica: what callers see while it lags, and is lost; real streaming replication.
+
+All of it also where primary and replica have a pooler each.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +20,11 @@ from tests.support import builders
 from tests.support.client import SECONDS, Client, failure
 from tests.support.concurrency import in_background
 from tests.support.in_process import InProcessServer
+from tests.support.pgbouncer import pooling
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
+from tests.support.servers import Server
 from tests.support.standby import Pair, pair
 from twc_customer_server.api.consistency import HEADER, token
 from twc_customer_server.storage.replica import Position
@@ -88,15 +93,14 @@ def rename(service: Service, name: str = NEW) -> str:
 
 
 @contextmanager
-def serving(servers: Pair, folder: Path) -> Iterator[tuple[InProcessServer, int]]:
+def serving(urls: list[str], folder: Path) -> Iterator[tuple[InProcessServer, int]]:
     """Serves a new database and its replica; yields the port of metrics, too."""
-    url = servers.database()
     with (
         held_port() as port,
-        InProcessServer(
+        Server(
             data_dir=folder,
-            database_url=url,
-            database_read_urls=[servers.replica(url)],
+            database_url=urls[0],
+            database_read_urls=urls[1:],
             database_read_max_lag_seconds=MAX_LAG,
             metrics_port=port,
         ) as server,
@@ -111,13 +115,23 @@ def servers() -> Iterator[Pair]:
         yield servers
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["direct", "pooled"])
 def server(
-    servers: Pair, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, servers: Pair, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[InProcessServer, int]]:
     """A service of them, and the port of its metrics."""
-    with serving(servers, tmp_path_factory.mktemp("server")) as server:
-        yield server
+    primary = servers.database()
+    urls = [primary, servers.replica(primary)]
+    servers.await_replay()
+    with ExitStack() as opened:
+        poolers = []
+        if request.param == "pooled":
+            poolers = [opened.enter_context(pooling(url)) for url in urls]
+            urls = [pooler.url for pooler in poolers]
+        before = [pooler.sessions() for pooler in poolers]
+        yield opened.enter_context(serving(urls, tmp_path_factory.mktemp("server")))
+        # Other clients of the poolers find their sessions as they were.
+        assert [pooler.sessions() for pooler in poolers] == before
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.backends import Opener, only
-from tests.support.replicas import Replica
+from tests.support.change_copy import ChangeCopy
 from tests.support.stores import insert, stamped
 from twc_customer_server.storage.changes import ChangePlace, ChangeStore
 from twc_customer_server.storage.database import Database, shut_down_after
@@ -175,17 +175,17 @@ def _write(store: CustomerStore, *, in_lists: bool) -> None:
             store.delete("acme", key, turn)
 
 
-def test_replica_under_load(other: Database) -> None:
+def test_copy_under_load(other: Database) -> None:
     """Whoever follows the changes while many write has in the end what is stored."""
     store, changes = CustomerStore(other), ChangeStore(other)
     done = threading.Event()
-    replica = Replica()
+    copy = ChangeCopy()
 
     def follow() -> None:
         while True:
             is_last = done.is_set()
-            found = changes.read("acme", replica.place, 5)
-            replica.apply(found)
+            found = changes.read("acme", copy.place, 5)
+            copy.apply(found)
             if is_last and not found:
                 return
 
@@ -197,7 +197,7 @@ def test_replica_under_load(other: Database) -> None:
         done.set()
         following.result(SECONDS)
     stored = other.rows("SELECT id, body FROM customer WHERE deleted_at IS NULL", {})
-    assert replica.bodies == {customer_id: bytes(body) for customer_id, body in stored}
+    assert copy.bodies == {customer_id: bytes(body) for customer_id, body in stored}
 
 
 def test_many_pending(store: CustomerStore, changes: ChangeStore, tenant: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis.stateful import (
 )
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.support.replicas import Replica
+from tests.support.change_copy import ChangeCopy
 from tests.support.stores import only, stamped
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotDeleted, NotFound
 from twc_customer_server.storage.database import Database
@@ -230,7 +230,7 @@ class Comparison(RuleBasedStateMachine):
         self.deletions = stores.deletions
         self.changes = stores.changes
         self.model = Model()
-        self.replicas = [Replica(), Replica()]
+        self.copies = [ChangeCopy(), ChangeCopy()]
         self.tenants = [f"model-{uuid.uuid4()}" for _ in range(2)]
 
     def compare(self, act: Callable[[Keeper], object]) -> None:
@@ -332,12 +332,12 @@ class Comparison(RuleBasedStateMachine):
     @rule(tenant=tenants, size=st.integers(1, 3))
     def follow(self, tenant: int, size: int) -> None:
         """Follows the changes of a tenant for a while."""
-        replica = self.replicas[tenant]
-        changes = self.changes.read(self.tenants[tenant], replica.place, size)
-        replica.apply(changes)
+        copy = self.copies[tenant]
+        changes = self.changes.read(self.tenants[tenant], copy.place, size)
+        copy.apply(changes)
         if len(changes) < size:
             live = self.model.tenants.get(self.tenants[tenant], {})
-            assert replica.bodies == {it.id: it.SerializeToString() for it in live.values()}
+            assert copy.bodies == {it.id: it.SerializeToString() for it in live.values()}
 
     @invariant()
     def holds_the_same(self) -> None:

@@ -3,11 +3,18 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
+import psycopg
 import pytest
 
+from tests.support.explaining import parameters
 from tests.support.postgres import Server
+from twc_customer_server.storage.access import AccessStore
+from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import shut_down_after
+from twc_customer_server.storage.idempotency import IdempotencyStore, OutcomePurge
+from twc_customer_server.storage.merges import MergeStore
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.statements import Statements
 
@@ -24,36 +31,61 @@ FILL = """
     FROM generate_series(1, %(rows)s) AS n
 """
 
-_STATEMENTS = Statements(Postgres("postgresql://never.opened", 1, 1, 1))
+# The kept answers of as many requests.
+FILL_OUTCOMES = """
+    INSERT INTO outcome (tenant, key, digest, outcome, created_at, size, customer_id)
+    SELECT %(tenant)s, 'key-' || n, '', '', n, 1, 'id-' || n FROM generate_series(1, %(rows)s) AS n
+"""
+
+_UNOPENED = Postgres("postgresql://never.opened", 1, 1, 1)
+_SQL = Statements(_UNOPENED)
+_CHANGES = vars(ChangeStore(_UNOPENED))
+_IDEMPOTENCY = vars(IdempotencyStore(_UNOPENED))
+_ACCESS = vars(AccessStore(_UNOPENED))
 
 READS = {
-    "a get": (_STATEMENTS.body_by["id"], "customer_pkey"),
-    "a get by reference": (_STATEMENTS.body_by["customerRef"], "customer_customer_ref"),
+    "a get": (_SQL.body_by["id"], "customer_pkey"),
+    "a get by reference": (_SQL.body_by["customerRef"], "customer_customer_ref"),
     "a get by alternate reference": (
-        _STATEMENTS.body_by["alternateCustomerRef"],
+        _SQL.body_by["alternateCustomerRef"],
         "customer_alternate_ref",
     ),
-    "a get by e-mail": (_STATEMENTS.body_by["email"], "customer_email_key"),
-    "the lock of an update": (_STATEMENTS.body_for_update["id"], "customer_pkey"),
-    "a look for clashes": (_STATEMENTS.owner["phone"], "customer_phone"),
-    "a lookup by e-mail": (_STATEMENTS.search(["email"]), "customer_email_key"),
+    "a get by e-mail": (_SQL.body_by["email"], "customer_email_key"),
+    "the lock of an update": (_SQL.body_for_update["id"], "customer_pkey"),
+    "a look for clashes": (_SQL.owner["phone"], "customer_phone"),
+    "a lookup by e-mail": (_SQL.search(["email"]), "customer_email_key"),
     "a lookup by e-mail and name": (
-        _STATEMENTS.search(["email", "first_name"]),
+        _SQL.search(["email", "first_name"]),
         "customer_email_key",
     ),
+    "a lookup by first name": (_SQL.search(["first_name"]), "customer_first_name_fold"),
+    "a lookup by last name": (_SQL.search(["last_name"]), "customer_last_name_fold"),
+    "a lookup by both names": (
+        _SQL.search(["first_name", "last_name"]),
+        "customer_last_name_fold",
+    ),
+    "the lock of a merge": (vars(MergeStore(_UNOPENED, lambda *_: []))["_read"], "customer_pkey"),
+    "a look for unnumbered changes": (_CHANGES["_unnumbered"], "customer_change_sequence"),
+    "the lock of those": (_CHANGES["_lock_unnumbered"], "customer_change_sequence"),
+    "a read of changes": (_CHANGES["_read"], "customer_change_sequence"),
+    "a read of a kept answer": (_IDEMPOTENCY["_get"], "outcome_pkey"),
+    "the keeping of an answer": (_IDEMPOTENCY["_save"], "outcome_pkey"),
+    "a purge of answers": (vars(OutcomePurge(_UNOPENED))["_delete"], "outcome_created_at"),
+    "an access by id": (_ACCESS["_by_id"], "customer_pkey"),
+    "an access by phone": (_ACCESS["_by_key"]["phone"][0], "customer_phone"),
 }
-# Of a tenant without statistics a connection may read more for them, but for the first five times
-# alone: then the plan is made for any tenant.
+# They have no order. Planned for a tenant without statistics, while there are some of others, or
+# for no customers at all, they may read more.
 OTHERS = {
-    "a lookup by name": (_STATEMENTS.search(["last_name"]), "customer_last_name_fold"),
-    "an update": (_STATEMENTS.update, "customer_pkey"),
-    "a deletion": (_STATEMENTS.delete, "customer_pkey"),
+    "an update": (_SQL.update, "customer_pkey"),
+    "a deletion": (_SQL.delete, "customer_pkey"),
 }
+STATEMENTS = READS | OTHERS
 # Their order is that of an index since PostgreSQL 17.
 LISTS = {
-    "many gets": (_STATEMENTS.bodies, "customer_pkey"),
-    "looks for stored ids": (_STATEMENTS.stored, "customer_pkey"),
-    "looks for clashes": (_STATEMENTS.owners["email"], "customer_email_key"),
+    "many gets": (_SQL.bodies, "customer_pkey"),
+    "looks for stored ids": (_SQL.stored, "customer_pkey"),
+    "looks for clashes": (_SQL.owners["email"], "customer_email_key"),
 }
 _INDEXED_LISTS = 170000
 
@@ -67,13 +99,20 @@ def filled(postgres: Server, *steps: str) -> Iterator[Postgres]:
     with shut_down_after(Postgres(postgres.database(), 1, 30, 30)) as database:
         database.prepare()
         with database.session() as session:
-            session.execute("ALTER TABLE customer SET (autovacuum_enabled = off)")
+            for table in ("customer", "outcome"):
+                session.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)".encode())
             for step in steps:
                 if step == ANALYZE:
-                    session.execute(b"ANALYZE customer")
+                    session.execute(b"ANALYZE customer, outcome")
                 else:
-                    session.execute(FILL.encode(), {"tenant": step, "rows": ROWS})
+                    fill(session, step)
         yield database
+
+
+def fill(session: psycopg.Connection[Any], tenant: str) -> None:
+    """Gives customers to a tenant, and kept answers."""
+    for statement in (FILL, FILL_OUTCOMES):
+        session.execute(statement.encode(), {"tenant": tenant, "rows": ROWS})
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +122,15 @@ def database(postgres: Server) -> Iterator[Postgres]:
         yield database
 
 
+def indexes_in(plan: list[Any]) -> list[str]:
+    """The indexes by which a plan finds rows."""
+    found = r"(?:using|Index Scan on|Conflict Arbiter Indexes:) ((?:customer|outcome)_\w+)"
+    return re.findall(found, "\n".join(line for (line,) in plan))
+
+
 def indexes(database: Postgres, sql: str, tenant: str) -> list[str]:
-    """The indexes that a statement reads by, on a connection of the service."""
-    values: dict[str, object] = dict.fromkeys(re.findall(r"%\((\w+)\)s", sql), "1")
-    numbers = ("now", "limit", "status", "modified_at", "change_sequence")
-    values |= {"tenant": tenant, **dict.fromkeys(numbers, 1), "body": b""}
-    plan = "\n".join(line for (line,) in database.rows(f"EXPLAIN {sql}", values))
-    return re.findall(r"(?:using|Index Scan on) (customer_\w+)", plan)
+    """The indexes that a statement reads by, if it is planned for a tenant."""
+    return indexes_in(database.rows(f"EXPLAIN {sql}", parameters(sql, tenant)))
 
 
 def version(database: Postgres) -> int:
@@ -98,7 +139,7 @@ def version(database: Postgres) -> int:
     return int(number)
 
 
-@pytest.mark.parametrize(("sql", "index"), (READS | OTHERS).values(), ids=[*READS, *OTHERS])
+@pytest.mark.parametrize(("sql", "index"), STATEMENTS.values(), ids=STATEMENTS)
 def test_no_statistics(database: Postgres, sql: str, index: str) -> None:
     """Without statistics a customer is found by the index of what is looked up."""
     assert indexes(database, sql, "acme") == [index]
@@ -123,3 +164,60 @@ def analyzed(postgres: Server) -> Iterator[Postgres]:
 def test_tenant_without_statistics(analyzed: Postgres, sql: str, index: str) -> None:
     """A customer of a tenant that came after the statistics is found by that index, too."""
     assert indexes(analyzed, sql, "new") == [index]
+
+
+class Planned:
+    """A connection on which statements are planned for any tenant, as the service has it."""
+
+    def __init__(self, session: psycopg.Connection[Any]) -> None:
+        self._session = session
+        session.execute("SET enable_sort = off")
+        session.execute("SET plan_cache_mode = force_generic_plan")
+        for number, (sql, _) in enumerate(STATEMENTS.values()):
+            places = {name: f"${place}" for place, name in enumerate(parameters(sql, ""), 1)}
+            numbered = sql % places
+            self._run(f"PREPARE statement_{number} AS {numbered}")
+            self._run(self._execution(number, "acme"))
+
+    def indexes(self, name: str, tenant: str) -> list[str]:
+        """The indexes that a statement reads by."""
+        number = [*STATEMENTS].index(name)
+        return indexes_in(self._run(f"EXPLAIN {self._execution(number, tenant)}").fetchall())
+
+    def _execution(self, number: int, tenant: str) -> str:
+        [sql, _] = [*STATEMENTS.values()][number]
+        values = [*parameters(sql, tenant).values()]
+        places = ", ".join(["%s"] * len(values))
+        given = psycopg.ClientCursor(self._session).mogrify(places, values)
+        return f"EXECUTE statement_{number}({given})"
+
+    def _run(self, statement: str) -> psycopg.Cursor[Any]:
+        return self._session.execute(statement.encode(), prepare=False)
+
+
+@pytest.fixture(scope="module")
+def late(postgres: Server) -> Iterator[Planned]:
+    """Plans that were made after there were statistics, but before those of a tenant."""
+    with filled(postgres, "acme", ANALYZE, "new") as database, database.session() as session:
+        yield Planned(session)
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_planned_for_any_tenant(late: Planned, name: str) -> None:
+    """A customer of a tenant without statistics is found by that index, once there are some."""
+    assert late.indexes(name, "new") == [STATEMENTS[name][1]]
+
+
+@pytest.fixture(scope="module")
+def early(postgres: Server) -> Iterator[Planned]:
+    """Plans that were made while there were no customers."""
+    with filled(postgres) as database, database.session() as session:
+        planned = Planned(session)
+        fill(session, "acme")
+        yield planned
+
+
+@pytest.mark.parametrize("name", READS)
+def test_planned_while_empty(early: Planned, name: str) -> None:
+    """A plan that was made before there were customers finds one by that index, too."""
+    assert early.indexes(name, "acme") == [READS[name][1]]

@@ -117,7 +117,7 @@ def test_used_again(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     write_one = own.write_one
 
     def use_first(sql: str, parameters: dict[str, object]) -> int:
-        if "key_0" in parameters:
+        if "last" in parameters:
             request = IdempotentRequest("00000", b"digest", NOW)
             store.run_idempotent("acme", request, lambda: b"new")
         return write_one(sql, parameters)

@@ -244,6 +244,7 @@ def test_query_plan(own: Sqlite, sql: str) -> None:
     plan = own.rows(f"EXPLAIN QUERY PLAN {sql}", dict.fromkeys(re.findall(r":(\w+)", sql), 1))
     steps = [detail for *_, detail in plan if not detail.startswith("USE TEMP B-TREE")]
     assert len(steps) == 1
-    # A unique value is asked for as a range from it to it.
-    value = r" AND \w+=\?| AND \w+>\? AND \w+<\?"
+    # A unique value is asked for as a range from it to it, and a name from an id on.
+    name = r"\(\w+_fold,\w+_key,id\)>\(\?,\?,\?\) AND \(\w+_fold,\w+_key\)<\(\?,\?\)"
+    value = rf" AND \w+=\?| AND \w+>\? AND \w+<\?| AND {name}"
     assert re.match(rf"SEARCH \w+ USING INDEX \w+ \(tenant=\?({value})+( AND id>\?)?\)$", steps[0])

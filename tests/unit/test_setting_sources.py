@@ -18,6 +18,9 @@ from twc_customer_server.settings.sources import InvalidSettingsError, shown
 ADA, BOB = "postgresql://ada:secret@db/customers", "postgresql://bob:secret@db/other"
 
 # What is given in environment and file, and what is said about it.
+# Longer than a name may be.
+_LONG = "a" * 300
+
 REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "no number": (
         {"WORKERS": "many"},
@@ -172,6 +175,11 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
         "TWC_SETTINGS_FILE: there is no file other.toml",
     ),
     "folder": ({"TWC_SETTINGS_FILE": "/"}, "", "TWC_SETTINGS_FILE: there is no file /"),
+    "name that no file can have": (
+        {"TWC_SETTINGS_FILE": _LONG},
+        "",
+        f"TWC_SETTINGS_FILE: {_LONG}: File name too long",
+    ),
 }
 
 ORIGINS = {

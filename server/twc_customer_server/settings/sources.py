@@ -140,13 +140,20 @@ def sources(settings_class: type[BaseSettings]) -> list[Source]:
 def settings_file() -> Path:
     """Returns the path of the settings file, which need not be there if nothing names it.
 
-    Raises InvalidSettingsError if one is named that is not there.
+    Raises InvalidSettingsError if one is named that is not there, or in a folder that is closed.
     """
     named = os.environ.get(FILE_VARIABLE)
     file = Path(named or DEFAULT_FILE)
-    if named and named != os.devnull and not file.is_file():
+    if named and named != os.devnull and not _is_there(file):
         raise InvalidSettingsError(f"{FILE_VARIABLE}: there is no file {file}")
     return file
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise InvalidSettingsError(f"{FILE_VARIABLE}: {file}: {error.strerror}") from error
 
 
 def given(settings_class: type[BaseSettings]) -> dict[str, list[Given]]:

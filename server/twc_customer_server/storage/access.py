@@ -6,7 +6,7 @@ from twc_customer_server.storage.answers import KeptAnswer, KeptAnswers
 from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.schema import UNIQUE, Column, CustomerRow
-from twc_customer_server.storage.statements import Query, parameter
+from twc_customer_server.storage.statements import Query, is_only, parameter
 
 _row = CustomerRow
 
@@ -53,6 +53,6 @@ class AccessStore:
 
 
 def _held(column: Column) -> Query:
-    return _row.select(_row.id, _row.deleted_at, _row.erased_at, _row.body).where(
-        _row.tenant == parameter("tenant"), column == parameter("value")
-    )
+    query = _row.select(_row.id, _row.deleted_at, _row.erased_at, _row.body)
+    one = is_only(column, parameter("value"))
+    return query.where(_row.tenant == parameter("tenant"), one).order_by(column)

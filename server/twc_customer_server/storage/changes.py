@@ -92,6 +92,8 @@ class ChangeStore:
         unnumbered = (
             _row.select(_row.id)
             .where(_row.tenant == parameter("tenant"), _row.change_sequence.is_null())
+            # Has PostgreSQL take the index of numbers, whatever it knows of the tenant.
+            .order_by(_row.change_sequence)
             .limit(parameter("limit"))
         )
         self._unnumbered = database.compile(unnumbered)

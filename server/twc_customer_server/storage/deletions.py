@@ -17,6 +17,7 @@ from twc_customer_server.storage.statements import (
     parameter,
     time_of_change,
     values_of,
+    with_id,
 )
 from twc_customer_server.storage.store import Precondition, UniqueConflict
 from twc_customer_server.storage.upserts import CONTENDED, FindClashes
@@ -38,9 +39,8 @@ class DeletionStore:
         self._answers = KeptAnswers(database)
         of_tenant = _row.tenant == parameter("tenant")
         one = (of_tenant, _row.id == parameter("id"), _row.erased_at.is_null())
-        self._stored = database.compile(
-            locked(database, _row.select(_row.deleted_at, _row.body).where(*one))
-        )
+        stored = with_id(_row.select(_row.deleted_at, _row.body)).where(_row.erased_at.is_null())
+        self._stored = database.compile(locked(database, stored))
         self._restore = database.compile(
             _row.update(
                 values_of((_row.modified_at, _row.body))

@@ -11,7 +11,7 @@ from twc_customer_server.storage.database import Database
 from twc_customer_server.storage.purging import BATCH_ROWS, Purge
 from twc_customer_server.storage.quota import OutcomeQuota, outcome_size
 from twc_customer_server.storage.schema import NO_TENANT, SEVERAL, IdempotencyRow
-from twc_customer_server.storage.statements import parameter, values_of
+from twc_customer_server.storage.statements import is_only, parameter, values_of
 
 # Time for which a repeat is answered with the first result.
 LIFETIME_MILLISECONDS = 24 * 60 * 60 * 1000
@@ -37,18 +37,26 @@ class IdempotencyStore:
         """`quota_bytes` may be kept for each tenant; 0 is no limit."""
         self._database = database
         self._quota = OutcomeQuota(database, quota_bytes, LIFETIME_MILLISECONDS)
-        one = (_row.tenant == parameter("tenant"), _row.key == parameter("key"))
-        claimed = (_row.tenant, _row.key, _row.digest, _row.created_at)
-        self._claim = database.compile(
-            _row.insert(values_of(claimed)).on_conflict(action="nothing")
-        )
+        of_tenant = _row.tenant == parameter("tenant")
+        claimed = values_of((_row.tenant, _row.key, _row.digest, _row.created_at))
+        self._claim = database.compile(_row.insert(claimed).on_conflict(action="nothing"))
         self._get = database.compile(
-            _row.select(_row.digest, _row.outcome, _row.created_at).where(*one)
+            _row.select(_row.digest, _row.outcome, _row.created_at)
+            .where(of_tenant, is_only(_row.key, parameter("key")))
+            .order_by(_row.key)
         )
-        saved = (_row.outcome, _row.size, _row.customer_id, _row.customer_ids)
-        self._save = database.compile(_row.update(values_of(saved)).where(*one))
+        saved = values_of((_row.outcome, _row.size, _row.customer_id, _row.customer_ids))
+        # The row is there. An update could look for it by another index than that of keys, and
+        # read all of the tenant, while PostgreSQL has no statistics of that.
+        self._save = database.compile(
+            _row.insert(claimed | saved).on_conflict(
+                conflict_target=(_row.tenant, _row.key), update=saved
+            )
+        )
         self._drop_expired = database.compile(
-            _row.delete().where(*one, _row.created_at <= parameter("expired"))
+            _row.delete().where(
+                of_tenant, _row.key == parameter("key"), _row.created_at <= parameter("expired")
+            )
         )
 
     def run_idempotent(
@@ -109,7 +117,7 @@ class IdempotencyStore:
         result = action()
         held = _held(customer_ids())
         size = outcome_size(request.key, result) + len(held["customer_ids"] or b"")
-        self._database.run(self._save, {**one, "outcome": result, "size": size, **held})
+        self._database.run(self._save, {**claim, "outcome": result, "size": size, **held})
         return result, size
 
 
@@ -140,17 +148,14 @@ class OutcomePurge(Purge):
         )
         self._first = database.compile(_row.select(fn.MIN(_row.created_at)).where(of_tenant))
         # Each batch begins where the last one ended: the index still has what that deleted.
+        of_time = _row.created_at.between(parameter("first"), parameter("last"))
         self._batch = database.compile(
-            _row.select(_row.key, _row.created_at)
-            .where(of_tenant, _row.created_at.between(parameter("first"), parameter("last")))
+            _row.select(_row.created_at)
+            .where(of_tenant, of_time)
             .order_by(_row.created_at)
             .limit(parameter("limit"))
         )
-        keys = [parameter(f"key_{number}") for number in range(BATCH_ROWS)]
-        # A key may have been used again since the batch was read.
-        self._delete = database.compile(
-            _row.delete().where(of_tenant, _row.key.in_(keys), _row.created_at <= parameter("last"))
-        )
+        self._delete = database.compile(_row.delete().where(of_tenant, of_time))
 
     def next_tenant(self, after: str) -> str | None:
         """Returns the next tenant with results."""
@@ -165,12 +170,12 @@ class OutcomePurge(Purge):
     def purge_batch(self, tenant: str, since: int, now: int) -> tuple[int, int | None]:
         """Purges results that expired in a time, the oldest first."""
         first, last = since - LIFETIME_MILLISECONDS, now - LIFETIME_MILLISECONDS
-        scope: dict[str, object] = {"tenant": tenant, "last": last}
-        rows = self._database.rows(self._batch, {**scope, "first": first, "limit": BATCH_ROWS})
+        scope = {"tenant": tenant, "first": first, "last": last}
+        rows = self._database.rows(self._batch, {**scope, "limit": BATCH_ROWS})
         if not rows:
             return 0, None
-        padded = [*rows, *rows[-1:] * (BATCH_ROWS - len(rows))]
-        keys = {f"key_{number}": key for number, (key, _) in enumerate(padded)}
-        purged = self._database.write_one(self._delete, scope | keys)
+        # All from the first time to the last one of the batch, a few more if some share that.
+        [last] = rows[-1]
+        purged = self._database.write_one(self._delete, scope | {"last": last})
         is_last = len(rows) < BATCH_ROWS
-        return purged, None if is_last else rows[-1][1] + LIFETIME_MILLISECONDS
+        return purged, None if is_last else last + LIFETIME_MILLISECONDS

@@ -15,6 +15,7 @@ from twc_customer_server.storage.statements import (
     parameter,
     update,
     values_of,
+    with_id,
 )
 from twc_customer_server.storage.store import Precondition
 from twc_customer_server.storage.upserts import CONTENDED, FindClashes
@@ -49,8 +50,8 @@ class MergeStore:
         self._database = database
         self._find_clashes = find_clashes
         one = (_row.tenant == parameter("tenant"), _row.id == parameter("id"))
-        read = _row.select(_row.deleted_at, _row.modified_at, _row.body).where(*one)
-        self._read = database.compile(locked(database, read))
+        read = _row.select(_row.deleted_at, _row.modified_at, _row.body)
+        self._read = database.compile(locked(database, with_id(read)))
         dropped = values_of((_row.deleted_at, _row.modified_at, _row.body))
         self._drop = database.compile(_row.update(dropped | UNNUMBERED).where(*one))
         self._update = database.compile(update())

@@ -55,13 +55,14 @@ def _is_pooled(connection: psycopg.Connection[Any]) -> bool:
     return bool(process != connection.info.backend_pid)
 
 
-def warn(connection: psycopg.Connection[Any]) -> None:
-    """Logs what a pooler costs, if there is one and it could be had for less."""
+def warn(connection: psycopg.Connection[Any], setting: str) -> None:
+    """Logs what the pooler of a setting costs, if there is one and it could be had for less."""
     if connection.prepare_threshold is None:
         _log.warning(
-            "the pooler of DATABASE_URL does not support prepared statements, so that every "
+            "the pooler of %s does not support prepared statements, so that every "
             "statement is planned anew: use PgBouncer 1.22 or newer with max_prepared_statements "
-            "of 200 or more"
+            "of 200 or more",
+            setting,
         )
 
 

@@ -91,7 +91,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Waits for the database; checks its schema version, or creates the schema."""
         self._pool.await_database(self._wait_seconds)
         with self.session() as connection:
-            poolers.warn(connection)
+            poolers.warn(connection, self._pool.setting)
             postgres_migrating.require_utf8(connection)
             served = is_served(self)
         if not served:
@@ -178,7 +178,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             self.answered_at = time.monotonic()
 
     def sample(self) -> None:
-        """Sets the metrics of the pool."""
+        """Adds to the metrics of the pool."""
         self._pool.sample()
 
     def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:

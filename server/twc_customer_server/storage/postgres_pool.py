@@ -55,11 +55,15 @@ _IDLE_SECONDS = 300
 _FIRST_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 3.0
 
-# An index has what is asked for in its order. While there are no statistics of a tenant,
-# the planner may think that it has few customers, and sort all of them instead. Databases
-# differ in which of these settings they have.
-_SORTS = """
-    SELECT name FROM pg_settings WHERE name IN ('enable_sort', 'enable_incremental_sort')
+# An index has what is asked for in its order, and statements leave no other one: the planner is to
+# neither sort nor read whole tables, as it may while it has no statistics of a tenant. So no value
+# has a better plan than others, and one is made for a connection; one for each call would cost
+# more than a get. Citus finds machines by the values. Databases differ in which settings they have.
+_PLANNING = """
+    SELECT name, CASE name WHEN 'plan_cache_mode' THEN 'force_generic_plan' ELSE 'off' END
+    FROM pg_settings
+    WHERE name IN ('enable_sort', 'enable_incremental_sort', 'enable_seqscan')
+        OR (name = 'plan_cache_mode' AND to_regclass('citus_tables') IS NULL)
 """
 
 # Time after its deadline until a connection is closed: the database's timeouts come first.
@@ -80,6 +84,8 @@ class ConnectionPool:
 
     setting = "DATABASE_URL"
     database = "the database"
+    # The label of its metrics, which pools of the same label share.
+    label = "primary"
     connection_class = Connection
 
     def __init__(
@@ -191,19 +197,22 @@ class ConnectionPool:
         self._bulkhead.stop()
 
     def sample(self) -> None:
-        """Sets the metrics of the pool, and adds what the driver has counted since the last time.
+        """Adds to the metrics what has changed since the last time, by what the driver tells.
 
         One thread calls.
         """
         stats = Counter(self._pool.get_stats())
-        new, self._sampled = stats - self._sampled, stats
-        idle, size = stats["pool_available"], stats["pool_size"]
-        self._metrics.series(POOL_CONNECTIONS, "idle").set(idle)
-        self._metrics.series(POOL_CONNECTIONS, "in_use").set(size - idle)
-        self._metrics.series(POOL_WAITING).set(stats["requests_waiting"])
-        waits = self._metrics.series(POOL_WAITS)
+        new = stats.copy()
+        new.subtract(self._sampled)
+        self._sampled = stats
+        series, label = self._metrics.series, self.label
+        idle, size = new["pool_available"], new["pool_size"]
+        series(POOL_CONNECTIONS, label, "idle").add(idle)
+        series(POOL_CONNECTIONS, label, "in_use").add(size - idle)
+        series(POOL_WAITING, label).add(new["requests_waiting"])
+        waits = series(POOL_WAITS, label)
         waits.observe(new["requests_wait_ms"] / 1000, new["requests_queued"])
-        self._metrics.series(POOL_TIMEOUTS).add(new["requests_errors"])
+        series(POOL_TIMEOUTS, label).add(new["requests_errors"])
 
     @contextmanager
     def connection(self, work: Work, deadline: float) -> Iterator[Connection]:
@@ -274,7 +283,7 @@ class ConnectionPool:
         connection.deadline = time.monotonic() + self._statement_seconds
         is_pooled = poolers.adapt(connection)
         settings = poolers.timeouts(self._statement_seconds)
-        settings |= {name: "off" for (name,) in connection.execute(_SORTS)}
+        settings |= dict(connection.execute(_PLANNING))
         if is_pooled:
             connection.local_settings = poolers.setting(settings, is_local=True)
         else:

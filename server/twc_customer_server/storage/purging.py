@@ -56,7 +56,7 @@ class Purge(ABC):
 
     @abstractmethod
     def purge_batch(self, tenant: str, since: int, now: int) -> tuple[int, int | None]:
-        """Purges at most BATCH_ROWS of a tenant's rows that were due from `since` to `now`.
+        """Purges about BATCH_ROWS of a tenant's rows that were due from `since` to `now`.
 
         Returns their number, and the `since` of the next batch, None after the last.
         """

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 import psycopg
 
 from twc_customer_server.concurrency.periodic import Periodic
+from twc_customer_server.storage import poolers
 from twc_customer_server.storage.bulkhead import Work
 from twc_customer_server.storage.database import Parameters, Row
 from twc_customer_server.storage.postgres_connection import Connection
@@ -104,7 +105,15 @@ class ReplicaPool(ConnectionPool):
 
     setting = "DATABASE_READ_URLS"
     database = "a replica of DATABASE_READ_URLS"
+    label = "replica"
     connection_class = ReplicaConnection
+    _is_configured = False
+
+    def _configure(self, connection: Connection) -> None:
+        super()._configure(connection)
+        if not self._is_configured:
+            self._is_configured = True
+            poolers.warn(connection, self.setting)
 
 
 class Replica:
@@ -150,6 +159,10 @@ class Replica:
     def is_used(self) -> bool:
         """Tells whether reads may use it, by what is known; never waits."""
         return not self._lacking and time.monotonic() >= self._left_out_until
+
+    def sample(self) -> None:
+        """Adds to the metrics of the pool."""
+        self._pool.sample()
 
     def read(self, sql: str, parameters: Parameters, at_least: int) -> tuple[list[Row], int]:
         """Runs a compiled query that sees all up to a position, within a quarter of a read's time.

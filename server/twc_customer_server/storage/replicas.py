@@ -71,6 +71,8 @@ class Replicas:
 
     def sample(self) -> None:
         """Sets the metrics of the replicas; to be called again and again."""
+        for replica in self._replicas:
+            replica.sample()
         used = sum(replica.is_used() for replica in self._replicas)
         metrics = self._primary.metrics
         metrics.series(REPLICAS, "used").set(used)

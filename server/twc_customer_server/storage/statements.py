@@ -6,7 +6,7 @@ Building a query takes fifteen times as long as running it.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from peewee import SQL, Case, Value, fn
+from peewee import SQL, Case, Tuple, Value, fn
 
 from twc_customer_server.storage.database import Database, Reader, Row
 from twc_customer_server.storage.rows import name_fold
@@ -39,6 +39,8 @@ _SEARCH: dict[str, tuple[Column, ...]] = {
     "mobile": (_row.mobile,),
     "phone": (_row.phone,),
 }
+# A set, in which columns are the same if they are one: two that are compared make a condition.
+_UNIQUE_COLUMNS = {*UNIQUE.values()}
 # All by which a customer is found, or listed.
 KEYS = (
     _row.customer_ref,
@@ -85,6 +87,11 @@ def look_up(database: Reader, statement: str, tenant: str, values: Sequence[str]
         padded = chunk + chunk[-1:] * (LOOKUP_SIZE - len(chunk))
         asked = {f"value_{number}": value for number, value in enumerate(padded)}
         yield from database.rows(statement, {"tenant": tenant, **asked})
+
+
+def with_id(query: Query) -> Query:
+    """Selects the customer with an id, live or not."""
+    return query.where(_of_tenant(), is_only(_row.id, parameter("id"))).order_by(_row.id)
 
 
 def locked(database: Database, query: Query, clause: str = "FOR UPDATE") -> Query:
@@ -146,19 +153,7 @@ class Statements:
         """
         chosen = tuple(names)
         if chosen not in self._searches:
-            columns = [column for name in chosen for column in _SEARCH[name]]
-            unique = {*UNIQUE.values()}.intersection(columns)
-            wanted = [
-                _is_only(column, value) if column in unique else column == value
-                for column, value in values_of(columns).items()
-            ]
-            query = _row.select(_row.id, _row.body).where(
-                _of_tenant(), *wanted, _row.id > parameter("after_id"), _LIVE
-            )
-            # No two customers share a unique value, and no index has that in the order of ids.
-            order = next((column for column in columns if column in unique), _row.id)
-            query = query.order_by(order).limit(parameter("limit"))
-            self._searches[chosen] = self._compile(query)
+            self._searches[chosen] = self._compile(_search(chosen))
         return self._searches[chosen]
 
     @staticmethod
@@ -176,7 +171,7 @@ def _of_tenant() -> Query:
     return _row.tenant == parameter("tenant")
 
 
-def _is_only(column: Column, value: Value) -> Query:
+def is_only(column: Column, value: Value) -> Query:
     """Returns the condition that a column has a value, as a range, for a query in its order.
 
     Of a tenant without statistics PostgreSQL takes every index for as good as that of the
@@ -187,8 +182,37 @@ def _is_only(column: Column, value: Value) -> Query:
 
 
 def _select_one(column: Column, *results: Column) -> Query:
-    one = _is_only(column, parameter("value"))
+    one = is_only(column, parameter("value"))
     return _row.select(*results).where(_of_tenant(), one, _LIVE).order_by(column)
+
+
+def _search(names: Sequence[str]) -> Query:
+    """Returns the search by some fields, in the order of the index of one of them."""
+    columns = [column for name in names for column in _SEARCH[name]]
+    # Of several unique values one is enough, and no index has that in the order of ids.
+    unique = [column for column in columns if column in _UNIQUE_COLUMNS][:1]
+    # Of two names the last one, which fewer customers share.
+    walked = unique or [*_SEARCH[max(names)]]
+    others = values_of(column for column in columns if column not in {*walked})
+    wanted = [column == value for column, value in others.items()]
+    if unique:
+        wanted += [is_only(it, parameter(it.column_name)) for it in unique]
+        wanted += [_row.id > parameter("after_id")]
+    else:
+        wanted += _has_name(walked)
+        walked += [_row.id]
+    query = _row.select(_row.id, _row.body).where(_of_tenant(), *wanted, _LIVE)
+    return query.order_by(*walked).limit(parameter("limit"))
+
+
+def _has_name(columns: Sequence[Column]) -> list[Query]:
+    """Returns the conditions that a name has a value, and the id follows `after_id`, as a range.
+
+    It begins and ends where these customers do in the index of the name.
+    """
+    values = [*values_of(columns).values()]
+    follows = Tuple(*columns, _row.id) > Tuple(*values, parameter("after_id"))
+    return [follows, Tuple(*columns) <= Tuple(*values)]
 
 
 def _look_up(column: Column, result: Column) -> Query:

@@ -74,24 +74,32 @@ COMMITTED_WRITES = Family(
     "twc_customer_committed_writes",
     "Writes in group commits on SQLite; by commit, the size of a group.",
 )
+# What a pool of connections leads to: DATABASE_URL, or one of DATABASE_READ_URLS.
+_DATABASES = ("primary", "replica")
+
 POOL_CONNECTIONS = Family(
     Kind.GAUGE,
     "twc_customer_pool_connections",
     "Connections to PostgreSQL.",
-    {"state": ("in_use", "idle")},
+    {"database": _DATABASES, "state": ("in_use", "idle")},
 )
 POOL_WAITING = Family(
-    Kind.GAUGE, "twc_customer_pool_waiting_calls", "Calls that wait for a connection to PostgreSQL."
+    Kind.GAUGE,
+    "twc_customer_pool_waiting_calls",
+    "Calls that wait for a connection to PostgreSQL.",
+    {"database": _DATABASES},
 )
 POOL_WAITS = Family(
     Kind.SUMMARY,
     "twc_customer_pool_wait_seconds",
     "Time for which calls waited for a connection to PostgreSQL, of those that had to.",
+    {"database": _DATABASES},
 )
 POOL_TIMEOUTS = Family(
     Kind.COUNTER,
     "twc_customer_pool_timeouts",
     "Calls that got no connection to PostgreSQL in time.",
+    {"database": _DATABASES},
 )
 HANGING_CALLS = Family(
     Kind.COUNTER,

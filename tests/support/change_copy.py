@@ -3,8 +3,8 @@
 from twc_customer_server.storage.changes import Change, ChangePlace
 
 
-class Replica:
-    """What a follower of changes makes of them: the live customers, encoded."""
+class ChangeCopy:
+    """Keeps what a follower of changes makes of them: the live customers, encoded."""
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
