@@ -1,6 +1,7 @@
 """Fixtures for all tests, and the beginning and end of a run."""
 
 import faulthandler
+import gc
 import itertools
 import os
 import tempfile
@@ -39,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp(prefix="twc-tests-"))
         os.environ[processes.RUN] = str(folder)
         config.add_cleanup(partial(_end_run, run_cleanup.start(folder)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keeps garbage collection from the tests as they are collected, which all stay."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def _end_run(clean_up: Callable[[], object]) -> None:
