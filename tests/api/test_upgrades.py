@@ -61,7 +61,7 @@ def up(migrator, db):
 }
 
 # Between two rounds of a client, so that the calls leave the machine to what they go on during.
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.1
 
 
 @pytest.fixture

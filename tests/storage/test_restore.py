@@ -210,12 +210,21 @@ restore(path, backup)
 """
 
 
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database of 7 customers and the log of a killed process, and its backup."""
+    folder = tmp_path_factory.mktemp("crashed")
+    killed(folder / "customers.db", 3)
+    backed_up(folder / "customers.db", folder / "backup.db")
+    killed(folder / "customers.db", 4)
+    return folder
+
+
 @pytest.mark.parametrize("step", range(1, 9))
-def test_restore_cut_short(path: Path, backup: Path, step: int) -> None:
+def test_restore_cut_short(tmp_path: Path, crashed: Path, step: int) -> None:
     """A restore that dies leaves the old database as it was, or is completed by the next start."""
-    killed(path, 3)
-    backed_up(path, backup)
-    killed(path, 4)
+    folder = shutil.copytree(crashed, tmp_path / "own")
+    path, backup = folder / "customers.db", folder / "backup.db"
     died = subprocess.run(
         [sys.executable, "-c", DYING, str(path), str(backup), str(step)],
         stderr=subprocess.DEVNULL,
