@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import backends, processes, run_cleanup
+from tests.support import backends, forks, processes, run_cleanup
 from tests.support import postgres as postgres_server
 from tests.support.backends import Backend
 from tests.support.postgres import Server
@@ -61,7 +61,8 @@ def _end_run(clean_up: Callable[[], object]) -> None:
 def _no_strays() -> Iterator[None]:
     """Fails the last test of a worker if a test has left a process behind, and ends that."""
     yield
-    strays = processes.end_strays(os.environ.get("PYTEST_XDIST_WORKER", ""), _END_SECONDS)
+    strays = forks.end(_END_SECONDS)
+    strays += processes.end_strays(os.environ.get("PYTEST_XDIST_WORKER", ""), _END_SECONDS)
     assert not strays, f"left running: {'; '.join(strays)}"
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import forks
 from tests.support.stores import stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin.backup import back_up
@@ -79,7 +80,7 @@ def killed(path: Path, customers: int) -> None:
         "os._exit(0)"
     )
     given = [stamped().SerializeToString().hex() for _ in range(customers)]
-    subprocess.run([sys.executable, "-c", script, str(path), *given], check=True)
+    assert forks.run(["-c", script, str(path), *given], os.environ).returncode == 0
 
 
 def backed_up(path: Path, backup: Path) -> None:
@@ -105,13 +106,8 @@ def count_served(path: Path) -> int:
 def run(path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a command of the server on a database."""
     settings = Settings(data_dir=path.parent, **trust())
-    return subprocess.run(
-        [sys.executable, "-m", "twc_customer_server", *arguments],
-        env=os.environ | settings.environment() | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = os.environ | settings.environment() | environment
+    return forks.run(["-m", "twc_customer_server", *arguments], variables)
 
 
 def spoil_page(path: Path) -> None:

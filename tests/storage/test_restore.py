@@ -22,6 +22,7 @@ from tests.storage.sqlite_file import (
     run,
     spoil_page,
 )
+from tests.support import forks
 from tests.support.server_process import starting, wait_until
 from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
@@ -225,11 +226,7 @@ def test_restore_cut_short(tmp_path: Path, crashed: Path, step: int) -> None:
     """A restore that dies leaves the old database as it was, or is completed by the next start."""
     folder = shutil.copytree(crashed, tmp_path / "own")
     path, backup = folder / "customers.db", folder / "backup.db"
-    died = subprocess.run(
-        [sys.executable, "-c", DYING, str(path), str(backup), str(step)],
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    died = forks.run(["-c", DYING, str(path), str(backup), str(step)], os.environ)
     is_begun = sqlite_file.restored_file(path).exists()
     is_done = died.returncode == 0 or (path.exists() and not log_of(path).exists())
 
