@@ -12,7 +12,7 @@ from twc_customer_server.auth.scopes import claim_with, scopes_in
 
 ROLES = {"realm_access": {"roles": ["erase", "offline_access"]}}
 # So few that paths often lead to something.
-NAME = st.sampled_from(["", "a", "b", "a.b", "b.a"])
+NAME = st.sampled_from(["a", "b", "a.b"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda it: st.lists(it) | st.dictionaries(NAME, it),
@@ -47,7 +47,7 @@ def test_scopes(claims: dict[str, Any], path: str, scopes: set[str]) -> None:
 
 
 @EXAMPLES
-@given(st.dictionaries(NAME, JSON), st.text() | st.lists(NAME).map(".".join))
+@given(st.dictionaries(NAME, JSON, min_size=1), NAME | st.text())
 def test_scopes_of_any_claims(claims: dict[str, Any], path: str) -> None:
     """Whatever claims a token has, its scopes are texts."""
     assert all(isinstance(scope, str) for scope in scopes_in(claims, path))
