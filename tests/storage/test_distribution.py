@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from tests.support import backends
-from tests.support.backends import CITUS, NAMES, CitusBackend
+from tests.support.backends import CitusBackend
+from tests.support.database_names import CITUS, NAMES
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.storage.access import AccessStore
