@@ -1,20 +1,24 @@
 """Fixtures for all tests, and the beginning and end of a run."""
 
 import faulthandler
+import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import backends, processes, run_cleanup
-from tests.support import postgres as postgres_server
-from tests.support.backends import Backend
-from tests.support.postgres import Server
+from tests.support import processes, run_cleanup
+from tests.support.database_names import NAMES
+
+# What functions import takes long to load, and the controller of a run does not need it.
+if TYPE_CHECKING:
+    from tests.support.backends import Backend
+    from tests.support.postgres import Server
 
 _END_SECONDS = 20
 _EXIT_SECONDS = 60
@@ -35,10 +39,24 @@ def pytest_configure(config: pytest.Config) -> None:
     Raises UsageError if the tests are to run on a cluster that is none.
     """
     if not hasattr(config, "workerinput"):
-        backends.require_cluster()
+        if "citus" in NAMES:
+            from tests.support import backends  # noqa: PLC0415
+
+            backends.require_cluster()
         folder = Path(tempfile.mkdtemp(prefix="twc-tests-"))
         os.environ[processes.RUN] = str(folder)
         config.add_cleanup(partial(_end_run, run_cleanup.start(folder)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keeps garbage collection from the tests as they are collected, which all stay."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _end_run(clean_up: Callable[[], object]) -> None:
@@ -50,8 +68,11 @@ def _end_run(clean_up: Callable[[], object]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _no_strays() -> Iterator[None]:
     """Fails the last test of a worker if a test has left a process behind, and ends that."""
+    from tests.support import forks  # noqa: PLC0415
+
     yield
-    strays = processes.end_strays(os.environ.get("PYTEST_XDIST_WORKER", ""), _END_SECONDS)
+    strays = forks.end(_END_SECONDS)
+    strays += processes.end_strays(os.environ.get("PYTEST_XDIST_WORKER", ""), _END_SECONDS)
     assert not strays, f"left running: {'; '.join(strays)}"
 
 
@@ -61,7 +82,6 @@ def _settings_of_tests(_no_strays: None) -> Iterator[None]:
 
     SERVE stays: the way to serve that the tests are to run on.
     """
-    # Workers alone need it: to import it takes the controller of a run half a second.
     from twc_customer_gateway.settings import GatewaySettings  # noqa: PLC0415
 
     with pytest.MonkeyPatch.context() as shell:
@@ -79,19 +99,23 @@ def tenant() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+def postgres() -> "Iterator[Server]":
     """The PostgreSQL server that all workers share, each test with databases of its own."""
+    from tests.support import postgres as postgres_server  # noqa: PLC0415
+
     with postgres_server.serving(Path(os.environ[processes.RUN])) as server:
         yield server
 
 
-@pytest.fixture(scope="session", params=backends.NAMES)
-def backend(request: pytest.FixtureRequest) -> Backend:
+@pytest.fixture(scope="session", params=NAMES)
+def backend(request: pytest.FixtureRequest) -> "Backend":
     """Each kind of database that the service runs on."""
+    from tests.support import backends  # noqa: PLC0415
+
     return backends.named(request.param, request)
 
 
 @pytest.fixture
-def own_database(backend: Backend, tmp_path: Path) -> dict[str, Any]:
+def own_database(backend: "Backend", tmp_path: Path) -> dict[str, Any]:
     """Settings of services that share a database of the test's own, which is empty at first."""
     return backend.settings(tmp_path)

@@ -9,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from twc.customer.v2.customer_pb2 import Customer
 
+from tests.support.backends import any_backend
 from tests.support.builders import customer
 from tests.support.client import SECONDS, SERVICE, Client, failure
 from tests.support.import_stream import batch, outcomes
@@ -16,6 +17,9 @@ from tests.support.in_process import InProcessServer
 from twc_customer_server import contract
 
 LONG = "x" * 1000
+
+# Messages are unpacked before anything is asked of a database.
+pytestmark = any_backend
 
 
 @pytest.fixture(params=[grpc.Compression.Gzip, grpc.Compression.Deflate], ids=["gzip", "deflate"])

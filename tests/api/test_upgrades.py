@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +13,7 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.support import builders, next_release
+from tests.support import builders, forks, next_release
 from tests.support.client import SECONDS, Client
 from tests.support.concurrency import in_background
 from tests.support.server_process import Start, wait_until
@@ -61,7 +59,7 @@ def up(migrator, db):
 }
 
 # Between two rounds of a client, so that the calls leave the machine to what they go on during.
-_PAUSE_SECONDS = 0.02
+_PAUSE_SECONDS = 0.1
 
 
 @pytest.fixture
@@ -82,15 +80,11 @@ def _options(folder: Path) -> dict[str, Any]:
 
 
 def _migrate(database: dict[str, Any], folder: Path) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", next_release.__name__, "migrate"],
-        env=os.environ
-        | Settings(**database, **trust()).environment()
-        | {next_release.MIGRATIONS: str(folder)},
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
+    settings = Settings(**database, **trust()).environment()
+    variables = os.environ | settings | {next_release.MIGRATIONS: str(folder)}
+    ended = forks.run(["-m", next_release.__name__, "migrate"], variables)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
 
 
 @contextmanager

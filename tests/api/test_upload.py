@@ -135,13 +135,6 @@ def test_upload_malformed(
 
 
 @any_backend
-def test_upload_most(client: Client) -> None:
-    """An upload of 10,000 items is taken."""
-    results = client.upload([None] * 10_000)
-    assert len(results) == 10_000
-
-
-@any_backend
 def test_upload_too_many(client: Client) -> None:
     """An upload of more than 10,000 items is refused, and stores nothing."""
     first = customer(last_name="Upload")

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import forks
+from tests.support.stores import stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin.backup import back_up
 from twc_customer_server.settings.model import Settings
@@ -69,15 +71,16 @@ def count_elsewhere(path: Path) -> int:
 def killed(path: Path, customers: int) -> None:
     """Has a process store customers of acme in a database, and die before it closes that."""
     script = (
-        "import os, pathlib, sys, uuid; from tests.support.stores import insert;"
+        "import os, pathlib, sys; from twc.customer.v2.customer_pb2 import Customer;"
         "from twc_customer_server.storage.sqlite import Sqlite;"
         "from twc_customer_server.storage.store import CustomerStore;"
         "database = Sqlite(pathlib.Path(sys.argv[1])); database.prepare();"
         "store = CustomerStore(database);"
-        "[insert(store, 'acme', email=f'{uuid.uuid4()}@x.org') for _ in range(int(sys.argv[2]))];"
+        "[store.insert('acme', Customer.FromString(bytes.fromhex(it))) for it in sys.argv[2:]];"
         "os._exit(0)"
     )
-    subprocess.run([sys.executable, "-c", script, str(path), str(customers)], check=True)
+    given = [stamped().SerializeToString().hex() for _ in range(customers)]
+    assert forks.run(["-c", script, str(path), *given], os.environ).returncode == 0
 
 
 def backed_up(path: Path, backup: Path) -> None:
@@ -103,13 +106,8 @@ def count_served(path: Path) -> int:
 def run(path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a command of the server on a database."""
     settings = Settings(data_dir=path.parent, **trust())
-    return subprocess.run(
-        [sys.executable, "-m", "twc_customer_server", *arguments],
-        env=os.environ | settings.environment() | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    variables = os.environ | settings.environment() | environment
+    return forks.run(["-m", "twc_customer_server", *arguments], variables)
 
 
 def spoil_page(path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
+from tests.support import forks
 from tests.support.backends import Backend
 from tests.support.builders import UNKNOWN_ID
 from tests.support.stores import FULL, insert
@@ -104,14 +104,10 @@ def test_command(backend: Backend, tmp_path: Path) -> None:
     """The command prints JSON, and does not take a wrong folder for one that has nobody."""
     settings = Settings(**backend.settings(tmp_path), **trust())
 
-    def access(*options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "twc_customer_server", "access", "acme", *options],
-            env=os.environ | settings.environment() | environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+    def access(*options: str, **environment: str) -> CompletedProcess[str]:
+        variables = os.environ | settings.environment() | environment
+        command = ["-m", "twc_customer_server", "access", "acme", *options]
+        return forks.run(command, variables)
 
     with shut_down_after(open_database(settings)) as database:
         database.prepare()

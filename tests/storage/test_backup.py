@@ -21,6 +21,9 @@ from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
 
+# Between two writes of a server, which leave the processor to the backup beside them.
+PAUSE_SECONDS = 0.005
+
 
 def test_backup_and_restore(path: Path, backup: Path) -> None:
     """A restored database has every customer of the backup, found by its keys, and none since."""
@@ -98,7 +101,7 @@ def test_backup_while_servers_write(path: Path, backup: Path) -> None:
         made: list[list[str]] = [[], []]
 
         def create(number: int) -> None:
-            while not stopped.is_set():
+            while not stopped.wait(PAUSE_SECONDS):
                 made[number].append(clients[number].create(customer()).id)
 
         threads = [threading.Thread(target=create, args=(number,)) for number in range(2)]

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from tests.support import backends
-from tests.support.backends import CITUS, NAMES, CitusBackend
+from tests.support.backends import CitusBackend
+from tests.support.database_names import CITUS, NAMES
 from tests.support.explaining import parameters
 from tests.support.postgres import Server
 from twc_customer_server import storage

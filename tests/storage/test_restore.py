@@ -22,6 +22,7 @@ from tests.storage.sqlite_file import (
     run,
     spoil_page,
 )
+from tests.support import forks
 from tests.support.server_process import starting, wait_until
 from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
@@ -210,17 +211,22 @@ restore(path, backup)
 """
 
 
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database of 7 customers and the log of a killed process, and its backup."""
+    folder = tmp_path_factory.mktemp("crashed")
+    killed(folder / "customers.db", 3)
+    backed_up(folder / "customers.db", folder / "backup.db")
+    killed(folder / "customers.db", 4)
+    return folder
+
+
 @pytest.mark.parametrize("step", range(1, 9))
-def test_restore_cut_short(path: Path, backup: Path, step: int) -> None:
+def test_restore_cut_short(tmp_path: Path, crashed: Path, step: int) -> None:
     """A restore that dies leaves the old database as it was, or is completed by the next start."""
-    killed(path, 3)
-    backed_up(path, backup)
-    killed(path, 4)
-    died = subprocess.run(
-        [sys.executable, "-c", DYING, str(path), str(backup), str(step)],
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    folder = shutil.copytree(crashed, tmp_path / "own")
+    path, backup = folder / "customers.db", folder / "backup.db"
+    died = forks.run(["-c", DYING, str(path), str(backup), str(step)], os.environ)
     is_begun = sqlite_file.restored_file(path).exists()
     is_done = died.returncode == 0 or (path.exists() and not log_of(path).exists())
 

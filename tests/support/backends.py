@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.support.client import SECONDS
+from tests.support.database_names import CITUS, NAMES
 from tests.support.postgres import Server
 from twc_customer_server.admin.distribute import distribute_tables
 from twc_customer_server.storage.database import Database, shut_down_after
@@ -32,10 +33,6 @@ def only(name: str) -> pytest.MarkDecorator:
 # For tests of what comes before the database: on which of them they run says nothing.
 any_backend = only("sqlite")
 
-# The URL of a database on the coordinator of a Citus cluster, if there is one to test on.
-CITUS = "CITUS_URL"
-
-NAMES = ["sqlite", "postgresql", *(["citus"] if os.environ.get(CITUS) else [])]
 _EXTENSION = "SELECT count(*) FROM pg_extension WHERE extname = 'citus'"
 each_backend = pytest.mark.parametrize("backend", NAMES, indirect=True)
 
@@ -111,15 +108,14 @@ class CitusBackend(PostgresBackend):
 
 
 def require_cluster() -> None:
-    """Raises UsageError if the database of CITUS_URL, if that is set, lacks Citus."""
-    if "citus" in NAMES:
-        with psycopg.connect(os.environ[CITUS]) as connection:
-            [extensions] = connection.execute(_EXTENSION).fetchone() or [0]
-        if not extensions:
-            raise pytest.UsageError(
-                f"{CITUS} names a database without the extension citus: run CREATE EXTENSION "
-                "citus in it, on the coordinator of a cluster"
-            )
+    """Raises UsageError if the database of CITUS_URL lacks Citus."""
+    with psycopg.connect(os.environ[CITUS]) as connection:
+        [extensions] = connection.execute(_EXTENSION).fetchone() or [0]
+    if not extensions:
+        raise pytest.UsageError(
+            f"{CITUS} names a database without the extension citus: run CREATE EXTENSION "
+            "citus in it, on the coordinator of a cluster"
+        )
 
 
 def named(name: str, request: pytest.FixtureRequest) -> Backend:

@@ -14,14 +14,15 @@ class Scrape:
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
         self.text = answer.text
-        self.families = list(text_string_to_metric_families(self.text))
 
     def value(self, name: str, **labels: str) -> float | None:
         """The value of one series, if it is there."""
+        # To parse all takes longer than the scrape.
+        lines = (it for it in self.text.splitlines(keepends=True) if it.startswith(name))
         return next(
             (
                 sample.value
-                for family in self.families
+                for family in text_string_to_metric_families("".join(lines))
                 for sample in family.samples
                 if sample.name == name and sample.labels == labels
             ),

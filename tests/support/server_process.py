@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import IO, Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support import forks
 from tests.support.client import SECONDS, Client
 from tests.support.ports import held_port
 from tests.support.processes import RUN, die_with_parent
@@ -37,6 +38,20 @@ def _inside_envoy(port: int) -> tuple[list[str], dict[str, str]]:
     ports = {"GRPC_PORT": str(port), "GATEWAY_PORT": "0"}
     # It ends with its supervisor, which may leave files.
     return [sys.executable, "-m", "twc_customer_gateway"], ports | {"TMPDIR": os.environ[RUN]}
+
+
+def _limited(
+    arguments: list[str], environment: dict[str, str], log: IO[bytes], file_blocks: int
+) -> subprocess.Popen[bytes]:
+    """Starts a process whose files grow to a number of blocks at most, if that is not 0."""
+    limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
+    return subprocess.Popen(
+        [*(limit if file_blocks else ()), *arguments],
+        env=environment,
+        stdout=log,
+        stderr=log,
+        preexec_fn=die_with_parent,
+    )
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -75,15 +90,13 @@ class ServerProcess:
         self._has_supervisor = SERVE == "inprocess" and not more_addresses and program == SERVER
         if self._has_supervisor:
             arguments, variables = _inside_envoy(port)
-        limit = ["/bin/sh", "-c", f'ulimit -f {file_blocks} && exec "$0" "$@"']
+        environment = os.environ | settings.environment() | variables | environment
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*(limit if file_blocks else ()), *arguments],
-                env=os.environ | settings.environment() | variables | environment,
-                stdout=log,
-                stderr=log,
-                preexec_fn=die_with_parent,
-            )
+            self.process: subprocess.Popen[bytes] | forks.ForkedProcess
+            if self._has_supervisor:
+                self.process = _limited(arguments, environment, log, file_blocks)
+            else:
+                self.process = forks.start(arguments[1:], environment, log, log, file_blocks)
         self.channel = grpc.insecure_channel(self.address, _EAGER)
         # Its stubs do not say its methods.
         self.health: Any = health_pb2_grpc.HealthStub(self.channel)
@@ -152,11 +165,5 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Runs a server that is to end by itself."""
     settings = Settings(**database, **trust())
-    return subprocess.run(
-        command(*addresses),
-        env=os.environ | settings.environment() | environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    variables = os.environ | settings.environment() | environment
+    return forks.run(command(*addresses)[1:], variables)

@@ -4,7 +4,7 @@ import json
 import socket
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -282,17 +282,17 @@ def test_read_slow_issuer(
     assert time.monotonic() - began < 3
 
 
-LARGE: dict[str, Answer] = {
-    "without an end": endless,
-    "a byte too much": publishing(DOCUMENT.ljust(MAX_DOCUMENT_BYTES + 1)),
-    "in gzip": in_gzip(DOCUMENT, megabytes=100),
+LARGE: dict[str, Callable[[], Answer]] = {
+    "without an end": lambda: endless,
+    "a byte too much": lambda: publishing(DOCUMENT.ljust(MAX_DOCUMENT_BYTES + 1)),
+    "in gzip": lambda: in_gzip(DOCUMENT, megabytes=100),
 }
 
 
-@pytest.mark.parametrize("answer", LARGE.values(), ids=LARGE)
-def test_read_large_document(site: IssuerSite, answer: Answer) -> None:
+@pytest.mark.parametrize("make_answer", LARGE.values(), ids=LARGE)
+def test_read_large_document(site: IssuerSite, make_answer: Callable[[], Answer]) -> None:
     """A document that is too large is refused, and not read as a whole."""
-    site.answer = answer
+    site.answer = make_answer()
     tracemalloc.start()
     try:
         with pytest.raises(JwksError, match="larger than 1,048,576 bytes"):

@@ -114,7 +114,7 @@ def test_buckets(seconds: float) -> None:
     """A duration counts in every bucket whose bound it does not exceed."""
     counts = ServiceMetrics(SERVICE)
     _call(counts, "GetCustomer", "OK", seconds)
-    series = _read(counts)
+    series = _read(counts, of=f'{DURATIONS}_bucket{{grpc_method="GetCustomer"')
     found = {
         bound: _value(
             series,
@@ -201,21 +201,21 @@ def test_reused_memory(memory: int) -> None:
 def test_purges(memory: int) -> None:
     """What processes have purged is summed up; overdue is the oldest row of any of them."""
     own, other = ServiceMetrics(SERVICE, memory), ServiceMetrics(SERVICE)
-    assert _value(_read(own, other), OVERDUE, kind="outcomes") == 0
+    assert _value(_read(own, other, of="purge"), OVERDUE, kind="outcomes") == 0
     for counts, rows, age in ((own, 3, 100), (other, 4, 10)):
         counts.purges["outcomes"].add(rows)
         counts.purges["outcomes"].set_due_since(round((time.time() - age) * 1000))
-    series = _read(own, other)
+    series = _read(own, other, of="purge")
     assert _value(series, "twc_customer_purged_rows_total", kind="outcomes") == 7
     assert 100 <= (_value(series, OVERDUE, kind="outcomes") or 0) < 110
 
     for offset in gauge_offsets(SERVICE):
         os.pwrite(memory, bytes(8), offset)
-    series = _read(own, other)
+    series = _read(own, other, of="purge")
     assert _value(series, "twc_customer_purged_rows_total", kind="outcomes") == 7
     assert 10 <= (_value(series, OVERDUE, kind="outcomes") or 0) < 20
     other.purges["outcomes"].set_due_since(None)
-    assert _value(_read(own, other), OVERDUE, kind="outcomes") == 0
+    assert _value(_read(own, other, of="purge"), OVERDUE, kind="outcomes") == 0
 
 
 def test_no_shared_memory() -> None:
