@@ -206,7 +206,8 @@ def _handle_streaming(
         raise
     except Exception as error:  # noqa: BLE001 - every error has a status
         in_flight.fail(error)
-    in_flight.record("OK")
+    # A stream may end by itself once its client is gone.
+    in_flight.record("OK" if context.is_active() else "CANCELLED")
 
 
 class _InFlightCall:
