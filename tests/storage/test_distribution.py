@@ -18,6 +18,7 @@ from twc_customer_server.storage.answers import KeptAnswers
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.export import ExportStore
+from twc_customer_server.storage.listing import WALKS
 from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.schema import TABLES
@@ -51,8 +52,17 @@ STATEMENTS = [
         if isinstance(sql, str) and name != "_next_tenant"
     ),
     *(sql for both in vars(AccessStore(_UNOPENED))["_by_key"].values() for sql in both),
-    *_LISTS.by_field.values(),
-    *_LISTS.by_status.values(),
+    *(
+        _LISTS.by_field(name, is_descending=is_descending)
+        for name in WALKS
+        if name != "createdDate"
+        for is_descending in (False, True)
+    ),
+    *(
+        _LISTS.by_status(count, is_descending=is_descending)
+        for count in (1, 2, 4, 8, 16)
+        for is_descending in (False, True)
+    ),
     *(
         _STATEMENTS.search(names)
         for size in range(1, 6)
