@@ -24,11 +24,6 @@ SAMPLES = {
     for sample in operation["x-codeSamples"]
     if sample["label"] == "JavaScript"
 }
-# Colours of a reader's system, the page's background with them, and the width of a window.
-SYSTEMS: list[tuple[Literal["light", "dark"], str, int]] = [
-    ("light", "rgb(255, 255, 255)", 390),
-    ("dark", "rgb(28, 32, 34)", 1280),
-]
 CREATE, GET = "#operations-customers-createCustomer", "#operations-customers-getCustomer"
 STATUS, BODY = (
     ".live-responses-table .response .response-col_status",
@@ -135,16 +130,21 @@ def test_samples(page: Page, origin: str) -> None:
     assert shown["grpcurl"].startswith("grpcurl -plaintext ")
 
 
-def test_appearance(page: Page, origin: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "background", "width"),
+    [("light", "rgb(255, 255, 255)", 390), ("dark", "rgb(28, 32, 34)", 1280)],
+)
+def test_appearance(
+    page: Page, origin: str, scheme: Literal["light", "dark"], background: str, width: int
+) -> None:
     """The page has the colours of the reader's system, and fits a telephone's window as well."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 844})
     page.goto(f"{origin}/docs#/customers/createCustomer")
     page.wait_for_selector(f"{CREATE} .samples")
-    for scheme, background, width in SYSTEMS:
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size({"width": width, "height": 844})
-        shown = "getComputedStyle(document.documentElement).backgroundColor"
-        assert page.evaluate(shown) == background
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = "getComputedStyle(document.documentElement).backgroundColor"
+    assert page.evaluate(shown) == background
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_javascript_samples(browser: Browser, origin: str, other_origin: str, token: str) -> None:
