@@ -25,6 +25,9 @@ _EXIT_SECONDS = 60
 
 _MOST_WORKERS = 12
 
+# Tests that take milliseconds each.
+_FAST = Path(__file__).parent / "unit"
+
 _numbers = itertools.count(1)
 
 
@@ -57,6 +60,24 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Has each worker of pytest-xdist end with fast tests, which others can take over from it.
+
+    Each gets an equal part of all tests, in their order, and who is done takes from others' ends:
+    with long tests there, all would wait for the last of them.
+    """
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    fast = [item for item in items if item.path.is_relative_to(_FAST)]
+    others = [item for item in items if not item.path.is_relative_to(_FAST)]
+    items[:] = [
+        item
+        for number in range(workers)
+        for some in (others, fast)
+        for item in some[number * len(some) // workers : (number + 1) * len(some) // workers]
+    ]
 
 
 def _end_run(clean_up: Callable[[], object]) -> None:

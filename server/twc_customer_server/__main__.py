@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import twc_customer_server.process.uncollected  # noqa: F401 - for those that follow
 from twc_customer_server.admin import backup
 from twc_customer_server.admin.copy import copy_all
 from twc_customer_server.admin.distribute import distribute_tables
@@ -26,6 +27,7 @@ from twc_customer_server.process.signals import (
     DRAIN_SIGNAL,
     STOP_SIGNALS,
     STOP_WAITING_SIGNAL,
+    wait_for,
 )
 from twc_customer_server.settings import report
 from twc_customer_server.settings.model import Settings
@@ -64,6 +66,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     """
     from twc_customer_server.app import App  # noqa: PLC0415 - takes what other commands do not need
 
+    interpreter.keep_imports()
     logs.configure(settings.log_level)
     interpreter.switch_often()
     # Blocked in every thread, so that this one can wait for them with sigwait.
@@ -76,7 +79,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
         app.serve()
         interpreter.spare_collector()
         while True:
-            received = _wait_for_signal(ALL_SIGNALS, _TRIM_SECONDS)
+            received = wait_for(ALL_SIGNALS, _TRIM_SECONDS)
             if received in STOP_SIGNALS:
                 break
             if received == DRAIN_SIGNAL:
@@ -88,13 +91,6 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
         app.stop()
 
 
-def _wait_for_signal(signals: Collection[signal.Signals], seconds: float) -> int | None:
-    """Waits for one of some signals, and returns it; returns None if none has come."""
-    received = signal.sigtimedwait(signals, seconds)
-    # A process that was suspended until its time was over gets a signal that there is not.
-    return received.si_signo if received and received.si_signo in signals else None
-
-
 def _open_database(app: "App") -> bool:
     """Opens the database; returns False if a signal comes first. Raises CannotServeError.
 
@@ -103,7 +99,7 @@ def _open_database(app: "App") -> bool:
     opened: Future[None] = Future()
     threading.Thread(target=_complete, args=(opened, app.open_database), daemon=True).start()
     while not opened.done():
-        if _wait_for_signal(STOP_SIGNALS, _POLL_SECONDS):
+        if wait_for(STOP_SIGNALS, _POLL_SECONDS):
             return False
     opened.result()
     return True
@@ -305,6 +301,7 @@ def _run(args: argparse.Namespace) -> None:
     except InvalidSettingsError as error:
         sys.exit(str(error))
     if not is_server:
+        interpreter.keep_imports()
         # As Ctrl-C does, so that no half-written file stays.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

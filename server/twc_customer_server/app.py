@@ -4,7 +4,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twc_customer_server.api.consistency import with_tokens
 from twc_customer_server.api.servicer import CustomerServicer
@@ -26,14 +26,15 @@ from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.purging import Purger
 from twc_customer_server.storage.retention import RetentionPurge
 from twc_customer_server.storage.stores import Stores
-from twc_customer_server.telemetry import exposition
 from twc_customer_server.telemetry.access_log import AccessLog
 from twc_customer_server.telemetry.metrics import OwnMetrics, ServiceMetrics
-from twc_customer_server.telemetry.metrics_server import MetricsServer
 from twc_customer_server.telemetry.sampler import Sampler
 from twc_customer_server.transport import ports
 from twc_customer_server.transport.grpc_server import GrpcServer
 from twc_customer_server.transport.services import Services
+
+if TYPE_CHECKING:
+    from twc_customer_server.telemetry.metrics_server import MetricsServer
 
 _log = logging.getLogger(__name__)
 
@@ -115,11 +116,7 @@ class App:
         self.ports = self._transport.ports
         self._metrics_server: MetricsServer | None = None
         if settings.metrics_port:
-            self._metrics_server = MetricsServer(
-                bind_metrics_port(settings),
-                partial(exposition.render, [metrics]),
-                self._services.serves,
-            )
+            self._metrics_server = metrics_server(settings, metrics, self._services.serves)
 
     def start(self) -> None:
         """Opens the database and serves. Raises CannotServeError."""
@@ -209,6 +206,17 @@ def key_sets(settings: Settings, location: str) -> KeySets:
     if "://" not in location:
         keys.put(jwks.fetch(location))
     return sets
+
+
+def metrics_server(
+    settings: Settings, metrics: ServiceMetrics, serves: Callable[[], bool]
+) -> "MetricsServer":
+    """Returns what answers on METRICS_PORT. Raises OSError if the port is taken."""
+    # Workers, whose supervisor has a process for this, need none of it.
+    from twc_customer_server.telemetry.exposition import render  # noqa: PLC0415
+    from twc_customer_server.telemetry.metrics_server import MetricsServer  # noqa: PLC0415
+
+    return MetricsServer(bind_metrics_port(settings), partial(render, [metrics]), serves)
 
 
 def bind_metrics_port(settings: Settings) -> socket.socket:

@@ -27,16 +27,21 @@ from twc_customer_gateway.supervisor.stack import Stack
 
 TENANT = "acme"
 
+# Between two calls of a caller, so that they leave the machine to the servers that start.
+_PAUSE_SECONDS = 0.01
+
 
 class Apart:
     """Servers of one PostgreSQL, each with a port for gateways, and a gateway in front of them."""
 
-    def __init__(self, database: dict[str, Any], tls: dict[str, Any], own: dict[str, Any]) -> None:
+    def __init__(
+        self, database: dict[str, Any], tls: dict[str, Any], own: dict[str, Any], servers: int
+    ) -> None:
         self._database = database
         self._tls = tls
         self._own = own
         self._ended = ExitStack()
-        self.ports = [self._ended.enter_context(held_port()) for _ in range(2)]
+        self.ports = [self._ended.enter_context(held_port()) for _ in range(servers)]
         self.servers = [self.start(port) for port in self.ports]
 
     def start(self, port: int) -> ServerProcess:
@@ -68,18 +73,23 @@ Started = Callable[..., Apart]
 
 @pytest.fixture
 def started(own_database: dict[str, Any], authority: Authority) -> Iterator[Started]:
-    """Starts two servers, which a gateway reaches by TLS if told so, with a certificate each."""
+    """Starts servers, which a gateway reaches by TLS if told so, with a certificate for all."""
     with ExitStack() as stack:
 
         def start(
-            *, tls: bool, by: Authority = authority, name: str = "server", **own: Any
+            *,
+            tls: bool,
+            servers: int = 2,
+            by: Authority = authority,
+            name: str = "server",
+            **own: Any,
         ) -> Apart:
             of_gateway: dict[str, Any] = {}
             if tls:
                 server, client = by.issue(name), authority.issue("gateway")
                 own |= _of_server(server, authority)
                 of_gateway = _of_gateway(client, authority)
-            apart = Apart(own_database, of_gateway, own)
+            apart = Apart(own_database, of_gateway, own, servers)
             stack.callback(apart.close)
             return apart
 
@@ -158,6 +168,7 @@ class Load:
                 found = http.get("/customers/search", params={"email": email})
                 self.failed += [it.text for it in (created, found) if not it.is_success]
                 self.done += 2
+                time.sleep(_PAUSE_SECONDS)
 
 
 @only("postgresql")
@@ -275,7 +286,7 @@ def test_servers_that_come_later(started: Started) -> None:
 )
 def test_server_by_name(started: Started, host: str, *, tls: bool, name: str | None) -> None:
     """A server is found by its name, which its certificate has, unless all have another one."""
-    apart = started(tls=tls, name=name or host)
+    apart = started(tls=tls, servers=1, name=name or host)
     own = {"upstream_name": name} if name else {}
     stack = apart.gateway(upstreams=[f"{host}:{apart.ports[0]}"], **own)
     wait_until(lambda: _status(stack, "/readyz") == 200)
@@ -289,7 +300,7 @@ def test_server_that_is_not_trusted(started: Started, tmp_path: Path, wrong: str
     """A server of another authority or name gets no call; nor does one get one without its own."""
     (tmp_path / "other").mkdir()
     other = {"by": Authority(tmp_path / "other", "other")} if wrong == "authority" else {}
-    apart = started(tls=True, **other)
+    apart = started(tls=True, servers=1, **other)
     own: dict[str, Any] = {"upstream_name": "api.example"} if wrong == "name" else {}
     if wrong == "no certificate":
         own = {"upstream_certificate": None, "upstream_key": None}

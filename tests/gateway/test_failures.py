@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 from tests.gateway.errors import Error, error_of
-from tests.gateway.stacks import StackFactory, http_headers
+from tests.gateway.stacks import StackFactory, http_headers, running
 from tests.support.backends import Backend, each_backend
 from tests.support.builders import NO_CUSTOMER
 from tests.support.concurrency import at_once
@@ -27,10 +28,30 @@ from twc_customer_gateway.supervisor.stack import Stack
 UNAVAILABLE = Error(503, 14, "SERVICE_UNAVAILABLE", [])
 
 
-def test_frozen_server(start_stack: StackFactory) -> None:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service whose processes tests stop and kill."""
+    with running({"data_dir": tmp_path_factory.mktemp("data")}) as stack:
+        yield stack
+
+
+@pytest.fixture
+def whole(service: Stack) -> Iterator[Stack]:
+    """That service, with all of its processes, which it has again for the next test."""
+    yield service
+
+    def is_whole() -> bool:
+        service.restart_ended()
+        return _serves(http) and _takes_large_bodies(http)
+
+    with _client(service) as http:
+        wait_until(is_whole)
+
+
+def test_frozen_server(whole: Stack) -> None:
     """A server that hangs is 504 for who waits and 503 for who comes; it recovers by itself."""
-    with start_stack() as stack, _client(stack) as http:
-        server = _server_of(stack)
+    with _client(whole) as http:
+        server = _server_of(whole)
         os.kill(server, signal.SIGSTOP)
         try:
             waiting = http.get(NO_CUSTOMER)
@@ -43,26 +64,26 @@ def test_frozen_server(start_stack: StackFactory) -> None:
         wait_until(lambda: http.get(NO_CUSTOMER).status_code == 204)
 
 
-def test_hung_envoy(start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hung_envoy(whole: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """An Envoy that hangs is killed after a time, and another serves in its place."""
     monkeypatch.setattr(envoy_process, "HUNG_SECONDS", 1)
-    with start_stack() as stack, _client(stack) as http:
-        hung = _envoy_of(stack)
+    with _client(whole) as http:
+        hung = _envoy_of(whole)
         os.kill(hung, signal.SIGSTOP)
 
         def is_replaced() -> bool:
-            stack.restart_ended()
-            return _envoy_of(stack) not in (hung, 0)
+            whole.restart_ended()
+            return _envoy_of(whole) not in (hung, 0)
 
         wait_until(is_replaced)
         wait_until(lambda: _serves(http))
 
 
-def test_killed_reader_of_large_bodies(start_stack: StackFactory) -> None:
+def test_killed_reader_of_large_bodies(whole: Stack) -> None:
     """Of a write with a large body it is not known what became of it when its reader ends."""
-    with start_stack() as stack, _client(stack) as http, ThreadPoolExecutor() as pool:
-        [_, command] = stack.settings.envoy_commands
-        admin = stack.settings.admin_sockets[0]
+    with _client(whole) as http, ThreadPoolExecutor() as pool:
+        [_, command] = whole.settings.envoy_commands
+        admin = whole.settings.admin_sockets[0]
         passed_on = f"cluster.{LARGE_BODIES_CLUSTER}.upstream_rq_active"
         reader = next(it for it in psutil.Process().children() if it.cmdline() == command)
         body = {"email": "ada@example.com", "tax_exemptions": ["x" * 1000] * 10}
@@ -90,10 +111,10 @@ def test_locked_database(
         assert http.post("/customers", json={"email": "bob@example.com"}).status_code == 201
 
 
-def test_killed_server(start_stack: StackFactory) -> None:
+def test_killed_server(whole: Stack) -> None:
     """With the server gone, callers get 503 and nothing of the inside, until it is back."""
-    with start_stack() as stack, _client(stack) as http:
-        os.kill(_server_of(stack), signal.SIGKILL)
+    with _client(whole) as http:
+        os.kill(_server_of(whole), signal.SIGKILL)
         wait_until(lambda: http.get(NO_CUSTOMER).status_code == 503)
         refused = http.get(NO_CUSTOMER)
 
@@ -101,17 +122,17 @@ def test_killed_server(start_stack: StackFactory) -> None:
         assert refused.json()["message"] == "the service cannot be reached now; try again"
 
         def is_back() -> bool:
-            stack.restart_ended()
+            whole.restart_ended()
             return http.get(NO_CUSTOMER).status_code == 204
 
         wait_until(is_back)
 
 
-def test_large_bodies_without_their_reader(start_stack: StackFactory) -> None:
+def test_large_bodies_without_their_reader(whole: Stack) -> None:
     """With the Envoy of large bodies gone, those that come at once are 503, not too many."""
-    with start_stack() as stack, _client(stack) as http:
-        os.kill(_envoy_of(stack, LARGE_BODIES), signal.SIGKILL)
-        wait_until(lambda: _envoy_of(stack, LARGE_BODIES) == 0)
+    with _client(whole) as http:
+        os.kill(_envoy_of(whole, LARGE_BODIES), signal.SIGKILL)
+        wait_until(lambda: _envoy_of(whole, LARGE_BODIES) == 0)
         refused = at_once([partial(http.post, "/upload-customers", json=[])] * 8)
 
         assert [error_of(it) for it in refused] == [UNAVAILABLE] * 8
@@ -217,3 +238,7 @@ def _serves(http: httpx.Client) -> bool:
         return http.get(NO_CUSTOMER).status_code == 204
     except httpx.TransportError:
         return False
+
+
+def _takes_large_bodies(http: httpx.Client) -> bool:
+    return http.post("/upload-customers", json=[]).status_code == 201

@@ -168,7 +168,7 @@ def test_cost_of_small_body(stack: Stack, http: httpx.Client) -> None:
 
     def asked() -> int:
         [admin, _] = stack.settings.admin_sockets
-        return envoy_admin.stat(admin, "http.public.ext_authz.ok") or 0
+        return envoy_admin.stat(admin, "http.public.ext_authz.ok", "Counters") or 0
 
     before = asked()
     http.post("/customers", json=_customer(2000))

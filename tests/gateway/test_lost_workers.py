@@ -25,6 +25,10 @@ T = TypeVar("T")
 
 THREADS = 8
 
+# Between two calls of a thread, once it need not have one in hand all the time: so many calls
+# would keep the machine from starting a worker.
+_PAUSE_SECONDS = 0.05
+
 
 def test_killed_under_reads(tmp_path: Path) -> None:
     """A worker that is killed costs no read that is answered in one piece, and is back soon.
@@ -36,9 +40,12 @@ def test_killed_under_reads(tmp_path: Path) -> None:
         with service.http("acme") as http:
             created = http.post("/customers", json={"email": "ada@example.com"}).json()
         before = service.workers()
-        with _reading(service, f"/customers/{created['id']}") as answers:
+        with _reading(service, f"/customers/{created['id']}") as (answers, calm):
             wait_until(lambda: len(answers) > 200)
             before[min(before)].kill()
+            seen = len(answers)
+            wait_until(lambda: len(answers) > seen + 200)
+            calm.set()
             wait_until(lambda: bool(service.served("read") - {*before}))
 
         assert {answer.status_code for answer in answers} == {200}
@@ -194,9 +201,12 @@ def test_frozen_worker(tmp_path: Path) -> None:
     """A worker that hangs is 504 for its share of the calls in hand; the others serve on."""
     with Service(tmp_path, workers=3) as service:
         worker = next(iter(service.workers().values()))
-        with _reading(service, NO_CUSTOMER) as answers:
+        with _reading(service, NO_CUSTOMER) as (answers, calm):
             wait_until(lambda: len(answers) > 200)
             worker.suspend()
+            seen = len(answers)
+            wait_until(lambda: len(answers) > seen + 200)
+            calm.set()
             wait_until(lambda: any(answer.status_code == 504 for answer in answers))
             seen = len(answers)
             wait_until(lambda: len(answers) > seen + 200)
@@ -254,18 +264,23 @@ def _on_threads(act: Callable[[int], None], done: threading.Event) -> Iterator[N
 
 
 @contextmanager
-def _reading(service: Service, path: str) -> Iterator[list[httpx.Response]]:
-    """Reads on several threads as long as the block lasts, and gives the answers."""
+def _reading(service: Service, path: str) -> Iterator[tuple[list[httpx.Response], threading.Event]]:
+    """Reads on several threads as long as the block lasts, and gives the answers.
+
+    Threads call without a pause until the event, which it gives as well, is set.
+    """
     answers: list[httpx.Response] = []
-    done = threading.Event()
+    calm, done = threading.Event(), threading.Event()
 
     def read(_: int) -> None:
         with service.http("acme", "read") as http:
             while not done.is_set():
                 answers.append(http.get(path))
+                if calm.is_set():
+                    done.wait(_PAUSE_SECONDS)
 
     with _on_threads(read, done):
-        yield answers
+        yield answers, calm
 
 
 @contextmanager

@@ -26,6 +26,9 @@ from tests.support.tokens import token_for
 from twc_customer_gateway import metrics_exporter
 from twc_customer_gateway.supervisor import envoy_admin
 
+# The labels of the workers, as each Envoy has them.
+SERVERS = [{"envoy": name, "envoy_cluster_name": "server"} for name in ("public", "large_bodies")]
+
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[tuple[Service, int]]:
@@ -36,9 +39,26 @@ def _serving(folder: Path) -> Iterator[tuple[Service, int]]:
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, int]]:
-    """A service, and the port of its metrics, for the tests that leave its processes alone."""
+    """A service, and the port of its metrics, for the tests that leave it as it was."""
     with _serving(tmp_path_factory.mktemp("metrics")) as serving:
         yield serving
+
+
+@pytest.fixture
+def whole(serving: tuple[Service, int], tenant: str) -> Iterator[tuple[Service, int]]:
+    """The same for tests that kill workers, with others in their place for the next test."""
+    yield serving
+    service, port = serving
+    name = "envoy_cluster_membership_healthy"
+
+    def is_whole() -> bool:
+        http.get(NO_CUSTOMER)
+        workers = {*service.workers()}
+        return len(workers) == 2 and service.served(f"after-{tenant}") == workers
+
+    with service.http("acme", f"after-{tenant}") as http:
+        wait_until(is_whole)
+    wait_until(lambda: all(Scrape(port).value(name, **server) == 2 for server in SERVERS))
 
 
 def _read_everywhere(service: Service, label: str) -> int:
@@ -72,26 +92,28 @@ def test_sum_of_all_workers(serving: tuple[Service, int]) -> None:
     assert Scrape(port).calls("GetCustomer", "OK") == before + sent
 
 
-def test_restarted_worker(tmp_path: Path) -> None:
+def test_restarted_worker(whole: tuple[Service, int]) -> None:
     """A worker that is killed, and the one in its place, lose no counts."""
-    with _serving(tmp_path) as (service, port):
-        sent = _read_everywhere(service, "before")
-        worker = next(iter(service.workers().values()))
-        worker.kill()
-        worker.wait(SECONDS)
-        assert Scrape(port).calls("GetCustomer", "OK") == sent
+    service, port = whole
+    before = Scrape(port).calls("GetCustomer", "OK") or 0
+    sent = _read_everywhere(service, "before")
+    worker = next(iter(service.workers().values()))
+    worker.kill()
+    worker.wait(SECONDS)
+    assert Scrape(port).calls("GetCustomer", "OK") == before + sent
 
-        wait_until(lambda: len(service.workers()) == 2)
-        sent += _read_everywhere(service, "after")
-        assert Scrape(port).calls("GetCustomer", "OK") == sent
+    wait_until(lambda: len(service.workers()) == 2)
+    sent += _read_everywhere(service, "after")
+    assert Scrape(port).calls("GetCustomer", "OK") == before + sent
 
 
 @of_workers
-def test_stream_of_killed_worker(tmp_path: Path) -> None:
+def test_stream_of_killed_worker(whole: tuple[Service, int]) -> None:
     """A stream is in progress in whatever worker it is, until that is killed."""
     batches: queue.Queue[pb.ImportCustomersRequest] = queue.Queue()
     batches.put(pb.ImportCustomersRequest(items=[pb.ImportItem(customer=customer())]))
-    with _serving(tmp_path) as (service, port), service.native() as channel:
+    service, port = whole
+    with service.native() as channel:
         stub = CustomerServiceStub(channel)
         call = stub.ImportCustomers(iter(batches.get, None), SECONDS, caller("acme"))
         next(call)
@@ -106,18 +128,20 @@ def test_stream_of_killed_worker(tmp_path: Path) -> None:
 
 
 @of_workers
-def test_envoys(tmp_path: Path) -> None:
+def test_envoys(serving: tuple[Service, int]) -> None:
     """What both Envoys count of clients and workers comes along, apart, as one valid text."""
     notes = {"notes": {"attributes": {"text": {"attribute_value": "x" * 12_000}}}}
-    with _serving(tmp_path) as (service, port):
-        with service.http("acme") as http:
-            assert http.get(NO_CUSTOMER).status_code == 204
-            assert http.get("/nowhere").status_code == 404
-            large = http.post(
-                "/customers", json={"email": "a@example.com", "attributeGroups": notes}
-            )
-            assert large.status_code in {201, 400}
-        scrape = Scrape(port)
+    service, port = serving
+    before = Scrape(port)
+    with service.http("acme") as http:
+        assert http.get(NO_CUSTOMER).status_code == 204
+        assert http.get("/nowhere").status_code == 404
+        large = http.post("/customers", json={"email": "a@example.com", "attributeGroups": notes})
+        assert large.status_code in {201, 400}
+    scrape = Scrape(port)
+
+    def counted(name: str, **labels: str) -> float:
+        return (scrape.value(name, **labels) or 0) - (before.value(name, **labels) or 0)
 
     public, large_bodies = (
         {"envoy": name, "envoy_http_conn_manager_prefix": name}
@@ -125,15 +149,12 @@ def test_envoys(tmp_path: Path) -> None:
     )
     classes = [{**public, "envoy_response_code_class": each} for each in ("2", "4", "5")]
     # The parser gives all counters names that end so.
-    answered = [scrape.value("envoy_http_downstream_rq_xx_total", **each) for each in classes]
-    assert sum(filter(None, answered)) == 3
-    assert scrape.value("envoy_http_downstream_rq_total", **public) == 3
-    assert scrape.value("envoy_http_downstream_rq_total", **large_bodies) == 1
-    servers = [
-        {"envoy": name, "envoy_cluster_name": "server"} for name in ("public", "large_bodies")
-    ]
-    for server in servers:
-        assert (scrape.value("envoy_cluster_upstream_rq_total", **server) or 0) >= 1
+    answered = [counted("envoy_http_downstream_rq_xx_total", **each) for each in classes]
+    assert sum(answered) == 3
+    assert counted("envoy_http_downstream_rq_total", **public) == 3
+    assert counted("envoy_http_downstream_rq_total", **large_bodies) == 1
+    for server in SERVERS:
+        assert counted("envoy_cluster_upstream_rq_total", **server) >= 1
         assert scrape.value("envoy_cluster_membership_healthy", **server) == 2
     assert scrape.value("twc_customer_build_info", version="2.0.0") == 1
     types = [line.split()[2] for line in scrape.text.splitlines() if line.startswith("# TYPE")]
@@ -161,29 +182,33 @@ def test_hung_envoy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert time.monotonic() - began < 8 * 0.5
 
 
-def test_hung_worker(tmp_path: Path) -> None:
+def test_hung_worker(serving: tuple[Service, int]) -> None:
     """A worker that hangs keeps no scrape waiting, and its counts are there."""
-    with _serving(tmp_path) as (service, port):
-        sent = _read_everywhere(service, "before")
+    service, port = serving
+    before = Scrape(port).calls("GetCustomer", "OK") or 0
+    sent = _read_everywhere(service, "hung")
+    for worker in service.workers().values():
+        worker.suspend()
+    try:
+        assert Scrape(port).calls("GetCustomer", "OK") == before + sent
+    finally:
         for worker in service.workers().values():
-            worker.suspend()
-
-        assert Scrape(port).calls("GetCustomer", "OK") == sent
+            worker.resume()
 
 
-def test_restarted_exporter(tmp_path: Path) -> None:
+def test_restarted_exporter(serving: tuple[Service, int]) -> None:
     """An exporter that ends is restarted, and calls in the meantime are counted."""
-    with _serving(tmp_path) as (service, port):
-        sent = _read_everywhere(service, "before")
-        _exporter(service).kill()
-        with service.http("acme") as http:
-            assert http.get(NO_CUSTOMER).status_code == 204
+    service, port = serving
+    before = Scrape(port).calls("GetCustomer", "OK") or 0
+    sent = _read_everywhere(service, "restart")
+    _exporter(service).kill()
+    with service.http("acme") as http:
+        assert http.get(NO_CUSTOMER).status_code == 204
 
-        # The port stays open: a scrape in the meantime waits for the next process.
-        assert Scrape(port).calls("GetCustomer", "OK") == sent + 1
-        assert service.restarts() == [
-            "metrics-exporter was killed by SIGKILL; restarting it in 0.5 s"
-        ]
+    # The port stays open: a scrape in the meantime waits for the next process.
+    assert Scrape(port).calls("GetCustomer", "OK") == before + sent + 1
+    exporter = [line for line in service.restarts() if line.startswith("metrics-exporter")]
+    assert exporter == ["metrics-exporter was killed by SIGKILL; restarting it in 0.5 s"]
 
 
 def test_personal_data(serving: tuple[Service, int]) -> None:
@@ -250,17 +275,3 @@ def test_taken_port(tmp_path: Path) -> None:
     said = f"cannot listen on 127.0.0.1:{port}: is something else listening there?"
     assert f"The Customer API stopped: {said}" in service.output()
     assert "Traceback" not in service.output()
-
-
-@of_workers
-def test_off_by_default(tmp_path: Path) -> None:
-    """A service that is not told to serves no metrics: it listens on its two ports alone."""
-    with Service(tmp_path) as service:
-        listening = {
-            each.laddr.port
-            for process in [psutil.Process(service.process.pid), *service.children()]
-            for each in process.net_connections(kind="inet")
-            if each.status == psutil.CONN_LISTEN
-        }
-        assert listening == {service.settings.gateway_port, service.settings.grpc_port}
-        assert len(service.children()) == 4

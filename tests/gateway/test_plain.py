@@ -20,7 +20,7 @@ from tests.support.backends import any_backend
 from tests.support.certificates import Authority
 from tests.support.client import SECONDS
 from tests.support.http_client import http_request
-from tests.support.ports import held_port
+from tests.support.ports import held_pair, held_port
 from tests.support.processes import die_with_parent
 from tests.support.server_process import ServerProcess, wait_until
 
@@ -70,7 +70,7 @@ def test_envoys_started_by_hand(own_database: dict[str, Any], tmp_path: Path) ->
     """Envoys that are started in a copy of the written folder serve REST, by TLS to the server."""
     authority = Authority(tmp_path, "authority")
     server_pair, own = authority.issue("server"), authority.issue("gateway")
-    with held_port() as port, held_port() as gateway, held_port() as admin, ExitStack() as stack:
+    with held_port() as port, held_port() as gateway, held_pair() as admin, ExitStack() as stack:
         server = ServerProcess(
             own_database,
             f"127.0.0.1:{port}",

@@ -19,6 +19,7 @@ from tests.support.builders import NO_CUSTOMER
 from tests.support.certificates import Authority, Pair
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
+from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks, trusted_issuer
 
@@ -174,9 +175,9 @@ def _says(service: Service, part: str) -> bool:
 def _allowed(service: Service, origin: str) -> bool:
     headers = {"origin": origin, "access-control-request-method": "GET"}
     url = f"http://127.0.0.1:{service.settings.gateway_port}"
-    preflight = httpx.options(f"{url}/api/v2/customers", headers=headers).status_code == 200
-    called = httpx.get(f"{url}/livez", headers={"origin": origin})
-    return preflight and called.headers.get("access-control-allow-origin") == origin
+    preflight = http_request("OPTIONS", f"{url}/api/v2/customers", headers=headers).status_code
+    called = http_request("GET", f"{url}/livez", headers={"origin": origin})
+    return preflight == 200 and called.headers.get("access-control-allow-origin") == origin
 
 
 def _call(service: Service, label: str) -> httpx.Response:

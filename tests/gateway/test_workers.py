@@ -131,6 +131,19 @@ def test_development(tmp_path: Path) -> None:
             wait_until(all_believe)
 
 
+@of_workers
+def test_no_metrics_by_default(service: Service) -> None:
+    """A service that is not told to serves no metrics: it listens on its two ports alone."""
+    listening = {
+        each.laddr.port
+        for process in [psutil.Process(service.process.pid), *service.children()]
+        for each in process.net_connections(kind="inet")
+        if each.status == psutil.CONN_LISTEN
+    }
+    assert listening == {service.settings.gateway_port, service.settings.grpc_port}
+    assert len(service.children()) == 4
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_port_of_several_workers(service: Service, tmp_path: Path, workers: int) -> None:
     """A port that another service's workers share is refused as taken, and they serve on."""

@@ -315,6 +315,10 @@ def test_unknown_position(service: Service, foreign: Callable[[Position], Positi
         assert later.get(service.customer.id).last_name == NEW
 
 
+# Between two reads of a thread, so that they leave the machine to the replica that starts.
+_PAUSE_SECONDS = 0.01
+
+
 class Load:
     """Reads again and again, in several threads, from its construction to `end`."""
 
@@ -328,6 +332,7 @@ class Load:
         while not self._stopped.is_set():
             assert self._service.session("any").get(self._service.customer.id).id
             self.reads += 1
+            self._stopped.wait(_PAUSE_SECONDS)
 
     def go_on(self, number: int = 50) -> None:
         """Waits for so many reads more."""

@@ -41,14 +41,23 @@ class Outcome(NamedTuple):
 class Load:
     """Clients of one tenant, each of which makes one call after another.
 
-    Some read the customer at a path, and others create or upload some.
+    Some read the customer at a path, and others create or upload some. Each may pause between
+    two calls.
     """
 
-    def __init__(self, port: int, headers: Mapping[str, str], path: str, clients: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        headers: Mapping[str, str],
+        path: str,
+        clients: int,
+        pause_seconds: float = 0,
+    ) -> None:
         self.outcomes: list[Outcome] = []
         self._port = port
         self._path = path
         self._clients = clients
+        self._pause_seconds = pause_seconds
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         self._numbers = itertools.count()
         self._is_over = False
@@ -89,6 +98,7 @@ class Load:
             if connection and (reconnects or connection.is_over):
                 connection.close()
                 connection = None
+            await asyncio.sleep(self._pause_seconds)
         if connection:
             connection.close()
 

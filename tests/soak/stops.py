@@ -23,7 +23,6 @@ from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 
 COLUMNS = ("Stopped", "Stops", "Calls answered", "Faults")
-CLIENTS = 32
 _WORKERS = 2
 _DRAIN_SECONDS = 2
 # Calls between two stops.
@@ -47,23 +46,31 @@ class Stops(NamedTuple):
     faults: list[str]
 
 
-# Stops a part so many times, under the load of so many clients, with its data in a folder.
-Stop = Callable[[Path, int, int], Stops]
+class Callers(NamedTuple):
+    """How many clients call meanwhile, and how long each pauses between two calls."""
+
+    number: int = 32
+    pause_seconds: float = 0
+
+
+# Stops a part so many times, while clients call, with its data in a folder.
+Stop = Callable[[Path, int, Callers], Stops]
 
 
 def run(_: OwnDatabase, folder: Path, plan: Plan) -> Report:
     """Stops workers, then the whole service, as often as the plan has rounds."""
     seen = [
-        stop(folder / stop.__name__, plan.rounds, CLIENTS) for stop in (stop_workers, stop_service)
+        stop(folder / stop.__name__, plan.rounds, Callers())
+        for stop in (stop_workers, stop_service)
     ]
     rows = [(it.part, it.rounds, it.answered, len(it.faults)) for it in seen]
     return Report(COLUMNS, rows, [fault for it in seen for fault in it.faults])
 
 
-def stop_workers(folder: Path, rounds: int, clients: int = CLIENTS) -> Stops:
+def stop_workers(folder: Path, rounds: int, callers: Callers) -> Stops:
     """Stops workers in turn, each when the one before has been replaced."""
     with Service(folder, **_ROOM, workers=_WORKERS) as service:
-        load = _load(service, clients)
+        load = _load(service, callers)
         with load.running():
             for number in range(rounds):
                 _await_reads(load)
@@ -76,16 +83,16 @@ def stop_workers(folder: Path, rounds: int, clients: int = CLIENTS) -> Stops:
     return Stops("a worker", rounds, *_judge(load.outcomes))
 
 
-def stop_service(folder: Path, rounds: int, clients: int = CLIENTS) -> Stops:
+def stop_service(folder: Path, rounds: int, callers: Callers) -> Stops:
     """Stops the whole service again and again, and starts it for the next time."""
-    seen = [_stop_once(folder, clients) for _ in range(rounds)]
+    seen = [_stop_once(folder, callers) for _ in range(rounds)]
     faults = [fault for _, found in seen for fault in found]
     return Stops("the service", rounds, sum(answered for answered, _ in seen), faults)
 
 
-def _stop_once(folder: Path, clients: int) -> tuple[int, list[str]]:
+def _stop_once(folder: Path, callers: Callers) -> tuple[int, list[str]]:
     with Service(folder, **_ROOM, workers=_WORKERS, drain_seconds=_DRAIN_SECONDS) as service:
-        load = _load(service, clients)
+        load = _load(service, callers)
         health = f"http://127.0.0.1:{service.settings.gateway_port}/healthz"
         with load.running():
             _await_reads(load)
@@ -105,11 +112,11 @@ def _stop_once(folder: Path, clients: int) -> tuple[int, list[str]]:
     return answered, faults
 
 
-def _load(service: Service, clients: int) -> Load:
+def _load(service: Service, callers: Callers) -> Load:
     with service.http("acme") as http:
         created = http.post("/customers", json={"email": f"{time.time_ns()}@example.com"}).json()
     path = f"/customers/{created['id']}"
-    return Load(service.settings.gateway_port, http_headers("acme"), path, clients)
+    return Load(service.settings.gateway_port, http_headers("acme"), path, *callers)
 
 
 def _await_reads(load: Load) -> None:

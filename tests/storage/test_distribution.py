@@ -23,6 +23,8 @@ from twc_customer_server.storage.access import AccessStore
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.lease import Lease
+from twc_customer_server.storage.listing import WALKS
+from twc_customer_server.storage.lists import Lists
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.schema import TABLES
 from twc_customer_server.storage.statements import Statements
@@ -56,6 +58,12 @@ def recorded() -> dict[str, str]:
     for size in range(1, 6):
         for names in itertools.combinations(_SEARCHED, size):
             statements.search(names)
+    lists = Lists(recorder)
+    for is_descending in (False, True):
+        for name in WALKS.keys() - {"createdDate"}:
+            lists.by_field(name, is_descending=is_descending)
+        for count in (1, 2, 4, 8, 16):
+            lists.by_status(count, is_descending=is_descending)
     return recorder.compiled
 
 

@@ -469,7 +469,7 @@ def bounds(field: str) -> dict[str, object]:
 @pytest.mark.parametrize("field", [field for field in WALKS if field != "createdDate"])
 def test_plan_of_list(database: Database, field: str, is_descending: bool) -> None:  # noqa: FBT001
     """A list reads a range of one index in its order, without statistics of the table as well."""
-    sql = Lists(database).by_field[field, is_descending]
+    sql = Lists(database).by_field(field, is_descending=is_descending)
     [step] = plan(database, sql, bounds(field))
     index = f"customer_{WALKS[field][0].column_name}"
     assert re.search(rf"(Index Scan (Backward )?using|USING INDEX) {index} ", step)
@@ -483,7 +483,7 @@ def test_plan_of_list_by_creation(
     is_descending: bool,  # noqa: FBT001
 ) -> None:
     """A list by date of creation merges as many ranges of one index as it has statuses."""
-    sql = Lists(database).by_status[count, is_descending]
+    sql = Lists(database).by_status(count, is_descending=is_descending)
     steps = plan(database, sql, bounds("createdDate"))
     if not isinstance(database, Postgres):
         # It sorts, or reads again, the few rows that each range is limited to.

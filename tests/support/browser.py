@@ -13,7 +13,7 @@ def chromium() -> Iterator[Browser]:
     """Starts a Chromium without a window; skips the test if there is none, in CI fails it."""
     path = program("chromium", "chromium")
     # Its sandbox does not work for root, nor in most containers.
-    options = ["--no-sandbox", "--disable-dev-shm-usage"]
+    options = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=options)
         yield browser

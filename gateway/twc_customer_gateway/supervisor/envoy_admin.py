@@ -27,12 +27,12 @@ def request(admin_socket: str, method: str, path: str) -> bytes:
         connection.close()
 
 
-def stat(admin_socket: str, name: str) -> int | None:
-    """Returns the value of one counter or gauge, or None if Envoy does not know it (yet).
+def stat(admin_socket: str, name: str, kind: str = "Gauges") -> int | None:
+    """Returns the value of a gauge or, of the kind `Counters`, of a counter.
 
-    Raises OSError if Envoy does not respond.
+    Returns None if Envoy does not know it (yet). Raises OSError if Envoy does not respond.
     """
-    stats = _get_json(admin_socket, f"/stats?format=json&filter=^{name}$")["stats"]
+    stats = _get_json(admin_socket, f"/stats?format=json&type={kind}&filter=^{name}$")["stats"]
     return next((int(each["value"]) for each in stats), None)
 
 

@@ -18,6 +18,12 @@ def switch_often() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
+def keep_imports() -> None:
+    """Has the garbage collector begin, and leave out what was imported while it was stopped."""
+    gc.freeze()
+    gc.enable()
+
+
 def spare_collector() -> None:
     """Has the garbage collector leave out the objects that stay until the process ends."""
     gc.collect()

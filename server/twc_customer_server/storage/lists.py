@@ -46,20 +46,26 @@ class Lists:
 
     def __init__(self, database: Database) -> None:
         self._database: Reader = database
-        self.by_field = {
-            (name, is_descending): database.compile(_walk(name, is_descending=is_descending))
-            for name in WALKS
-            for is_descending in (False, True)
-            if name != "createdDate"
-        }
-        counts = [1 << exponent for exponent in range(len(STATUSES).bit_length())]
-        self.by_status = {
-            (count, is_descending): database.compile(
-                _walk_statuses(count, is_descending=is_descending)
-            )
-            for count in counts
-            for is_descending in (False, True)
-        }
+        self._compile = database.compile
+        # Each is compiled when it is first used: to compile all takes a start 40 ms.
+        self._by_field: dict[tuple[str, bool], str] = {}
+        self._by_status: dict[tuple[int, bool], str] = {}
+
+    def by_field(self, name: str, *, is_descending: bool) -> str:
+        """Returns the statement that walks a field other than the date of creation."""
+        key = (name, is_descending)
+        if key not in self._by_field:
+            self._by_field[key] = self._compile(_walk(name, is_descending=is_descending))
+        return self._by_field[key]
+
+    def by_status(self, count: int, *, is_descending: bool) -> str:
+        """Returns the statement that walks dates of creation, with at least `count` statuses."""
+        branches = 1 << (count - 1).bit_length()
+        key = (branches, is_descending)
+        if key not in self._by_status:
+            walk = _walk_statuses(branches, is_descending=is_descending)
+            self._by_status[key] = self._compile(walk)
+        return self._by_status[key]
 
     def list_page(
         self, tenant: str, listing: Listing, after: ListPlace | None, size: int
@@ -91,9 +97,8 @@ class Lists:
 
     def _statement(self, listing: Listing) -> str:
         if listing.field != "createdDate":
-            return self.by_field[listing.field, listing.is_descending]
-        count = next(count for count, _ in self.by_status if count >= len(listing.statuses))
-        return self.by_status[count, listing.is_descending]
+            return self.by_field(listing.field, is_descending=listing.is_descending)
+        return self.by_status(len(listing.statuses), is_descending=listing.is_descending)
 
 
 class _Page:
