@@ -26,7 +26,7 @@ FINDING: dict[str, Any] = {
 LINK = re.compile('<(.*)>; rel="next"').fullmatch
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def crowd(channel: grpc.Channel) -> Client:
     """A client whose tenant has 1,001 customers with the last name Crowd."""
     client = Client(channel, "crowded")

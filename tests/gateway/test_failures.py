@@ -130,9 +130,12 @@ def test_killed_server(whole: Stack) -> None:
 
 def test_large_bodies_without_their_reader(whole: Stack) -> None:
     """With the Envoy of large bodies gone, those that come at once are 503, not too many."""
+    connections = f"cluster.{LARGE_BODIES_CLUSTER}.upstream_cx_active"
     with _client(whole) as http:
         os.kill(_envoy_of(whole, LARGE_BODIES), signal.SIGKILL)
         wait_until(lambda: _envoy_of(whole, LARGE_BODIES) == 0)
+        # What is sent on a connection that is not known to be gone may have run.
+        wait_until(lambda: not envoy_admin.stat(whole.settings.admin_sockets[0], connections))
         refused = at_once([partial(http.post, "/upload-customers", json=[])] * 8)
 
         assert [error_of(it) for it in refused] == [UNAVAILABLE] * 8

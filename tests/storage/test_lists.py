@@ -57,7 +57,7 @@ def customer_of(number: int, chosen: random.Random) -> Customer:
     return customer
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def crowd(store: CustomerStore) -> list[Customer]:
     """Customers of one tenant, among others that are deleted, and the same of another tenant."""
     chosen = random.Random(7)  # noqa: S311 - no secret

@@ -17,8 +17,10 @@ class Scrape:
 
     def value(self, name: str, **labels: str) -> float | None:
         """The value of one series, if it is there."""
-        # To parse all takes longer than the scrape.
-        lines = (it for it in self.text.splitlines(keepends=True) if it.startswith(name))
+        # To parse all takes longer than the scrape. Counters may have the suffix only once parsed.
+        family = name.removesuffix("_total")
+        starts = (family, f"# TYPE {family}")
+        lines = (it for it in self.text.splitlines(keepends=True) if it.startswith(starts))
         return next(
             (
                 sample.value
