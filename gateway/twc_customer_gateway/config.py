@@ -215,6 +215,7 @@ def write(
             "ENVOY": name,
             "ADMIN_ADDRESS": _admin_address(places, name),
             "HEAP_BYTES": HEAP_BYTES[template],
+            "PANIC_PERCENT": int(template == LARGE_BODIES),
         }
         variables = {name: json.dumps(value) for name, value in (values | own).items()}
         variables["LARGE_BODIES_CLUSTERS"] = clusters

@@ -17,9 +17,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.errors import Error, error_of
-from tests.gateway.stacks import http_headers
+from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID, customer
 from tests.support.client import SECONDS, as_tenant, failure
+from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor import envoy_admin
@@ -274,3 +275,12 @@ def test_memory_of_forged_uploads(stack: Stack, tenant: str) -> None:
 
     after = sum(it.memory_info().rss for it in processes)
     assert after - before < 2 * len(body)
+
+
+def test_upload_at_the_start(start_stack: StackFactory) -> None:
+    """A large body is read as soon as the service is ready."""
+    with start_stack() as stack:
+        url = f"http://{stack.settings.bind}:{stack.settings.gateway_port}{UPLOAD}"
+        uploaded = [{"email": "ada@example.com"}]
+        answer = http_request("POST", url, headers=http_headers("acme"), json=uploaded)
+    assert answer.status_code == 201
