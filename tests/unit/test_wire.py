@@ -2,6 +2,9 @@
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
 
 import grpc
 import pytest
@@ -15,6 +18,7 @@ from twc_customer_server.transport.wire import (
     encode_metadata,
     encode_status,
     frame,
+    frames,
     read_head,
 )
 
@@ -120,3 +124,30 @@ def test_status() -> None:
         (b"grpc-message", b"100 %25 gr%C3%B6%C3%9Fe%0A"),
         (b"x-a", b"1"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "most", "joined"),
+    [
+        ([], 10, []),
+        ([3], 10, [1]),
+        ([3, 3, 3], 0, [1, 1, 1]),
+        ([3, 3, 3], 5, [2, 1]),
+        ([20, 1], 10, [1, 1]),
+    ],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_joined_frames(sizes: list[int], most: int, joined: list[int], *, fails: bool) -> None:
+    """Messages are sent together up to a size, and those before an error before it."""
+    messages = [bytes(size) for size in sizes]
+
+    def made() -> Iterator[bytes]:
+        yield from messages
+        if fails:
+            raise ConnectionError
+
+    parts: list[bytes] = []
+    with pytest.raises(ConnectionError) if fails else nullcontext():
+        parts.extend(frames(made(), most))
+    whole = iter(map(frame, messages))
+    assert parts == [b"".join(islice(whole, count)) for count in joined]
