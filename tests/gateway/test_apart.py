@@ -22,8 +22,12 @@ from tests.support.concurrency import in_background
 from tests.support.http_client import http_client, http_request
 from tests.support.ports import held_port
 from tests.support.server_process import ServerProcess, wait_until
+from tests.support.servers import of_workers
 from twc_customer_gateway.supervisor import envoy_admin
 from twc_customer_gateway.supervisor.stack import Stack
+
+# A gateway without servers has no Python inside.
+pytestmark = of_workers
 
 TENANT = "acme"
 

@@ -19,7 +19,7 @@ from tests.support.builders import NO_CUSTOMER
 from tests.support.concurrency import at_once
 from tests.support.http_client import http_client
 from tests.support.server_process import wait_until
-from tests.support.servers import Server
+from tests.support.servers import Server, of_workers
 from twc_customer_gateway.config import ENVOYS, LARGE_BODIES, PUBLIC
 from twc_customer_gateway.routes import LARGE_BODIES_CLUSTER
 from twc_customer_gateway.supervisor import envoy_admin, envoy_process
@@ -48,6 +48,7 @@ def whole(service: Stack) -> Iterator[Stack]:
         wait_until(is_whole)
 
 
+@of_workers
 def test_frozen_server(whole: Stack) -> None:
     """A server that hangs is 504 for who waits and 503 for who comes; it recovers by itself."""
     with _client(whole) as http:
@@ -111,6 +112,7 @@ def test_locked_database(
         assert http.post("/customers", json={"email": "bob@example.com"}).status_code == 201
 
 
+@of_workers
 def test_killed_server(whole: Stack) -> None:
     """With the server gone, callers get 503 and nothing of the inside, until it is back."""
     with _client(whole) as http:
