@@ -104,7 +104,7 @@ def main() -> None:
 
 def _run_command(args: argparse.Namespace) -> None:
     """Runs a command that imports packages which the supervisor does without, and ends soon."""
-    # What it imports is no garbage, and all else is less than that.
+    # It imports much, all of which stays, and ends before it has made much else.
     gc.disable()
     if args.version:
         from importlib.metadata import version  # noqa: PLC0415

@@ -171,14 +171,8 @@ class GrpcioCall(IncomingCall):
             return ended
 
         with state.condition:
-            if not _server._is_rpc_state_active(state):
-                return
-            operations = [cygrpc.SendMessageOperation(encoded, 0)]
-            if state.initial_metadata_allowed:
-                operations.insert(0, _server._get_initial_metadata_operation(state, None))
-                state.initial_metadata_allowed = False
-            self._event.call.start_server_batch(operations, sent)
-            state.due.add(_server._SEND_MESSAGE_TOKEN)
+            if _server._is_rpc_state_active(state):
+                outgoing.start_to_send(self._event, state, encoded, sent)
 
     def _respond_by(
         self, behavior: Behavior, argument: Callable[[], object], *, is_short: bool = False

@@ -50,6 +50,19 @@ def respond(event: Any, state: Any, behavior: Any, argument: object, *, is_short
         cygrpc.uninstall_context()
 
 
+def start_to_send(event: Any, state: Any, message: bytes | None, on_sent: Any) -> None:
+    """Has grpcio send a message, and the headers before the first one; the state is locked.
+
+    Only one message may be on its way. `on_sent` is called on grpcio's thread.
+    """
+    operations = [cygrpc.SendMessageOperation(message, 0)]
+    if state.initial_metadata_allowed:
+        operations.insert(0, _server._get_initial_metadata_operation(state, None))
+        state.initial_metadata_allowed = False
+    event.call.start_server_batch(operations, on_sent)
+    state.due.add(_server._SEND_MESSAGE_TOKEN)
+
+
 class Outgoing:
     """The messages of one stream that are on their way, and the status that follows them."""
 
@@ -122,12 +135,7 @@ class Outgoing:
             _server._status(self._event, state, message)
             return
         self._sending = message
-        operations = [cygrpc.SendMessageOperation(self._sending, 0)]
-        if state.initial_metadata_allowed:
-            operations.insert(0, _server._get_initial_metadata_operation(state, None))
-            state.initial_metadata_allowed = False
-        self._event.call.start_server_batch(operations, self._sent)
-        state.due.add(_server._SEND_MESSAGE_TOKEN)
+        start_to_send(self._event, state, message, self._sent)
 
     def _sent(self, _: object) -> Any:
         """Starts what follows the message that was sent, on grpcio's thread."""
