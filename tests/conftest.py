@@ -98,6 +98,17 @@ def _no_strays() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _forked_workers() -> Iterator[None]:
+    """Has the workers of services that run in the tests' own process forked, as servers are."""
+    from tests.support import forks  # noqa: PLC0415
+    from twc_customer_gateway.supervisor import processes as of_service  # noqa: PLC0415
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(of_service, "spawn", forks.spawn)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _settings_of_tests(_no_strays: None) -> Iterator[None]:
     """Removes the settings of a service, such as DATABASE_URL, that shell or file have set.
 

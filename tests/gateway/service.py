@@ -8,15 +8,17 @@ import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import grpc
 import httpx
 import psutil
 
 from tests.gateway.stacks import http_headers
+from tests.support import forks
 from tests.support.client import SECONDS
 from tests.support.http_client import http_client
+from tests.support.jobs import Job
 from tests.support.processes import RUN, die_with_parent
 from tests.support.server_process import wait_until
 from tests.support.servers import require_workers
@@ -29,10 +31,14 @@ ROOT = Path(__file__).parents[2]
 _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
+MODULE = ["-m", "twc_customer_gateway"]
+
+
 class Service:
     """A service with two workers, on ports of its own, unless settings say otherwise.
 
-    In a `with` block it is ready.
+    In a `with` block it is ready. Its processes of Python are forked, from one that has imported
+    it, and else what they would be.
     """
 
     # Settings that its settings file has, and its environment does not.
@@ -52,15 +58,15 @@ class Service:
             for name, value in self.settings.environment().items()
             if name not in self.of_file
         }
+        environment = os.environ | variables | {"TMPDIR": os.environ[RUN]}
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "twc_customer_gateway"],
-                env=os.environ | variables | {"TMPDIR": os.environ[RUN]},
-                cwd=ROOT,
-                stdout=output,
-                stderr=output,
-                preexec_fn=die_with_parent,
-            )
+            self.process = self._start(environment, output)
+
+    def _start(
+        self, environment: dict[str, str], output: IO[bytes]
+    ) -> "forks.ForkedProcess | subprocess.Popen[bytes]":
+        job = Job(MODULE, environment, str(ROOT))
+        return forks.fork(job, output.fileno(), output.fileno())
 
     def __enter__(self) -> Self:
         try:
@@ -160,6 +166,20 @@ class Service:
     def output(self) -> str:
         """All that the service has written."""
         return self._output.read_text()
+
+
+class UnsharedService(Service):
+    """A service whose processes share no memory, as that of users, which may be measured."""
+
+    def _start(self, environment: dict[str, str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, *MODULE],
+            env=environment,
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+            preexec_fn=die_with_parent,
+        )
 
 
 def _is_envoy(process: psutil.Process, name: str) -> bool:

@@ -227,7 +227,8 @@ def _client(stack: Stack) -> httpx.Client:
 
 def _server_of(stack: Stack) -> int:
     native = f"{stack.settings.bind}:{stack.settings.grpc_port}"
-    [server] = [child for child in psutil.Process().children() if native in child.cmdline()]
+    processes = psutil.Process().children(recursive=True)
+    [server] = [it for it in processes if native in it.cmdline()]
     return server.pid
 
 

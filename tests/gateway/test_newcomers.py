@@ -23,7 +23,7 @@ from tests.support.server_process import wait_until
 CONNECTIONS, CALLS = 10, 100
 # Addresses of the flood, and of who comes from elsewhere.
 HERE, ELSEWHERE = "127.0.0.2", "127.0.0.3"
-NEWCOMERS = 20
+NEWCOMERS = 6
 # The calls of the flood wait for so long, and longer on a slow machine.
 FLOOD_SECONDS = 0.5
 

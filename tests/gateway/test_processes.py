@@ -44,15 +44,15 @@ def _raising_handler() -> Iterator[None]:
 
 def test_signal_while_starting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal that comes while a process starts is handled when the process is known."""
-    popen = subprocess.Popen
+    spawn = processes.spawn
 
     def signalled(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        started = popen(*arguments, **options)
+        started = spawn(*arguments, **options)
         # To this thread, as in a process that has no other.
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
         return started
 
-    monkeypatch.setattr(subprocess, "Popen", signalled)
+    monkeypatch.setattr(processes, "spawn", signalled)
     process = Process("sleeper", SLEEP, {})
     with _raising_handler(), pytest.raises(_Signalled):
         process.start()

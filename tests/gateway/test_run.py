@@ -20,6 +20,8 @@ import httpx
 import psutil
 import pytest
 
+from tests.gateway.service import Service
+from tests.support import forks
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from tests.support.servers import of_workers
@@ -161,18 +163,16 @@ def _paste(printed: str, environment: dict[str, str]) -> tuple[dict[str, Any], b
     return created, subprocess.run(lookup, capture_output=True, check=True, cwd=ROOT).stdout
 
 
-def test_demo(service: subprocess.Popen[str], environment: dict[str, str]) -> None:
+def test_demo(tmp_path: Path) -> None:
     """The demo fills a tenant of the service, once; its examples are of that service."""
-    _ready(service)
-    command = [sys.executable, "-m", "bench.demo", "--tenant", "shop", "--customers", "50"]
-    first, second = (
-        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    )
+    arguments = ["-m", "bench.demo", "--tenant", "shop", "--customers", "50"]
+    with Service(tmp_path, development=True, workers=1) as service:
+        environment = os.environ | service.settings.environment()
+        first, second = (forks.run(arguments, environment).stdout for _ in range(2))
 
     assert first.startswith("50 created, 0 unchanged, 0 skipped\n")
     assert second.startswith("0 created, ")
-    assert f"http://127.0.0.1:{environment['GATEWAY_PORT']}/api/v2/customers" in first
+    assert f"http://127.0.0.1:{service.settings.gateway_port}/api/v2/customers" in first
     assert "make -s token TENANT=shop" in first
 
 
@@ -425,14 +425,9 @@ def test_information(
     environment: dict[str, str], package: str, arguments: list[str], said: str
 ) -> None:
     """Help, version and settings are printed without a service."""
-    ended = subprocess.run(
-        [sys.executable, "-m", package, *arguments],
-        env=_of(package, environment),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    ended = forks.run(["-m", package, *arguments], _of(package, environment))
 
+    assert ended.returncode == 0
     assert said in ended.stdout
     assert ended.stderr == ""
 

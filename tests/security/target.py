@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import psutil
 
-from tests.gateway.service import Service
+from tests.gateway.service import UnsharedService
 from tests.security import issuer
 from tests.security.issuer import IssuerServer
 from tests.security.victim import READ, Plan, Sample, Victim
@@ -111,7 +111,7 @@ class Memory:
 class Target:
     """A service with its issuer, and a victim that calls it."""
 
-    def __init__(self, service: Service, issuer_server: IssuerServer, folder: Path) -> None:
+    def __init__(self, service: UnsharedService, issuer_server: IssuerServer, folder: Path) -> None:
         self.issuer = issuer_server
         self.process = service.process
         self.ports = {
@@ -208,7 +208,7 @@ def running(scene: str) -> Iterator[Target]:
         folder = Path(name)
         os.environ.setdefault(RUN, tempfile.gettempdir())
         settings = issuer_server.settings | SCENES[scene]
-        with Service(folder, workers=1, **settings) as service:
+        with UnsharedService(folder, workers=1, **settings) as service:
             target = Target(service, issuer_server, folder)
             try:
                 target.victim.wait_ready()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 
 import grpc
 
-from tests.gateway.service import Service
+from tests.gateway.service import UnsharedService
 from tests.gateway.stacks import http_headers
 from tests.soak.databases import OwnDatabase
 from tests.support.client import SECONDS, Client, read_failure
@@ -70,7 +70,7 @@ class Place:
         self.database = database
         self._folder = folder
         self._settings = _SETTINGS | database.settings | settings
-        self.service = Service(folder, **self._settings)
+        self.service = UnsharedService(folder, **self._settings)
 
     def __enter__(self) -> Self:
         try:
@@ -93,7 +93,7 @@ class Place:
 
     def restart(self) -> None:
         """Starts the service again after its supervisor was killed."""
-        service = Service(self._folder, **self._settings)
+        service = UnsharedService(self._folder, **self._settings)
         try:
             service.wait_ready()
         except BaseException:
@@ -109,7 +109,7 @@ class Caller:
         self._place = place
         self._tenant = tenant
         self._headers = http_headers(tenant)
-        self._service: Service | None = None
+        self._service: UnsharedService | None = None
         self._rest: http.client.HTTPConnection | None = None
         self._channel: grpc.Channel | None = None
 

@@ -4,8 +4,8 @@ They are forked from a template, see `tests.support.template`, and are else what
 `subprocess` makes of the same arguments.
 """
 
-import json
 import os
+import pickle
 import select
 import signal
 import socket
@@ -16,31 +16,33 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from tests.support.client import SECONDS
+from tests.support.jobs import ROOM, Job, spawner
+from tests.support.processes import Ending
+from tests.support.uncovered import COVERAGE
 
 _ROOT = Path(__file__).parents[2]
 
 
-class ForkedProcess:
-    """A process that a template has forked, with what `subprocess.Popen` has of it."""
+class ForkedProcess(Ending):
+    """A process that a template has forked."""
 
     def __init__(self, pid: int, status: int, arguments: list[str]) -> None:
-        self.pid = pid
+        super().__init__(pid)
         self.arguments = arguments
-        self.returncode: int | None = None
         self._status = status
 
     def poll(self) -> int | None:
         """Returns the exit status, or None while the process runs."""
         return self._ended(0)
 
-    def wait(self, seconds: float | None = None) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """Waits for the end and returns the exit status. Raises TimeoutExpired."""
-        status = self._ended(seconds)
+        status = self._ended(timeout)
         if status is None:
-            raise subprocess.TimeoutExpired(f"process {self.pid}", seconds or 0)
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
         return status
 
     def _ended(self, seconds: float | None) -> int | None:
@@ -54,42 +56,33 @@ class ForkedProcess:
                 self.returncode = int(written)
         return self.returncode
 
-    def send_signal(self, number: int) -> None:
-        """Sends a signal to the process, if it runs."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        """Asks the process to end."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Ends the process at once."""
-        self.send_signal(signal.SIGKILL)
-
 
 class _Template:
     """A running template."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Starts it, with coverage if an environment says so."""
+        coverage = {name: environment[name] for name in COVERAGE if name in environment}
+        others = {name: value for name, value in os.environ.items() if name not in COVERAGE}
         self._forked: list[ForkedProcess] = []
         self._lock = threading.Lock()
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.template", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.support.template", str(theirs.fileno()), ROOM],
                 cwd=_ROOT,
+                env=others | coverage,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
 
-    def fork(self, job: dict[str, Any], streams: list[int]) -> ForkedProcess:
+    def fork(self, job: Job, descriptors: list[int]) -> ForkedProcess:
         """Forks a process."""
         status, theirs = os.pipe()
         with self._lock:
-            socket.send_fds(self._requests, [json.dumps(job).encode()], [*streams, theirs])
+            socket.send_fds(self._requests, [pickle.dumps(job)], [*descriptors, theirs])
             os.close(theirs)
-            forked = ForkedProcess(int(self._requests.recv(16)), status, job["arguments"])
+            forked = ForkedProcess(int(self._requests.recv(16)), status, job.arguments)
             self._forked.append(forked)
         return forked
 
@@ -107,7 +100,8 @@ class _Template:
         return left
 
 
-_templates: list[_Template] = []
+# By what turns coverage on in the processes that they fork.
+_templates: dict[tuple[str | None, ...], _Template] = {}
 _starting = threading.Lock()
 
 
@@ -122,18 +116,22 @@ def start(
 
     Its files grow to `file_blocks` blocks of 512 bytes at most, if that is given.
     """
+    job = Job(arguments, {**environment}, str(Path.cwd()), file_blocks)
+    return fork(job, stdout.fileno(), stderr.fileno())
+
+
+def fork(job: Job, stdout: int = 1, stderr: int = 2) -> ForkedProcess:
+    """Starts a process, whose output is that of the tests unless descriptors say otherwise."""
+    kind = tuple(job.environment.get(name) for name in COVERAGE)
     with _starting:
-        if not _templates:
-            _templates.append(_Template())
-    job = {
-        "arguments": arguments,
-        "environment": dict(environment),
-        "folder": str(Path.cwd()),
-        "file_blocks": file_blocks,
-    }
+        if kind not in _templates:
+            _templates[kind] = _Template(job.environment)
     with Path(os.devnull).open("rb") as stdin:
-        streams = [it.fileno() for it in (stdin, stdout, stderr)]
-        return _templates[0].fork(job, streams)
+        return _templates[kind].fork(job, [stdin.fileno(), stdout, stderr, *job.inherited])
+
+
+# For a supervisor in the tests' own process.
+spawn = spawner(fork)
 
 
 def run(arguments: list[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
@@ -158,6 +156,6 @@ def end(seconds: float) -> list[str]:
     """
     return [
         f"{' '.join(it.arguments)} (process {it.pid})"
-        for template in _templates
+        for template in _templates.values()
         for it in template.end(seconds)
     ]

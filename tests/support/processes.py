@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -14,6 +15,31 @@ RUN = "CUSTOMER_API_TEST_RUN"
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+
+
+class Ending(ABC):
+    """A process that another has forked, with what `subprocess.Popen` has of it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    @abstractmethod
+    def poll(self) -> int | None:
+        """Returns the exit status, or None while the process runs."""
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal to the process, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Asks the process to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self.send_signal(signal.SIGKILL)
 
 
 def die_with_parent() -> None:
@@ -54,5 +80,5 @@ def _of_run(worker: str | None) -> Iterator[psutil.Process]:
 def _describe(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         test = process.environ().get("PYTEST_CURRENT_TEST", "no test")
-        return f"{' '.join(process.cmdline())} (process {process.pid}, started by {test})"
+        return f"{' '.join(process.cmdline()).strip()} (process {process.pid}, started by {test})"
     return f"process {process.pid}"

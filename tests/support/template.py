@@ -1,61 +1,36 @@
-"""The process that the tests' servers are forked from: it has imported the server already.
+"""The process that the tests' servers are forked from: it has imported the service already.
 
 `python -m tests.support.template FD` forks a process for each request that comes on a socket,
 until the socket is closed. `tests.support.forks` sends them.
 """
 
 import gc
-import json
 import os
-import resource
-import runpy
+import pickle
 import select
 import signal
 import socket
 import sys
-from typing import Any, NamedTuple
 
+from tests.support.jobs import Job
 from tests.support.processes import die_with_parent
+from twc_customer_gateway import configuring, renewing
 from twc_customer_server import app
 from twc_customer_server.admin import access, backup, copy, distribute, effective_settings
 from twc_customer_server.process import output
 from twc_customer_server.settings import checks
+from twc_customer_server.telemetry import metrics
 
 # What a forked process need not import. The program itself is not among it: `-m` runs it anew.
-PRELOADED = (access, app, backup, checks, copy, distribute, effective_settings, output)
-
-# As the shell's `ulimit -f` counts them.
-BLOCK_BYTES = 512
+PRELOADED = (
+    *(access, app, backup, checks, configuring, copy, distribute, effective_settings, metrics),
+    *(output, renewing),
+)
 
 MAX_REQUEST_BYTES = 1 << 20
 
-_STREAMS = (0, 1, 2)
-
-
-class _Job(NamedTuple):
-    """What a forked process is to do, with its standard streams."""
-
-    request: dict[str, Any]
-    streams: list[int]
-
-    def run(self) -> None:
-        """Becomes the process that `python` with the request's arguments would be."""
-        die_with_parent()
-        for stream, number in zip(self.streams, _STREAMS, strict=True):
-            os.dup2(stream, number)
-            os.close(stream)
-        os.environ.clear()
-        os.environ.update(self.request["environment"])
-        os.chdir(self.request["folder"])
-        if blocks := self.request["file_blocks"]:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (blocks * BLOCK_BYTES,) * 2)
-        option, program, *arguments = self.request["arguments"]
-        sys.argv = [program, *arguments]
-        if option == "-m":
-            runpy.run_module(program, run_name="__main__", alter_sys=True)
-        else:
-            sys.argv[0] = option
-            exec(compile(program, "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102
+# A service has as many workers at most, each with memory that all of them inherit.
+MAX_DESCRIPTORS = 128
 
 
 class _Template:
@@ -73,27 +48,33 @@ class _Template:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.freeze()
 
-    def serve(self) -> _Job | None:
-        """Returns what to do in a forked process, and None when there are no more requests."""
-        awaited: list[Any] = [self._requests, self._woken]
+    def serve(self) -> tuple[Job, list[int]] | None:
+        """Returns what to do in a forked process, with the descriptors that it has been sent.
+
+        Returns None when there are no more requests.
+        """
+        awaited = [self._requests.fileno(), self._woken]
         while True:
             ready, _, _ = select.select(awaited, [], [])
             if self._woken in ready:
                 os.read(self._woken, 4096)
                 self._reap()
-            if self._requests in ready:
-                request, files, _, _ = socket.recv_fds(self._requests, MAX_REQUEST_BYTES, 4)
+            if self._requests.fileno() in ready:
+                request, descriptors, _, _ = socket.recv_fds(
+                    self._requests, MAX_REQUEST_BYTES, MAX_DESCRIPTORS
+                )
                 if not request:
                     return None
-                *streams, status = files
+                *sent, status = descriptors
                 if pid := os.fork():
                     self._running[pid] = status
-                    for stream in streams:
-                        os.close(stream)
+                    for descriptor in sent:
+                        os.close(descriptor)
                     self._requests.send(str(pid).encode())
                 else:
                     self._forget(status)
-                    return _Job(json.loads(request), streams)
+                    die_with_parent()
+                    return pickle.loads(request), sent  # noqa: S301 - the tests' own
 
     def _reap(self) -> None:
         while self._running:
@@ -117,8 +98,10 @@ class _Template:
 def main() -> None:
     """Serves requests, or is a process that was asked for."""
     with socket.socket(fileno=int(sys.argv[1])) as requests:
-        job = _Template(requests).serve()
-    if job:
+        asked = _Template(requests).serve()
+    if asked:
+        job, descriptors = asked
+        job.take(descriptors)
         job.run()
 
 

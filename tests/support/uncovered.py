@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+# The variables that have Python measure it.
+COVERAGE = ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+
 
 @pytest.fixture(scope="package", autouse=True)
 def without_coverage() -> Iterator[None]:
@@ -12,6 +15,6 @@ def without_coverage() -> Iterator[None]:
     Other suites cover what a worker runs.
     """
     with pytest.MonkeyPatch.context() as environment:
-        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        for name in COVERAGE:
             environment.delenv(name, raising=False)
         yield

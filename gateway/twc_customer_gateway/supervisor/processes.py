@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from twc_customer_server.process.signals import STOP_SIGNALS
@@ -21,6 +21,9 @@ _SOON_SECONDS = 60
 _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
+
+# What starts a process.
+spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
 
 
 class Process:
@@ -70,7 +73,7 @@ class Process:
         # An exception of a signal handler must not lose a process that was just started.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own commands
+            self._process = spawn(
                 self._command,
                 env=self._environment,
                 pass_fds=self._inherited,

@@ -19,7 +19,7 @@ _MAX_BUFFERED = 100_000
 # Several processes share a pipe, which takes this many bytes atomically (POSIX: PIPE_BUF).
 _MAX_CHUNK_BYTES = 4096
 
-_PREFIX = f'{{"level": "INFO", "logger": "{__name__}", "pid": {os.getpid()}, "event": "call", '
+_PREFIX = f'{{"level": "INFO", "logger": "{__name__}", "pid": '
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +97,9 @@ def _line(call: EndedCall) -> str:
     second = int(call.ended)
     trace = _trace(call.trace) if call.trace.trace_id else ""
     return (
-        f'{_PREFIX}"request_id": "{call.request_id}", {trace}"tenant": "{call.tenant}", '
-        f'"rpc": "{call.rpc}", "code": "{call.code}", "milliseconds": {call.seconds * 1000:.3f}, '
+        f'{_PREFIX}{os.getpid()}, "event": "call", "request_id": "{call.request_id}", {trace}'
+        f'"tenant": "{call.tenant}", "rpc": "{call.rpc}", "code": "{call.code}", '
+        f'"milliseconds": {call.seconds * 1000:.3f}, '
         f'"time": "{_format_second(second)}.{int((call.ended - second) * 1e6):06d}+00:00"}}'
     )
 
