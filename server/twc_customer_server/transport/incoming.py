@@ -23,9 +23,7 @@ from twc_customer_server.transport import outgoing
 from twc_customer_server.transport.interface import (
     GATEWAY_PEER,
     Behavior,
-    Dispatcher,
     IncomingCall,
-    Metadata,
 )
 
 _SUBMITTED = [
@@ -72,12 +70,7 @@ class GrpcioCall(IncomingCall):
             self._argument,
             *self._codecs,
         ) = submitted
-
-    @property
-    def metadata(self) -> Metadata:
-        """The headers of the call."""
-        metadata: Metadata = self._event.invocation_metadata
-        return metadata
+        self.metadata = self._event.invocation_metadata
 
     def peer(self) -> str:
         """Returns where the call comes from, as `grpc.ServicerContext.peer` does.
@@ -125,8 +118,9 @@ class GrpcioCall(IncomingCall):
 
         `is_short` tells that the messages of its stream come soon, and can be sent together.
         """
-        if self.is_active():
-            self._respond_by(behavior, lambda: argument, is_short=is_short)
+        if _server._is_rpc_state_active(self._state):
+            # Without the argument once it was taken.
+            self._respond_by(behavior, [argument].pop, is_short=is_short)
 
     def end_with(self, behavior: Behavior, argument: object) -> None:
         """Runs a behavior that ends the call, in place of one that may be running."""
@@ -193,11 +187,16 @@ class GrpcioCall(IncomingCall):
 
 
 class GrpcioExecutor:
-    """Takes calls from grpcio in place of threads, and hands them to a dispatcher."""
+    """Takes calls from grpcio in place of threads, and hands them on."""
 
-    def __init__(self, dispatcher: Dispatcher, *, is_of_gateway: bool = False) -> None:
-        """`is_of_gateway` tells that only gateways that run elsewhere call at the address."""
-        self._dispatcher = dispatcher
+    def __init__(
+        self, take: Callable[[IncomingCall], object], *, is_of_gateway: bool = False
+    ) -> None:
+        """`take` gets the calls, and neither waits nor fails.
+
+        `is_of_gateway` tells that only gateways that run elsewhere call at the address.
+        """
+        self._take = take
         self._is_of_gateway = is_of_gateway
 
     def as_threads(self) -> ThreadPoolExecutor:
@@ -209,7 +208,7 @@ class GrpcioExecutor:
 
         Without a Future to return, grpcio does not count calls, which `Limits` does.
         """
-        self._dispatcher.take(GrpcioCall(submitted, is_of_gateway=self._is_of_gateway))
+        self._take(GrpcioCall(submitted, is_of_gateway=self._is_of_gateway))
 
 
 def is_supported() -> bool:

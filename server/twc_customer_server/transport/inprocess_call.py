@@ -53,7 +53,6 @@ class InprocessCall(IncomingCall):
         "_client",
         "_frames",
         "_has_all",
-        "_head",
         "_is_over",
         "_lock",
         "_method",
@@ -73,7 +72,7 @@ class InprocessCall(IncomingCall):
     ) -> None:
         """Its messages take `most` bytes at most."""
         self._method = method
-        self._head = head
+        self.metadata = head.metadata
         self._client = client
         self._response = Response(send, self.end)
         self.behavior = method.behavior
@@ -88,11 +87,6 @@ class InprocessCall(IncomingCall):
         self._on_received: OnReceived | None = None
         # Set when a message is asked for.
         self._asked: Future | None = None
-
-    @property
-    def metadata(self) -> Metadata:
-        """The headers of the call."""
-        return self._head.metadata
 
     def peer(self) -> str:
         """Returns where the call comes from, as `grpc.ServicerContext.peer` does."""
