@@ -148,7 +148,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         except ERRORS as error:
             raise self.errors.translate(error, UNREACHABLE) from error
         finally:
-            self.record_time(sql, began)
+            if times := self.times.get(sql):
+                times.observe(perf_counter() - began)
         self.answered_at = monotonic()
         return rows
 
@@ -160,7 +161,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         except peewee.IntegrityError as error:
             raise UniqueViolationError from error
         finally:
-            self.record_time(sql, began)
+            if times := self.times.get(sql):
+                times.observe(perf_counter() - began)
 
     def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Runs a compiled statement for each row of parameters."""
