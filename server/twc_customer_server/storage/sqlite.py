@@ -144,7 +144,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         """Runs a compiled query on the thread's own connection."""
         began = perf_counter()
         try:
-            rows: list[Row] = self.execute_sql(sql, parameters).fetchall()
+            # Without `execute_sql` of Peewee, which adds a quarter to the time of a read.
+            rows: list[Row] = self.connection().execute(sql, parameters).fetchall()
         except ERRORS as error:
             raise self.errors.translate(error, UNREACHABLE) from error
         finally:
