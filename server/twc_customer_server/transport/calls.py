@@ -42,43 +42,26 @@ class Rpc(NamedTuple):
 class Call:
     """A call of an RPC; `usage` is that of its tenant, and set when it is admitted."""
 
-    __slots__ = (
-        "_end",
-        "_messages",
-        "_release",
-        "began",
-        "caller",
-        "has_begun",
-        "has_slot",
-        "incoming",
-        "is_large",
-        "is_over",
-        "is_sending",
-        "rpc",
-        "since",
-        "size",
-        "usage",
-    )
-
-    caller: Caller | None
     usage: Usage
+    caller: Caller | None = None
+    # When its messages were waited for first, and since when its client is waited for: to
+    # send one or to take one.
+    began = 0.0
+    since = math.inf
+    # Whether a message of it has come.
+    has_begun = False
+    has_slot = is_large = is_over = is_sending = False
+    # Bytes of its messages.
+    size = 0
+    # The error that ends it before its next response.
+    _end: Exception | None = None
+    # Called when its handler has ended.
+    _release: Callable[["Call"], object]
 
     def __init__(self, incoming: IncomingCall, rpc: Rpc) -> None:
         self.incoming = incoming
         self.rpc = rpc
-        self.caller = None
-        # When its messages were waited for first, and since when its client is waited for: to
-        # send one or to take one.
-        self.began = 0.0
-        self.since = math.inf
-        # Whether a message of it has come.
-        self.has_begun = False
-        self.has_slot = self.is_large = self.is_over = self.is_sending = False
-        # Bytes of its messages.
-        self.size = 0
         self._messages: list[bytes] = []
-        # The error that ends it before its next response.
-        self._end: Exception | None = None
 
     @property
     def tenant(self) -> str:
