@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
@@ -35,6 +35,7 @@ _SUBMITTED = [
     "response_serializer",
 ]
 _SIGNATURES = outgoing.SIGNATURES | {
+    "_Context": ["rpc_event", "state", "request_deserializer"],
     "_stream_response_in_pool": _SUBMITTED,
     "_unary_response_in_pool": _SUBMITTED,
 }
@@ -171,11 +172,13 @@ class GrpcioCall(IncomingCall):
     def _respond_by(
         self, behavior: Behavior, argument: Callable[[], object], *, is_short: bool = False
     ) -> None:
-        if self._respond is _server._stream_response_in_pool and not any(self._codecs):
-            respond = partial(outgoing.respond, is_short=is_short)
-            self._run(respond, self._event, self._state, behavior, argument())
-        else:
+        if any(self._codecs):
             self._run(self._respond, self._event, self._state, behavior, argument, *self._codecs)
+            return
+        respond: Callable[..., None] = _respond_once
+        if self._respond is _server._stream_response_in_pool:
+            respond = partial(outgoing.respond, is_short=is_short)
+        self._run(respond, self._event, self._state, behavior, argument())
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         """Calls a function whose failure would end grpcio's thread; cancels this call instead."""
@@ -184,6 +187,27 @@ class GrpcioCall(IncomingCall):
         except Exception as error:  # noqa: BLE001 - grpcio's thread serves every call
             _log.error("a call was cancelled after %s", type(error).__name__)
             self.cancel()
+
+
+def _respond_once(event: Any, state: Any, behavior: Behavior, argument: object) -> None:
+    """Runs a behavior with an argument, and sends the encoded message that it returns.
+
+    As `grpc._server._unary_response_in_pool`, which imports and runs a generator to make the
+    context of each call.
+    """
+    cygrpc.install_context_from_request_call_event(event)
+    try:
+        response: Any = behavior(argument, _server._Context(event, state, None))
+    except Exception as error:  # noqa: BLE001 - grpcio sends its status
+        _server._call_behavior(event, state, partial(_raise, error), argument, None)
+    else:
+        _server._status(event, state, response)
+    finally:
+        cygrpc.uninstall_context()
+
+
+def _raise(error: Exception, *_: object) -> NoReturn:
+    raise error
 
 
 class GrpcioExecutor:
