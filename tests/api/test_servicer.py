@@ -17,7 +17,7 @@ from tests.support.backends import Backend
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, as_tenant
 from tests.support.tokens import trust
-from twc_customer_server.api.etags import etag
+from twc_customer_server.api.selectors import etag
 from twc_customer_server.api.servicer import CustomerServicer
 from twc_customer_server.app import authenticator
 from twc_customer_server.databases import open_database

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.client import SECONDS
+from twc_customer_server.transport.admission import Dispatcher
 from twc_customer_server.transport.incoming import GrpcioExecutor
-from twc_customer_server.transport.interface import Dispatcher, IncomingCall
+from twc_customer_server.transport.interface import IncomingCall
 
 PATH = "/test.Service/Stream"
 
@@ -32,7 +33,7 @@ def served(handler: Handler, *, is_short: bool = False) -> Iterator["grpc.Channe
 
         call.receive(run)
 
-    executor = GrpcioExecutor(Dispatcher({handler: accept}))
+    executor = GrpcioExecutor(Dispatcher({handler: accept}).take)
     server = grpc.server(executor.as_threads())
     rpc: Any = grpc.unary_stream_rpc_method_handler(handler)
     server.add_generic_rpc_handlers(

@@ -214,7 +214,7 @@ def test_failures(
     def break_down(*_: object) -> None:
         raise RuntimeError("ada@example.com")
 
-    monkeypatch.setattr("twc_customer_server.storage.sqlite.Sqlite.execute_sql", break_down)
+    monkeypatch.setattr("twc_customer_server.storage.sqlite.Sqlite.rows", break_down)
     with pytest.raises(grpc.RpcError) as error:
         client.get(UNKNOWN_ID)
     monkeypatch.undo()

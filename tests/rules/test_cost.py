@@ -18,8 +18,8 @@ from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
 from tests.support.steps import NOW, stored
 from twc_customer_server.api import bulk, exports, filters, lookup
-from twc_customer_server.api.etags import matches
 from twc_customer_server.api.idempotency import KeyedRequest
+from twc_customer_server.api.selectors import matches
 from twc_customer_server.api.status import to_status
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.customers import update

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from twc_customer_server.api.etags import etag, matches, require_match
+from twc_customer_server.api.selectors import etag, matches, require_match
 from twc_customer_server.errors import EtagMismatch
 
 TAG = etag(b"ada")

@@ -353,17 +353,14 @@ def test_lifetime_after_unknown_key(kept: Kept, clock: Clock) -> None:
 
 def test_key_that_counts(kept: Kept, clock: Clock) -> None:
     """A key counts as long as its issuer lists it, and no longer than the key set does."""
-    key = kept.keys.find("old")
-    assert key
     clock.now = RENEWAL
-    assert kept.keys.holds(key)
+    assert (kept.has("old"), kept.keys.are_good) == (True, True)
     kept.source.publish(NEW)
     kept.refresh()
-    assert not kept.keys.holds(key)
-    successor = kept.keys.find("new")
-    assert successor
+    assert kept.has("new")
+    assert kept.keys.held.keys.keys() == {"new"}
     clock.now += POLICY.lifetime
-    assert not kept.keys.holds(successor)
+    assert not kept.keys.are_good
 
 
 def test_refused_fetch(new: Kept) -> None:
@@ -412,9 +409,7 @@ def test_calls_during_hanging_fetch(clock: Clock) -> None:
     key_set.refresh_if_due()
     assert begun.wait(SECONDS)
     try:
-        key = key_set.find("old")
-        assert key
-        assert key_set.holds(key)
+        assert key_set.find("old")
         key_set.refresh_if_due()
         with pytest.raises(KeysAwaited) as raised:
             key_set.find("new")

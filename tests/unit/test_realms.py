@@ -10,7 +10,7 @@ from tests.unit.identity import POLICY, AtOnce, Clock, realm_key_sets, stop_cloc
 from twc_customer_server.auth import realms
 from twc_customer_server.auth.fetchers import Fetchers, Limits
 from twc_customer_server.auth.jwks import Keys, parse
-from twc_customer_server.auth.key_sets import REFRESH_AFTER, RefreshPolicy
+from twc_customer_server.auth.key_sets import REFRESH_AFTER, KeySet, RefreshPolicy
 from twc_customer_server.auth.realms import KeySets
 from twc_customer_server.errors import KeysAwaited, Unavailable
 
@@ -37,8 +37,8 @@ class Reads:
         return KEYS
 
 
-def prove(sets: KeySets, realm: str) -> None:
-    """Has a token of a realm be verified, after its keys were fetched."""
+def prove(sets: KeySets, realm: str) -> KeySet:
+    """Has a token of a realm be verified, after its keys were fetched; returns these."""
     try:
         keys, key = sets.find(realm, "key-1")
     except KeysAwaited as awaited:
@@ -46,7 +46,7 @@ def prove(sets: KeySets, realm: str) -> None:
         keys, key = sets.find(realm, "key-1")
     assert key
     sets.prove(realm, keys)
-    assert keys.holds(key)
+    return keys
 
 
 def test_refresh_of_proven_realms(clock: Clock) -> None:
@@ -75,7 +75,7 @@ def test_refresh_of_unused_realm(clock: Clock) -> None:
     clock.now += POLICY.lifetime
     sets.refresh_due()
     assert len(reads.names) == 2
-    prove(sets, "acme")
+    prove(sets, "acme").used_at = clock.now
     clock.now += RENEWAL
     sets.refresh_due()
     assert len(reads.names) == 4

@@ -477,6 +477,31 @@ def test_realms() -> None:
     assert believing.verify(other.token(tenant="acme")).tenants == {"other"}
 
 
+def test_realm_of_remembered_tokens(clock: Clock) -> None:
+    """The keys of a realm are kept fresh while its tokens are used, though these are remembered."""
+    reads: list[str] = []
+
+    def read(tenant: str) -> Keys:
+        reads.append(tenant)
+        return keys
+
+    issuer = realm("acme")
+    keys = parse(jwks(issuer))
+    sets = realm_key_sets(read)
+    believing = TokenVerifier(REALMS, sets)
+    token = issuer.token(iat=None, exp=START + 10 * POLICY.stale)
+    believing.verify(token)
+    clock.now = POLICY.lifetime / 2
+    assert believing.cached(token)
+    # So long after the first use that keys would not be refreshed any more.
+    clock.now = POLICY.stale + 1
+    sets.refresh_due()
+    assert reads == ["acme", "acme"]
+    clock.now += POLICY.stale
+    sets.refresh_due()
+    assert reads == ["acme", "acme"]
+
+
 @pytest.mark.parametrize("name", ["a", "A-Z_0.9", "a" * 64, "...", ".a", "a.", "..a", "-", "_"])
 def test_realm_names(name: str) -> None:
     """The realm of every name that a tenant can have is believed."""

@@ -9,7 +9,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.api import selectors
-from twc_customer_server.api.etags import precondition_of
+from twc_customer_server.api.selectors import precondition_of
 from twc_customer_server.auth.scopes import ANY
 from twc_customer_server.customers.customer import set_server_fields
 from twc_customer_server.customers.fields import to_milliseconds

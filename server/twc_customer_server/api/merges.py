@@ -6,8 +6,8 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.api import selectors
-from twc_customer_server.api.etags import etag, precondition_of
 from twc_customer_server.api.idempotency import Answer
+from twc_customer_server.api.selectors import etag, precondition_of
 from twc_customer_server.customers import merging
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import set_server_fields

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_server.api import listing, lookup, selectors
-from twc_customer_server.api.etags import respond_unless_cached
 from twc_customer_server.errors import NotFound
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage.database import Reader
@@ -28,11 +27,11 @@ class Reads:
         return Reads(self._customers.reading(reader), self._region)
 
     def GetCustomer(self, request: pb.GetCustomerRequest, call: Call) -> bytes:
-        body = self._customers.get(call.tenant, selectors.of_id(request.id))
+        body = self._customers.get_by_id(call.tenant, selectors.parse_id("id", request.id))
         if body is None:
             call.set_status(204)
             return b""
-        return respond_unless_cached(body, call)
+        return selectors.respond_unless_cached(body, call)
 
     def GetCustomerByRef(self, request: pb.GetCustomerByRefRequest, call: Call) -> bytes:
         return self._get(call, selectors.of_ref(request.customer_ref))
@@ -64,4 +63,4 @@ class Reads:
         body = self._customers.get(call.tenant, key)
         if body is None:
             raise NotFound(key.field)
-        return respond_unless_cached(body, call)
+        return selectors.respond_unless_cached(body, call)

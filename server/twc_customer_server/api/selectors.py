@@ -1,12 +1,19 @@
-"""Parses what selects one customer: an id, a reference, an e-mail address, or a named key."""
+"""Parses which customer a request is for, and in which state that must be.
 
+An id, a reference, an e-mail address or a named key selects it; If-Match and If-None-Match
+name its entity tag (RFC 9110, section 13).
+"""
+
+import hashlib
+import re
 from collections.abc import Callable
+from functools import partial
 
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_server.customers import emails, fields
-from twc_customer_server.errors import InvalidInput, Violation
+from twc_customer_server.customers import emails
+from twc_customer_server.errors import EtagMismatch, InvalidInput, Violation
 from twc_customer_server.middleware.rpc import Call
 from twc_customer_server.storage import rows
 from twc_customer_server.storage.rows import Key
@@ -14,13 +21,25 @@ from twc_customer_server.storage.rows import Key
 # The path that a REST client called, as the gateway tells.
 _PATH_HEADER = "x-envoy-original-path"
 
+_REQUIRED = "is required"
+_NOT_AN_ID = "must be an id, a UUID such as 01938f6e-54a1-7c3e-9b0d-2f6a8c4e1b7d"
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII).fullmatch
+
+_ETAG_BYTES = 12
+
+# Weak or not: a gateway that compresses a response makes its tag weak.
+_ETAGS = re.compile(r'"[^"]*"')
+
 
 def parse_id(field: str, text: str) -> str:
-    """Returns an id as it is stored. Raises InvalidInput, which names the field."""
-    try:
-        return fields.parse_id(_required(field, text))
-    except ValueError as error:
-        raise InvalidInput([Violation(field, str(error))]) from error
+    """Returns an id as it is stored: a UUID is the same in either case (RFC 9562, section 4).
+
+    Raises InvalidInput, which names the field.
+    """
+    customer_id = text.lower()
+    if not _UUID(customer_id):
+        raise InvalidInput([Violation(field, _NOT_AN_ID if text else _REQUIRED)])
+    return customer_id
 
 
 def parse_email(text: str) -> str:
@@ -91,6 +110,39 @@ def location(call: Call, customer_id: str) -> list[tuple[str, str]]:
     return [("location", customer_id if is_folder else f"customers/{customer_id}")]
 
 
+def etag(body: bytes) -> str:
+    """Returns the entity tag of a stored customer, which every change of it changes (RFC 9110)."""
+    return f'"{hashlib.blake2b(body, digest_size=_ETAG_BYTES).hexdigest()}"'
+
+
+def matches(condition: str, tag: str) -> bool:
+    """Tells whether If-Match or If-None-Match names an entity tag, or any."""
+    return condition.strip() == "*" or tag in _ETAGS.findall(condition)
+
+
+def require_match(condition: str, body: bytes) -> None:
+    """Raises EtagMismatch unless If-Match names the entity tag of a stored customer."""
+    if not matches(condition, etag(body)):
+        raise EtagMismatch
+
+
+def precondition_of(call: Call) -> Callable[[bytes], None] | None:
+    """Returns the check of a stored customer by If-Match, if the call has that."""
+    condition = call.header("if-match")
+    return None if condition is None else partial(require_match, condition)
+
+
+def respond_unless_cached(body: bytes, call: Call) -> bytes:
+    """Responds with a stored customer, or with 304 if If-None-Match names its entity tag."""
+    tag = etag(body)
+    condition = call.header("if-none-match")
+    if condition is not None and matches(condition, tag):
+        call.set_status(304, ("etag", tag))
+        return b""
+    call.set_status(200, ("etag", tag))
+    return body
+
+
 def _of_key(text: str, customer: Customer) -> Key:
     """Selects by a key such as `customerRef=A-1`, with which the customer must agree."""
     name, has_name, value = text.partition("=")
@@ -116,5 +168,5 @@ def _of_key(text: str, customer: Customer) -> Key:
 
 def _required(field: str, value: str) -> str:
     if not value:
-        raise InvalidInput([Violation(field, "is required")])
+        raise InvalidInput([Violation(field, _REQUIRED)])
     return value

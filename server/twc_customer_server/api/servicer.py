@@ -13,10 +13,10 @@ from twc_customer_server import contract
 from twc_customer_server.api import bulk, exports, imports, selectors
 from twc_customer_server.api.changes import ChangeFeed
 from twc_customer_server.api.deletions import Deletions
-from twc_customer_server.api.etags import etag, precondition_of, require_match
 from twc_customer_server.api.idempotency import Answer, KeyedRequest
 from twc_customer_server.api.merges import Merge
 from twc_customer_server.api.reads import Reads, Region
+from twc_customer_server.api.selectors import etag, precondition_of, require_match
 from twc_customer_server.customers import update
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import is_unchanged, prepare_new, set_server_fields

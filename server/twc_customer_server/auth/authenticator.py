@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from twc_customer_server.auth.fetchers import source_of
+from twc_customer_server.auth.jwks import Keys
 from twc_customer_server.auth.key_sets import KeySet
 from twc_customer_server.auth.realms import NO_REALM, KeySets
 from twc_customer_server.auth.scopes import scopes_in
@@ -74,12 +75,15 @@ class Caller(NamedTuple):
 
 
 class VerifiedToken(NamedTuple):
-    """The tenants of a token, its end by the wall clock, the key that verified it, its scopes."""
+    """The tenants of a token, its end by the wall clock, the keys that verified it, its scopes.
+
+    `found_in` are the keys of `keys` among which its own was found.
+    """
 
     tenants: Collection[str]
     valid_until: float
     keys: KeySet
-    key: jwt.PyJWK
+    found_in: Keys
     scopes: Collection[str] = ()
 
 
@@ -146,16 +150,12 @@ class Authenticator:
 
         It parses nothing and takes no lock; it returns None if anything is unusual.
         """
-        credential = tenant = None
-        for key, value in metadata:
-            if key == "authorization":
-                if credential is not None:
-                    return None
-                credential = value
-            elif key == "x-twc-tenant":
-                if tenant is not None:
-                    return None
-                tenant = value
+        headers = dict(metadata)
+        if len(headers) < len(metadata):
+            names = [name for name, _ in metadata]
+            if names.count("authorization") > 1 or names.count("x-twc-tenant") > 1:
+                return None
+        credential, tenant = headers.get("authorization"), headers.get("x-twc-tenant")
         if not (
             isinstance(credential, str)
             and credential[: len(_SCHEME)].lower() == _SCHEME
@@ -196,7 +196,11 @@ class TokenVerifier:
         verified = self._verified.get(token)
         if verified is None or verified.valid_until <= time.time():
             return None
-        return verified if verified.keys.holds(verified.key) else None
+        held, now = verified.keys.held, time.monotonic()
+        if held.keys is not verified.found_in or held.good_until <= now:
+            return None
+        verified.keys.used_at = now
+        return verified
 
     def verify(self, token: str, source: Callable[[], str] = str) -> VerifiedToken:
         """Verifies a token that a call from some source has.
@@ -236,9 +240,14 @@ class TokenVerifier:
         header = jwt.get_unverified_header(token)
         claimed = jwt.decode(token, options={"verify_signature": False})
         realm = self._realm_of(claimed.get("iss"))
-        keys, key = self._key_sets.find(realm, str(header.get("kid")), source)
+        key_id = str(header.get("kid"))
+        keys, key = self._key_sets.find(realm, key_id, source)
         if key is None:
             raise jwt.InvalidKeyError
+        found_in = keys.held.keys
+        if found_in.get(key_id) is not key:
+            # Others were fetched meanwhile: the token is not cached for them.
+            found_in = {}
         claims = jwt.decode(
             token,
             key,
@@ -253,7 +262,7 @@ class TokenVerifier:
         scopes = scopes_in(claims, self._policy.scope_claim)
         self._key_sets.prove(realm, keys)
         valid_until = claims["exp"] + self._policy.clock_skew_seconds
-        return VerifiedToken(tenants, valid_until, keys, key, scopes)
+        return VerifiedToken(tenants, valid_until, keys, found_in, scopes)
 
     def _realm_of(self, issuer: object) -> str:
         match = self._match_issuer(issuer) if isinstance(issuer, str) else None

@@ -35,7 +35,7 @@ class RefreshPolicy(NamedTuple):
     stale: float
 
 
-class _Held(NamedTuple):
+class Held(NamedTuple):
     """Keys, when they were fetched, and until when they count, by the monotonic clock."""
 
     keys: Keys
@@ -67,7 +67,8 @@ class KeySet:
         self._is_proven = is_proven
         # Held for moments only, never during a fetch.
         self._lock = threading.Lock()
-        self._held = _Held({}, _NEVER, _NEVER)
+        # Those at hand, which others replace when they are fetched.
+        self.held = Held({}, _NEVER, _NEVER)
         self._fetched: Future[None] | None = None
         self._has_failed = False
         self._tried_at = self._refresh_at = _NEVER
@@ -95,24 +96,15 @@ class KeySet:
                 raise Unavailable("tokens cannot be verified now: the keys cannot be fetched")
         return key
 
-    def holds(self, key: jwt.PyJWK) -> bool:
-        """Tells whether a key that `find` returned still counts, and notes its use if so."""
-        now = time.monotonic()
-        held = self._held
-        if now >= held.good_until or held.keys.get(str(key.key_id)) is not key:
-            return False
-        self.used_at = now
-        return True
-
     @property
     def age(self) -> float:
         """The seconds since the keys were fetched, or since they were first asked for."""
-        return time.monotonic() - max(self._held.fetched_at, self._made_at)
+        return time.monotonic() - max(self.held.fetched_at, self._made_at)
 
     @property
     def are_good(self) -> bool:
         """Whether the keys still count."""
-        return time.monotonic() < self._held.good_until
+        return time.monotonic() < self.held.good_until
 
     def prove(self, fetchers: Fetchers) -> None:
         """Makes the keys those of an issuer that is known to exist, with its own fetchers."""
@@ -131,18 +123,18 @@ class KeySet:
         """Replaces the keys by what was fetched just now."""
         now = time.monotonic()
         with self._lock:
-            self._held = _Held(keys, now, now + self._policy.lifetime)
+            self.held = Held(keys, now, now + self._policy.lifetime)
             self._refresh_at = now + REFRESH_AFTER * self._policy.lifetime
             self._tried_at, self._has_failed = now, False
 
     def _at_hand(self, key_id: str) -> jwt.PyJWK | None:
-        held = self._held
+        held = self.held
         return held.keys.get(key_id) if time.monotonic() < held.good_until else None
 
     def _fetch_if_due(self, source: str) -> Future[None] | None:
         """Begins a fetch if no keys count any more, or the cool-down is over."""
         now = time.monotonic()
-        have_ended = not self._has_failed and now >= self._held.good_until
+        have_ended = not self._has_failed and now >= self.held.good_until
         if have_ended or now >= self._tried_at + self._policy.cooldown:
             return self._fetch(source)
         return None
@@ -156,7 +148,7 @@ class KeySet:
             # So that a caller that waits for it cannot cancel it.
             fetched.set_running_or_notify_cancel()
             self._calls = 0
-            if time.monotonic() < self._held.good_until:
+            if time.monotonic() < self.held.good_until:
                 self._keep_until_stale()
         try:
             self._fetchers.submit(partial(self._run, fetched), self._name, source)
@@ -184,7 +176,7 @@ class KeySet:
         fetched.set_result(None)
 
     def _keep_until_stale(self) -> None:
-        self._held = self._held._replace(good_until=self._held.fetched_at + self._policy.stale)
+        self.held = self.held._replace(good_until=self.held.fetched_at + self._policy.stale)
 
     def _count_call(self) -> None:
         """Raises Unavailable if too many calls await the keys of an unproven realm."""

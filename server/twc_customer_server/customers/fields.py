@@ -56,9 +56,6 @@ _DATE_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d++))?([Zz]|[+-]\d\d:[0-5]\d)", re.ASCII
 ).fullmatch
 
-NOT_AN_ID = "must be an id, a UUID such as 01938f6e-54a1-7c3e-9b0d-2f6a8c4e1b7d"
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII).fullmatch
-
 # The range of years that RFC 3339, and so JSON, can express.
 MIN_SECONDS = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
 MAX_SECONDS = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
@@ -120,17 +117,6 @@ def shorten(text: str) -> str:
 def map_entry_path(path: str, key: str) -> str:
     """Returns the path of a map's entry."""
     return f'{path}["{shorten(key)}"]'
-
-
-def parse_id(text: str) -> str:
-    """Returns an id as it is stored: a UUID is the same in either case (RFC 9562, section 4).
-
-    Raises ValueError if the text is none.
-    """
-    lower = text.lower()
-    if not _UUID(lower):
-        raise ValueError(NOT_AN_ID)
-    return lower
 
 
 def parse_date(text: str) -> datetime:

@@ -8,6 +8,11 @@ _GZIP = b"\x1f\x8b"
 # The method of zlib's format, in half of its first byte; its first two are a multiple of 31.
 _DEFLATE, _CHECK = 8, 31
 
+# What the first byte of a compressed message may be, of which few others begin with one.
+FIRST_BYTES = frozenset(
+    bytes([byte]) for byte in range(0x100) if byte == _GZIP[0] or byte & 0xF == _DEFLATE
+)
+
 
 def inflate(content: bytes, most: int) -> bytes:
     """Returns what was compressed by gzip or deflate, or its first `most` bytes and one more.

@@ -18,7 +18,7 @@ from twc.customer.v2.customer_service_pb2 import ImportCustomersRequest
 from twc_customer_server import contract
 from twc_customer_server.customers.addresses import MAX_ADDRESSES
 from twc_customer_server.errors import MalformedRequest, RequestTooLarge
-from twc_customer_server.middleware.compression import decompressed
+from twc_customer_server.middleware.compression import FIRST_BYTES, decompressed
 
 # Messages that are no larger cannot hold addresses that take much.
 _SMALL_BYTES = 1 << 14
@@ -26,7 +26,8 @@ _SMALL_BYTES = 1 << 14
 _TOO_LARGE = f"a request takes at most {contract.MAX_BODY_BYTES >> 20} MiB"
 _UPLOAD_TOO_LARGE = f"an upload takes at most {contract.MAX_UPLOAD_BYTES >> 20} MiB"
 
-Decode = Callable[[bytes], Message]
+# Takes an encoded message; what follows it is for readers of streams.
+Decode = Callable[..., Message]
 
 
 def decoder(method: MethodDescriptor) -> Decode:
@@ -43,8 +44,9 @@ def decoder(method: MethodDescriptor) -> Decode:
         # A part of an upload may be as large as all of it.
         most, too_large = contract.MAX_UPLOAD_BYTES, _UPLOAD_TOO_LARGE
 
-    def decode(encoded: bytes) -> Message:
-        encoded = decompressed(encoded, most)
+    def decode(encoded: bytes, *_: object) -> Message:
+        if encoded[:1] in FIRST_BYTES:
+            encoded = decompressed(encoded, most)
         if len(encoded) > most:
             raise RequestTooLarge(too_large)
         try:

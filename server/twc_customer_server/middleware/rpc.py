@@ -18,7 +18,6 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
-from google.protobuf.message import Message
 from grpc_status import rpc_status
 
 from twc_customer_server.api import status
@@ -27,7 +26,7 @@ from twc_customer_server.contract import LONG_LIVED_RPCS, SERVICE
 from twc_customer_server.errors import Internal, ServiceError
 from twc_customer_server.middleware import streams
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
-from twc_customer_server.middleware.decoding import Decode, decoder
+from twc_customer_server.middleware.decoding import decoder
 from twc_customer_server.telemetry import call_ids
 from twc_customer_server.telemetry.access_log import EndedCall, OnCallEnd
 from twc_customer_server.telemetry.call_ids import FindTrace
@@ -53,38 +52,34 @@ class Call:
 
     `valid_until` is the end of its token by the wall clock, `scopes` are the
     token's; `is_active` tells whether its client still waits.
+
+    `header` returns a request header by its name in lower case, several as one
+    list (RFC 9110). `tell` sets the response's metadata, HTTP status included,
+    as another call was told it.
     """
 
-    __slots__ = ("_headers", "_set_metadata", "is_active", "scopes", "tenant", "valid_until")
+    __slots__ = ("header", "is_active", "scopes", "tell", "tenant", "valid_until")
 
     def __init__(
         self,
         caller: Caller,
-        headers: Mapping[str, str],
-        set_metadata: SetMetadata,
+        header: Callable[[str], str | None],
+        tell: SetMetadata,
         is_active: Callable[[], bool],
     ) -> None:
         self.tenant, self.valid_until, self.scopes = caller
+        self.header = header
+        self.tell = tell
         self.is_active = is_active
-        self._headers = headers
-        self._set_metadata = set_metadata
 
-    def header(self, name: str) -> str | None:
-        """Returns a request header by its name in lower case; several are one list (RFC 9110)."""
-        return self._headers.get(name)
-
-    def telling(self, set_metadata: SetMetadata) -> "Call":
+    def telling(self, tell: SetMetadata) -> "Call":
         """Returns the same call, whose response metadata another function gets."""
         caller = Caller(self.tenant, self.valid_until, self.scopes)
-        return Call(caller, self._headers, set_metadata, self.is_active)
-
-    def tell(self, metadata: tuple[tuple[str, str], ...]) -> None:
-        """Sets the response's metadata, HTTP status included, as another call was told it."""
-        self._set_metadata(metadata)
+        return Call(caller, self.header, tell, self.is_active)
 
     def set_status(self, http_status: int, *metadata: tuple[str, str]) -> None:
         """Sets the response's HTTP status and metadata."""
-        self._set_metadata(
+        self.tell(
             ((STATUS_HEADER, str(http_status)), *metadata) if http_status != _OK else metadata
         )
 
@@ -97,7 +92,7 @@ class Rpc(NamedTuple):
     authenticator: Authenticator | AwaitingAuthenticator
     metrics: RpcMetrics
     on_call_end: OnCallEnd
-    find_trace: FindTrace
+    tracing: "Tracing"
 
 
 class Refusal(NamedTuple):
@@ -127,13 +122,17 @@ class Handler:
 
 
 class Tracing(NamedTuple):
-    """Makes the handler of an RPC of a function, and finds the trace of a call."""
+    """Makes the handler of an RPC of a function, and finds the trace of a call.
+
+    `always_finds` tells that there is a trace even if the caller names none.
+    """
 
     handler: Callable[[Rpc, Callable[..., Any]], Handler]
     find_trace: FindTrace
+    always_finds: bool = True
 
 
-NOT_TRACED = Tracing(Handler, call_ids.callers_trace)
+NOT_TRACED = Tracing(Handler, call_ids.callers_trace, always_finds=False)
 
 
 def wrap(
@@ -157,11 +156,11 @@ def wrap(
         if long_lived and not method.client_streaming:
             call_servicer = streams.while_token_is_valid(call_servicer)
         decode = decoder(method)
-        read: Read = partial(_read, decode)
+        read: Read = decode
         if method.client_streaming:
             read = partial(streams.until_idle if long_lived else streams.complete, decode)
         counts = metrics.rpcs[method.name]
-        rpc = Rpc(read, call_servicer, authenticator, counts, on_call_end, tracing.find_trace)
+        rpc = Rpc(read, call_servicer, authenticator, counts, on_call_end, tracing)
         handle: Callable[..., Any] = partial(_handle_unary, rpc)
         if method.server_streaming:
             sending = streams.cancel_when_idle if long_lived else nullcontext
@@ -178,11 +177,12 @@ def _handle_unary(
         # Metadata beside the status costs less than a message of its own.
         call = in_flight.identify(caller, context.set_trailing_metadata)
         request = rpc.read(encoded, context, call.valid_until)
-        response = _encode(rpc.call_servicer(request, call))
+        response = rpc.call_servicer(request, call)
+        encoded = response if isinstance(response, bytes) else response.SerializeToString()
     except Exception as error:  # noqa: BLE001 - every error has a status
         in_flight.fail(error)
     in_flight.record("OK")
-    return response
+    return encoded
 
 
 def _handle_streaming(
@@ -196,10 +196,11 @@ def _handle_streaming(
     try:
         call = in_flight.identify(caller, context.send_initial_metadata)
         request = rpc.read(encoded, context, call.valid_until)
-        responses: Iterable[Message | bytes] = rpc.call_servicer(request, call)
+        responses: Iterable[Any] = rpc.call_servicer(request, call)
         for response in responses:
             with sending(context):
-                yield _encode(response)
+                # What the store has comes encoded.
+                yield response if isinstance(response, bytes) else response.SerializeToString()
     except GeneratorExit:
         # The transport closes the generator when the client cancels.
         in_flight.record("CANCELLED")
@@ -231,8 +232,10 @@ class _InFlightCall:
         self._metadata = context.invocation_metadata()
         self._headers = headers_by_name(self._metadata)
         self._tenant = tenant
-        self._request_id = call_ids.request_id(self._headers)
-        self._trace = rpc.find_trace(self._headers)
+        self._request_id, self._trace = "", call_ids.NO_TRACE
+        if rpc.tracing.always_finds or not call_ids.HEADERS.isdisjoint(self._headers):
+            self._request_id = call_ids.request_id(self._headers)
+            self._trace = rpc.tracing.find_trace(self._headers)
         rpc.metrics.start()
 
     def identify(self, caller: Caller | None, set_metadata: SetMetadata) -> Call:
@@ -240,7 +243,7 @@ class _InFlightCall:
         if caller is None:
             caller = self._rpc.authenticator.authenticate(self._metadata, self._context.peer)
         self._tenant = caller.tenant
-        return Call(caller, self._headers, set_metadata, self._context.is_active)
+        return Call(caller, self._headers.get, set_metadata, self._context.is_active)
 
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""
@@ -302,12 +305,3 @@ def headers_by_name(metadata: Metadata) -> Mapping[str, str]:
     for name, value in metadata:
         lists.setdefault(name, []).append(str(value))
     return {name: ", ".join(values) for name, values in lists.items()}
-
-
-def _read(decode: Decode, encoded: bytes, *_: object) -> Message:
-    return decode(encoded)
-
-
-def _encode(response: Message | bytes) -> bytes:
-    """Encodes a response, unless it comes encoded from the store."""
-    return response if isinstance(response, bytes) else response.SerializeToString()

@@ -5,7 +5,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
 import peewee
@@ -58,8 +57,8 @@ class Database(ABC):
         self.metrics = metrics or OwnMetrics()
         # When it last answered a call or a probe, by the monotonic clock.
         self.answered_at = -math.inf
-        # By the SQL of each compiled statement.
-        self._times: dict[str, Series] = {}
+        # What to add the time of each compiled statement to, by its SQL.
+        self.times: dict[str, Series] = {}
 
     @abstractmethod
     def prepare(self) -> None:
@@ -145,13 +144,8 @@ class Database(ABC):
         compiled = first + "".join(bound)
         if target := find_target(compiled):
             operation, table = target["operation"].lower(), target["table"]
-            self._times[compiled] = self.metrics.series(STATEMENTS, operation, table)
+            self.times[compiled] = self.metrics.series(STATEMENTS, operation, table)
         return compiled
-
-    def record_time(self, sql: str, began: float, runs: int = 1) -> None:
-        """Adds to the metrics a compiled statement that ends now, and began by `perf_counter`."""
-        if times := self._times.get(sql):
-            times.observe(perf_counter() - began, runs)
 
     def sample(self) -> None:  # noqa: B027 - a database may have nothing to tell
         """Sets the metrics of what the database has now; to be called again and again."""

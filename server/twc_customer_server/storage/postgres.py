@@ -73,9 +73,9 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
     ) -> None:
         """Does not connect yet. Raises CannotServeError if the URL is invalid.
 
-        `seconds` is the timeout of a read; that of a write is three times, of
-        an upload twelve times as long. `prepare` waits `wait_seconds` for the
-        database. It is used by so many `threads`, if not by as many as there are connections.
+        `seconds` is the timeout of a read; that of a write is three times, of an upload twelve
+        times as long. `prepare` waits `wait_seconds` for the database. It is used by so many
+        `threads`, if not by as many as there are connections.
         """
         Database.__init__(self, metrics)
         self._seconds = seconds
@@ -117,10 +117,13 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
 
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """Runs a compiled query, on the connection of this thread's unit of work if it has one."""
+
+        def fetch() -> list[Row]:
+            return self._execute(sql, parameters).fetchall()
+
         if self.is_closed():
-            work = Work.of(parameters)
-            return self._retry(work, lambda: self._fetch(sql, parameters), self._seconds)
-        return self._fetch(sql, parameters)
+            return self._retry(Work.of(parameters), fetch, self._seconds)
+        return fetch()
 
     def run(self, sql: str, parameters: Parameters) -> int:
         """Runs a compiled statement of a unit of work."""
@@ -131,14 +134,14 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
 
     def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Runs a compiled statement for all rows of parameters, in pipeline mode."""
-        connection: Connection = self.connection()
         began = perf_counter()
         try:
-            with connection.cursor() as cursor:
+            with self.connection().cursor() as cursor:
                 cursor.executemany(sql, rows, returning=True)
                 return [result.rowcount for result in cursor.results()]
         finally:
-            self.record_time(sql, began, len(rows))
+            if times := self.times.get(sql):
+                times.observe(perf_counter() - began, len(rows))
 
     def write(
         self,
@@ -181,9 +184,6 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Adds to the metrics of the pool."""
         self._pool.sample()
 
-    def _fetch(self, sql: str, parameters: Parameters) -> list[Row]:
-        return self._execute(sql, parameters).fetchall()
-
     def _execute(self, sql: str, parameters: Parameters) -> psycopg.Cursor[Any]:
         """Runs a statement; its result must be read before the next one runs."""
         connection: Connection = self.connection()
@@ -196,7 +196,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                     return connection.reader.execute(sql, parameters, prepare=True)
             return connection.reader.execute(sql, parameters, prepare=True)
         finally:
-            self.record_time(sql, began)
+            if times := self.times.get(sql):
+                times.observe(perf_counter() - began)
 
     def _run_alone(self, sql: str, parameters: Parameters) -> int:
         """Runs a statement in autocommit. Raises CommitLostError if it may have taken effect."""
@@ -221,9 +222,8 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 if connection.local_settings:
                     connection.set_locally()
                 if bulk:
-                    # Those of an upload.
-                    timeouts = poolers.timeouts(self._seconds * _BULK)
-                    connection.execute(poolers.setting(timeouts, is_local=True))
+                    of_upload = poolers.timeouts(self._seconds * _BULK)
+                    connection.execute(poolers.setting(of_upload, is_local=True))
                 result = unit()
                 connection.has_warned = False
                 committing = True

@@ -42,6 +42,12 @@ class CustomerReads(Lists):
         reads._database = reader  # noqa: SLF001 - of the same class
         return reads
 
+    def get_by_id(self, tenant: str, customer_id: str) -> bytes | None:
+        """Returns the encoded customer with an id, or None."""
+        parameters = {"tenant": tenant, "value": customer_id}
+        rows = self._database.rows(self._sql.body_by["id"], parameters)
+        return rows[0][0] if rows else None
+
     def get(self, tenant: str, key: Key) -> bytes | None:
         """Returns the encoded customer that a key selects, or None."""
         parameters = {"tenant": tenant, "value": key.exact}

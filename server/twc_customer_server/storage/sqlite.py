@@ -144,11 +144,13 @@ class Sqlite(peewee.SqliteDatabase, Database):
         """Runs a compiled query on the thread's own connection."""
         began = perf_counter()
         try:
-            rows: list[Row] = self.execute_sql(sql, parameters).fetchall()
+            # Without `execute_sql` of Peewee, which adds a quarter to the time of a read.
+            rows: list[Row] = self.connection().execute(sql, parameters).fetchall()
         except ERRORS as error:
             raise self.errors.translate(error, UNREACHABLE) from error
         finally:
-            self.record_time(sql, began)
+            if times := self.times.get(sql):
+                times.observe(perf_counter() - began)
         self.answered_at = monotonic()
         return rows
 
@@ -160,7 +162,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         except peewee.IntegrityError as error:
             raise UniqueViolationError from error
         finally:
-            self.record_time(sql, began)
+            if times := self.times.get(sql):
+                times.observe(perf_counter() - began)
 
     def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
         """Runs a compiled statement for each row of parameters."""

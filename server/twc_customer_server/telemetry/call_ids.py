@@ -4,6 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+# The headers that have them.
+HEADERS = frozenset(("x-request-id", "traceparent"))
+
 _is_request_id = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII).fullmatch
 
 # W3C Trace Context. Version ff and ids of zeros are invalid; later versions may have more fields.

@@ -1,8 +1,9 @@
-"""Admits the calls of the service: identifies the caller, counts, receives and queues the call."""
+"""Takes calls, and admits those of the service: identifies, counts, receives and queues them."""
 
+import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,6 +18,39 @@ from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.short_tasks import ShortTasks
 from twc_customer_server.transport.timer import Timer
+
+_log = logging.getLogger(__name__)
+
+Accept = Callable[[IncomingCall], object]
+
+
+class Dispatcher:
+    """Hands each call to the function that accepts the calls of its handler."""
+
+    def __init__(self, accepts: Mapping[Behavior, Accept]) -> None:
+        self._accepts = accepts
+        self._open: set[IncomingCall] = set()
+
+    def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
+        """Hands the calls of some handlers to another function from here on."""
+        self._accepts = {**self._accepts, **dict.fromkeys(behaviors, accept)}
+
+    def open_calls(self) -> list[IncomingCall]:
+        """Returns the calls that have not ended."""
+        return list(self._open)
+
+    def take(self, call: IncomingCall) -> None:
+        """Takes a call, on the thread of its transport; does not wait or fail."""
+        if call.has_expired():
+            # Its client knows, and may make thousands of them.
+            return
+        self._open.add(call)
+        call.on_end(partial(self._open.discard, call))
+        try:
+            self._accepts[call.behavior](call)
+        except Exception as error:  # noqa: BLE001 - the thread serves every call
+            _log.error("a call was cancelled after %s", type(error).__name__)
+            call.cancel()
 
 
 class Admission:
@@ -40,7 +74,7 @@ class Admission:
         waiting: ThreadPoolExecutor,
         timer: Timer,
     ) -> None:
-        """`places` has those of each kind of call of which there are only some at a time.
+        """`places` has those of each kind of call but unary ones, of which there are only some.
 
         `waiting` has a thread for each call that may wait for changes.
         """
@@ -119,17 +153,20 @@ class Admission:
         except Overloaded as error:
             self._refuse(call, error)
             return
-        begin, forgo = partial(self._begin, call), partial(self._forgo, call)
-        self._timer.call_when_due(delay, call.incoming, begin, forgo)
+        if delay:
+            begin, forgo = partial(self._begin, call), partial(self._forgo, call)
+            self._timer.call_when_due(delay, call.incoming, begin, forgo)
+        else:
+            self._begin(call)
 
     def _forgo(self, call: Call) -> None:
         call.is_over = True
         self._limits.forgo(call.usage, call.rpc.kind)
 
     def _begin(self, call: Call) -> None:
-        if places := self._places.get(call.rpc.kind):
+        if call.rpc.kind is not Kind.UNARY:
             with self._lock:
-                has_place = places.take(call)
+                has_place = self._places[call.rpc.kind].take(call)
             if not has_place:
                 call.incoming.on_end(partial(self._forgo_place, call))
                 return
@@ -149,7 +186,7 @@ class Admission:
         with self._lock:
             receives = self._receiver.add(call)
         if receives:
-            self._receive([call])
+            call.incoming.receive(partial(self._received, call))
 
     def _refuse(self, call: Call, error: ServiceError) -> None:
         """Has a thread refuse a call, soon, so that refusals delay no other call."""
@@ -173,28 +210,23 @@ class Admission:
     def _received(self, call: Call, message: bytes | None) -> None:
         if not call.add(message):
             call.since = time.monotonic()
-            self._receive([call])
+            call.incoming.receive(partial(self._received, call))
             return
         with self._lock:
             following = self._receiver.complete(call)
         if following is not None:
             self._queue(call)
-            self._receive(following)
+            if following:
+                self._receive(following)
 
     def _queue(self, call: Call) -> None:
-        run = partial(self._run, call)
+        run = partial(call.run, self._release)
         if call.rpc.kind is Kind.WAITING:
             self._free(call)
             self._waiting.submit(run)
         else:
-            self._executor.submit(call.tenant, run, is_bulk=call.rpc.kind is Kind.BULK)
-
-    def _run(self, call: Call) -> None:
-        release = partial(self._release, call)
-        try:
-            call.run(release)
-        finally:
-            release()
+            is_bulk = call.rpc.kind is Kind.BULK
+            self._executor.submit(call.usage.tenant, run, is_bulk=is_bulk)
 
     def _release(self, call: Call) -> None:
         """Notes that an admitted call is over, unless that is noted."""
@@ -202,16 +234,16 @@ class Admission:
             return
         call.is_over = True
         self._limits.release(call.usage, call.rpc.kind)
-        self._free(call)
-        if places := self._places.get(call.rpc.kind):
+        if call.has_slot:
+            self._free(call)
+        if call.rpc.kind is not Kind.UNARY:
             with self._lock:
-                following = places.leave(call)
+                following = self._places[call.rpc.kind].leave(call)
             if following:
                 self._proceed(following)
 
     def _free(self, call: Call) -> None:
         """Frees what the call's message needed, for the message of another call."""
-        if call.has_slot:
-            with self._lock:
-                following = self._receiver.free(call)
-            self._receive(following)
+        with self._lock:
+            following = self._receiver.free(call)
+        self._receive(following)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from enum import Enum
-from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -43,42 +42,26 @@ class Rpc(NamedTuple):
 class Call:
     """A call of an RPC; `usage` is that of its tenant, and set when it is admitted."""
 
-    __slots__ = (
-        "_end",
-        "_messages",
-        "began",
-        "caller",
-        "has_begun",
-        "has_slot",
-        "incoming",
-        "is_large",
-        "is_over",
-        "is_sending",
-        "rpc",
-        "since",
-        "size",
-        "usage",
-    )
-
-    caller: Caller | None
     usage: Usage
+    caller: Caller | None = None
+    # When its messages were waited for first, and since when its client is waited for: to
+    # send one or to take one.
+    began = 0.0
+    since = math.inf
+    # Whether a message of it has come.
+    has_begun = False
+    has_slot = is_large = is_over = is_sending = False
+    # Bytes of its messages.
+    size = 0
+    # The error that ends it before its next response.
+    _end: Exception | None = None
+    # Called when its handler has ended.
+    _release: Callable[["Call"], object]
 
     def __init__(self, incoming: IncomingCall, rpc: Rpc) -> None:
         self.incoming = incoming
         self.rpc = rpc
-        self.caller = None
-        # When its messages were waited for first, and since when its client is waited for: to
-        # send one or to take one.
-        self.began = 0.0
-        self.since = math.inf
-        # Whether a message of it has come.
-        self.has_begun = False
-        self.has_slot = self.is_large = self.is_over = self.is_sending = False
-        # Bytes of its messages.
-        self.size = 0
         self._messages: list[bytes] = []
-        # The error that ends it before its next response.
-        self._end: Exception | None = None
 
     @property
     def tenant(self) -> str:
@@ -109,18 +92,21 @@ class Call:
             or len(self._messages) > contract.MAX_UPLOAD_CUSTOMERS
         )
 
-    def run(self, on_handled: Callable[[], object]) -> None:
-        """Runs the handler, and calls back when it has ended, before the client knows."""
-        handle = partial(self._handle, on_handled)
-        if self.rpc.responds_by_stream:
-            handle = partial(self._handle_streaming, on_handled)
-        if self.rpc.awaits is not Awaits.MESSAGE:
-            self.incoming.run_stream(handle, self._take())
-        elif self._messages:
-            is_short = self.rpc.kind is Kind.UNARY
-            self.incoming.run_with(handle, self._messages.pop(), is_short=is_short)
-        else:
-            self.incoming.run_with(require_message, "")
+    def run(self, release: Callable[["Call"], object]) -> None:
+        """Runs the handler; calls `release` when it has ended, before the client knows."""
+        self._release = release
+        handle = self._handle_streaming if self.rpc.responds_by_stream else self._handle
+        try:
+            if self.rpc.awaits is not Awaits.MESSAGE:
+                self.incoming.run_stream(handle, self._take())
+            elif self._messages:
+                is_short = self.rpc.kind is Kind.UNARY
+                self.incoming.run_with(handle, self._messages.pop(), is_short=is_short)
+            else:
+                self.incoming.run_with(require_message, "")
+        finally:
+            if not self.is_over:
+                release(self)
 
     def refuse(self, error: Exception) -> None:
         """Ends the call with an error, in place of its handler."""
@@ -140,17 +126,13 @@ class Call:
             refusal = Refusal(error, self.tenant)
             self.incoming.end_with(self.rpc.handler.refuse, refusal)
 
-    def _handle(
-        self, on_handled: Callable[[], object], request: Any, context: grpc.ServicerContext
-    ) -> Any:
+    def _handle(self, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return self.rpc.handler.handle(request, context, caller=self.caller)
         finally:
-            on_handled()
+            self._release(self)
 
-    def _handle_streaming(
-        self, on_handled: Callable[[], object], request: Any, context: grpc.ServicerContext
-    ) -> Iterator[Any]:
+    def _handle_streaming(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
         if self.rpc.awaits is not Awaits.MESSAGE:
             request = self._receive(request)
         try:
@@ -164,7 +146,7 @@ class Call:
                     if self._end:
                         self.rpc.handler.refuse(Refusal(self._end, self.tenant), context)
         finally:
-            on_handled()
+            self._release(self)
 
     def _receive(self, messages: Iterator[bytes]) -> Iterator[bytes]:
         """Yields messages, and notes since when the next one is waited for."""

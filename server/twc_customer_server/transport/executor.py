@@ -31,6 +31,8 @@ class Executor:
         self._most_per_tenant = max(min(threads, 2), threads - _RESERVED_THREADS)
         self._most_bulk = max(1, threads // 2)
         self._lock = threading.Lock()
+        # Tasks that wait for a thread: most often one at most, without a turn to wait for.
+        self._only: tuple[Share, Task] | None = None
         self._queue: FairQueue[Share, Task] = FairQueue()
         self._running: dict[str, int] = {}
         self._running_bulk = 0
@@ -44,8 +46,13 @@ class Executor:
 
     def submit(self, tenant: str, task: Task, *, is_bulk: bool = False) -> None:
         """Runs a task when its tenant's turn comes and a thread is free."""
+        work = (tenant, is_bulk), task
         with self._lock:
-            self._queue.add((tenant, is_bulk), task)
+            if self._only is None and not self._queue:
+                self._only = work
+            else:
+                self._queue_only()
+                self._queue.add(*work)
         self._tokens.put(True)  # noqa: FBT003
 
     @property
@@ -75,7 +82,12 @@ class Executor:
 
     def _start(self) -> tuple[Share, Task] | None:
         """Takes a task for a token; withholds the token if none may run."""
-        work = self._queue.take(self._may_run)
+        work = self._only
+        if work and self._may_run(work[0]):
+            self._only = None
+        else:
+            self._queue_only()
+            work = self._queue.take(self._may_run)
         if work is None:
             self._withheld += 1
             return None
@@ -99,6 +111,12 @@ class Executor:
             self._withheld -= 1
             self._tokens.put(True)  # noqa: FBT003
         return self._start()
+
+    def _queue_only(self) -> None:
+        """Queues the task that has waited alone, if there is one, before others do."""
+        if self._only:
+            self._queue.add(*self._only)
+            self._only = None
 
     def _may_run(self, share: Share) -> bool:
         tenant, is_bulk = share

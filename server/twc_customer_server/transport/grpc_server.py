@@ -87,7 +87,7 @@ class GrpcServer:
             ("grpc.so_reuseport", int(self._settings.share_port)),
         ]
         if incoming.IS_SUPPORTED:
-            executor = GrpcioExecutor(self._services.dispatcher, is_of_gateway=is_upstream)
+            executor = GrpcioExecutor(self._services.dispatcher.take, is_of_gateway=is_upstream)
             return grpc.server(executor.as_threads(), options=options)
         _log.warning(
             "grpcio %s is not known: idle calls occupy threads, and limits per tenant are off",

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from itertools import chain
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
@@ -23,9 +23,7 @@ from twc_customer_server.transport import outgoing
 from twc_customer_server.transport.interface import (
     GATEWAY_PEER,
     Behavior,
-    Dispatcher,
     IncomingCall,
-    Metadata,
     OnReceived,
 )
 
@@ -38,6 +36,7 @@ _SUBMITTED = [
     "response_serializer",
 ]
 _SIGNATURES = outgoing.SIGNATURES | {
+    "_Context": ["rpc_event", "state", "request_deserializer"],
     "_stream_response_in_pool": _SUBMITTED,
     "_unary_response_in_pool": _SUBMITTED,
 }
@@ -73,12 +72,7 @@ class GrpcioCall(IncomingCall):
             _,
             *self._codecs,
         ) = submitted
-
-    @property
-    def metadata(self) -> Metadata:
-        """The headers of the call."""
-        metadata: Metadata = self._event.invocation_metadata
-        return metadata
+        self.metadata = self._event.invocation_metadata
 
     def peer(self) -> str:
         """Returns where the call comes from, as `grpc.ServicerContext.peer` does.
@@ -109,8 +103,9 @@ class GrpcioCall(IncomingCall):
 
         `is_short` tells that the messages of its stream come soon, and can be sent together.
         """
-        if self.is_active():
-            self._respond_by(behavior, lambda: argument, is_short=is_short)
+        if _server._is_rpc_state_active(self._state):
+            # Without the argument once it was taken.
+            self._respond_by(behavior, [argument].pop, is_short=is_short)
 
     def end_with(self, behavior: Behavior, argument: object) -> None:
         """Runs a behavior that ends the call, in place of one that may be running."""
@@ -189,11 +184,13 @@ class GrpcioCall(IncomingCall):
     def _respond_by(
         self, behavior: Behavior, argument: Callable[[], object], *, is_short: bool = False
     ) -> None:
-        if self._respond is _server._stream_response_in_pool and not any(self._codecs):
-            respond = partial(outgoing.respond, is_short=is_short)
-            self._run(respond, self._event, self._state, behavior, argument())
-        else:
+        if any(self._codecs):
             self._run(self._respond, self._event, self._state, behavior, argument, *self._codecs)
+            return
+        respond: Callable[..., None] = _respond_once
+        if self._respond is _server._stream_response_in_pool:
+            respond = partial(outgoing.respond, is_short=is_short)
+        self._run(respond, self._event, self._state, behavior, argument())
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         """Calls a function whose failure would end grpcio's thread; cancels this call instead."""
@@ -204,12 +201,38 @@ class GrpcioCall(IncomingCall):
             self.cancel()
 
 
-class GrpcioExecutor:
-    """Takes calls from grpcio in place of threads, and hands them to a dispatcher."""
+def _respond_once(event: Any, state: Any, behavior: Behavior, argument: object) -> None:
+    """Runs a behavior with an argument, and sends the encoded message that it returns.
 
-    def __init__(self, dispatcher: Dispatcher, *, is_of_gateway: bool = False) -> None:
-        """`is_of_gateway` tells that only gateways that run elsewhere call at the address."""
-        self._dispatcher = dispatcher
+    As `grpc._server._unary_response_in_pool`, which imports and runs a generator to make the
+    context of each call.
+    """
+    cygrpc.install_context_from_request_call_event(event)
+    try:
+        response: Any = behavior(argument, _server._Context(event, state, None))
+    except Exception as error:  # noqa: BLE001 - grpcio sends its status
+        _server._call_behavior(event, state, partial(_raise, error), argument, None)
+    else:
+        _server._status(event, state, response)
+    finally:
+        cygrpc.uninstall_context()
+
+
+def _raise(error: Exception, *_: object) -> NoReturn:
+    raise error
+
+
+class GrpcioExecutor:
+    """Takes calls from grpcio in place of threads, and hands them on."""
+
+    def __init__(
+        self, take: Callable[[IncomingCall], object], *, is_of_gateway: bool = False
+    ) -> None:
+        """`take` gets the calls, and neither waits nor fails.
+
+        `is_of_gateway` tells that only gateways that run elsewhere call at the address.
+        """
+        self._take = take
         self._is_of_gateway = is_of_gateway
 
     def as_threads(self) -> ThreadPoolExecutor:
@@ -221,7 +244,7 @@ class GrpcioExecutor:
 
         Without a Future to return, grpcio does not count calls, which `Limits` does.
         """
-        self._dispatcher.take(GrpcioCall(submitted, is_of_gateway=self._is_of_gateway))
+        self._take(GrpcioCall(submitted, is_of_gateway=self._is_of_gateway))
 
 
 def is_supported() -> bool:

@@ -56,7 +56,6 @@ class InprocessCall(IncomingCall):
         "_client",
         "_frames",
         "_has_all",
-        "_head",
         "_is_over",
         "_lock",
         "_method",
@@ -76,7 +75,7 @@ class InprocessCall(IncomingCall):
     ) -> None:
         """Its messages take `most` bytes at most."""
         self._method = method
-        self._head = head
+        self.metadata = head.metadata
         self._client = client
         self._response = Response(send, self.end)
         self.behavior = method.behavior
@@ -91,11 +90,6 @@ class InprocessCall(IncomingCall):
         self._on_received: OnReceived | None = None
         # Set when a message is asked for.
         self._asked: Future | None = None
-
-    @property
-    def metadata(self) -> Metadata:
-        """The headers of the call."""
-        return self._head.metadata
 
     def peer(self) -> str:
         """Returns where the call comes from, as `grpc.ServicerContext.peer` does."""

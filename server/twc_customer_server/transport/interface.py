@@ -1,10 +1,8 @@
 """Defines the calls of a transport, which admission, health and the rest take."""
 
-import logging
 import queue
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -20,8 +18,6 @@ OnReceived = Callable[[bytes | None], object]
 # Before the address of a gateway that runs elsewhere.
 GATEWAY_PEER = "gateway:"
 
-_log = logging.getLogger(__name__)
-
 
 class Gone(grpc.RpcError):
     """The call has ended, by its client or for it."""
@@ -30,14 +26,11 @@ class Gone(grpc.RpcError):
 class IncomingCall(ABC):
     """A call that has come with its headers alone, to be run once."""
 
-    __slots__ = ("behavior",)
+    __slots__ = ("behavior", "metadata")
 
     behavior: Behavior
-
-    @property
-    @abstractmethod
-    def metadata(self) -> Metadata:
-        """The headers of the call."""
+    # The headers of the call.
+    metadata: Metadata
 
     @abstractmethod
     def peer(self) -> str:
@@ -108,35 +101,3 @@ class IncomingCall(ABC):
 
         Only one message may be on its way.
         """
-
-
-Accept = Callable[[IncomingCall], object]
-
-
-class Dispatcher:
-    """Hands each call to the function that accepts the calls of its handler."""
-
-    def __init__(self, accepts: Mapping[Behavior, Accept]) -> None:
-        self._accepts = accepts
-        self._open: set[IncomingCall] = set()
-
-    def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
-        """Hands the calls of some handlers to another function from here on."""
-        self._accepts = {**self._accepts, **dict.fromkeys(behaviors, accept)}
-
-    def open_calls(self) -> list[IncomingCall]:
-        """Returns the calls that have not ended."""
-        return list(self._open)
-
-    def take(self, call: IncomingCall) -> None:
-        """Takes a call, on the thread of its transport; does not wait or fail."""
-        if call.has_expired():
-            # Its client knows, and may make thousands of them.
-            return
-        self._open.add(call)
-        call.on_end(partial(self._open.discard, call))
-        try:
-            self._accepts[call.behavior](call)
-        except Exception as error:  # noqa: BLE001 - the thread serves every call
-            _log.error("a call was cancelled after %s", type(error).__name__)
-            call.cancel()

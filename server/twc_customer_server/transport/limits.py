@@ -30,6 +30,12 @@ _UNKNOWN_PART = 4
 _MANY_TENANTS = 10_000
 
 OVERLOADED = "the server runs and queues as many calls as it can; try again after a while"
+_TENANT_CALLS = (
+    "too many calls at the same time, of which a tenant may have {:,}; try again when one has ended"
+)
+_TENANT_RATE = (
+    "too many requests, of which a tenant may make {:,g} a second; try again after a while"
+)
 NEWCOMERS = "too many calls with new tokens at the same time; try again after a while"
 
 
@@ -139,11 +145,24 @@ class Limits:
 
     def admit(self, tenant: str, kind: Kind) -> Admitted:
         """Counts a call of a tenant. Raises Overloaded."""
+        most, rate = self._tenant
         with self._lock:
-            usage = self._usage(tenant)
+            usage = self._usages.get(tenant) or self._usage(tenant)
             if kind is not Kind.UNARY:
                 self._check(usage, kind)
-            delay = self._admit(usage)
+            if self._calls >= self._most_calls:
+                raise self._overloaded("calls", OVERLOADED)
+            if usage.calls >= most:
+                raise self._overloaded("tenant_calls", _TENANT_CALLS.format(most))
+            delay: float | None = 0
+            if rate:
+                delay = usage.requests.delay_up_to(
+                    MAX_DELAY_SECONDS, self._clock(), 1 / rate, _BURST_SECONDS
+                )
+            if delay is None:
+                raise self._overloaded("tenant_rate", _TENANT_RATE.format(rate))
+            self._calls += 1
+            usage.calls += 1
             if kind is not Kind.UNARY:
                 self._of_kind[kind] += 1
                 usage.of_kind[kind] += 1
@@ -155,7 +174,8 @@ class Limits:
         A network may have as many as are left for others, so that some always are.
         """
         with self._lock:
-            self._check_calls()
+            if self._calls >= self._most_calls:
+                raise self._overloaded("calls", OVERLOADED)
             if self._unknown[network] >= self._most_unknown - self._unknown.total():
                 raise self._overloaded("new_token_calls", NEWCOMERS)
             self._calls += 1
@@ -172,13 +192,17 @@ class Limits:
     def release(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended."""
         with self._lock:
-            self._release(usage, kind)
+            self._calls -= 1
+            usage.calls -= 1
+            if kind is not Kind.UNARY:
+                self._of_kind[kind] -= 1
+                usage.of_kind[kind] -= 1
 
     def forgo(self, usage: Usage, kind: Kind = Kind.UNARY) -> None:
         """Counts that a call which was admitted has ended before it was due."""
         with self._lock:
             usage.requests.give_back(1 / self._tenant.requests_per_second)
-            self._release(usage, kind)
+        self.release(usage, kind)
 
     def refuse(self, tenant: str) -> float | None:
         """Counts a refusal; returns the seconds until it is due, or None if too many wait.
@@ -231,43 +255,6 @@ class Limits:
                 self._forget_idle()
             usage = self._usages[tenant] = Usage(tenant)
         return usage
-
-    def _admit(self, usage: Usage) -> float:
-        """Counts a call, and returns the seconds until it is due."""
-        most, rate = self._tenant
-        self._check_calls()
-        if usage.calls >= most:
-            raise self._overloaded(
-                "tenant_calls",
-                f"too many calls at the same time, of which a tenant may have {most:,}; "
-                "try again when one has ended",
-            )
-        delay: float | None = 0
-        if rate:
-            delay = usage.requests.delay_up_to(
-                MAX_DELAY_SECONDS, self._clock(), 1 / rate, _BURST_SECONDS
-            )
-        if delay is None:
-            raise self._overloaded(
-                "tenant_rate",
-                f"too many requests, of which a tenant may make {rate:,g} a second; "
-                "try again after a while",
-            )
-        self._calls += 1
-        usage.calls += 1
-        return delay
-
-    def _check_calls(self) -> None:
-        """Raises Overloaded if all together have as many calls as they may have."""
-        if self._calls >= self._most_calls:
-            raise self._overloaded("calls", OVERLOADED)
-
-    def _release(self, usage: Usage, kind: Kind) -> None:
-        self._calls -= 1
-        usage.calls -= 1
-        if kind is not Kind.UNARY:
-            self._of_kind[kind] -= 1
-            usage.of_kind[kind] -= 1
 
     def _check(self, usage: Usage, kind: Kind) -> None:
         """Raises Overloaded if a tenant has what it may have of a kind."""

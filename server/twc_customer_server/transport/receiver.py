@@ -70,7 +70,7 @@ class Receiver:
 
         Returns None if the call was waited for no longer.
         """
-        if not self.forget(call):
+        if self._waiting.pop(call, self) is not None:
             return None
         call.since = math.inf
         if call.has_slot and call.size > WINDOW_BYTES:

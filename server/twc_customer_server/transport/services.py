@@ -24,13 +24,13 @@ from twc_customer_server.settings.model import Settings
 from twc_customer_server.telemetry.families import QUEUED_CALLS
 from twc_customer_server.telemetry.metrics import OwnMetrics
 from twc_customer_server.transport import health
-from twc_customer_server.transport.admission import Admission
+from twc_customer_server.transport.admission import Admission, Dispatcher
 from twc_customer_server.transport.calls import Awaits, Rpc, refuse
 from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
-from twc_customer_server.transport.interface import Behavior, Dispatcher
+from twc_customer_server.transport.interface import Behavior
 from twc_customer_server.transport.large_bodies import LargeBodies
 from twc_customer_server.transport.limits import Kind, KindLimit, Limits, TenantLimits
 from twc_customer_server.transport.places import Places
