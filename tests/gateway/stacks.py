@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.client import as_tenant
 from tests.support.tokens import trust
+from tests.support.way_to_serve import SERVE
 from twc_customer_gateway import config
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack import Stack
@@ -23,7 +24,8 @@ def http_headers(tenant: str) -> dict[str, str]:
 @contextmanager
 def running(database: dict[str, Any], **settings: Any) -> Iterator[Stack]:
     """Runs a service on a database, with other settings as given."""
-    chosen = GatewaySettings(**database, gateway_port=0, grpc_port=0, **trust() | settings)
+    own: dict[str, Any] = {"gateway_port": 0, "grpc_port": 0, "serve": SERVE}
+    chosen = GatewaySettings(**own | trust() | database | settings)
     with tempfile.TemporaryDirectory(prefix="twc-") as name:
         folder = Path(name)
         config.write_all(chosen, folder)

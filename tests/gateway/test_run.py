@@ -23,6 +23,7 @@ import pytest
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from tests.support.servers import of_workers
+from tests.support.way_to_serve import SERVE
 from twc_customer_gateway import configuring
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,7 @@ def environment(own_database: dict[str, Any], tmp_path: Path) -> Iterator[dict[s
     """Development mode, with ports and data of the test's own."""
     with held_port() as gateway, held_port() as native:
         chosen = own_database | {"data_dir": tmp_path / "data", "development": "true"}
-        chosen |= {"gateway_port": gateway, "grpc_port": native}
+        chosen |= {"gateway_port": gateway, "grpc_port": native, "serve": SERVE}
         yield os.environ | {name.upper(): str(value) for name, value in chosen.items()}
 
 
@@ -88,7 +89,7 @@ def _running(command: list[str], environment: dict[str, str]) -> Iterator[subpro
 
 def _of(package: str, environment: dict[str, str]) -> dict[str, str]:
     """The environment of a command, without what the server has no use for, and would say so."""
-    of_gateway = {"GATEWAY_PORT"} if package == "twc_customer_server" else set()
+    of_gateway = {"GATEWAY_PORT", "SERVE"} if package == "twc_customer_server" else set()
     return {name: it for name, it in environment.items() if name not in of_gateway}
 
 
