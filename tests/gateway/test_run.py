@@ -33,6 +33,9 @@ SERVICE = [sys.executable, "-m", "twc_customer_gateway"]
 # Modules that the supervisor, which lives as long as the service, must do without.
 HEAVY = {"cryptography", "google", "grpc", "jwt", "peewee", "pydantic", "twc"}
 
+# What the service starts: two Envoys, and a worker unless that is inside one of them.
+PROCESSES = {"workers": 3, "inprocess": 2}[SERVE]
+
 STOPPING = "The Customer API is stopping; Ctrl-C again does not wait for calls in progress.\n"
 
 # Signals, and whether they go to the whole process group, as that of Ctrl-C does.
@@ -194,7 +197,6 @@ def test_demo_without_a_service(environment: dict[str, str]) -> None:
     assert "start `make run` in another terminal first" in line
 
 
-@of_workers
 def test_stop_by_interrupt(service: subprocess.Popen[str]) -> None:
     """SIGINT ends every process and frees both ports."""
     ports = [int(port) for port in re.findall(r"on 127\.0\.0\.1:(\d+)", _ready(service))]
@@ -203,14 +205,13 @@ def test_stop_by_interrupt(service: subprocess.Popen[str]) -> None:
     service.send_signal(signal.SIGINT)
 
     assert service.wait(timeout=20) == 0
-    assert len(children) == 3
+    assert len(children) == PROCESSES
     assert not [child for child in children if child.is_running()]
     for port in ports:
         with socket.create_server(("127.0.0.1", port), reuse_port=False):
             pass
 
 
-@of_workers
 @pytest.mark.parametrize(("number", "to_all"), STOPS.values(), ids=STOPS)
 def test_signal_to_make(
     make_run: subprocess.Popen[str],
@@ -225,7 +226,7 @@ def test_signal_to_make(
 
     printed, _ = make_run.communicate(timeout=20)
     _, alive = psutil.wait_procs(descendants, timeout=0)
-    assert len(descendants) == 4
+    assert len(descendants) == PROCESSES + 1
     assert not alive
     # By its own signal, which make passes on to whoever waits for it.
     assert make_run.returncode == -number
