@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import processes, run_cleanup
+from tests.support import (
+    processes,
+    run_cleanup,
+    way_to_serve,  # noqa: F401 - reads its variable before that is removed
+)
 from tests.support.database_names import NAMES
 
 # What functions import takes long to load, and the controller of a run does not need it.
@@ -112,12 +116,12 @@ def _forked_workers() -> Iterator[None]:
 def _settings_of_tests(_no_strays: None) -> Iterator[None]:
     """Removes the settings of a service, such as DATABASE_URL, that shell or file have set.
 
-    SERVE stays: the way to serve that the tests are to run on.
+    The way to serve that the tests are to run on is among them: see `way_to_serve`.
     """
     from twc_customer_gateway.settings import GatewaySettings  # noqa: PLC0415
 
     with pytest.MonkeyPatch.context() as shell:
-        for name in set(os.environ) - {"SERVE"}:
+        for name in set(os.environ):
             if name.lower().removeprefix("twc_") in GatewaySettings.model_fields:
                 shell.delenv(name)
         shell.setenv("TWC_SETTINGS_FILE", os.devnull)

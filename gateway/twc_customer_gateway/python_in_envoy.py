@@ -164,7 +164,12 @@ def _listener(name: str, address: dict[str, Any], application: str, calls: int) 
         # The server ends streams that are idle, and says so.
         "stream_idle_timeout": "0s",
         "max_request_headers_kb": 96,
-        "http2_protocol_options": {"max_concurrent_streams": calls},
+        "http2_protocol_options": {
+            "max_concurrent_streams": calls,
+            # Envoy holds as much of a stream's responses, too, for a client that takes none.
+            "initial_stream_window_size": 1 << 16,
+            "initial_connection_window_size": 1 << 20,
+        },
         "server_header_transformation": "PASS_THROUGH",
         "route_config": {
             "name": name,

@@ -23,6 +23,7 @@ from tests.support.processes import RUN, die_with_parent
 from tests.support.server_process import wait_until
 from tests.support.servers import require_workers
 from tests.support.tokens import trust
+from tests.support.way_to_serve import SERVE
 from twc_customer_gateway.settings import GatewaySettings
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ class Service:
         """Starts the process, and does not wait until it serves."""
         folder.mkdir(parents=True, exist_ok=True)
         own: dict[str, Any] = {"data_dir": folder / "data", "gateway_port": 0, "grpc_port": 0}
-        own |= {"workers": 2} | ({} if "development" in settings else trust())
+        own |= {"serve": SERVE, "workers": 2} | ({} if "development" in settings else trust())
         self.settings = GatewaySettings(**own | settings)
         self._output = folder / f"{uuid.uuid4()}.log"
         self._read = 0

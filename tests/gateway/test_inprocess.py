@@ -5,13 +5,16 @@ With SERVE=inprocess all of the suites run on it.
 
 import importlib.util
 import os
+import queue
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
 import httpx
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -19,11 +22,13 @@ from grpc_status import rpc_status
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
+from tests.gateway.service import Service
 from tests.gateway.stacks import http_headers
-from tests.support.builders import UNKNOWN_ID, customer
+from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID, customer
 from tests.support.client import SECONDS, Client, as_tenant
 from tests.support.http2 import Http2
 from tests.support.http_client import http_client
+from tests.support.import_stream import Batch, batch, outcomes
 from tests.support.inside_envoy import ServerInsideEnvoy
 from tests.support.server_process import wait_until
 from twc_customer_gateway import python_in_envoy
@@ -217,6 +222,42 @@ def test_lost_process(inside: ServerInsideEnvoy) -> None:
         return first.is_running
 
     wait_until(is_back)
+
+
+def test_end_of_one_process(tmp_path: Path) -> None:
+    """A process that is to end lets its call end; what comes meanwhile goes to the other one."""
+    batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+    batches.put(batch(customer()))
+    with (
+        Service(tmp_path, serve="inprocess", grace_seconds=300) as service,
+        service.native() as channel,
+    ):
+        client = Client(channel, "acme")
+        running = client.import_(iter(batches.get, None))
+        assert outcomes(next(running)) == ["created"]
+        client.given(x_request_id="before").get(UNKNOWN_ID)
+        wait_until(lambda: bool(service.served("before")))
+        [ending] = [psutil.Process(pid) for pid in service.served("before")]
+        listening = _listeners(ending)
+        ending.terminate()
+        wait_until(lambda: _listeners(ending) < listening)
+        for _ in range(10):
+            with service.http("acme", "meanwhile") as http:
+                assert http.get(NO_CUSTOMER).status_code == 204
+            batches.put(batch(customer()))
+            assert outcomes(next(running)) == ["created"]
+        batches.put(None)
+        assert list(running) == []
+        wait_until(lambda: not ending.is_running())
+        wait_until(lambda: len(service.servers()) == 2)
+        assert ending.pid not in service.served("meanwhile")
+        assert len(service.restarts()) == 1
+
+
+def _listeners(process: psutil.Process) -> int:
+    """The number of ports that a process listens on."""
+    states = [it.status for it in process.net_connections()]
+    return states.count(psutil.CONN_LISTEN)
 
 
 def test_python_without_shared_library(monkeypatch: pytest.MonkeyPatch) -> None:

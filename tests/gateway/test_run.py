@@ -25,6 +25,7 @@ from tests.support import forks
 from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from tests.support.servers import of_workers
+from tests.support.way_to_serve import SERVE
 from twc_customer_gateway import configuring
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,9 @@ SERVICE = [sys.executable, "-m", "twc_customer_gateway"]
 
 # Modules that the supervisor, which lives as long as the service, must do without.
 HEAVY = {"cryptography", "google", "grpc", "jwt", "peewee", "pydantic", "twc"}
+
+# What the service starts: two Envoys, and a worker unless that is inside one of them.
+PROCESSES = {"workers": 3, "inprocess": 2}[SERVE]
 
 STOPPING = "The Customer API is stopping; Ctrl-C again does not wait for calls in progress.\n"
 
@@ -49,7 +53,7 @@ def environment(own_database: dict[str, Any], tmp_path: Path) -> Iterator[dict[s
     """Development mode, with ports and data of the test's own."""
     with held_port() as gateway, held_port() as native:
         chosen = own_database | {"data_dir": tmp_path / "data", "development": "true"}
-        chosen |= {"gateway_port": gateway, "grpc_port": native}
+        chosen |= {"gateway_port": gateway, "grpc_port": native, "serve": SERVE}
         yield os.environ | {name.upper(): str(value) for name, value in chosen.items()}
 
 
@@ -90,7 +94,7 @@ def _running(command: list[str], environment: dict[str, str]) -> Iterator[subpro
 
 def _of(package: str, environment: dict[str, str]) -> dict[str, str]:
     """The environment of a command, without what the server has no use for, and would say so."""
-    of_gateway = {"GATEWAY_PORT"} if package == "twc_customer_server" else set()
+    of_gateway = {"GATEWAY_PORT", "SERVE"} if package == "twc_customer_server" else set()
     return {name: it for name, it in environment.items() if name not in of_gateway}
 
 
@@ -193,7 +197,6 @@ def test_demo_without_a_service(environment: dict[str, str]) -> None:
     assert "start `make run` in another terminal first" in line
 
 
-@of_workers
 def test_stop_by_interrupt(service: subprocess.Popen[str]) -> None:
     """SIGINT ends every process and frees both ports."""
     ports = [int(port) for port in re.findall(r"on 127\.0\.0\.1:(\d+)", _ready(service))]
@@ -202,14 +205,13 @@ def test_stop_by_interrupt(service: subprocess.Popen[str]) -> None:
     service.send_signal(signal.SIGINT)
 
     assert service.wait(timeout=20) == 0
-    assert len(children) == 3
+    assert len(children) == PROCESSES
     assert not [child for child in children if child.is_running()]
     for port in ports:
         with socket.create_server(("127.0.0.1", port), reuse_port=False):
             pass
 
 
-@of_workers
 @pytest.mark.parametrize(("number", "to_all"), STOPS.values(), ids=STOPS)
 def test_signal_to_make(
     make_run: subprocess.Popen[str],
@@ -224,7 +226,7 @@ def test_signal_to_make(
 
     printed, _ = make_run.communicate(timeout=20)
     _, alive = psutil.wait_procs(descendants, timeout=0)
-    assert len(descendants) == 4
+    assert len(descendants) == PROCESSES + 1
     assert not alive
     # By its own signal, which make passes on to whoever waits for it.
     assert make_run.returncode == -number

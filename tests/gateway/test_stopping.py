@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.gateway.errors import Error, error_of
 from tests.gateway.service import Service
+from tests.gateway.stacks import prepared
 from tests.support.builders import NO_CUSTOMER
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
@@ -19,6 +21,7 @@ from tests.support.http2_frames import FRAME_HEADER, PREFACE, SETTINGS, settings
 from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 from tests.support.servers import of_envoy
+from twc_customer_gateway.supervisor.stack import Stack
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -40,6 +43,40 @@ def test_drain(tmp_path: Path) -> None:
             assert _health(service) == (503, NOT_SERVING)
         assert service.status() == 0
         assert 4 < time.monotonic() - began < 8
+
+
+def test_stop_before_ready(own_database: dict[str, Any]) -> None:
+    """A service that is told to stop before it is known to be ready drains, too."""
+    closed: list[Any] = []
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        if _is_live(stack.settings.gateway_port):
+            told = time.monotonic()
+            closed.extend(in_background([lambda: _seconds_until_closed(stack, told)]))
+            raise _Told
+
+    with prepared(own_database, pause, drain_seconds=2) as stack, pytest.raises(_Told):
+        stack.__enter__()
+    [seconds] = [it.result(SECONDS) for it in closed]
+    assert seconds > 2
+
+
+class _Told(Exception):
+    """The service is to stop."""
+
+
+def _is_live(port: int) -> bool:
+    try:
+        return http_request("GET", f"http://127.0.0.1:{port}/livez").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _seconds_until_closed(stack: Stack, since: float) -> float:
+    while _is_live(stack.settings.gateway_port):
+        time.sleep(0.05)
+    return time.monotonic() - since
 
 
 def test_connection_before_close(tmp_path: Path) -> None:

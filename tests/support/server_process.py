@@ -17,8 +17,8 @@ from tests.support import forks
 from tests.support.client import SECONDS, Client
 from tests.support.ports import held_port
 from tests.support.processes import RUN, die_with_parent
-from tests.support.servers import SERVE
 from tests.support.tokens import trust
+from tests.support.way_to_serve import SERVE
 from twc_customer_server.settings.model import Settings
 
 # A client that tries again at once finds a server as soon as it is there.
@@ -33,11 +33,13 @@ def command(*addresses: str, program: str = SERVER) -> list[str]:
     return [sys.executable, "-m", program, "serve", *addresses]
 
 
-def _inside_envoy(port: int) -> tuple[list[str], dict[str, str]]:
-    """The command that runs a server inside Envoy, and its variables."""
-    ports = {"GRPC_PORT": str(port), "GATEWAY_PORT": "0"}
+def _inside_envoy(native: int, gateway: int) -> tuple[list[str], dict[str, str]]:
+    """The command that runs a server inside Envoy, on two ports, and its variables."""
+    variables = {"SERVE": "inprocess", "GRPC_PORT": str(native), "GATEWAY_PORT": str(gateway)}
+    # Its files would be larger than some servers may write.
+    variables["DOCS"] = "false"
     # It ends with its supervisor, which may leave files.
-    return [sys.executable, "-m", "twc_customer_gateway"], ports | {"TMPDIR": os.environ[RUN]}
+    return [sys.executable, "-m", "twc_customer_gateway"], variables | {"TMPDIR": os.environ[RUN]}
 
 
 def _limited(
@@ -83,13 +85,17 @@ class ServerProcess:
         settings = Settings(**database, **trust())
         self._ended = ExitStack()
         port = self._ended.enter_context(held_port())
-        self.address = f"127.0.0.1:{port}"
+        # All that it is to listen on.
+        self.ports = {port}
+        self.address = f"{environment.get('BIND', '127.0.0.1')}:{port}"
         self._log = settings.data_dir / f"{port}.log"
         arguments = command(self.address, *more_addresses, program=program)
         variables: dict[str, str] = {}
         self._has_supervisor = SERVE == "inprocess" and not more_addresses and program == SERVER
         if self._has_supervisor:
-            arguments, variables = _inside_envoy(port)
+            gateway = self._ended.enter_context(held_port())
+            self.ports.add(gateway)
+            arguments, variables = _inside_envoy(port, gateway)
         environment = os.environ | settings.environment() | variables | environment
         with self._log.open("wb") as log:
             self.process: subprocess.Popen[bytes] | forks.ForkedProcess
@@ -105,9 +111,6 @@ class ServerProcess:
         """Waits until the server serves."""
         request = health_pb2.HealthCheckRequest()
         self.health.Check(request, timeout=SECONDS, wait_for_ready=True)
-        if self._has_supervisor:
-            # It notices a moment later, and would not drain before.
-            wait_until(lambda: "is ready" in self.log())
 
     def client(self, tenant: str) -> Client:
         """A client of the server for a tenant."""

@@ -1,13 +1,10 @@
-"""The server that tests have in the way to serve that they run on: SERVE, or by grpcio."""
-
-import os
+"""The server that tests have in the way to serve that they run on, and what is left out of it."""
 
 import pytest
 
 from tests.support.in_process import InProcessServer
 from tests.support.inside_envoy import ServerInsideEnvoy
-
-SERVE = os.environ.get("SERVE", "workers")
+from tests.support.way_to_serve import SERVE
 
 Server: type[InProcessServer] = {
     "workers": InProcessServer,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from twc_customer_server.transport.inprocess_loop import Future, LoopPolicy, run, run_in_thread
+from twc_customer_server.transport.inprocess_loop import Future, LoopPolicy, run
 
 
 async def _collect(future: Future, seen: list[Any]) -> None:
@@ -64,23 +64,6 @@ def test_each_result_is_seen_once() -> None:
     assert is_over.wait(60)
     setting.join()
     assert seen == list(numbers)
-
-
-def test_computes_on_a_thread() -> None:
-    """What computes for long runs on a thread of its own, and its error is raised where awaited."""
-    ended, seen = threading.Semaphore(0), list[Any]()
-
-    async def compute(text: str) -> None:
-        try:
-            seen.append(await run_in_thread(int, text))
-        except ValueError as error:
-            seen.append(type(error))
-        ended.release()
-
-    for text in ("7", "seven"):
-        run(compute(text))
-        assert ended.acquire(timeout=60)
-    assert seen == [7, ValueError]
 
 
 def test_errors_are_logged_without_their_message(caplog: pytest.LogCaptureFixture) -> None:

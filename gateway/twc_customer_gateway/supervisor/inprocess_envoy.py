@@ -1,18 +1,22 @@
-"""An Envoy that has the server inside: told what to do as a worker is, though not by signals."""
+"""An Envoy that has the server inside, and is told what to do by the signals of a worker."""
 
-import os
 import signal
 from collections.abc import Mapping, Sequence
 
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
-from twc_customer_server.inprocess_control import CONTROL_VARIABLE, METRICS_VARIABLE
+from twc_customer_server.inprocess_variables import ADMIN_VARIABLE, METRICS_VARIABLE
+from twc_customer_server.process.signals import ALL_SIGNALS
 
 
 class InprocessEnvoy(EnvoyProcess):
-    """An Envoy with Python inside, which reads the numbers of signals from a pipe.
+    """An Envoy with Python inside, where a thread of the server waits for signals.
 
-    SIGTERM itself is Envoy's, which would cut the calls that run.
+    Envoy itself would cut the calls that run at a SIGTERM.
     """
+
+    # A file that may not grow is an error of who writes it: Python, where the process is its own,
+    # ignores the signal.
+    blocked_signals = (*ALL_SIGNALS, signal.SIGXFSZ)
 
     # Threads of Python may keep Envoy's from its core.
     closing_seconds = 0.5
@@ -32,20 +36,5 @@ class InprocessEnvoy(EnvoyProcess):
         It imports the server, and waits for the database, before it responds.
         """
         self.start_seconds = start_seconds
-        reading, self._writing = os.pipe()
-        self._pipe = (reading, self._writing)
-        os.set_blocking(self._writing, False)
-        variables = {CONTROL_VARIABLE: str(reading), METRICS_VARIABLE: str(memory)}
-        super().__init__(
-            name, command, admin_socket, {**environment, **variables}, [reading, memory], core
-        )
-
-    def send(self, number: signal.Signals) -> None:
-        """Tells it the number of a signal if it runs."""
-        if self.is_running:
-            os.write(self._writing, bytes([number]))
-
-    def close(self) -> None:
-        """Closes the pipe; the process must have ended."""
-        for descriptor in self._pipe:
-            os.close(descriptor)
+        own = {METRICS_VARIABLE: str(memory), ADMIN_VARIABLE: admin_socket}
+        super().__init__(name, command, admin_socket, {**environment, **own}, [memory], core)

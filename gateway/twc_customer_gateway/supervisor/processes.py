@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from twc_customer_server.process.signals import STOP_SIGNALS
@@ -34,6 +34,9 @@ class Process:
 
     # The signal that it gets when its parent is gone.
     death_signal = signal.SIGTERM
+
+    # Signals that its threads do not get, unless they wait for them.
+    blocked_signals: Collection[signal.Signals] = ()
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Process:
                 # Ctrl-C in the terminal reaches only the supervisor, which stops the
                 # others in order.
                 start_new_session=True,
-                preexec_fn=partial(_prepare, self._core, self.death_signal),
+                preexec_fn=partial(_prepare, self._core, self.death_signal, self.blocked_signals),
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -160,7 +163,9 @@ def stop(processes: Sequence[Process], seconds: float) -> None:
         process.wait(deadline - time.monotonic())
 
 
-def _prepare(core: int | None, death_signal: signal.Signals) -> None:
+def _prepare(
+    core: int | None, death_signal: signal.Signals, blocked: Collection[signal.Signals]
+) -> None:
     """Sets affinity, parent-death signal and signal mask of a child before it runs its program."""
     if core is not None:
         os.sched_setaffinity(0, {core})
@@ -168,3 +173,4 @@ def _prepare(core: int | None, death_signal: signal.Signals) -> None:
         # The kernel ends the child when its parent is gone, however that came about.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)

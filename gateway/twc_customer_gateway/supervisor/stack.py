@@ -81,6 +81,9 @@ class Stack:
                 process.start()
             self._wait_until_ready()
             self._is_ready = True
+        except StackError:
+            self._stop(self._envoys)
+            raise
         except BaseException:
             self.__exit__()
             raise
@@ -90,12 +93,16 @@ class Stack:
         """Serves until DRAIN_SECONDS are over, lets calls in progress end, and stops everything."""
         self._renewal.stop()
         envoys = [*self._envoys]
-        # Clients' Envoy first: late clients find no port, rather than no server behind it.
-        if self._is_ready:
+        # There may be clients before it is known that all is ready.
+        if self._is_ready or any(it.stat("server.state") == _LIVE for it in envoys[:1]):
             self._drain()
             self._end_requests()
-            # Those with the server inside stop as workers do.
-            envoys = [it for it in envoys if it not in self._servers]
+        self._stop(envoys)
+
+    def _stop(self, envoys: Iterable[EnvoyProcess]) -> None:
+        """Stops everything, Envoys before the servers behind them."""
+        # Those with the server inside stop as workers do.
+        envoys = [it for it in envoys if it not in self._servers]
         for envoy in envoys:
             envoy.quit()
         for envoy in envoys:
@@ -169,18 +176,15 @@ class Stack:
     def _inprocess_envoys(self, environment: Mapping[str, str]) -> list[InprocessEnvoy]:
         """Returns the Envoys with the server inside, which share the ports."""
         variables = {**environment, **self.settings.python_environment}
-        envoys = []
-        for arguments, memory, core in zip(
-            self.settings.envoy_arguments(),
-            self._metrics.memories,
-            cores.of_each(self.settings),
-            strict=False,
-        ):
-            envoys.append(
-                InprocessEnvoy(*arguments, variables, memory, core, self.settings.ready_seconds)
+        return [
+            InprocessEnvoy(*arguments, variables, memory, core, self.settings.ready_seconds)
+            for arguments, memory, core in zip(
+                self.settings.envoy_arguments(),
+                self._metrics.memories,
+                cores.of_each(self.settings),
+                strict=False,
             )
-            self._held.callback(envoys[-1].close)
-        return envoys
+        ]
 
     def _server_environment(self) -> dict[str, str]:
         # All count RPCs in the memory of one exporter, and serve no metrics themselves.
@@ -263,6 +267,7 @@ class Stack:
 
         What they need is restarted until then; they are not any more.
         """
+        # Clients' Envoys first: late clients find no port, rather than no server behind it.
         public = self._public_envoys()
         del self._envoys[: len(public)]
         seconds = max(envoy.closing_seconds for envoy in public)

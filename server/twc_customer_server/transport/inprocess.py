@@ -64,6 +64,7 @@ class _Entrance:
         """A message takes `most` bytes at most."""
         self._dispatcher = services.dispatcher
         self._most = most
+        self._is_for_gateway = is_for_gateway
         self._generic: list[grpc.GenericRpcHandler] = []
         self._methods: dict[str, Method] = {}
         services.register(cast("grpc.Server", self), is_for_gateway=is_for_gateway)
@@ -86,7 +87,9 @@ class _Entrance:
         except ProtocolError as error:
             _refuse(send, error)
             return
-        call = InprocessCall(method, head, scope["client"], send, self._most)
+        # Like a gateway that calls by a Unix socket, it names its client in X-Forwarded-For.
+        client = None if self._is_for_gateway else scope["client"]
+        call = InprocessCall(method, head, client, send, self._most)
         self._dispatcher.take(call)
         await call.pump(receive)
 

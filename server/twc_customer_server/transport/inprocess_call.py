@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 import grpc
 
 from twc_customer_server.transport.inprocess_context import Context
-from twc_customer_server.transport.inprocess_loop import Future, run, run_in_thread
+from twc_customer_server.transport.inprocess_loop import Future, run
 from twc_customer_server.transport.inprocess_response import Response, Send
 from twc_customer_server.transport.interface import (
     Behavior,
@@ -122,11 +122,7 @@ class InprocessCall(IncomingCall):
                         self.end()
                         return
                     frames.add(event["body"], is_last=not event.get("more_body", False))
-                content = message and message.content
-                if message and message.is_compressed:
-                    # It would hold up the calls of all others here.
-                    content = await run_in_thread(frames.decompress, message.content)
-                self._deliver(content)
+                self._deliver(message)
                 if message is None or not self._method.takes_stream:
                     self._receive_rest = receive
                     return

@@ -9,11 +9,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Generator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-# Computations that would hold up all calls.
-_threads = ThreadPoolExecutor(1, thread_name_prefix="inprocess")
 
 _log = logging.getLogger(__name__)
 
@@ -143,22 +139,6 @@ def run(coroutine: Coroutine[Future, None, object]) -> None:
     Its errors are logged.
     """
     _step(coroutine, None)
-
-
-def run_in_thread(function: Callable[..., object], *arguments: object) -> Future:
-    """Runs a function that computes for long on a thread of its own."""
-    outcome = Future()
-
-    def work() -> None:
-        try:
-            result = function(*arguments)
-        except Exception as error:  # noqa: BLE001 - raised where the result is awaited
-            outcome.set_exception(error)
-        else:
-            outcome.set_result(result)
-
-    _threads.submit(work)
-    return outcome
 
 
 def _step(

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from urllib.parse import quote
 
 import grpc
 
-from twc_customer_server.middleware.compression import inflate
 from twc_customer_server.transport.interface import Metadata
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -82,15 +80,11 @@ def read_head(headers: Headers) -> Head:
     return Head(tuple(metadata), seconds, own.get(b"grpc-encoding", b""))
 
 
-class Message(NamedTuple):
-    """A message as it came."""
-
-    content: bytes
-    is_compressed: bool
-
-
 class FrameReader:
-    """Takes the parts of a request's body, and returns its messages."""
+    """Takes the parts of a request's body, and returns its messages as they came.
+
+    Those that are compressed are decompressed, up to their limit, where they are decoded.
+    """
 
     def __init__(self, encoding: bytes, most: int) -> None:
         """Messages take `most` bytes at most."""
@@ -105,7 +99,7 @@ class FrameReader:
         self._buffer += part
         self.is_complete = is_last
 
-    def take(self) -> Message | None:
+    def take(self) -> bytes | None:
         """Returns the next message if it is there. Raises ProtocolError."""
         buffer = self._buffer
         if len(buffer) < _PREFIX.size:
@@ -113,40 +107,25 @@ class FrameReader:
             return None
         is_compressed, length = _PREFIX.unpack_from(buffer)
         if length > self._most:
-            raise self._too_large(length)
+            raise ProtocolError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"received message larger than max ({length} vs. {self._most})",
+            )
+        if is_compressed and self._encoding not in _ENCODINGS:
+            raise ProtocolError(
+                grpc.StatusCode.UNIMPLEMENTED, "messages may be compressed by gzip or deflate"
+            )
         end = _PREFIX.size + length
         if len(buffer) < end:
             self._require_whole()
             return None
         content = bytes(memoryview(buffer)[_PREFIX.size : end])
         del buffer[:end]
-        return Message(content, bool(is_compressed))
+        return content
 
     def _require_whole(self) -> None:
         if self.is_complete and self._buffer:
             raise ProtocolError(grpc.StatusCode.INTERNAL, "the body ends within a message")
-
-    def decompress(self, content: bytes) -> bytes:
-        """Returns a message that was compressed. Raises ProtocolError."""
-        if self._encoding not in _ENCODINGS:
-            raise ProtocolError(
-                grpc.StatusCode.UNIMPLEMENTED, "messages may be compressed by gzip or deflate"
-            )
-        try:
-            inflated = inflate(content, self._most)
-        except zlib.error:
-            raise ProtocolError(
-                grpc.StatusCode.INTERNAL, "a message cannot be decompressed"
-            ) from None
-        if len(inflated) > self._most:
-            raise self._too_large(len(inflated))
-        return inflated
-
-    def _too_large(self, length: int) -> ProtocolError:
-        return ProtocolError(
-            grpc.StatusCode.RESOURCE_EXHAUSTED,
-            f"received message larger than max ({length} vs. {self._most})",
-        )
 
 
 def frame(message: bytes) -> bytes:
