@@ -185,6 +185,21 @@ def test_failed_write_in_group(own: Sqlite, keeper: CustomerStore) -> None:
     ]
 
 
+def test_failed_unit_around_failed_unit(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
+    """A unit of work that fails undoes what it wrote before one within it failed, too."""
+    customer = insert(keeper, TENANT)
+
+    def unit() -> None:
+        keeper.delete(TENANT, Key.id(customer.id), 1)
+        with pytest.raises(ZeroDivisionError):
+            own.write(lambda: 1 / 0)
+        raise LookupError("after both")
+
+    with pytest.raises(LookupError, match="after both"):
+        own.write(unit)
+    assert count_elsewhere(path) == 1
+
+
 def test_same_value_in_group(own: Sqlite, keeper: CustomerStore) -> None:
     """Of two customers with one value in a group the first is stored, the second refused."""
     first, second = (stamped(email="rush@example.com") for _ in range(2))
