@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 import pytest
@@ -15,6 +16,7 @@ from tests.support.backends import any_backend
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import SECONDS, SERVICE, Client, as_tenant, failure
 from tests.support.in_process import InProcessServer
+from twc_customer_server.transport import incoming
 
 BY_NAME = pb.LookupCustomersRequest(last_name="Upload")
 
@@ -116,6 +118,19 @@ def test_upload_broken_off(server: InProcessServer, client: Client, tenant: str,
     results = client.upload(given)
     assert [it.WhichOneof("outcome") for it in results] == ["customer"] * 40
     assert client.lookup(BY_NAME) == [it.customer for it in results]
+
+
+def test_upload_broken_off_with_unknown_grpcio(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it with a version of grpcio that is not known."""
+    monkeypatch.setattr(incoming, "IS_SUPPORTED", False)
+    given = [customer() for _ in range(10)]
+    with InProcessServer(data_dir=tmp_path) as server:
+        for each in given:
+            break_off(server.address, "acme", each, "cancel")
+        results = server.client("acme").upload(given)
+    assert [it.WhichOneof("outcome") for it in results] == ["customer"] * 10
 
 
 @pytest.mark.parametrize("encoded", [b"\x0a\x04\x1a\x02\xff\xfe", b"\x0a\x7f", b"\xff"])

@@ -114,12 +114,14 @@ def test_killed_while_a_body_is_sent(tmp_path: Path) -> None:
         lines = [head, *(f"{name}: {value!s}" for name, value in own.items()), "", ""]
         address = ("127.0.0.1", service.settings.gateway_port)
         with socket.create_connection(address, SECONDS) as connection:
-            connection.sendall("\r\n".join(lines).encode() + body[:1])
-            for number, worker in enumerate([*service.workers().values()]):
+            connection.sendall("\r\n".join(lines).encode())
+            workers = [*service.workers().values()]
+            for number, worker in enumerate(workers):
+                connection.sendall(body[number : number + 1])
                 worker.kill()
                 worker.wait(SECONDS)
                 _await_all(service, f"round-{number}")
-            connection.sendall(body[1:])
+            connection.sendall(body[len(workers) :])
             assert connection.recv(12) == b"HTTP/1.1 201"
 
 

@@ -1,6 +1,7 @@
 """Versions of the schema, and a server's refusal of others than its own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import peewee
 import psycopg
 import pytest
 from playhouse.schema_diff import diff_models
 
+from tests.support import backends
 from tests.support.backends import Backend, Opener
 from tests.support.client import SECONDS
 from tests.support.concurrency import in_background
@@ -42,6 +45,8 @@ ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 WAITING = """
     SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'customer'::regclass
 """
+# What SQLite says of a part of a statement that reads no rows but those of keys.
+BY_KEY = r"\(tenant=\? AND (id|key)=\?|\(\(tenant,(id|key)\)>|^LIST SUBQUERY"
 ADD_NOTE = """
 from peewee import TextField
 
@@ -158,6 +163,30 @@ def test_lists_of_migrated_database(
 
     assert migrated == new
     assert not difference
+
+
+@backends.only("sqlite")
+def test_time_of_migrations(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step reads its own rows alone, so that the time grows with the number of customers."""
+    with monkeypatch.context() as first_version:
+        first_version.setattr(migrate, "MIGRATIONS", only(ALL[:1], tmp_path / "first"))
+        with prepared(opener) as first:
+            _insert(first, new_row("acme", stamped()))
+
+    migrating: Any = opener()
+    statements: list[str] = []
+    migrating.connection().set_trace_callback(statements.append)
+    migrating.migrate()
+    migrating.connection().set_trace_callback(None)
+    steps = [it for it in statements if re.match(r"SELECT .* FROM (customer|outcome)|UPDATE", it)]
+    plans = {step: migrating.rows(f"EXPLAIN QUERY PLAN {step}", {}) for step in steps}
+    migrating.shut_down()
+
+    for step, plan in plans.items():
+        assert plan
+        assert all(re.search(BY_KEY, part) for *_, part in plan), step
 
 
 def test_outcomes_of_migrated_database(

@@ -244,7 +244,7 @@ class _InFlightCall:
 
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""
-        if isinstance(error, (grpc.RpcError, streams.ClientGone)):
+        if isinstance(error, grpc.RpcError):
             self.record("CANCELLED")
             self._context.abort(grpc.StatusCode.CANCELLED, "the client ended the call early")
         # So that who reports the error can name the call.

@@ -54,6 +54,11 @@ def change_each_range(
         began = time.monotonic()
         last = db.execute_sql(find_last, first).fetchone() or ()
         condition = f"{after} AND {place.format('<=')}" if last else after
+        if not _is_postgres(db):
+            # SQLite would look for a range of several columns in any index that begins with the
+            # first one, and read all of the tenant; it lists a range of the key by the key's index.
+            listed = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {columns}"  # noqa: S608 - names alone
+            condition = f"({columns}) IN ({listed})"
         bounds = (*first, *last)
         db.step(lambda condition=condition, bounds=bounds: change(condition, bounds))
         first = tuple(last)

@@ -1,9 +1,11 @@
 """Serves the services by grpcio, from start to graceful shutdown."""
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import grpc
 
@@ -12,11 +14,17 @@ from twc_customer_server.transport import incoming
 from twc_customer_server.transport.certificates import Certificates
 from twc_customer_server.transport.connections import channel_options
 from twc_customer_server.transport.incoming import GrpcioExecutor
+from twc_customer_server.transport.interface import Gone
 from twc_customer_server.transport.ports import cannot_listen
 from twc_customer_server.transport.services import Services
 
 # Time in which the calls that were told that they have ended do so; then they are cancelled.
 _CANCEL_SECONDS = 1
+
+# Grace period in which a grpcio that is not known may report that a stream was cancelled.
+_CANCELLATION_GRACE_SECONDS = 0.02
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +95,7 @@ class GrpcServer:
         )
         return grpc.server(
             ThreadPoolExecutor(self._settings.threads),
+            interceptors=[_BrokenStreams()],
             options=options,
             maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs,
         )
@@ -104,6 +113,33 @@ class GrpcServer:
         except RuntimeError as error:
             setting = "" if _is_socket(address) else setting
             raise OSError(cannot_listen(address, setting)) from error
+
+
+class _BrokenStreams(grpc.ServerInterceptor):
+    """Has streams of messages that their clients break off end with Gone, as `messages` does."""
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """Wraps the handlers of bidirectional streams, the only ones that take streams."""
+        handler = continuation(details)
+        if not (handler and handler.stream_stream):
+            return handler
+
+        def handle(messages: Iterator[Any], context: grpc.ServicerContext) -> Any:
+            return handler.stream_stream(_until_broken_off(messages, context), context)
+
+        return handler._replace(stream_stream=handle)
+
+
+def _until_broken_off(messages: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
+    """Yields messages. Raises Gone if there are no more since the client has cancelled the call.
+
+    grpcio ends them as it ends those that are complete, and tells of it a moment later.
+    """
+    ended = threading.Event()
+    is_over = not context.add_callback(ended.set)
+    yield from messages
+    if is_over or ended.wait(_CANCELLATION_GRACE_SECONDS):
+        raise Gone
 
 
 def _is_socket(address: str) -> bool:

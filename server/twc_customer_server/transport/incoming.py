@@ -26,6 +26,7 @@ from twc_customer_server.transport.interface import (
     Dispatcher,
     IncomingCall,
     Metadata,
+    OnReceived,
 )
 
 _SUBMITTED = [
@@ -55,7 +56,7 @@ _log = logging.getLogger(__name__)
 class GrpcioCall(IncomingCall):
     """A call that grpcio has submitted."""
 
-    __slots__ = ("_argument", "_codecs", "_event", "_is_of_gateway", "_respond", "_run", "_state")
+    __slots__ = ("_codecs", "_event", "_is_of_gateway", "_respond", "_run", "_state")
 
     def __init__(self, submitted: Sequence[Any], *, is_of_gateway: bool = False) -> None:
         """`submitted` is what grpcio submits: a function and its arguments.
@@ -69,7 +70,7 @@ class GrpcioCall(IncomingCall):
             self._event,
             self._state,
             self.behavior,
-            self._argument,
+            _,
             *self._codecs,
         ) = submitted
 
@@ -95,29 +96,12 @@ class GrpcioCall(IncomingCall):
         """Tells whether the call has neither ended nor been cancelled."""
         return bool(_server._is_rpc_state_active(self._state))
 
-    def receive(self, on_received: Callable[[bytes | None], object]) -> None:
+    def receive(self, on_received: OnReceived) -> None:
         """Starts to receive a message, which `on_received` gets on grpcio's thread.
 
         There is none after the last one, and if the client has cancelled the call.
         """
-        state = self._state
-
-        def received(event: Any) -> Any:
-            message = event.batch_operations[0].message()
-            with state.condition:
-                if message is None and state.client is _server._OPEN:
-                    state.client = _server._CLOSED
-                ended = _server._possibly_finish_call(state, _server._RECEIVE_MESSAGE_TOKEN)
-            self._call(on_received, message)
-            return ended
-
-        with state.condition:
-            is_active = _server._is_rpc_state_active(state)
-            if is_active:
-                operation = cygrpc.ReceiveMessageOperation(0)
-                self._event.call.start_server_batch((operation,), received)
-                state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
-        if not is_active:
+        if self._state.client is _server._CLOSED or not self._start_to_receive(on_received):
             on_received(None)
 
     def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
@@ -138,7 +122,9 @@ class GrpcioCall(IncomingCall):
 
     def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
         """Runs a behavior with messages that were received, and those that come."""
-        self._respond_by(behavior, lambda: chain(messages, self._argument()))
+        encoded = chain(messages, self.messages())
+        decode, _ = self._codecs
+        self._respond_by(behavior, lambda: map(decode, encoded) if decode else encoded)
 
     def cancel(self) -> None:
         """Cancels the call, which may be in the middle of a message."""
@@ -173,6 +159,32 @@ class GrpcioCall(IncomingCall):
         with state.condition:
             if _server._is_rpc_state_active(state):
                 outgoing.start_to_send(self._event, state, encoded, sent)
+
+    def _start_to_receive(self, on_received: OnReceived) -> bool:
+        """Has grpcio receive a message, unless the call has ended; tells whether it does."""
+        with self._state.condition:
+            is_active = self.is_active()
+            if is_active:
+                operation = cygrpc.ReceiveMessageOperation(0)
+                received = partial(self._received, on_received)
+                self._event.call.start_server_batch((operation,), received)
+                self._state.due.add(_server._RECEIVE_MESSAGE_TOKEN)
+        return is_active
+
+    def _received(self, on_received: OnReceived, event: Any) -> Any:
+        """Passes a message on, on grpcio's thread, or that there is none."""
+        state = self._state
+        message = event.batch_operations[0].message()
+        with state.condition:
+            is_first_end = message is None and state.client is _server._OPEN
+            if is_first_end:
+                state.client = _server._CLOSED
+            ended = _server._possibly_finish_call(state, _server._RECEIVE_MESSAGE_TOKEN)
+        # The messages of a call that is cancelled end like others, and grpcio tells why a moment
+        # later; but before it would receive one more.
+        if not (is_first_end and self._start_to_receive(on_received)):
+            self._call(on_received, message)
+        return ended
 
     def _respond_by(
         self, behavior: Behavior, argument: Callable[[], object], *, is_short: bool = False

@@ -3,10 +3,9 @@
 pyvoy's thread only moves bytes, and admits calls: handlers run on the server's threads.
 """
 
-import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from itertools import chain
 from typing import Any, NamedTuple, cast
@@ -15,8 +14,14 @@ import grpc
 
 from twc_customer_server.transport.inprocess_context import Context
 from twc_customer_server.transport.inprocess_loop import Future, run, run_in_thread
-from twc_customer_server.transport.inprocess_response import Gone, Response, Send
-from twc_customer_server.transport.interface import Behavior, IncomingCall, Metadata
+from twc_customer_server.transport.inprocess_response import Response, Send
+from twc_customer_server.transport.interface import (
+    Behavior,
+    Gone,
+    IncomingCall,
+    Metadata,
+    OnReceived,
+)
 from twc_customer_server.transport.wire import (
     FrameReader,
     Head,
@@ -30,8 +35,6 @@ Receive = Callable[[], Awaitable[Event]]
 
 # Messages that are sent together, in bytes, if all of a stream come soon.
 _PART_BYTES = 1 << 15
-
-OnReceived = Callable[[bytes | None], object]
 
 
 class Method(NamedTuple):
@@ -166,7 +169,7 @@ class InprocessCall(IncomingCall):
 
     def run_stream(self, behavior: Behavior, messages: Iterable[bytes] = ()) -> None:
         """Runs a behavior with messages that were received, and those that come."""
-        encoded = chain(messages, self._messages())
+        encoded = chain(messages, self.messages())
         decode = self._method.decode
         self.run_with(behavior, map(decode, encoded) if decode else encoded)
 
@@ -246,18 +249,6 @@ class InprocessCall(IncomingCall):
             on_received, self._on_received = self._on_received, None
         if on_received:
             on_received(message)
-
-    def _messages(self) -> Iterator[bytes]:
-        """Yields messages as they come, which it waits for. Raises Gone."""
-        received: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        while True:
-            self.receive(received.put)
-            message = received.get()
-            if message is None:
-                if self._is_over:
-                    raise Gone
-                return
-            yield message
 
     def _respond(self, behavior: Behavior, argument: object, *, is_short: bool) -> None:
         context = Context(self)

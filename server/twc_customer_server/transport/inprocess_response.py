@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 
 from twc_customer_server.transport.inprocess_loop import run
-from twc_customer_server.transport.interface import Metadata
+from twc_customer_server.transport.interface import Gone, Metadata
 from twc_customer_server.transport.wire import encode_metadata, encode_status, frame
 
 Event = dict[str, Any]
@@ -23,10 +23,6 @@ _START = {"type": "http.response.start", "status": 200, "trailers": True, "heade
 
 # A stream's bytes that a thread sends before it waits for the client to take them.
 _UNACKNOWLEDGED_BYTES = 1 << 16
-
-
-class Gone(grpc.RpcError):
-    """The call has ended, by its client or for it."""
 
 
 class Response:

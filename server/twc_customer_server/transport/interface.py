@@ -1,20 +1,30 @@
 """Defines the calls of a transport, which admission, health and the rest take."""
 
 import logging
+import queue
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+
+import grpc
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
 # Takes an argument and the call's `grpc.ServicerContext`.
 Behavior = Callable[[Any, Any], object]
 
+# Takes a message; None is the end of them.
+OnReceived = Callable[[bytes | None], object]
+
 # Before the address of a gateway that runs elsewhere.
 GATEWAY_PEER = "gateway:"
 
 _log = logging.getLogger(__name__)
+
+
+class Gone(grpc.RpcError):
+    """The call has ended, by its client or for it."""
 
 
 class IncomingCall(ABC):
@@ -45,11 +55,25 @@ class IncomingCall(ABC):
         """Tells whether the call has neither ended nor been cancelled."""
 
     @abstractmethod
-    def receive(self, on_received: Callable[[bytes | None], object]) -> None:
+    def receive(self, on_received: OnReceived) -> None:
         """Starts to receive a message, which `on_received` gets on the transport's thread.
 
-        There is none after the last one, and if the client has cancelled the call.
+        There is none after the last one, and if the client has cancelled the call, which
+        `is_active` then knows.
         """
+
+    def messages(self) -> Iterator[bytes]:
+        """Yields messages, and waits for them. Raises Gone if the call is cancelled meanwhile."""
+        received: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        while True:
+            self.receive(received.put)
+            message = received.get()
+            if message is not None:
+                yield message
+            elif self.is_active():
+                return
+            else:
+                raise Gone
 
     @abstractmethod
     def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
