@@ -111,7 +111,7 @@ def upload(make: Callable[[], Customer]) -> Shape:
         def act() -> None:
             requests: Iterable[Any] = map(decode, [encoded] * (size // 4 // len(encoded)))
             upload = bulk.collect(requests, _prepare)
-            bulk.upload_results(upload.validated)
+            list(bulk.upload_results(upload.validated))
 
         return act
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from peewee import SQL
 from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.stores import FULL, Read, each_key, each_read, find, insert, only, stamped
@@ -84,6 +85,25 @@ def test_cleared_keys(store: CustomerStore, tenant: str) -> None:
     assert find(store, tenant, {"phone": FULL["phone"]}) == []
     assert find(store, tenant, {"first_name": "ada"}) == []
     assert find(store, tenant, {"last_name": "lovelace"}) == []
+
+
+def test_keys_that_are_not_known_yet(store: CustomerStore, database: Database, tenant: str) -> None:
+    """A change fills in keys that a row lacks, as those of a release before have left it."""
+    customer = insert(store, tenant, **FULL)
+    later = (CustomerRow.last_name_fold, CustomerRow.last_name_key, CustomerRow.status)
+    lacking = CustomerRow.update(dict.fromkeys(later, SQL("NULL"))).where(
+        CustomerRow.tenant == parameter("tenant"), CustomerRow.id == parameter("id")
+    )
+    database.write_one(database.compile(lacking), {"tenant": tenant, "id": customer.id})
+    assert find(store, tenant, {"last_name": "lovelace"}) == []
+
+    store.change(
+        tenant,
+        Key.id(customer.id),
+        lambda stored: stored.MergeFrom(Customer(loyalty_tier="gold")),
+    )
+
+    assert [found.id for found in find(store, tenant, {"last_name": "lovelace"})] == [customer.id]
 
 
 def test_change_with_own_values(store: CustomerStore, tenant: str) -> None:

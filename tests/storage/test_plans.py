@@ -51,7 +51,7 @@ READS = {
         "customer_alternate_ref",
     ),
     "a get by e-mail": (_SQL.body_by["email"], "customer_email_key"),
-    "the lock of an update": (_SQL.body_for_update["id"], "customer_pkey"),
+    "the lock of an update": (_SQL.row_for_update["id"], "customer_pkey"),
     "a look for clashes": (_SQL.owner["phone"], "customer_phone"),
     "a lookup by e-mail": (_SQL.search(["email"]), "customer_email_key"),
     "a lookup by e-mail and name": (

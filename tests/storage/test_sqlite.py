@@ -116,6 +116,20 @@ def test_commit_of_a_group(own: Sqlite, keeper: CustomerStore) -> None:
     assert statements.count("COMMIT") == 2
 
 
+def test_columns_that_are_written(own: Sqlite, keeper: CustomerStore) -> None:
+    """A change names the keys that differ alone: SQLite writes the index of each that is named."""
+    customer = insert(keeper, TENANT, last_name="Lovelace")
+    statements: list[str] = []
+    own.write(lambda: connection_of(own).set_trace_callback(statements.append))
+    keeper.change(TENANT, Key.id(customer.id), lambda it: it.MergeFrom(Customer(last_name="King")))
+
+    [update] = [it for it in statements if it.startswith("UPDATE")]
+    assert set(re.findall(r'"(\w+)" = ', update.partition("WHERE")[0])) == {
+        *("last_name_key", "last_name_fold"),
+        *("modified_at", "body", "change_sequence"),
+    }
+
+
 def test_metrics_of_a_group(own: Sqlite, keeper: CustomerStore) -> None:
     """The metrics tell how many commits there were, their time, and the writes in them."""
     began = time.monotonic()
@@ -169,6 +183,21 @@ def test_failed_write_in_group(own: Sqlite, keeper: CustomerStore) -> None:
     assert find(keeper, TENANT, {"email": "taken@example.com"}) == [
         (taken.id, taken.SerializeToString())
     ]
+
+
+def test_failed_unit_around_failed_unit(path: Path, own: Sqlite, keeper: CustomerStore) -> None:
+    """A unit of work that fails undoes what it wrote before one within it failed, too."""
+    customer = insert(keeper, TENANT)
+
+    def unit() -> None:
+        keeper.delete(TENANT, Key.id(customer.id), 1)
+        with pytest.raises(ZeroDivisionError):
+            own.write(lambda: 1 / 0)
+        raise LookupError("after both")
+
+    with pytest.raises(LookupError, match="after both"):
+        own.write(unit)
+    assert count_elsewhere(path) == 1
 
 
 def test_same_value_in_group(own: Sqlite, keeper: CustomerStore) -> None:

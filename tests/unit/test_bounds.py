@@ -62,7 +62,7 @@ def details_bytes(status: Status) -> int:
 def upload(*customers: Customer) -> list[pb.UploadCustomersResult]:
     """The results of an upload of invalid customers."""
     requests = (pb.UploadCustomersRequest(customer=customer) for customer in customers)
-    return bulk.upload_results(bulk.collect(requests, _prepare).validated)
+    return [*bulk.upload_results(bulk.collect(requests, _prepare).validated)]
 
 
 def _prepare(customer: Customer, max_violations: int) -> None:
@@ -174,7 +174,7 @@ def test_last_error_of_upload() -> None:
 def test_10000_clashes() -> None:
     """However many customers of an upload exist already, each error names the one that does."""
     clash = AlreadyExists([Clash("email", "01938f6e-0000-7000-8000-0000000000ff")])
-    results = bulk.upload_results([clash] * 10_000)
+    results = [*bulk.upload_results([clash] * 10_000)]
 
     assert all(result.error == to_status(clash) for result in results)
 

@@ -131,7 +131,7 @@ def test_results_of_all_outcomes() -> None:
     stored = builders.customer(id="1")
     invalid = InvalidInput([Violation("email", "is required")])
 
-    results = bulk.upload_results([stored, invalid, CLASH])
+    results = [*bulk.upload_results([stored, invalid, CLASH])]
 
     assert [result.index for result in results] == [0, 1, 2]
     assert all(result.HasField("index") for result in results)
@@ -231,7 +231,7 @@ def test_refusal_of_10000_clashes(fields: list[str]) -> None:
 
 def test_kept_results() -> None:
     """Results that are kept as bytes come back as they were."""
-    results = bulk.upload_results([builders.customer(id="1"), CLASH, Customer()])
+    results = [*bulk.upload_results([builders.customer(id="1"), CLASH, Customer()])]
 
     assert bulk.decode(b"".join(bulk.encode(results))) == results
     assert bulk.decode(b"".join(bulk.encode([]))) == []

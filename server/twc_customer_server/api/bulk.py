@@ -1,6 +1,6 @@
 """Lists of customers, each with an outcome of its own: validates, stores and answers uploads."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import NamedTuple
 
@@ -93,10 +93,8 @@ def store_each(
     ]
 
 
-def store_upload(
-    store: CustomerStore, tenant: str, upload: Upload
-) -> list[pb.UploadCustomersResult]:
-    """Stores the valid customers of an upload; returns the results of all in order.
+def store_upload(store: CustomerStore, tenant: str, upload: Upload) -> list[Outcome]:
+    """Stores the valid customers of an upload; returns the outcomes of all in order.
 
     Raises InvalidInput or AlreadyExists, with the problems of every item, if
     an atomic upload cannot store all.
@@ -105,13 +103,14 @@ def store_upload(
     outcomes = store_each(store, tenant, upload.validated, commit)
     if upload.atomic and (error := combined_error(upload.validated, outcomes)):
         raise error
-    return upload_results(outcomes)
+    return outcomes
 
 
-def upload_results(outcomes: Iterable[Outcome]) -> list[pb.UploadCustomersResult]:
-    """Builds the results of an upload, in order."""
+def upload_results(outcomes: Iterable[Outcome]) -> Iterator[pb.UploadCustomersResult]:
+    """Builds the results of an upload, in order, each when it is sent: it has a copy."""
     budget = DetailsBudget()
-    return [_upload_result(index, outcome, budget) for index, outcome in enumerate(outcomes)]
+    for index, outcome in enumerate(outcomes):
+        yield _upload_result(index, outcome, budget)
 
 
 def combined_error(
@@ -144,10 +143,10 @@ def combined_error(
     return InvalidInput(violations, is_cut=is_cut)
 
 
-def to_answer(results: Sequence[pb.UploadCustomersResult]) -> Answer:
+def to_answer(outcomes: Sequence[Outcome]) -> Answer:
     """Returns the results of an upload as they are kept for repeats."""
-    ids = [result.customer.id for result in results if result.HasField("customer")]
-    return Answer(encode(results), ids)
+    ids = [outcome.id for outcome in outcomes if isinstance(outcome, Customer)]
+    return Answer(encode(upload_results(outcomes)), ids)
 
 
 def encode(results: Iterable[pb.UploadCustomersResult]) -> list[bytes]:

@@ -69,14 +69,18 @@ class CustomerServicer(Reads):
         upload = bulk.collect(received, partial(self._prepare, call.tenant))
         store = partial(bulk.store_upload, self._store, call.tenant, upload)
         if keyed is None:
-            results = store()
+            outcomes = store()
+            created = (isinstance(outcome, Customer) for outcome in outcomes)
+            results = bulk.upload_results(outcomes)
         else:
             answer = keyed.run(
                 self._idempotency, call.tenant, lambda: bulk.to_answer(store()), bulk=True
             )
-            results = bulk.decode(answer)
-        call.set_status(201 if all(result.HasField("customer") for result in results) else 200)
-        return iter(results)
+            kept = bulk.decode(answer)
+            created = (result.HasField("customer") for result in kept)
+            results = iter(kept)
+        call.set_status(201 if all(created) else 200)
+        return results
 
     def ImportCustomers(
         self, requests: Iterable[pb.ImportCustomersRequest], call: Call

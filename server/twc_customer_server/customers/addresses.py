@@ -168,10 +168,13 @@ def contains(customer: pb.Customer, wanted_id: str) -> bool:
 def repeats(request: pb.Customer, stored: pb.Customer, wanted_id: str) -> bool:
     """Tells whether a request lists the address with an id as it is stored."""
     requested, existing = (
-        [_content(address) for address in customer.addresses if address.id == wanted_id]
+        [address for address in customer.addresses if address.id == wanted_id]
         for customer in (request, stored)
     )
-    return bool(wanted_id) and requested == existing != []
+    if not wanted_id or not existing:
+        return False
+    # Mostly they are the same in every field, and comparing messages is cheap.
+    return requested == existing or [*map(_content, requested)] == [*map(_content, existing)]
 
 
 def unite(kept: pb.Customer, other: pb.Customer, *, takes_default: bool) -> None:

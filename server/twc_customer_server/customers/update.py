@@ -53,10 +53,9 @@ def update(
     An empty mask is the implied mask of AIP-134. A new e-mail address is not
     verified unless the request says so. Raises InvalidInput.
     """
-    names = {field.name for field, _ in request.ListFields()}
-    if mask.paths:
-        names = fields_of(mask, "updateMask", FIELDS_BY_NAME, "a customer")
-    names &= _CLIENT_FIELDS
+    given = {field.name for field, _ in request.ListFields()}
+    named = fields_of(mask, "updateMask", FIELDS_BY_NAME, "a customer") if mask.paths else given
+    names = named & _CLIENT_FIELDS
     _lower_ids(request)
     context = context.knowing(stored)
     if "email" in names and fields.trim(request.email).lower() != stored.email.lower():
@@ -67,9 +66,8 @@ def update(
         fields.normalize_timestamp(request.marketing_preferences_updated_at)
     repeated = request.marketing_preferences_updated_at == stored.marketing_preferences_updated_at
     default = _choose_default(stored, request, names)
-    for field, _ in request.ListFields():
-        if field.name not in names:
-            request.ClearField(field.name)
+    for name in given - names:
+        request.ClearField(name)
     for name in names:
         stored.ClearField(name)
     stored.MergeFrom(request)

@@ -140,6 +140,22 @@ class Sqlite(peewee.SqliteDatabase, Database):
                 self.rows("SELECT name FROM sqlite_master LIMIT 1", {})
             self.answered_at = monotonic()
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:  # type: ignore[override] # used in `with` alone
+        """Undoes what the `with` block writes if it fails.
+
+        The savepoints of Peewee have a name each, so that SQLite compiles their statements anew.
+        """
+        self.execute_sql("SAVEPOINT unit")
+        try:
+            yield
+        except BaseException:
+            self.execute_sql("ROLLBACK TO unit")
+            # Else it would take the place of one around it, which has the same name.
+            self.execute_sql("RELEASE unit")
+            raise
+        self.execute_sql("RELEASE unit")
+
     def rows(self, sql: str, parameters: Parameters) -> list[Row]:
         """Runs a compiled query on the thread's own connection."""
         began = perf_counter()

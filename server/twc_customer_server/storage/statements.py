@@ -42,7 +42,7 @@ _SEARCH: dict[str, tuple[Column, ...]] = {
 # A set, in which columns are the same if they are one: two that are compared make a condition.
 _UNIQUE_COLUMNS = {*UNIQUE.values()}
 # All by which a customer is found, or listed.
-KEYS = (
+KEYS: tuple[Column, ...] = (
     _row.customer_ref,
     _row.alternate_ref,
     _row.email_key,
@@ -72,9 +72,12 @@ def time_of_change() -> Query:
     return Case(None, [(is_later, parameter("now"))], _row.modified_at + SQL("1"))
 
 
-def update() -> Query:
-    """Returns the update of a customer; its parameters are `changed_columns` and `tenant`."""
-    changed = values_of((*KEYS, _row.modified_at, _row.body))
+def update(keys: Iterable[Column] = KEYS) -> Query:
+    """Returns the update of a customer that writes these keys beside time and message.
+
+    Its parameters are `changed_columns` and `tenant`.
+    """
+    changed = values_of((*keys, _row.modified_at, _row.body))
     return _row.update(changed | UNNUMBERED).where(
         _row.tenant == parameter("tenant"), _row.id == parameter("id")
     )
@@ -108,8 +111,9 @@ class Statements:
             name: self._compile(_select_one(column, _row.body))
             for name, column in _SELECTORS.items()
         }
-        self.body_for_update = {
-            name: self._compile(locked(database, _select_one(column, _row.id, _row.body)))
+        # The id, the message and all keys.
+        self.row_for_update = {
+            name: self._compile(locked(database, _select_one(column, _row.id, _row.body, *KEYS)))
             for name, column in _SELECTORS.items()
         }
         self.bodies = self._compile(_look_up(_row.id, _row.body))
@@ -144,7 +148,23 @@ class Statements:
         )
         self.update = self._compile(update())
         self.delete = self._compile(_delete())
+        self._updates: dict[tuple[str, ...], str] = {}
         self._searches: dict[tuple[str, ...], str] = {}
+
+    def update_of(self, row: Mapping[str, object], keys: Sequence[object]) -> str:
+        """Returns the update to a row that writes, of all keys, those that are not stored yet.
+
+        SQLite writes the index of every column that an update names, changed or not.
+        """
+        changed = tuple(
+            column.column_name
+            for column, stored in zip(KEYS, keys, strict=True)
+            if row[column.column_name] != stored
+        )
+        if changed not in self._updates:
+            columns = [column for column in KEYS if column.column_name in changed]
+            self._updates[changed] = self._compile(update(columns))
+        return self._updates[changed]
 
     def search(self, names: Iterable[str]) -> str:
         """Returns the search by some fields.

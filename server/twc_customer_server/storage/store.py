@@ -137,7 +137,7 @@ class CustomerStore(CustomerReads):
         selected: list[str] = []
 
         def unit() -> None:
-            for customer_id, body in self._for_update(tenant, key):
+            for customer_id, body, *_ in self._for_update(tenant, key):
                 # By a run before, of which it was not known; another one has the key now.
                 if selected and not self.get(tenant, Key.id(selected[-1])):
                     return
@@ -184,7 +184,7 @@ class CustomerStore(CustomerReads):
     def _for_update(self, tenant: str, key: Key) -> list[Row]:
         """Reads a customer that no other write changes until the unit of work ends."""
         parameters = {"tenant": tenant, "value": key.exact}
-        return self._database.rows(self._sql.body_for_update[key.field], parameters)
+        return self._database.rows(self._sql.row_for_update[key.field], parameters)
 
     def _edit(
         self,
@@ -197,17 +197,17 @@ class CustomerStore(CustomerReads):
         rows = self._for_update(tenant, key)
         if not rows:
             raise NotFound(key.field)
-        _, stored = rows[0]
+        _, stored, *keys = rows[0]
         if precondition:
             precondition(stored)
         customer = Customer.FromString(stored)
         edit(customer)
-        columns = changed_columns(customer)
+        row = {"tenant": tenant, **changed_columns(customer)}
         try:
-            self._database.run(self._sql.update, {"tenant": tenant, **columns})
+            self._database.run(self._sql.update_of(row, keys), row)
         except UniqueViolationError as error:
             raise UniqueConflict(customer) from error
-        body: bytes = columns["body"]
+        body: bytes = row["body"]
         return body
 
     def _raise_if_clashing(self, tenant: str, customer: Customer) -> None:
