@@ -4,6 +4,7 @@ import faulthandler
 import gc
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
@@ -45,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Raises UsageError if the tests are to run on a cluster that is none.
     """
+    # What a shell starts in the background ignores it, and so would all that tests start.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         if "citus" in NAMES:
             from tests.support import backends  # noqa: PLC0415

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grpc
+
+from tests.support.client import SECONDS
 from tests.support.processes import die_with_parent
-from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_server.settings.model import Settings
 
@@ -42,7 +44,8 @@ def test_server(tmp_path: Path) -> None:
     """A server collects garbage, once all is imported."""
     path = tmp_path / "server.sock"
     server = _start(tmp_path, "serve", f"unix:{path}")
-    wait_until(path.exists)
+    with grpc.insecure_channel(f"unix:{path}") as channel:
+        grpc.channel_ready_future(channel).result(SECONDS)
     server.send_signal(signal.SIGTERM)
     said, _ = server.communicate()
     first, *_, last = said.splitlines()

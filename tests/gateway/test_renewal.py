@@ -1,8 +1,10 @@
 """Certificates, keys, origins and the log level change while the service runs, under load."""
 
+import re
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,11 @@ from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks, trusted_issuer
 
 PORTS = ["gateway_port", "grpc_port"]
+
+RENEWED = re.compile(r"certificates.* were read anew")
+REFUSED = re.compile(
+    r"TLS_KEY: must be the key of the certificate.*; what was read before is used on"
+)
 
 # Between two calls of a client, so that they leave the machine to the change.
 _PAUSE_SECONDS = 0.01
@@ -94,23 +101,20 @@ def test_certificate(tmp_path: Path, authority: Authority, used: Pair) -> None:
     with Service(tmp_path / "service", **tls) as service, _load(service, authority):
         assert [_shown(service, port) for port in PORTS] == ["first", "first"]
         _use(second, used)
+        # The gateway's process and two workers.
+        wait_until(lambda: len(_saying(service, RENEWED)) == 3)
         wait_until(lambda: {_shown(service, port) for port in PORTS} == {"second"})
+        before = _saying(service, REFUSED)
         _use(Pair(third.certificate, first.key), used)
-        wait_until(lambda: _refusals(service) >= 3)
+        wait_until(lambda: len(_saying(service, REFUSED) - before) == 3)
         assert [_shown(service, port) for port in PORTS] == ["second", "second"]
         _use(third, used)
         wait_until(lambda: {_shown(service, port) for port in PORTS} == {"third"})
 
 
-def _refusals(service: Service) -> int:
-    """The processes, the gateway's and two workers, that have refused a key."""
-    refusing = {
-        line["pid"]
-        for line in service.log()
-        if line["event"].startswith("TLS_KEY: must be the key of the certificate")
-        and line["event"].endswith("; what was read before is used on")
-    }
-    return len(refusing)
+def _saying(service: Service, event: re.Pattern[str]) -> Counter[int]:
+    """How many such lines each process has in the log, by its id."""
+    return Counter(line["pid"] for line in service.log() if event.fullmatch(line["event"]))
 
 
 def test_envoy_restarted_with_a_broken_certificate(
@@ -123,7 +127,7 @@ def test_envoy_restarted_with_a_broken_certificate(
 
     with Service(tmp_path / "service", workers=1, **tls) as service:
         used.certificate.write_bytes(second.certificate.read_bytes())
-        wait_until(lambda: _refusals(service) == 2)
+        wait_until(lambda: len(_saying(service, REFUSED)) == 2)
         service.envoy("public").kill()
         wait_until(lambda: bool(service.restarts()))
         wait_until(lambda: _is_shown(service, "first"))
