@@ -176,7 +176,10 @@ def sqlite_faults(path: Path) -> list[str]:
 def postgres_faults(url: str) -> list[str]:
     """Returns which indexes of a database differ from their tables, and what is there twice."""
     with psycopg.connect(url, autocommit=True) as connection:
-        return [*_unlike_indexes(connection), *_twice(connection)]
+        # A write whose client has given up may still be committed between two looks.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            return [*_unlike_indexes(connection), *_twice(connection)]
 
 
 def _unlike_indexes(connection: psycopg.Connection[Any]) -> Iterator[str]:
@@ -186,10 +189,10 @@ def _unlike_indexes(connection: psycopg.Connection[Any]) -> Iterator[str]:
         query = sql.SQL(_ROWS).format(
             **{name: sql.SQL(cast("LiteralString", part)) for name, part in parts.items()}
         )
-        with connection.transaction():
+        with connection.transaction(force_rollback=True):
             _disable(connection, _BY_TABLE)
             expected = connection.execute(query).fetchone()
-        with connection.transaction():
+        with connection.transaction(force_rollback=True):
             _disable(connection, _BY_INDEX)
             plan = connection.execute(sql.SQL("EXPLAIN ") + query).fetchall()
             found = connection.execute(query).fetchone()
@@ -200,7 +203,7 @@ def _unlike_indexes(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def _twice(connection: psycopg.Connection[Any]) -> Iterator[str]:
-    with connection.transaction():
+    with connection.transaction(force_rollback=True):
         _disable(connection, _BY_TABLE)
         for column in ("email_key", "mobile", "phone", "customer_ref", "alternate_ref"):
             query = sql.SQL(
@@ -213,6 +216,6 @@ def _twice(connection: psycopg.Connection[Any]) -> Iterator[str]:
 
 
 def _disable(connection: psycopg.Connection[Any], ways: tuple[str, ...]) -> None:
-    """Has the planner avoid some ways until the transaction ends."""
+    """Has the planner avoid some ways until the transaction is rolled back."""
     for way in ways:
         connection.execute("SELECT set_config(%s, 'off', true)", [way])
