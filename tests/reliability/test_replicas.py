@@ -129,7 +129,9 @@ def server(
             poolers = [opened.enter_context(pooling(url)) for url in urls]
             urls = [pooler.url for pooler in poolers]
         before = [pooler.sessions() for pooler in poolers]
-        yield opened.enter_context(serving(urls, tmp_path_factory.mktemp("server")))
+        # It would hold sessions that are looked at afterwards.
+        with serving(urls, tmp_path_factory.mktemp("server")) as server:
+            yield server
         # Other clients of the poolers find their sessions as they were.
         assert [pooler.sessions() for pooler in poolers] == before
 
