@@ -84,6 +84,17 @@ def prepared(opener: Opener) -> Iterator[Database]:
         database.shut_down()
 
 
+@contextmanager
+def older(
+    opener: Opener, newest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """The test's database, as the server opens it whose newest migration has a number."""
+    with monkeypatch.context() as version:
+        version.setattr(migrate, "MIGRATIONS", only(ALL[:newest], tmp_path / "older"))
+        with prepared(opener) as database:
+            yield database
+
+
 def test_empty_database(opener: Opener) -> None:
     """A server makes an empty database what the schema says, table, columns and indexes."""
     with prepared(opener) as database:
@@ -110,14 +121,11 @@ def test_data_of_migrated_database(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database that the first migration made is upgraded with all that is in it."""
-    with monkeypatch.context() as first_version:
-        folder = only(ALL[:1], tmp_path / "first")
-        first_version.setattr(migrate, "MIGRATIONS", folder)
-        with prepared(opener) as first:
-            customer = stamped(email="ada@example.com")
-            _insert(first, new_row("acme", customer))
-            _insert(first, new_row("gone", stamped()))
-            first.write_one("UPDATE customer SET deleted_at = 5 WHERE tenant = 'gone'", {})
+    with older(opener, 1, tmp_path, monkeypatch) as first:
+        customer = stamped(email="ada@example.com")
+        _insert(first, new_row("acme", customer))
+        _insert(first, new_row("gone", stamped()))
+        first.write_one("UPDATE customer SET deleted_at = 5 WHERE tenant = 'gone'", {})
 
     migrating = opener()
     taken = migrating.migrate()
@@ -140,11 +148,9 @@ def test_lists_of_migrated_database(
         stamped(first_name=name, last_name=name, customerState=1 + number % 4)
         for number, name in enumerate(names * 500)
     ]
-    with monkeypatch.context() as fourth_version:
-        fourth_version.setattr(migrate, "MIGRATIONS", only(ALL[:4], tmp_path / "fourth"))
-        with prepared(opener) as fourth:
-            _insert(fourth, *(new_row("acme", customer) for customer in customers[1:]))
-            _insert(fourth, new_row("zeta", customers[0]))
+    with older(opener, 4, tmp_path, monkeypatch) as fourth:
+        _insert(fourth, *(new_row("acme", customer) for customer in customers[1:]))
+        _insert(fourth, new_row("zeta", customers[0]))
 
     migrating = opener()
     migrating.migrate()
@@ -170,10 +176,8 @@ def test_time_of_migrations(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each step reads its own rows alone, so that the time grows with the number of customers."""
-    with monkeypatch.context() as first_version:
-        first_version.setattr(migrate, "MIGRATIONS", only(ALL[:1], tmp_path / "first"))
-        with prepared(opener) as first:
-            _insert(first, new_row("acme", stamped()))
+    with older(opener, 1, tmp_path, monkeypatch) as first:
+        _insert(first, new_row("acme", stamped()))
 
     migrating: Any = opener()
     statements: list[str] = []
@@ -184,6 +188,7 @@ def test_time_of_migrations(
     plans = {step: migrating.rows(f"EXPLAIN QUERY PLAN {step}", {}) for step in steps}
     migrating.shut_down()
 
+    assert {*re.findall("FROM (customer|outcome) ", " ".join(steps))} == {"customer", "outcome"}
     for step, plan in plans.items():
         assert plan
         assert all(re.search(BY_KEY, part) for *_, part in plan), step
@@ -193,13 +198,11 @@ def test_outcomes_of_migrated_database(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was kept of a request before outcomes had a size is its answer after an upgrade."""
-    with monkeypatch.context() as third_version:
-        third_version.setattr(migrate, "MIGRATIONS", only(ALL[:3], tmp_path / "third"))
-        with prepared(opener) as third:
-            columns = ("tenant", "key", "digest", "outcome", "created_at")
-            insert = IdempotencyRow.insert({name: parameter(name) for name in columns})
-            kept = ("acme", "key", b"digest", b"done", 5)
-            third.write_one(third.compile(insert), dict(zip(columns, kept, strict=True)))
+    with older(opener, 3, tmp_path, monkeypatch) as third:
+        columns = ("tenant", "key", "digest", "outcome", "created_at")
+        insert = IdempotencyRow.insert({name: parameter(name) for name in columns})
+        kept = ("acme", "key", b"digest", b"done", 5)
+        third.write_one(third.compile(insert), dict(zip(columns, kept, strict=True)))
 
     migrating = opener()
     taken = migrating.migrate()
@@ -261,10 +264,8 @@ def test_interrupted_migration(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
 ) -> None:
     """A migration that ended before it was recorded is run anew, and does what is left."""
-    with monkeypatch.context() as earlier:
-        earlier.setattr(migrate, "MIGRATIONS", only(ALL[: ALL.index(last) + 1], tmp_path / "some"))
-        with prepared(opener) as interrupted:
-            interrupted.write_one(f"DELETE FROM {HISTORY} WHERE name = '{last}'", {})  # noqa: S608 - the test's own
+    with older(opener, ALL.index(last) + 1, tmp_path, monkeypatch) as interrupted:
+        interrupted.write_one(f"DELETE FROM {HISTORY} WHERE name = '{last}'", {})  # noqa: S608 - the test's own
 
     migrating = opener()
     assert migrating.migrate() == ALL[ALL.index(last) :]
