@@ -22,7 +22,7 @@ _PR_SET_PDEATHSIG = 1
 
 _log = logging.getLogger(__name__)
 
-# What starts a process.
+# Starts a process, as `subprocess.Popen` does; another function may take its place.
 spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
 
 

@@ -8,7 +8,7 @@ _GZIP = b"\x1f\x8b"
 # The method of zlib's format, in half of its first byte; its first two are a multiple of 31.
 _DEFLATE, _CHECK = 8, 31
 
-# What the first byte of a compressed message may be, of which few others begin with one.
+# A compressed message begins with one of these bytes, and few others do.
 FIRST_BYTES = frozenset(
     bytes([byte]) for byte in range(0x100) if byte == _GZIP[0] or byte & 0xF == _DEFLATE
 )

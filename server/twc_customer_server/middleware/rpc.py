@@ -199,7 +199,7 @@ def _handle_streaming(
         responses: Iterable[Any] = rpc.call_servicer(request, call)
         for response in responses:
             with sending(context):
-                # What the store has comes encoded.
+                # The store returns encoded messages.
                 yield response if isinstance(response, bytes) else response.SerializeToString()
     except GeneratorExit:
         # The transport closes the generator when the client cancels.

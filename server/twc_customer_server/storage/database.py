@@ -57,7 +57,7 @@ class Database(ABC):
         self.metrics = metrics or OwnMetrics()
         # When it last answered a call or a probe, by the monotonic clock.
         self.answered_at = -math.inf
-        # What to add the time of each compiled statement to, by its SQL.
+        # Count the time of each compiled statement, by its SQL.
         self.times: dict[str, Series] = {}
 
     @abstractmethod
