@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from twc_customer_server.transport.executor import Executor
+from twc_customer_server.concurrency.executor import Executor, run_waiting
 from twc_customer_server.transport.short_tasks import (
     MOST_REST_SECONDS,
     REST_TIMES,
@@ -20,17 +20,29 @@ SECONDS = 10
 class Threads:
     """An executor whose threads a test holds and frees."""
 
-    def __init__(self, number: int) -> None:
-        self.executor = Executor(number)
+    def __init__(self, number: int, spare_threads: int = 0) -> None:
+        self.executor = Executor(number, spare_threads=spare_threads)
         self._ends: list[threading.Event] = []
         self._began = threading.Semaphore(0)
         self.done: list[str] = []
 
-    def hold(self, tenant: str, *, is_bulk: bool = False) -> threading.Event:
-        """Submits a task that runs until `free`, or until what is returned is set."""
+    def hold(
+        self, tenant: str, *, is_bulk: bool = False, after: threading.Event | None = None
+    ) -> threading.Event:
+        """Submits a task that runs until `free`, or until what is returned is set.
+
+        It first waits until `after` is set, if that is given.
+        """
         end = threading.Event()
         self._ends.append(end)
-        self.executor.submit(tenant, partial(self._wait, end), is_bulk=is_bulk)
+
+        def task() -> None:
+            if after:
+                run_waiting(partial(after.wait, 6 * SECONDS))
+            self._began.release()
+            end.wait(6 * SECONDS)
+
+        self.executor.submit(tenant, task, is_bulk=is_bulk)
         return end
 
     def note(self, tenant: str, name: str = "", *, is_bulk: bool = False) -> threading.Event:
@@ -58,10 +70,6 @@ class Threads:
         for end in self._ends:
             end.set()
 
-    def _wait(self, end: threading.Event) -> None:
-        self._began.release()
-        end.wait(6 * SECONDS)
-
 
 @pytest.fixture
 def one() -> Iterator[Threads]:
@@ -69,6 +77,15 @@ def one() -> Iterator[Threads]:
     threads = Threads(1)
     threads.hold("first")
     threads.wait_held(1)
+    yield threads
+    threads.free()
+    threads.executor.stop()
+
+
+@pytest.fixture
+def spare() -> Iterator[Threads]:
+    """An executor of one place, and a spare thread."""
+    threads = Threads(1, spare_threads=1)
     yield threads
     threads.free()
     threads.executor.stop()
@@ -160,6 +177,75 @@ def test_one_thread_for_two_tenants(one: Threads) -> None:
     ends = [one.note(tenant, is_bulk=is_bulk) for tenant in ("a", "b") for is_bulk in (False, True)]
     one.free()
     assert all(end.wait(SECONDS) for end in ends)
+
+
+def test_waiting_tasks(spare: Threads) -> None:
+    """While a task waits another has its place; it goes on at once when it has waited."""
+    waited = threading.Event()
+    spare.hold("acme", after=waited)
+    assert spare.note("acme").wait(SECONDS)
+    spare.hold("acme")
+    spare.wait_held(1)
+    waited.set()
+    spare.wait_held(1)
+
+
+def test_places_after_waiting(spare: Threads) -> None:
+    """A task that has waited makes no place of its own: the next begins when both have ended."""
+    waited = threading.Event()
+    ends = [spare.hold("acme", after=waited), spare.hold("acme")]
+    spare.wait_held(1)
+    waited.set()
+    spare.wait_held(1)
+    last = spare.note("acme")
+    ends[0].set()
+    assert not last.wait(0.1)
+    ends[1].set()
+    assert last.wait(SECONDS)
+
+
+def test_more_waiting_tasks_than_spare_threads(spare: Threads) -> None:
+    """A task keeps its place while it waits if no thread is spare, and gives it to the next."""
+    waits = [threading.Event(), threading.Event()]
+    for wait in waits:
+        spare.hold("acme", after=wait)
+    last = spare.note("acme")
+    assert not last.wait(0.1)
+    waits[1].set()
+    spare.wait_held(1)
+    spare.free()
+    assert last.wait(SECONDS)
+    waits[0].set()
+    spare.wait_held(1)
+
+
+def test_waiting_bulk(spare: Threads) -> None:
+    """Bulk work keeps its place while it waits."""
+    waited = threading.Event()
+    spare.hold("acme", is_bulk=True, after=waited)
+    last = spare.note("acme")
+    assert not last.wait(0.1)
+    waited.set()
+    spare.free()
+    assert last.wait(SECONDS)
+
+
+def test_waiting_when_stopped(spare: Threads) -> None:
+    """What was given before a stop is still run if it waits after the stop."""
+    waited, begun = threading.Event(), threading.Event()
+    spare.hold("acme", after=begun)
+    spare.hold("acme", after=waited)
+    last = spare.note("acme")
+    spare.executor.stop()
+    for event in (begun, waited):
+        event.set()
+    spare.free()
+    assert last.wait(SECONDS)
+
+
+def test_waiting_elsewhere() -> None:
+    """A thread that is none of an executor just waits."""
+    assert run_waiting(lambda: "waited") == "waited"
 
 
 def test_failing_work(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import peewee
 
+from twc_customer_server.concurrency.executor import run_waiting
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, ServiceError, Unavailable
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse
@@ -104,7 +105,7 @@ class GroupCommitter:
             if self._errors.is_damaged:
                 raise DatabaseDamaged
             self._queue.put(write)
-        result: T = write.result()
+        result: T = run_waiting(write.result)
         return result
 
     def _work(self) -> None:

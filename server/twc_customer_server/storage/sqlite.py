@@ -38,7 +38,7 @@ _PRAGMAS = {
     # go with a VACUUM.
     "secure_delete": "on",
     # In KiB, for each reading thread; the system caches the file as well.
-    "cache_size": -8 * 1024,
+    "cache_size": -4 * 1024,
 }
 
 

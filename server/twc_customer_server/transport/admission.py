@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from twc_customer_server.auth.authenticator import Caller
+from twc_customer_server.concurrency.executor import Executor
 from twc_customer_server.errors import Overloaded, ServiceError
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
-from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.identification import Identifier
 from twc_customer_server.transport.interface import Behavior, IncomingCall
 from twc_customer_server.transport.limits import Kind, Limits

@@ -11,11 +11,11 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from twc_customer_server.concurrency.executor import Executor
 from twc_customer_server.errors import Overloaded
 from twc_customer_server.middleware.compression import decompressed
 from twc_customer_server.middleware.streams import cancel_after
 from twc_customer_server.transport.calls import refuse
-from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.interface import IncomingCall
 
 MAX_STREAMS = 2

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
+from twc_customer_server.concurrency.executor import Executor
 from twc_customer_server.contract import (
     LONG_LIVED_RPCS,
     REPEATABLE_RPCS,
@@ -26,7 +27,6 @@ from twc_customer_server.telemetry.metrics import OwnMetrics
 from twc_customer_server.transport import health
 from twc_customer_server.transport.admission import Admission, Dispatcher
 from twc_customer_server.transport.calls import Awaits, Rpc, refuse
-from twc_customer_server.transport.executor import Executor
 from twc_customer_server.transport.ext_authz import Authorization
 from twc_customer_server.transport.health import Health
 from twc_customer_server.transport.identification import Identifier, Identity
@@ -77,7 +77,7 @@ class Services:
         self._rpcs = rpcs
         self._settings = settings
         self._is_drained = False
-        self._executor = Executor(settings.threads)
+        self._executor = Executor(settings.threads, spare_threads=settings.threads)
         self._tasks = ShortTasks()
         self.timer = Timer()
         self._metrics = metrics
