@@ -7,7 +7,16 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.contenders import FASTAPI, GO_GRPC, GO_REST, LITESTAR, SERVICE_GRPC, SERVICE_REST
+from bench.contenders import (
+    FASTAPI,
+    GO_GRPC,
+    GO_REST,
+    INPROCESS_GRPC,
+    INPROCESS_REST,
+    LITESTAR,
+    SERVICE_GRPC,
+    SERVICE_REST,
+)
 from bench.report import format_number
 from bench.results import Results
 
@@ -16,13 +25,16 @@ _SCENARIOS = {"get": "Read one customer", "create": "Create a customer"}
 # The names of bars, in their order, by those of contenders.
 _NAMES = {
     SERVICE_REST: "Customer API, REST",
+    INPROCESS_REST: "Customer API inside Envoy, REST",
     LITESTAR: "Litestar, REST",
     FASTAPI: "FastAPI, REST",
     GO_REST: "Go, REST",
     SERVICE_GRPC: "Customer API, gRPC",
+    INPROCESS_GRPC: "Customer API inside Envoy, gRPC",
     GO_GRPC: "Go, gRPC",
 }
-_OURS, _OTHERS = "#1f5fa8", "#c9ced6"
+_OWN = {SERVICE_REST, SERVICE_GRPC, INPROCESS_REST, INPROCESS_GRPC}
+_OWN_COLOR, _OTHER_COLOR = "#1f5fa8", "#c9ced6"
 
 # Equal results make equal files, and text stays text.
 _STYLE: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 10}
@@ -46,7 +58,7 @@ def draw_chart(results: Results, path: Path) -> None:
 
 def _draw_bars(axes: Axes, results: Results, names: list[str], scenario: str) -> None:
     values = [results.stats(name, scenario).throughput for name in names]
-    colors = [_OURS if name in {SERVICE_REST, SERVICE_GRPC} else _OTHERS for name in names]
+    colors = [_OWN_COLOR if name in _OWN else _OTHER_COLOR for name in names]
     bars = axes.barh([_NAMES[name] for name in names], values, color=colors)
     axes.bar_label(bars, labels=[f"{format_number(each)}/s" for each in values], padding=3)
     axes.set_title(_SCENARIOS[scenario], loc="left")

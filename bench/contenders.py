@@ -156,6 +156,8 @@ class GoPeer(Peer):
 # Those that targets and the chart name.
 SERVICE_REST = "service REST"
 SERVICE_GRPC = "service gRPC"
+INPROCESS_REST = "service REST, inside Envoy"
+INPROCESS_GRPC = "service gRPC, inside Envoy"
 BASELINE_GRPC = "baseline gRPC"
 FASTAPI = "FastAPI + SQLAlchemy"
 LITESTAR = "Litestar on Granian"
@@ -166,8 +168,8 @@ GO_GRPC = "Go gRPC"
 CONTENDERS: list[Contender] = [
     Service(SERVICE_REST, "REST"),
     Service(SERVICE_GRPC, "gRPC"),
-    InprocessService("service REST, inside Envoy", "REST"),
-    InprocessService("service gRPC, inside Envoy", "gRPC"),
+    InprocessService(INPROCESS_REST, "REST"),
+    InprocessService(INPROCESS_GRPC, "gRPC"),
     Service("service REST, PostgreSQL", "REST", needs_postgres=True),
     Service("service gRPC, PostgreSQL", "gRPC", needs_postgres=True),
     Baseline("baseline REST", "REST"),

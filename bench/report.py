@@ -15,7 +15,7 @@ from bench.contender import Contender
 from bench.contenders import CONTENDERS, SERVICE_GRPC, SERVICE_REST
 from bench.results import Results, ratio
 from bench.scenarios import GET, PAGE, SCENARIOS, Scenario
-from bench.targets import TARGETS
+from bench.targets import TARGETS, WAYS, Target
 from bench.testbed import Testbed
 
 _TEMPLATE = Template(Path(__file__).with_suffix(".md").read_text("utf-8"))
@@ -94,24 +94,31 @@ def format_significant(value: float) -> str:
 
 
 def target_table(results: Results) -> Table:
-    """Returns every target with the ratios reached and the verdict; the title counts them."""
-    rows = []
-    verdicts = []
-    for target in TARGETS:
-        reached = [
-            f"{name} {format_significant(value)}".strip()
-            for name, value in target.ratios(results).items()
-            if not math.isnan(value)
+    """Returns every target, and the ratios and verdicts of each way to serve; counts those met."""
+    rows = [
+        [
+            target.name,
+            f"{target.side} {format_significant(target.limit)}",
+            *(_reached(target, results, way) for way in WAYS),
         ]
-        verdicts.append(target.verdict(results))
-        limit = f"{target.side} {format_significant(target.limit)}"
-        rows.append([target.name, limit, ", ".join(reached), verdicts[-1]])
-    met = sum(verdict.startswith("met") for verdict in verdicts)
-    missed = sum(verdict.startswith("MISSED") for verdict in verdicts)
-    title = f"Targets: {met} met, {missed} missed"
-    if unmeasured := len(TARGETS) - met - missed:
-        title += f", {unmeasured} not measured"
-    return Table(title, ("Ratio", "Target", "Reached", ""), rows)
+        for target in TARGETS
+    ]
+    counts = []
+    for way in WAYS:
+        verdicts = [target.verdict(results, way) for target in TARGETS]
+        met = sum(verdict.startswith("met") for verdict in verdicts)
+        missed = sum(verdict.startswith("MISSED") for verdict in verdicts)
+        counts.append(f"{met} of {met + missed} {way}")
+    return Table(f"Targets met: {', '.join(counts)}", ("Ratio", "Target", *WAYS), rows)
+
+
+def _reached(target: Target, results: Results, way: str) -> str:
+    """Returns the ratios of a target that a way to serve reached, and the verdict; "" if none."""
+    ratios = [
+        f"{name} {format_significant(value)}".strip()
+        for name, value in target.reached(results, way).items()
+    ]
+    return f"{', '.join(ratios)}: {target.verdict(results, way)}" if ratios else ""
 
 
 def scenario_tables(results: Results) -> list[Table]:

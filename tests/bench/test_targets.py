@@ -10,12 +10,14 @@ from bench.contenders import (
     FASTAPI,
     GO_GRPC,
     GO_REST,
+    INPROCESS_GRPC,
+    INPROCESS_REST,
     LITESTAR,
     SERVICE_GRPC,
     SERVICE_REST,
 )
 from bench.results import Latencies, Results, ScenarioStats, ServiceMetric
-from bench.targets import TARGETS, Target
+from bench.targets import INSIDE_ENVOY, TARGETS, WAYS, WORKERS, Target
 
 # Every statistic of the service has a ratio of its own to those of its peers.
 RESULTS = Results(
@@ -25,6 +27,11 @@ RESULTS = Results(
         (SERVICE_REST, "update"): ScenarioStats(2_600, 9, 200, 0, 3),
         (SERVICE_GRPC, "get"): ScenarioStats(12_000, 9, 100, 0, 3),
         (SERVICE_GRPC, "page"): ScenarioStats(300, 9, 2_500, 0, 3),
+        (INPROCESS_REST, "get"): ScenarioStats(9_000, 9, 120, 0, 3),
+        (INPROCESS_REST, "create"): ScenarioStats(2_800, 9, 200, 0, 3),
+        (INPROCESS_REST, "update"): ScenarioStats(3_000, 9, 200, 0, 3),
+        (INPROCESS_GRPC, "get"): ScenarioStats(18_000, 9, 88, 0, 3),
+        (INPROCESS_GRPC, "page"): ScenarioStats(300, 9, 1_000, 0, 3),
         (BASELINE_GRPC, "page"): ScenarioStats(400, 9, 2_000, 0, 3),
         (FASTAPI, "get"): ScenarioStats(3_000, 9, 500, 0, 3),
         (LITESTAR, "get"): ScenarioStats(7_000, 9, 160, 0, 3),
@@ -32,7 +39,11 @@ RESULTS = Results(
         (GO_REST, "update"): ScenarioStats(2_000, 9, 300, 0, 3),
         (GO_GRPC, "get"): ScenarioStats(9_000, 9, 80, 0, 3),
     },
-    latencies={SERVICE_REST: Latencies(1, 2), FASTAPI: Latencies(4, 8)},
+    latencies={
+        SERVICE_REST: Latencies(1, 2),
+        INPROCESS_REST: Latencies(1, 1),
+        FASTAPI: Latencies(4, 8),
+    },
     fixed_rate=800,
     service_metrics={
         ServiceMetric.GROUP_COMMIT: 3_000,
@@ -69,12 +80,14 @@ def test_verdict(
     side: Literal["≤", "≥"], limit: float, ratios: dict[str, float], expected: str
 ) -> None:
     """A verdict states whether the worst ratio meets its limit, and its distance from it."""
-    assert Target("any", side, limit, lambda _: ratios).verdict(RESULTS) == expected
+    target = Target("any", side, limit, {WORKERS: lambda _: ratios})
+    assert target.verdict(RESULTS, WORKERS) == expected
+    assert target.verdict(RESULTS, INSIDE_ENVOY) == "not measured"
 
 
 def test_ratios() -> None:
     """Targets are ratios of two results of the same run."""
-    assert [target.ratios(RESULTS) for target in TARGETS] == [
+    assert [target.reached(RESULTS, WORKERS) for target in TARGETS] == [
         {"": 2},
         {"": 1.25},
         {"": 4},
@@ -90,6 +103,25 @@ def test_ratios() -> None:
     ]
 
 
+def test_ratios_inside_envoy() -> None:
+    """Inside Envoy the same targets are ratios of its own results, where there are any."""
+    assert [target.reached(RESULTS, INSIDE_ENVOY) for target in TARGETS] == [
+        {"": 3},
+        {"": 0.75},
+        {"": 6},
+        {"": 1.1},
+        {"create": 1.4, "update": 1.5},
+        {},
+        {"": 0.125},
+        {},
+        {},
+        {"": 0.5},
+        {},
+        {},
+    ]
+
+
 def test_nothing_measured() -> None:
     """A target is not measured if a part of it was not."""
-    assert {target.verdict(NOTHING) for target in TARGETS} == {"not measured"}
+    verdicts = {target.verdict(NOTHING, way) for target in TARGETS for way in WAYS}
+    assert verdicts == {"not measured"}
