@@ -158,6 +158,7 @@ SERVICE_REST = "service REST"
 SERVICE_GRPC = "service gRPC"
 INPROCESS_REST = "service REST, inside Envoy"
 INPROCESS_GRPC = "service gRPC, inside Envoy"
+BASELINE_REST = "baseline REST"
 BASELINE_GRPC = "baseline gRPC"
 FASTAPI = "FastAPI + SQLAlchemy"
 LITESTAR = "Litestar on Granian"
@@ -172,7 +173,7 @@ CONTENDERS: list[Contender] = [
     InprocessService(INPROCESS_GRPC, "gRPC"),
     Service("service REST, PostgreSQL", "REST", needs_postgres=True),
     Service("service gRPC, PostgreSQL", "gRPC", needs_postgres=True),
-    Baseline("baseline REST", "REST"),
+    Baseline(BASELINE_REST, "REST"),
     Baseline(BASELINE_GRPC, "gRPC"),
     PythonPeer(FASTAPI, "fastapi_app"),
     PythonPeer(LITESTAR, "litestar_granian"),

@@ -15,7 +15,7 @@ from bench.contender import Contender
 from bench.contenders import CONTENDERS, SERVICE_GRPC, SERVICE_REST
 from bench.results import Results, ratio
 from bench.scenarios import GET, PAGE, SCENARIOS, Scenario
-from bench.targets import TARGETS, WAYS, Target
+from bench.targets import FLOOR, TARGETS, WAYS, Target
 from bench.testbed import Testbed
 
 _TEMPLATE = Template(Path(__file__).with_suffix(".md").read_text("utf-8"))
@@ -99,7 +99,8 @@ def target_table(results: Results) -> Table:
         [
             target.name,
             f"{target.side} {format_significant(target.limit)}",
-            *(_reached(target, results, way) for way in WAYS),
+            *(_with_verdict(target, results, way) for way in WAYS),
+            _reached(target, results, FLOOR),
         ]
         for target in TARGETS
     ]
@@ -109,16 +110,20 @@ def target_table(results: Results) -> Table:
         met = sum(verdict.startswith("met") for verdict in verdicts)
         missed = sum(verdict.startswith("MISSED") for verdict in verdicts)
         counts.append(f"{met} of {met + missed} {way}")
-    return Table(f"Targets met: {', '.join(counts)}", ("Ratio", "Target", *WAYS), rows)
+    return Table(f"Targets met: {', '.join(counts)}", ("Ratio", "Target", *WAYS, FLOOR), rows)
+
+
+def _with_verdict(target: Target, results: Results, way: str) -> str:
+    reached = _reached(target, results, way)
+    return reached and f"{reached}: {target.verdict(results, way)}"
 
 
 def _reached(target: Target, results: Results, way: str) -> str:
-    """Returns the ratios of a target that a way to serve reached, and the verdict; "" if none."""
-    ratios = [
+    """Returns the ratios of a target that a way to serve reached; "" if there are none."""
+    return ", ".join(
         f"{name} {format_significant(value)}".strip()
         for name, value in target.reached(results, way).items()
-    ]
-    return f"{', '.join(ratios)}: {target.verdict(results, way)}" if ratios else ""
+    )
 
 
 def scenario_tables(results: Results) -> list[Table]:

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from bench.contenders import (
     BASELINE_GRPC,
+    BASELINE_REST,
     FASTAPI,
     GO_GRPC,
     GO_REST,
@@ -24,8 +25,10 @@ Ratios = Mapping[str, float]
 # The ways to serve, and the contenders that serve so.
 WORKERS, INSIDE_ENVOY = "with workers", "inside Envoy"
 WAYS = (WORKERS, INSIDE_ENVOY)
-_REST = {WORKERS: SERVICE_REST, INSIDE_ENVOY: INPROCESS_REST}
-_GRPC = {WORKERS: SERVICE_GRPC, INSIDE_ENVOY: INPROCESS_GRPC}
+# What workers could not go beyond if the service itself took no time.
+FLOOR = "bare handler"
+_REST = {WORKERS: SERVICE_REST, INSIDE_ENVOY: INPROCESS_REST, FLOOR: BASELINE_REST}
+_GRPC = {WORKERS: SERVICE_GRPC, INSIDE_ENVOY: INPROCESS_GRPC, FLOOR: BASELINE_GRPC}
 
 
 class Target(NamedTuple):
@@ -34,11 +37,11 @@ class Target(NamedTuple):
     name: str
     side: Literal["≤", "≥"]
     limit: float
-    # Of the ways to serve that are measured.
+    # Of the ways to serve that are measured, and of a bare handler.
     ratios: Mapping[str, Callable[[Results], Ratios]]
 
     def reached(self, results: Results, way: str) -> Ratios:
-        """Returns the ratios that a way to serve reached; none if they were not measured."""
+        """Returns the ratios that a way, or FLOOR, reached; none if they were not measured."""
         ratios = self.ratios[way](results) if way in self.ratios else {}
         return {} if any(map(math.isnan, ratios.values())) else ratios
 

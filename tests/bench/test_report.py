@@ -56,7 +56,7 @@ def test_target_table() -> None:
     assert table.title == "Targets met: 1 of 2 with workers, 0 of 0 inside Envoy"
     assert table.rows[0] == [
         f"REST GET, requests/s, against {FASTAPI}",
-        *("≥ 2.60", "2.00: MISSED by 23%", ""),
+        *("≥ 2.60", "2.00: MISSED by 23%", "", ""),
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from bench.contenders import (
     BASELINE_GRPC,
+    BASELINE_REST,
     FASTAPI,
     GO_GRPC,
     GO_REST,
@@ -17,7 +18,7 @@ from bench.contenders import (
     SERVICE_REST,
 )
 from bench.results import Latencies, Results, ScenarioStats, ServiceMetric
-from bench.targets import INSIDE_ENVOY, TARGETS, WAYS, WORKERS, Target
+from bench.targets import FLOOR, INSIDE_ENVOY, TARGETS, WAYS, WORKERS, Target
 
 # Every statistic of the service has a ratio of its own to those of its peers.
 RESULTS = Results(
@@ -32,6 +33,7 @@ RESULTS = Results(
         (INPROCESS_REST, "update"): ScenarioStats(3_000, 9, 200, 0, 3),
         (INPROCESS_GRPC, "get"): ScenarioStats(18_000, 9, 88, 0, 3),
         (INPROCESS_GRPC, "page"): ScenarioStats(300, 9, 1_000, 0, 3),
+        (BASELINE_REST, "get"): ScenarioStats(12_000, 9, 100, 0, 3),
         (BASELINE_GRPC, "page"): ScenarioStats(400, 9, 2_000, 0, 3),
         (FASTAPI, "get"): ScenarioStats(3_000, 9, 500, 0, 3),
         (LITESTAR, "get"): ScenarioStats(7_000, 9, 160, 0, 3),
@@ -119,6 +121,12 @@ def test_ratios_inside_envoy() -> None:
         {},
         {},
     ]
+
+
+def test_ratios_of_a_bare_handler() -> None:
+    """The same ratios of a bare handler tell what no service on its transport could reach."""
+    reached = [target.reached(RESULTS, FLOOR) for target in TARGETS]
+    assert [each for each in reached if each] == [{"": 4}, {"": 0.625}, {"": 1}]
 
 
 def test_nothing_measured() -> None:
