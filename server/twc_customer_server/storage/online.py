@@ -42,27 +42,46 @@ def add_columns(migrator: Any, db: Any, table: str, **fields: peewee.Field) -> N
 def change_each_range(
     db: Any, table: str, key: tuple[str, str], change: ChangeRange, rows: int = _BATCH_ROWS
 ) -> None:
-    """Has all rows of a table changed, range by range of its key, with pauses in between."""
-    columns = ", ".join(key)
-    place = f"({columns}) {{}} ({db.param}, {db.param})"
-    after = place.format(">")
-    find_last = (
-        f"SELECT {columns} FROM {table} WHERE {after} ORDER BY {columns} LIMIT 1 OFFSET {rows - 1}"  # noqa: S608 - names alone
-    )
+    """Has all rows of a table changed, range by range of its key, with pauses in between.
+
+    The first column of the key is the tenant.
+    """
     first: tuple[Any, ...] = ("", "")
     while first:
         began = time.monotonic()
-        last = db.execute_sql(find_last, first).fetchone() or ()
-        condition = f"{after} AND {place.format('<=')}" if last else after
-        if not _is_postgres(db):
-            # SQLite would look for a range of several columns in any index that begins with the
-            # first one, and read all of the tenant; it lists a range of the key by the key's index.
-            listed = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {columns}"  # noqa: S608 - names alone
-            condition = f"({columns}) IN ({listed})"
-        bounds = (*first, *last)
+        condition, bounds, last = _range_after(db, table, key, first, rows)
         db.step(lambda condition=condition, bounds=bounds: change(condition, bounds))
-        first = tuple(last)
+        first = last
         time.sleep(_PAUSE_RATIO * (time.monotonic() - began))
+
+
+def _range_after(
+    db: Any, table: str, key: tuple[str, str], first: tuple[Any, ...], rows: int
+) -> tuple[str, tuple[Any, ...], tuple[Any, ...]]:
+    """Returns the condition of some rows after a key, its parameters, and the key of the last row.
+
+    They are of one tenant if that has as many. PostgreSQL estimates a comparison of several
+    columns by the first: where all rows are of few tenants it would look for each range in any
+    index that begins with the tenant, and read all of its entries.
+    """
+    tenant, other = key
+    columns = ", ".join(key)
+    find_last = (
+        f"SELECT {columns} FROM {table} WHERE {{}} ORDER BY {columns} LIMIT 1 OFFSET {rows - 1}"  # noqa: S608 - names alone
+    )
+    after = f"{tenant} = {db.param} AND {other} > {db.param}"
+    if last := db.execute_sql(find_last.format(after), first).fetchone():
+        return f"{after} AND {other} <= {db.param}", (*first, last[1]), tuple(last)
+    place = f"({columns}) {{}} ({db.param}, {db.param})"
+    after = place.format(">")
+    last = db.execute_sql(find_last.format(after), first).fetchone() or ()
+    condition = f"{after} AND {place.format('<=')}" if last else after
+    if not _is_postgres(db):
+        # SQLite would read all of the tenants in any such index; it lists a range of the key by
+        # the key's index.
+        listed = f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY {columns}"  # noqa: S608 - names alone
+        condition = f"({columns}) IN ({listed})"
+    return condition, (*first, *last), tuple(last)
 
 
 def create_index(db: Any, name: str, on: str, *, unique: bool = False) -> None:
