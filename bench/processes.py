@@ -163,13 +163,15 @@ class ResourceUsage(NamedTuple):
 
 
 def resource_usage(pids: Iterable[int]) -> ResourceUsage:
-    """Returns the resource usage of processes and their descendants."""
+    """Returns the resource usage of processes and their descendants, ended ones included."""
     seconds = mebibytes = 0.0
     for pid in pids:
         for process in [psutil.Process(pid), *_descendants(pid)]:
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 seconds += times.user + times.system
+                # Of descendants that have ended.
+                seconds += times.children_user + times.children_system
                 mebibytes += process.memory_info().rss / _MEBIBYTE
     return ResourceUsage(seconds, mebibytes)
 

@@ -108,30 +108,29 @@ class Scale:
         self._customers = 0
         self._created = 0
 
-    def measure(self, size: int) -> dict[str, str]:
-        """Lets the database grow to a size, and returns each figure by its title."""
+    def measure(self, size: int) -> Iterator[tuple[str, str]]:
+        """Lets the database grow to a size, and yields the title and value of each figure."""
         # Of those before, some were deleted.
         imported = range(self._customers, size)
-        figures = {"import, customers/s": f"{self._grow(size):,.0f}"}
+        yield "import, customers/s", f"{self._grow(size):,.0f}"
         numbers = Random(size).sample(imported, min(len(imported), 2 * _CALLS))
         found = [self._find(number) for number in numbers]
         gets = [pb.GetCustomerRequest(id=each.id) for each in found]
         lookups = [pb.LookupCustomersRequest(email=each.email) for each in found]
-        figures["get"] = str(self._calls("GetCustomer", gets))
-        figures["look-up by e-mail"] = str(self._calls("LookupCustomers", lookups))
-        figures["create"] = str(self._calls("CreateCustomer", self._creates(2 * _CALLS)))
-        figures["update"] = str(self._calls("UpdateCustomer", self._updates(found)))
-        figures["page of 100, newest first"] = str(self._calls("ListCustomers", self._pages()))
-        figures["export, customers/s"] = f"{self._export():,.0f}"
+        yield "get", str(self._calls("GetCustomer", gets))
+        yield "look-up by e-mail", str(self._calls("LookupCustomers", lookups))
+        yield "create", str(self._calls("CreateCustomer", self._creates(2 * _CALLS)))
+        yield "update", str(self._calls("UpdateCustomer", self._updates(found)))
+        yield "page of 100, newest first", str(self._calls("ListCustomers", self._pages()))
+        yield "export, customers/s", f"{self._export():,.0f}"
         deletes = [pb.DeleteCustomerRequest(id=each.id) for each in found[:_DELETED]]
-        figures["delete"] = str(self._calls("DeleteCustomer", deletes))
-        figures["purge, customers/s"] = f"{self._purge():,.0f}"
-        figures["bytes per customer"] = f"{self._bytes() / self._customers:,.0f}"
+        yield "delete", str(self._calls("DeleteCustomer", deletes))
+        yield "purge, customers/s", f"{self._purge():,.0f}"
+        yield "bytes per customer", f"{self._bytes() / self._customers:,.0f}"
         migrated = self._migrate()
         newest = [name.partition("_")[0] for name in undone_migrations()]
-        figures[f"migrations {newest[0]} to {newest[-1]}"] = f"{migrated.seconds:,.1f} s"
-        figures["longest create meanwhile"] = f"{migrated.longest_write:,.2f} s"
-        return figures
+        yield f"migrations {newest[0]} to {newest[-1]}", f"{migrated.seconds:,.1f} s"
+        yield "longest create meanwhile", f"{migrated.longest_write:,.2f} s"
 
     def _grow(self, size: int) -> float:
         """Imports customers up to a size; returns how many a second."""
@@ -283,7 +282,12 @@ def _columns(scale: Scale, sizes: Sequence[int]) -> Iterator[dict[str, str]]:
     """Measures at each size, and says how long that took and the next one will take."""
     for size, after in zip(sizes, [*sizes[1:], 0], strict=True):
         started = time.monotonic()
-        yield scale.measure(size)
+        figures: dict[str, str] = {}
+        for title, value in scale.measure(size):
+            figures[title] = value
+            # Who ends it early has those.
+            print(f"{size:,} customers: {title}: {value}", file=sys.stderr, flush=True)
+        yield figures
         minutes = (time.monotonic() - started) / 60
         told = f"{size:,} customers are measured, in {minutes:,.1f} minutes"
         if after:
