@@ -32,7 +32,7 @@ _NOT_IN_ITS_TOP = {"build", "data", "dist", "settings.toml"}
 # What the Makefile makes in .venv when it has installed something.
 _INSTALLED = ("contract-wheel", "serve", "contract", "dev", "demo")
 
-_OF_OTHERS = ("MAKE", "MFLAGS", "TWC_", "PG")
+_OF_OTHERS = ("MAKE", "MFLAGS", "TWC_", "PG", "COVERAGE_")
 
 # `make run` would not end: it goes on in the background, as in the reader's other terminal.
 _SHELL = r"""
