@@ -136,7 +136,12 @@ def _healthy(stack: Stack) -> int:
 
 
 def _await_servers(stack: Stack, number: int) -> None:
-    wait_until(lambda: _healthy(stack) == number)
+    try:
+        wait_until(lambda: _healthy(stack) == number)
+    except TimeoutError as error:
+        for socket in stack.settings.admin_sockets:
+            error.add_note(envoy_admin.request(socket, "GET", "/clusters").decode())
+        raise
 
 
 class Load:
