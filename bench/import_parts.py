@@ -24,10 +24,11 @@ from twc_customer_server.databases import open_database
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import shut_down_after
 from twc_customer_server.storage.rows import new_row
+from twc_customer_server.storage.sqlite import PRAGMAS
 from twc_customer_server.storage.statements import Statements
 
-# As in the service's storage/sqlite.py.
-_PRAGMAS = ("synchronous = full", "cache_size = -8192", "secure_delete = on")
+# Those of the service, but for its own checkpoints, which SQLite makes here.
+_PRAGMAS = {name: PRAGMAS[name] for name in ("synchronous", "cache_size", "secure_delete")}
 
 
 def _import(connection: sqlite3.Connection, insert: str, batches: Sequence[bytes]) -> int:
@@ -59,8 +60,8 @@ def main() -> None:
         database.prepare()
         insert = Statements(database).insert
     with closing(sqlite3.connect(settings.database_file, isolation_level=None)) as connection:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
+        for name, value in _PRAGMAS.items():
+            connection.execute(f"PRAGMA {name} = {value}")
         started = time.perf_counter()
         stored = _import(connection, insert, batches)
         print(time.perf_counter() - started, stored)

@@ -27,7 +27,7 @@ from twc_customer_server.telemetry.metrics import OwnMetrics
 
 T = TypeVar("T")
 
-_PRAGMAS = {
+PRAGMAS = {
     "journal_mode": "wal",
     # An acknowledged write survives a loss of power.
     "synchronous": "full",
@@ -59,7 +59,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         self._has_turn = False
-        super().__init__(str(path), pragmas=_PRAGMAS, check_same_thread=False)
+        super().__init__(str(path), pragmas=PRAGMAS, check_same_thread=False)
         self._writer = committer(self, path, self.errors, self.metrics)
 
     def _connect(self) -> sqlite3.Connection:
