@@ -45,7 +45,7 @@ ALL = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
 WAITING = """
     SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'customer'::regclass
 """
-# More than some of the ranges that a migration changes at a time.
+# Customers of several of the ranges that a migration changes at a time.
 MANY = 1_200
 # What SQLite says of a part of a statement that reads no rows but those of keys.
 BY_KEY = r"\(tenant=\? AND (id|key)[=>]\?|\(\(tenant,(id|key)\)>|^LIST SUBQUERY"
@@ -95,6 +95,14 @@ def older(
         version.setattr(migrate, "MIGRATIONS", only(ALL[:newest], tmp_path / "older"))
         with prepared(opener) as database:
             yield database
+
+
+@pytest.fixture
+def migrating(opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A database to migrate, which the first migration made and one tenant has filled."""
+    with older(opener, 1, tmp_path, monkeypatch) as first:
+        _insert(first, *(new_row("acme", stamped()) for _ in range(MANY)))
+    return opener()
 
 
 def test_empty_database(opener: Opener) -> None:
@@ -174,14 +182,8 @@ def test_lists_of_migrated_database(
 
 
 @backends.only("sqlite")
-def test_time_of_migrations(
-    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_time_of_migrations(migrating: Any) -> None:
     """Each step reads its own rows alone, so that the time grows with the number of customers."""
-    with older(opener, 1, tmp_path, monkeypatch) as first:
-        _insert(first, *(new_row("acme", stamped()) for _ in range(MANY)))
-
-    migrating: Any = opener()
     statements: list[str] = []
     migrating.connection().set_trace_callback(statements.append)
     migrating.migrate()
@@ -197,14 +199,8 @@ def test_time_of_migrations(
 
 
 @backends.only("postgresql")
-def test_plans_of_migrations(
-    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plans_of_migrations(migrating: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each step finds its rows by their key, also if all are known to be of one tenant."""
-    with older(opener, 1, tmp_path, monkeypatch) as first:
-        _insert(first, *(new_row("acme", stamped()) for _ in range(MANY)))
-
-    migrating: Any = opener()
     steps: list[tuple[str, Any]] = []
     execute = migrating.execute_sql
 
