@@ -170,7 +170,7 @@ def resource_usage(pids: Iterable[int]) -> ResourceUsage:
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 seconds += times.user + times.system
-                # Of descendants that have ended.
+                # Of descendants that have ended, whom their parents have waited for.
                 seconds += times.children_user + times.children_system
                 mebibytes += process.memory_info().rss / _MEBIBYTE
     return ResourceUsage(seconds, mebibytes)

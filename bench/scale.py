@@ -285,7 +285,7 @@ def _columns(scale: Scale, sizes: Sequence[int]) -> Iterator[dict[str, str]]:
         figures: dict[str, str] = {}
         for title, value in scale.measure(size):
             figures[title] = value
-            # Who ends it early has those.
+            # So that whoever ends it early has these.
             print(f"{size:,} customers: {title}: {value}", file=sys.stderr, flush=True)
         yield figures
         minutes = (time.monotonic() - started) / 60
