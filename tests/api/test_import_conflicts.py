@@ -254,3 +254,12 @@ def test_updates_at_once(server: InProcessServer, client: Client, tenant: str) -
     assert {(it.first_name, it.last_name, it.dob) for it in after} == {
         ("Ada", "King", "1815-12-10")
     }
+
+
+@pytest.mark.parametrize("field", ["email", "mobile", "phone", "customer_ref"])
+def test_invalid_value_beside_a_valid_item(client: Client, field: str) -> None:
+    """A value that no customer can have is the error of its item, and the others are stored."""
+    bad = customer(**{field: "\0" + "9" * 600})
+    response = send(client, bad, customer())
+    assert outcomes(response) == ["error", "created"]
+    assert response.results[0].error.code == INVALID

@@ -16,8 +16,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, Customer
 
+from tests.support.builders import UNKNOWN_ID
 from tests.support.steps import NOW, stored
-from twc_customer_server.api import bulk, exports, filters, lookup
+from twc_customer_server.api import bulk, exports, filters, lookup, selectors
 from twc_customer_server.api.idempotency import KeyedRequest
 from twc_customer_server.api.selectors import matches
 from twc_customer_server.api.status import to_status
@@ -28,6 +29,7 @@ from twc_customer_server.customers.customer import prepare_new
 from twc_customer_server.errors import InvalidInput, ServiceError
 from twc_customer_server.middleware.decoding import decoder
 from twc_customer_server.middleware.rpc import headers_by_name
+from twc_customer_server.storage import rows
 from twc_customer_server.storage.changes import Position
 
 SIZES = [1 << exponent for exponent in range(15, 20)]
@@ -38,6 +40,9 @@ ATTEMPTS = 6
 
 # Of the time per byte at the smallest size.
 MAX_RATIO = 3
+
+# Marks of two classes in turn, which take quadratic time to bring into order (NFC).
+MARKS = "\u0301\u0327"
 
 # Does the work of one request, once.
 Act = Callable[[], object]
@@ -185,6 +190,15 @@ SHAPES: dict[str, Shape] = {
     ),
     "known fields": change(
         lambda n: pb.UpdateCustomerRequest(update_mask=FieldMask(paths=["dob"] * (n // 5)))
+    ),
+    "e-mail of marks in an update by key": lambda n: partial(
+        selectors.of_update,
+        pb.UpdateCustomerRequest(
+            key=f"id={UNKNOWN_ID}", customer=of(email=MARKS * (n // 4) + "@a")
+        ),
+    ),
+    "keys of an invalid customer": lambda n: partial(
+        rows.new_row, "acme", of(email=MARKS * (n // 8) + "@a", first_name=MARKS * (n // 8))
     ),
     "upload of empty addresses": upload(lambda: of(addresses=[Address()] * 100)),
     "upload of bad attributes": upload(

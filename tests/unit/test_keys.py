@@ -5,8 +5,9 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twc.customer.v2.customer_pb2 import Customer
 
-from tests.support.steps import EXAMPLES
+from tests.support.steps import ANY_TEXT, EXAMPLES
 from twc_customer_server.customers import fields
 from twc_customer_server.storage import rows
 
@@ -115,3 +116,20 @@ def test_exact_keys_of_long_texts() -> None:
 def test_exact_key_outside_valid_texts(long: str) -> None:
     """The key of a longer text is none that a valid text could have."""
     assert fields.text_problem(rows.exact_key(long)) is not None
+
+
+@EXAMPLES
+@given(
+    st.builds(
+        Customer,
+        **dict.fromkeys(
+            ("email", "mobile", "phone", "customer_ref", "alternate_customer_ref"),
+            st.sampled_from(["\0", "\2x", "x" * 513, "\u00e9" * 5000 + "@b.example"]) | ANY_TEXT,
+        ),
+    )
+)
+def test_keys_of_any_customer(customer: Customer) -> None:
+    """The unique keys of a customer fit into an index of every database, however invalid it is."""
+    keys = [key for key in rows.unique_keys(customer).values() if key]
+    assert max(len(key.encode()) for key in keys) <= rows.MAX_KEY_BYTES
+    assert "\0" not in "".join(keys)

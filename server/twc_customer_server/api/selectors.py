@@ -154,11 +154,10 @@ def _of_key(text: str, customer: Customer) -> Key:
             [Violation("key", "must be id=, customerRef= or email= and the value, or an id")]
         )
     key = select(value)
-    own = {
-        "id": customer.id,
-        "customerRef": customer.customer_ref,
-        "email": customer.email and rows.email_key(customer.email.strip()),
-    }[name]
+    if name == "email":
+        own = customer.email and rows.email_key(customer.email.strip())
+    else:
+        own = customer.id if name == "id" else customer.customer_ref
     if own and own != key.value:
         raise InvalidInput(
             [Violation(name, f"must be the {name} in the path, or left out; id= selects by id")]

@@ -17,6 +17,9 @@ MAX_KEY_BYTES = 512
 _SHORT_LENGTH = MAX_KEY_BYTES // len("\U0010ffff".encode())
 _DIGEST_PREFIX = "\x02"
 
+# No stored name or e-mail address is longer. Folding can take quadratic time.
+_LONGEST_FOLDED = 1024
+
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -104,14 +107,28 @@ def changed_columns(customer: Customer) -> dict[str, Any]:
 
 
 def unique_keys(customer: Customer) -> dict[str, str | None]:
-    """Returns a customer's unique keys, by the JSON names of their fields."""
+    """Returns a customer's unique keys, by the JSON names of their fields.
+
+    They are short, and texts of every database, whether or not the customer is valid.
+    """
     return {
         "email": exact_key(email_key(customer.email)),
-        "mobile": customer.mobile or None,
-        "phone": customer.phone or None,
+        "mobile": exact_key(customer.mobile) or None,
+        "phone": exact_key(customer.phone) or None,
         "customerRef": exact_key(customer.customer_ref) or None,
         "alternateCustomerRef": exact_key(customer.alternate_customer_ref) or None,
     }
+
+
+def merged(body: bytes, into: str) -> bytes:
+    """Returns a stored customer with the id of the one that it was merged into."""
+    return body + Customer(merged_into=into).SerializeToString()
+
+
+def before_merge(body: bytes) -> bytes:
+    """Returns a deleted customer as it was stored when its client read it last."""
+    into = Customer.FromString(body).merged_into
+    return body.removesuffix(Customer(merged_into=into).SerializeToString()) if into else body
 
 
 def exact_key(text: str) -> str:
@@ -149,6 +166,8 @@ def email_key(email: str) -> str:
     An international domain and its ASCII form (RFC 5890) have one key, and so
     have a local part in quotes and without (RFC 5321).
     """
+    if len(email) > _LONGEST_FOLDED:
+        return email
     if email.startswith('"'):
         local, _, domain = email.rpartition("@")
         unquoted = _QUOTED_PAIR.sub(r"\1", local[1:-1])
@@ -164,6 +183,8 @@ def email_key(email: str) -> str:
 
 
 def _fold(text: str) -> str:
+    if len(text) > _LONGEST_FOLDED:
+        return text
     # Upper case first, since both lower-case letters i of Turkish share one; then
     # without the combining dot that remains of the capital one. Case folding can
     # undo normalisation, so that both sides of it normalise.
