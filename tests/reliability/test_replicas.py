@@ -26,6 +26,7 @@ from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
 from tests.support.servers import Server
 from tests.support.standby import Pair, pair
+from twc_customer_server.api import page_tokens
 from twc_customer_server.api.consistency import HEADER, token
 from twc_customer_server.storage.replica import Position
 
@@ -204,6 +205,20 @@ def test_own_write(service: Service, names: Names) -> None:
         rename(service, OLD)
         # The token of that read is one of the replica, which has what it had.
         assert names(service.session(str(session.headers[HEADER])), service.customer) == [NEW]
+
+
+@pytest.mark.parametrize("sent", ["latest", "any", "token"])
+def test_token_of_write(service: Service, sent: str) -> None:
+    """The token of a write has it, whatever the request was sent with."""
+    header = rename(service, OLD) if sent == "token" else sent
+    with service.lag():
+        before = position(service)
+        session = service.session(header)
+        session.update(Customer(id=service.customer.id, last_name="Newest"))
+        written = str(session.headers[HEADER])
+        assert service.session(written).get(service.customer.id).last_name == "Newest"
+        seen = page_tokens.parse(written).place.split(" ")
+        assert [int(number, 16) for number in seen] >= [*before]
 
 
 def test_monotonic_reads(service: Service) -> None:

@@ -51,7 +51,12 @@ def _serve(
     if header is None:
         return getattr(servicer, name)(request, call)
     session = _session(replicas, call.tenant, header)
-    served = servicer.reading(session) if hasattr(Reads, name) else servicer
+    served: Any = servicer
+    if hasattr(Reads, name):
+        served = servicer.reading(session)
+    else:
+        # Its token is of the primary, after the write, whatever the caller knew before.
+        session = replicas.latest_reads()
     metadata: list[tuple[str, str]] = []
     response = getattr(served, name)(request, call.telling(metadata.extend))
     if position := session.position(call.tenant):
