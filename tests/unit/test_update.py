@@ -359,3 +359,22 @@ def test_all_violations_at_once() -> None:
         Violation("taxExemptions[0]", "must not be empty"),
         Violation("phone", phones.NO_COUNTRY),
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "problem"),
+    [
+        ("mobile", "ada@example.com", phones.NOT_A_PHONE),
+        ("phone", "ada@example.com", phones.NOT_A_PHONE),
+        ("email", "+491701234567", emails.NOT_AN_EMAIL),
+    ],
+)
+def test_stored_text_of_another_kind(field: str, text: str, problem: str) -> None:
+    """A text that is stored is not valid where one of another kind is meant."""
+    customer = stored(email="ada@example.com", mobile="+49 170 1234567")
+    change = Customer()
+    setattr(change, field, text)
+    context = ValidationContext(LATER, "DE")
+    found = refusals(lambda: update.update(customer, change, FieldMask(), context))
+    assert fields_of(found) == [field]
+    assert found[0].description.startswith(problem)

@@ -105,7 +105,7 @@ def check(address: pb.Address, context: ValidationContext, path: str = "") -> li
         elif code not in _COUNTRIES:
             violations.append(Violation(f"{path}countryCode", _country_problem(code)))
     email = address.email
-    if email not in context.known_texts and (email or address.HasField("email")):
+    if email not in context.known_emails and (email or address.HasField("email")):
         if (trimmed := fields.trim(email)) != email:
             address.email = email = trimmed
         if not email:

@@ -189,7 +189,7 @@ def _fill_defaults(customer: pb.Customer, known_level: int) -> None:
 def _normalize_fields(customer: pb.Customer, context: ValidationContext) -> Iterator[Violation]:
     if not customer.email:
         yield Violation("email", "is required, and " + emails.NOT_AN_EMAIL)
-    elif customer.email not in context.known_texts and (
+    elif customer.email not in context.known_emails and (
         problem := emails.problem(customer.email, accept_dots=context.accept_email_dots)
     ):
         yield Violation("email", problem)
@@ -231,7 +231,7 @@ def _normalize_phones(customer: pb.Customer, context: ValidationContext) -> Iter
     region = customer.default_address.country_code or context.region
     for field in ("mobile", "phone"):
         number = getattr(customer, field)
-        if number and number not in context.known_texts:
+        if number and number not in context.known_numbers:
             try:
                 setattr(customer, field, phones.to_e164(number, region))
             except ValueError as error:

@@ -120,5 +120,6 @@ def _knowing_both(
     mine, other = context.knowing(kept), context.knowing(dropped)
     return mine._replace(
         known_ids={*mine.known_ids, *other.known_ids},
-        known_texts={*mine.known_texts, *other.known_texts},
+        known_emails={*mine.known_emails, *other.known_emails},
+        known_numbers={*mine.known_numbers, *other.known_numbers},
     )
