@@ -339,3 +339,22 @@ def test_long_mask(channel: grpc.Channel, client: Client, tenant: str, path: str
     refused = failure(lambda: send(channel, "UpdateCustomer", encoded, as_tenant(tenant)))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
     assert set(refused.fields) == {"updateMask"}
+
+
+UNKNOWN_FIELD = b"\xfa\x3e\x03abc"
+
+
+@any_backend
+def test_unknown_fields(channel: grpc.Channel, client: Client, tenant: str) -> None:
+    """Fields of a later contract are ignored, and not stored."""
+    given = customer(addresses=[{"city": "Rom"}])
+    given.MergeFromString(UNKNOWN_FIELD)
+    given.addresses[0].MergeFromString(UNKNOWN_FIELD)
+    request = pb.CreateCustomerRequest(customer=given).SerializeToString()
+    [created] = send(channel, "CreateCustomer", request, as_tenant(tenant))
+    change = Customer(id=Customer.FromString(created).id, last_name="King")
+    change.MergeFromString(UNKNOWN_FIELD)
+    request = pb.UpdateCustomerRequest(customer=change).SerializeToString()
+    [changed] = send(channel, "UpdateCustomer", request, as_tenant(tenant))
+    assert b"abc" not in created + changed
+    assert client.get(change.id).last_name == "King"

@@ -33,7 +33,8 @@ Decode = Callable[..., Message]
 def decoder(method: MethodDescriptor) -> Decode:
     """Returns the function that decodes a message to an RPC, which may be compressed.
 
-    It raises MalformedRequest and RequestTooLarge.
+    It drops fields that the contract does not know: no rule would have seen them. It raises
+    MalformedRequest and RequestTooLarge.
     """
     message: type[Message] = GetMessageClass(method.input_type)
     outline = GetMessageClass(_OUTLINES.FindMessageTypeByName(method.input_type.full_name))
@@ -52,9 +53,11 @@ def decoder(method: MethodDescriptor) -> Decode:
         try:
             if len(encoded) > _SMALL_BYTES:
                 encoded = _without_excess(encoded, outline)
-            return message.FromString(encoded)
+            request = message.FromString(encoded)
         except DecodeError:
             raise MalformedRequest from None
+        request.DiscardUnknownFields()
+        return request
 
     return decode
 
