@@ -168,7 +168,9 @@ def test_deletion_of_one_address(client: Client) -> None:
     left = client.delete_address(created.id, first)
     assert [it.id for it in left.addresses] == [second]
     assert left.default_address.id == second
-    assert client.delete_address(created.id, first).addresses == left.addresses
+    tag, changes = client.etag, len(client.changes().changes)
+    assert client.delete_address(created.id, first) == left
+    assert (client.etag, len(client.changes().changes)) == (tag, changes)
     assert not client.delete_address(created.id, second).HasField("default_address")
     gone = failure(lambda: client.delete_address(UNKNOWN_ID, second))
     assert gone.reason == "RESOURCE_NOT_FOUND"

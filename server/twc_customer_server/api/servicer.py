@@ -161,8 +161,8 @@ class CustomerServicer(Reads):
         keyed = KeyedRequest.of(call, "DeleteCustomerAddress", request)
         address_id = selectors.parse_id("addressId", request.address_id)
 
-        def edit(stored: Customer, context: ValidationContext) -> None:
-            update.delete_address(stored, address_id, context)
+        def edit(stored: Customer, context: ValidationContext) -> bool:
+            return update.delete_address(stored, address_id, context)
 
         return self._change(call, keyed, selectors.of_id(request.id), edit)
 
@@ -229,14 +229,19 @@ class CustomerServicer(Reads):
         call: Call,
         keyed: KeyedRequest | None,
         key: Key,
-        edit: Callable[[Customer, ValidationContext], None],
+        edit: Callable[[Customer, ValidationContext], bool | None],
     ) -> bytes:
-        """Edits a stored customer if If-Match allows, and returns its encoding."""
+        """Edits a stored customer if If-Match allows, and returns its encoding.
 
-        def edit_and_set(stored: Customer) -> None:
+        One that `edit` returns False of keeps its date.
+        """
+
+        def edit_and_set(stored: Customer) -> bool:
             context = self._context(call.tenant)
-            edit(stored, context)
-            set_server_fields(stored, context.now)
+            is_changed = edit(stored, context) is not False
+            if is_changed:
+                set_server_fields(stored, context.now)
+            return is_changed
 
         change = partial(self._store.change, call.tenant, key, edit_and_set, precondition_of(call))
         body = self._run(call, keyed, change)

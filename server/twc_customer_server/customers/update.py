@@ -119,13 +119,15 @@ def update_address(
     normalize_and_validate(stored, None, context)
 
 
-def delete_address(stored: pb.Customer, address_id: str, context: ValidationContext) -> None:
-    """Removes an address of a stored customer, if it has that. Raises InvalidInput."""
+def delete_address(stored: pb.Customer, address_id: str, context: ValidationContext) -> bool:
+    """Removes an address of a stored customer; tells whether it had that. Raises InvalidInput."""
     context = context.knowing(stored)
     address = _address(stored, address_id)
-    if address is not None:
-        stored.addresses.remove(address)
-        normalize_and_validate(stored, None, context)
+    if address is None:
+        return False
+    stored.addresses.remove(address)
+    normalize_and_validate(stored, None, context)
+    return True
 
 
 def _address(customer: pb.Customer, address_id: str) -> pb.Address | None:

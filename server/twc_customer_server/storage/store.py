@@ -21,6 +21,9 @@ _ATTEMPTS = 5
 # New customers whose changes are numbered as they are stored, at most.
 _NUMBERED_AT_ONCE = 1000
 
+# Changes a stored customer in place; False tells that there was nothing to change.
+Change = Callable[[Customer], bool | None]
+
 # Raises an error unless a stored customer, encoded, may be changed.
 Precondition = Callable[[bytes], None]
 
@@ -104,7 +107,7 @@ class CustomerStore(CustomerReads):
         self,
         tenant: str,
         key: Key,
-        edit: Callable[[Customer], None],
+        edit: Change,
         precondition: Precondition | None = None,
     ) -> bytes:
         """Changes the customer that a key selects by `edit`, and returns its encoding.
@@ -190,18 +193,20 @@ class CustomerStore(CustomerReads):
         self,
         tenant: str,
         key: Key,
-        edit: Callable[[Customer], None],
+        edit: Change,
         precondition: Precondition | None,
     ) -> bytes:
         """Changes a customer as part of a unit of work. Raises UniqueConflict."""
         rows = self._for_update(tenant, key)
         if not rows:
             raise NotFound(key.field)
+        stored: bytes
         _, stored, *keys = rows[0]
         if precondition:
             precondition(stored)
         customer = Customer.FromString(stored)
-        edit(customer)
+        if edit(customer) is False:
+            return stored
         row = {"tenant": tenant, **changed_columns(customer)}
         try:
             self._database.run(self._sql.update_of(row, keys), row)
