@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2 import customer_service_pb2 as pb
-from twc.customer.v2.customer_pb2 import Customer
+from twc.customer.v2.customer_pb2 import AttributeGroup, Customer
 
 from tests.api.samples import CUSTOMER_TYPE, FULL
 from tests.support.builders import UNKNOWN_ID, address, customer
@@ -33,6 +33,8 @@ OTHER_KEYS: dict[str, Any] = {
     "customer_ref": "B-1",
     "alternate_customer_ref": "other",
 }
+# Maps, whose entries have no order.
+GROUPS = {str(number): AttributeGroup(attribute_group="x") for number in range(20)}
 
 
 def only(customers: list[Customer]) -> Customer:
@@ -189,6 +191,18 @@ def test_if_match(client: Client) -> None:
         assert everyone(client) == {kept.id: kept, dropped.id: dropped}
         merges[1]()
     assert everyone(client).keys() == {kept.id}
+
+
+@pytest.mark.parametrize("act", [Client.restore, Client.erase], ids=["restore", "erase"])
+def test_if_match_of_dropped_customer(client: Client, act: Callable[..., object]) -> None:
+    """A merged customer is restored or erased by the tag that it had before."""
+    kept = client.create(customer())
+    dropped = client.create(customer(attribute_groups=GROUPS))
+    tag = client.etag
+    client.merge(kept.id, dropped.id)
+    refused = failure(partial(act, client.given(if_match='"other"'), dropped.id))
+    assert refused.reason == "ETAG_MISMATCH"
+    act(client.given(if_match=tag), dropped.id)
 
 
 @pytest.mark.parametrize("taken", [[], ["email", "mobile", "accepts_marketing"]])

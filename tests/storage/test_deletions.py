@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.support.stores import FULL, READS, insert, only, stamped
 from tests.support.traces import marked, rows_with
 from twc_customer_server.errors import AlreadyExists, Clash, IdMismatch, NotDeleted, NotFound
 from twc_customer_server.storage.changes import ChangePlace, ChangeStore
-from twc_customer_server.storage.database import Database
+from twc_customer_server.storage.database import Database, Parameters, Row
 from twc_customer_server.storage.deletions import DeletionStore
 from twc_customer_server.storage.idempotency import IdempotencyStore, IdempotentRequest
 from twc_customer_server.storage.retention import RetentionPurge
@@ -202,6 +203,54 @@ def test_precondition_of_erasure(
     assert times(database, tenant, customer.id)["erased_at"] is None
     deletions.erase(tenant, customer.id, NOW, only(customer.id))
     assert times(database, tenant, customer.id)["erased_at"]
+
+
+def keep_answer(
+    idempotency: IdempotencyStore, tenant: str, ids: list[str], at: int = NOW
+) -> Callable[[], bool]:
+    """Keeps an answer that has some customers; returns what tells whether it is kept."""
+    request = IdempotentRequest(f"{at} {ids}", b"", at)
+    idempotency.run_idempotent(tenant, request, lambda: b"kept", lambda: ids)
+    return lambda: idempotency.run_idempotent(tenant, request, lambda: b"anew") == b"kept"
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_answers_of_erased_customer(
+    store: CustomerStore,
+    deletions: DeletionStore,
+    idempotency: IdempotencyStore,
+    tenant: str,
+    number: int,
+) -> None:
+    """The answers that have a customer are dropped with it, and others are kept."""
+    now = int(time.time() * 1000)
+    mine, others = ([insert(store, tenant).id for _ in range(number)] for _ in range(2))
+    kept = [keep_answer(idempotency, tenant, ids, now) for ids in (mine, others)]
+    deletions.erase(tenant, mine[-1], NOW)
+    assert [is_kept() for is_kept in kept] == [False, True]
+
+
+def test_answers_of_other_times(
+    database: Database,
+    store: CustomerStore,
+    idempotency: IdempotencyStore,
+    tenant: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An erasure reads no answers of many customers that were created at another time."""
+    customer = insert(store, tenant)
+    for day in range(3):
+        keep_answer(idempotency, tenant, [UNKNOWN_ID] * 5, NOW + day * DAY)
+    rows, read = database.rows, []
+
+    def recorded(sql: str, parameters: Parameters) -> list[Row]:
+        found = rows(sql, parameters)
+        read.extend(found)
+        return found
+
+    monkeypatch.setattr(database, "rows", recorded)
+    Stores.of(database).deletions.erase(tenant, customer.id, NOW)
+    assert [row[-1] for row in read] == [customer.SerializeToString()]
 
 
 def test_erasure_of_other_tenant(

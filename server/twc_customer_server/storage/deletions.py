@@ -9,6 +9,7 @@ from twc_customer_server.errors import AlreadyExists, NotDeleted, NotFound, Unav
 from twc_customer_server.storage.answers import KeptAnswers
 from twc_customer_server.storage.database import Database, UniqueViolationError
 from twc_customer_server.storage.purging import BATCH_ROWS
+from twc_customer_server.storage.rows import before_merge
 from twc_customer_server.storage.schema import CustomerRow
 from twc_customer_server.storage.statements import (
     KEYS,
@@ -99,7 +100,7 @@ class DeletionStore:
             if deleted_at is None:
                 raise NotDeleted
             if precondition:
-                precondition(body)
+                precondition(before_merge(body))
             customer = Customer.FromString(body)
             customer.ClearField("merged_into")
             customer.last_modified_date.FromMilliseconds(deleted_at)
@@ -127,7 +128,7 @@ class DeletionStore:
             one = {"tenant": tenant, "id": customer_id}
             for _, body in self._database.rows(self._stored, one):
                 if precondition:
-                    precondition(body)
+                    precondition(before_merge(body))
                 self._erase_each(tenant, [customer_id], now)
 
         self._database.write(unit, tenant=tenant, repeatable=True)

@@ -7,7 +7,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_server.errors import AlreadyExists, AlreadyMerged, NotFound, Unavailable
 from twc_customer_server.storage.database import Database, UniqueViolationError
-from twc_customer_server.storage.rows import changed_columns
+from twc_customer_server.storage.rows import changed_columns, merged
 from twc_customer_server.storage.schema import CustomerRow
 from twc_customer_server.storage.statements import (
     UNNUMBERED,
@@ -104,7 +104,6 @@ class MergeStore:
             precondition(kept_row.body)
         kept, dropped = (Customer.FromString(row.body) for row in (kept_row, dropped_row))
         edit(kept, dropped)
-        dropped.merged_into = kept.id
         deleted_at = max(kept.last_modified_date.ToMilliseconds(), dropped_row.modified_at + 1)
         # First, so that the kept customer can have its unique values.
         self._database.run(
@@ -114,7 +113,7 @@ class MergeStore:
                 "id": dropped.id,
                 "deleted_at": deleted_at,
                 "modified_at": deleted_at,
-                "body": dropped.SerializeToString(),
+                "body": merged(dropped_row.body, kept.id),
             },
         )
         return Merged(self._save(tenant, kept), deleted_at)
