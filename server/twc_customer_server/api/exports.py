@@ -114,7 +114,7 @@ def _parse_id(text: str) -> str:
 
 def _check_times(*milliseconds: int) -> None:
     """Raises ValueError unless all are times that a timestamp can hold."""
-    if not all(fields.MIN_SECONDS <= time / 1000 <= fields.MAX_SECONDS for time in milliseconds):
+    if not all(fields.MIN_SECONDS <= time // 1000 <= fields.MAX_SECONDS for time in milliseconds):
         raise ValueError("must be times between the years 1 and 9999")
 
 
