@@ -117,7 +117,10 @@ class Call:
 
         An import or export that is at work ends when it has sent its next response.
         """
-        if self.is_sending:
+        if self.is_sending and self.rpc.awaits is not Awaits.MESSAGE:
+            # Some of what the client sent is stored, which no status of a refusal may deny.
+            self.incoming.cancel()
+        elif self.is_sending:
             # The client takes no message, and would not take more than a status.
             self.incoming.reject(str(error))
         elif self.rpc.kind is Kind.BULK and self.since == math.inf:
