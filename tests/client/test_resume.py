@@ -152,10 +152,10 @@ def assert_complete(path: Path, rejects: Path) -> None:
 
 @pytest.fixture
 def interrupted(
-    make_cli: Callable[[str, str], CommandLine], tmp_path: Path
+    make_cli: Callable[[str, str], CommandLine], tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[tuple[CommandLine, Path]]:
     """An interrupted import, and the service that it can be resumed with."""
-    path = tmp_path / "x.jsonl"
+    path = tmp_path / getattr(request, "param", "x.jsonl")
     service = PausingService(path)
     with serving(ImportCustomers=service.imports) as address:
         cli = make_cli(address, "acme")
@@ -195,6 +195,41 @@ def test_restart(interrupted: tuple[CommandLine, Path]) -> None:
     assert result.status == 3
     assert result.json["created"] == CUSTOMERS - CUSTOMERS // BAD_EVERY
     assert_complete(path, path.with_name("x.rejects.jsonl"))
+
+
+each_format = pytest.mark.parametrize("interrupted", ["x.jsonl", "x.csv"], indirect=True)
+
+
+@each_format
+def test_rejects_moved_away(interrupted: tuple[CommandLine, Path]) -> None:
+    """Rejects that are moved away meanwhile stay as they are; the others get a new file."""
+    cli, path = interrupted
+    rejects, moved = (path.with_name(f"{it}{path.suffix}") for it in ("x.rejects", "moved"))
+    rejects.rename(moved)
+    result = cli.run("import", path, "--json")
+    assert result.status == 3
+    first, rest = moved.read_text().splitlines(), rejects.read_text().splitlines()
+    if path.suffix == ".csv":
+        assert rest.pop(0) == first[0]
+    # What the first run wrote after its checkpoint is rejected once more.
+    every = {f"bad {place}" for place in range(0, CUSTOMERS, BAD_EVERY)}
+    assert {bad for bad in every if any(bad in line for line in (*first, *rest))} == every
+    assert all("bad " in line for line in rest)
+
+
+@each_format
+@pytest.mark.parametrize("corrected", ["", "longer than it was, by far: "], ids=["less", "more"])
+def test_rejects_corrected(interrupted: tuple[CommandLine, Path], corrected: str) -> None:
+    """Rejects that are corrected meanwhile are not written over; an error says what to do."""
+    cli, path = interrupted
+    rejects = path.with_name(f"x.rejects{path.suffix}")
+    done, lines = read_state(path)["done"], rejects.read_text().splitlines()
+    rejects.write_text("\n".join([corrected * 99 + lines[0][1:], *lines[1:]]))
+    before = rejects.read_bytes()
+    result = cli.run("import", path)
+    assert result.status == 1
+    assert "was changed since the import was interrupted: move it away" in result.err
+    assert (rejects.read_bytes(), read_state(path)["done"]) == (before, done)
 
 
 def test_unreadable_state(interrupted: tuple[CommandLine, Path]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from twc_customer_client.command_errors import CommandError
 from twc_customer_client.files import replace_durably
+from twc_customer_client.importing.output_file import Written
 
 _HASHED_BYTES = 64 * 1024
 
@@ -34,15 +35,15 @@ class Counts:
 class Checkpoint:
     """The state of the import that `identity` describes.
 
-    The outcomes of all records up to `last_record` are in `counts`, and in the
-    first `results_size` bytes of the results file; the first `rejects_size`
-    bytes of the rejects file have those that were rejected.
+    The outcomes of all records up to `last_record` are in `counts`, and in what
+    was written to the results file; what was written to the rejects file has
+    those that were rejected.
     """
 
     identity: dict[str, Any]
     last_record: int = 0
-    rejects_size: int = 0
-    results_size: int = 0
+    rejects: Written = field(default_factory=Written)
+    results: Written = field(default_factory=Written)
     counts: Counts = field(default_factory=Counts)
 
 
@@ -59,8 +60,8 @@ class StateFile:
             checkpoint = Checkpoint(
                 stored["of"],
                 int(stored["done"]),
-                int(stored["rejects"]),
-                int(stored["results"]),
+                Written(*stored["rejects"]),
+                Written(*stored["results"]),
                 Counts(**stored["counts"]),
             )
         except FileNotFoundError:
@@ -89,8 +90,8 @@ class StateFile:
         state = {
             "of": checkpoint.identity,
             "done": checkpoint.last_record,
-            "rejects": checkpoint.rejects_size,
-            "results": checkpoint.results_size,
+            "rejects": checkpoint.rejects,
+            "results": checkpoint.results,
             "counts": asdict(checkpoint.counts),
         }
         replace_durably(self.path, json.dumps(state))

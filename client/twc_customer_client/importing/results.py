@@ -10,7 +10,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.importing.batches import Batch, RecordResult, count_results
 from twc_customer_client.importing.checkpoint import Checkpoint, Counts, StateFile
-from twc_customer_client.importing.output_file import OutputFile
+from twc_customer_client.importing.output_file import OutputFile, Written
 from twc_customer_client.importing.rejects import RejectsFormat
 
 # An import that is killed repeats at most this time's work, and its open batches.
@@ -79,8 +79,8 @@ class ImportResults:
         self._checkpoint = Checkpoint(
             self._checkpoint.identity,
             batch.records[-1].number,
-            self._files.rejects.size,
-            self._files.results.size if self._files.results else 0,
+            self._files.rejects.written,
+            self._files.results.written if self._files.results else Written(),
             counts,
         )
         if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
@@ -128,22 +128,22 @@ def open_results(
     """
     state_file = StateFile(paths.state) if paths.state else None
     checkpoint = None
-    rejects_size = results_size = None
+    of_rejects = of_results = None
     if state_file and restart:
-        rejects_size = 0 if state_file.owns("rejects", paths.rejects) else None
-        results_size = 0 if state_file.owns("results", paths.results) else None
+        of_rejects = Written() if state_file.owns("rejects", paths.rejects) else None
+        of_results = Written() if state_file.owns("results", paths.results) else None
         state_file.remove()
     elif state_file and (checkpoint := state_file.load(identity)):
-        rejects_size, results_size = checkpoint.rejects_size, checkpoint.results_size
+        of_rejects, of_results = checkpoint.rejects, checkpoint.results
     rejects = OutputFile(
         paths.rejects,
-        rejects_size,
+        of_rejects,
         f"has the rejects of {paths.describe_rejects()}: correct it and import it; "
         "to import all again, move it away, or name another file with --rejects",
     )
     results = None
     if paths.results:
         refusal = "exists already: move it away, or name another file with --results"
-        results = OutputFile(paths.results, results_size, refusal)
+        results = OutputFile(paths.results, of_results, refusal)
     files = OutputFiles(state_file, rejects, results)
     return ImportResults(files, rejects_format, checkpoint or Checkpoint(identity))
