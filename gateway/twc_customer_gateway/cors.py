@@ -21,6 +21,9 @@ _REQUEST_HEADER = _TYPE + "type.matcher.v3.HttpRequestHeaderMatchInput"
 _METHODS = "GET, POST, PUT, DELETE"
 _PREFLIGHT_SECONDS = 600
 
+# Far from the size of a program at which Envoy refuses an expression, see `process.yaml`.
+_MOST_REGEX_LENGTH = 500
+
 Header = dict[str, Any]
 
 
@@ -69,10 +72,6 @@ class Cors(NamedTuple):
     def preflights(self) -> Iterator[tuple[int, dict[str, Any], list[Header]]]:
         """Yields status, match and headers of the responses to preflight requests."""
         asked = {"name": "access-control-request-method", "present_match": True}
-        allowed = {
-            "name": "origin",
-            "string_match": {"safe_regex": {"regex": "|".join(map(re.escape, self.origins))}},
-        }
         headers = [
             ("access-control-allow-methods", _METHODS),
             ("access-control-allow-headers", ", ".join(self.allowed_headers)),
@@ -80,8 +79,21 @@ class Cors(NamedTuple):
         ]
         options = {"name": ":method", "string_match": {"exact": "OPTIONS"}}
         any_path = {"prefix": "/"}
-        if self.origins:
+        for regex in _alternatives(self.origins):
+            allowed = {"name": "origin", "string_match": {"safe_regex": {"regex": regex}}}
             match = any_path | {"headers": [options, asked, allowed]}
             yield 200, match, [header_option(name, value) for name, value in headers]
         of_page = {"name": "origin", "present_match": True}
         yield 403, any_path | {"headers": [options, asked, of_page]}, []
+
+
+def _alternatives(texts: Sequence[str]) -> Iterator[str]:
+    """Yields regular expressions that match the texts, each of a size that Envoy accepts."""
+    regex = ""
+    for text in map(re.escape, texts):
+        if regex and len(regex) + len(text) > _MOST_REGEX_LENGTH:
+            yield regex
+            regex = ""
+        regex += f"|{text}" if regex else text
+    if regex:
+        yield regex

@@ -36,7 +36,8 @@ def start_stack(own_database: dict[str, Any]) -> StackFactory:
 def stack(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The service that most tests share, each with a tenant of its own."""
     database = backend.settings(tmp_path_factory.mktemp("data"))
-    with running(database, cors_origins=["https://shop.example"]) as stack:
+    shops = [f"https://shop-{number}.customers.example" for number in range(100)]
+    with running(database, cors_origins=[*shops, "https://shop.example"]) as stack:
         yield stack
 
 
