@@ -5,11 +5,15 @@ possible: a child process reads the settings and writes the configuration.
 """
 
 import argparse
+import fcntl
 import gc
+import os
 import shlex
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from twc_customer_gateway.supervisor.processes import Process, stop
@@ -133,7 +137,7 @@ def run() -> None:
     # Only `_pause` receives them, so that none interrupts the start of a process or a stop.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        with tempfile.TemporaryDirectory(prefix="twc-") as folder:
+        with tempfile.TemporaryDirectory(prefix="twc-") as folder, _kept(folder):
             _configure(folder)
             with Stack(Path(folder), pause=_pause) as stack:
                 print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
@@ -142,6 +146,17 @@ def run() -> None:
         return
     except StackError as error:
         sys.exit(f"The Customer API stopped: {error}")
+
+
+@contextmanager
+def _kept(folder: str) -> Iterator[None]:
+    """Keeps systemd from removing a folder for its age, by a lock that systemd-tmpfiles minds."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _configure(folder: str) -> None:

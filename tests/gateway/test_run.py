@@ -1,6 +1,7 @@
 """`make run` and `make token`, as the person at the terminal sees them."""
 
 import argparse
+import fcntl
 import json
 import os
 import re
@@ -459,3 +460,17 @@ def test_output_that_nobody_reads(environment: dict[str, str], package: str, arg
     # argparse itself does not mind that nobody reads its help.
     assert ended.returncode in {0, 1}
     assert ended.stderr == b""
+
+
+@of_workers
+def test_folder_is_locked(environment: dict[str, str], tmp_path: Path) -> None:
+    """The folder of the configuration is locked, so that systemd-tmpfiles lets it grow old."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    with _running(SERVICE, environment | {"TMPDIR": str(temporary)}) as process:
+        _ready(process)
+        [folder] = temporary.glob("twc-*")
+        descriptor = os.open(folder, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
