@@ -35,6 +35,7 @@ from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings.sources import masked, settings_file
 from twc_customer_server.telemetry import metrics, otel_settings
 from twc_customer_server.transport.limits import MAX_REFUSALS
+from twc_customer_server.transport.ports import is_of_both_families
 
 # Time in which a request must arrive completely, unless its response begins before.
 REQUEST_SECONDS = contract.UPLOAD_SECONDS
@@ -157,6 +158,7 @@ def write(
     values: dict[str, Any] = {
         "BIND": settings.bind,
         "PORT": settings.gateway_port,
+        "IPV4_COMPAT": is_of_both_families(settings.bind),
         "RATE_LIMIT": max(settings.rate_limit, 1),
         "HAS_NO_RATE_LIMIT": not settings.rate_limit,
         "REQUEST_TIMEOUT": f"{REQUEST_SECONDS}s",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from twc_customer_gateway.rpc_routes import Route
+from twc_customer_server.transport import ports
 
 # Takes calls of native clients, and those that the gateway makes.
 _NATIVE = "twc_customer_server.inprocess:native"
@@ -131,7 +132,8 @@ def native_listener(
     address: str, port: int, transport_socket: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Returns the listener of native gRPC, which processes share."""
-    place = {"socket_address": {"address": address, "port_value": port}}
+    of_both = ports.is_of_both_families(address)
+    place = {"socket_address": {"address": address, "port_value": port, "ipv4_compat": of_both}}
     listener = _listener("native", place, _NATIVE, _NATIVE_CALLS)
     if transport_socket:
         listener["filter_chains"][0]["transport_socket"] = transport_socket
@@ -166,6 +168,7 @@ def _listener(name: str, address: dict[str, Any], application: str, calls: int) 
         "max_request_headers_kb": 96,
         "http2_protocol_options": {
             "max_concurrent_streams": calls,
+            "max_header_field_size_kb": 96,
             # Envoy holds as much of a stream's responses, too, for a client that takes none.
             "initial_stream_window_size": 1 << 16,
             "initial_connection_window_size": 1 << 20,

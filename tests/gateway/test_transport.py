@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +12,16 @@ import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health_pb2
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.gateway.errors import Error, error_of
-from tests.gateway.stacks import http_headers
+from tests.gateway.stacks import StackFactory, http_headers
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID, customer
 from tests.support.http_client import http_request
+from tests.support.ports import held_port
 from tests.support.server_process import wait_until
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -125,6 +128,36 @@ def test_many_health_streams(native: grpc.Channel, http: httpx.Client) -> None:
         for stream in streams:
             stream.cancel()
     assert codes == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_addresses_of_both_families(start_stack: StackFactory) -> None:
+    """With BIND=:: each port is reached by IPv6 and by IPv4."""
+    with held_port() as metrics_port, start_stack(bind="::", metrics_port=metrics_port) as stack:
+        ports = {stack.settings.gateway_port: "/healthz", metrics_port: "/metrics"}
+        for host in ("127.0.0.1", "[::1]"):
+            found = {
+                httpx.get(f"http://{host}:{it}{path}").status_code for it, path in ports.items()
+            }
+            assert found == {200}
+            with grpc.insecure_channel(f"{host}:{stack.settings.grpc_port}") as channel:
+                health: Any = HealthStub(channel)
+                checked = health.Check(health_pb2.HealthCheckRequest())
+            assert checked.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("size", [70_000, 90_000])
+def test_large_header(native: grpc.Channel, tenant: str, size: int) -> None:
+    """A header that is within the bounds of all of them leaves the connection's other calls be."""
+    stub = CustomerServiceStub(native)
+    metadata = tuple(http_headers(tenant).items())
+    stub.CreateCustomer(pb.CreateCustomerRequest(customer=customer()), metadata=metadata)
+    waiting = stub.WatchCustomers(pb.WatchCustomersRequest(), metadata=metadata)
+    assert next(waiting)
+    request = pb.GetCustomerRequest(id=UNKNOWN_ID)
+    stub.GetCustomer(request, metadata=(*metadata, ("x-note", "x" * size)))
+    assert waiting.is_active()
+    waiting.cancel()
 
 
 @pytest.mark.parametrize("text", [False, True], ids=["binary", "text"])

@@ -9,9 +9,16 @@ def family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
+def is_of_both_families(host: str) -> bool:
+    """Tells whether ports of an address are those of IPv4 and of IPv6, as with grpcio."""
+    return host == "::" and socket.has_dualstack_ipv6()
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Listens on a port. Raises OSError if something else does."""
-    return socket.create_server((host, port), family=family(host))
+    address = (host, port)
+    of_both = is_of_both_families(host)
+    return socket.create_server(address, family=family(host), dualstack_ipv6=of_both)
 
 
 def cannot_listen(address: str, setting: str = "", error: OSError | None = None) -> str:
