@@ -18,6 +18,9 @@ _METHOD_NAMES = {"ValidateCustomer": "validateCustomerRequest", "LookupCustomers
 _MISSING = re.compile(r"^(GetCustomerBy|Update|Add|DeleteCustomerAddress|Restore|Merge)")
 _CONFLICTING = re.compile(r"^(Create|Update|Add|Delete|Validate|Upload|Restore|Erase|Merge)")
 
+# What changes a stored customer by POST; PUT and DELETE always do.
+_CONDITIONAL = ("Add", "Merge", "Restore", "Erase")
+
 _HEADERS: dict[str, Schema] = {
     "ETag": {"description": "The entity tag of the customer (RFC 9110); each change changes it."},
     "Location": {"description": "The customer's place, relative to the request's path."},
@@ -154,7 +157,7 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
     headers = ["Tenant", "ConsistencyToken"]
     if _has_etag(route):
         headers.append("IfNoneMatch" if route.method == "GET" else "IdempotencyKey")
-    if route.method in ("PUT", "DELETE") or route.rpc.name.startswith(("Add", "Merge")):
+    if route.method in ("PUT", "DELETE") or route.rpc.name.startswith(_CONDITIONAL):
         headers.append("IfMatch")
     if route.rpc.client_streaming or (route.method == "DELETE" and not _has_etag(route)):
         headers.append("IdempotencyKey")

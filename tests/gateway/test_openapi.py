@@ -88,6 +88,19 @@ def test_operations() -> None:
     assert all(operation["description"] for _, _, operation in operations)
 
 
+def test_conditional_operations() -> None:
+    """Whatever changes a stored customer may be sent with If-Match, and nothing else."""
+    found, changes = set(), ("update", "add", "delete", "merge", "restore", "erase")
+    for path, method in OPERATIONS:
+        operation = DOCUMENT["paths"][path][method]
+        parameters = [it.get("$ref", "") for it in operation["parameters"]]
+        assert operation["operationId"].startswith(changes) == any(
+            it.endswith("/IfMatch") for it in parameters
+        )
+        found.add(operation["operationId"])
+    assert all(any(it.startswith(change) for it in found) for change in changes)
+
+
 @pytest.mark.parametrize("name", [it for it in DOCUMENT["components"]["schemas"] if "." not in it])
 def test_words_for_members(name: str) -> None:
     """Every member of a message is described."""
