@@ -56,6 +56,7 @@ _MEANINGS = {
     403: "The token is not for the tenant, or not for this operation.",
     404: "The tenant has no such customer.",
     405: "The path does not take this method.",
+    408: "The body did not come in time.",
     409: "A unique value belongs to another customer, or If-Match names another version.",
     413: "The body is too large.",
     415: "The body is not `application/json`, or compressed in another way than gzip.",
@@ -81,7 +82,7 @@ def statuses(*, has_body: bool, misses: bool, conflicts: bool) -> list[int]:
     `misses` tells whether it fails for a missing customer, `conflicts` whether it
     fails for one that has other values than expected.
     """
-    more = [413, 415] if has_body else []
+    more = [408, 413, 415] if has_body else []
     more += [404] if misses else []
     more += [409] if conflicts else []
     return sorted([*_ALWAYS, *more])

@@ -170,3 +170,12 @@ def test_validate(client: Client) -> None:
     assert client.lookup(email_of("ada@example.com")) == []
     created = client.create(Customer(**FULL))
     assert created == with_ids_of(checked, created)
+
+
+def test_validate_stored(client: Client) -> None:
+    """The values of the customer whose id is given are free, and those of others are taken."""
+    created = client.create(Customer(**FULL))
+    assert client.validate(Customer(**FULL, id=created.id.upper())) == stored_form()
+    for other in ("", UNKNOWN_ID):
+        refused = failure(lambda given=other: client.validate(Customer(**FULL, id=given)))
+        assert {*refused.owners.values()} == {created.id}

@@ -75,6 +75,14 @@ def test_location(http: httpx.Client, slash: str) -> None:
     assert http.get(created.url.join(created.headers["location"])).json() == created.json()
 
 
+def test_location_of_repeat(http: httpx.Client) -> None:
+    """A repeat with an idempotency key has the place of the customer that was created."""
+    content, key = {"email": new_email()}, {"idempotency-key": "key"}
+    first, again = (http.post("/customers", json=content, headers=key) for _ in range(2))
+    assert again.json() == first.json()
+    assert again.headers["location"] == first.headers["location"]
+
+
 def test_prefix(start_stack: StackFactory) -> None:
     """With PATH_PREFIX every route is served below it as well, and links stay below it."""
     with start_stack(path_prefix=PREFIX) as stack:

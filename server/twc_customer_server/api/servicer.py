@@ -57,7 +57,9 @@ class CustomerServicer(Reads):
         self._prepare(call.tenant, request.customer)
         insert = partial(self._store.insert, call.tenant, request.customer)
         body = self._run(call, keyed, insert)
-        call.set_status(201, ("etag", etag(body)), *selectors.location(call, request.customer.id))
+        # Of a repeat it is the customer that the first request has created.
+        customer_id = Customer.FromString(body).id if keyed else request.customer.id
+        call.set_status(201, ("etag", etag(body)), *selectors.location(call, customer_id))
         return body
 
     def UploadCustomers(
@@ -117,10 +119,11 @@ class CustomerServicer(Reads):
         return self._feed.watch(request, call)
 
     def ValidateCustomer(self, request: pb.ValidateCustomerRequest, call: Call) -> Customer:
-        customer = request.customer
+        customer, own_id = request.customer, request.customer.id.lower()
         prepare_new(customer, self._context(call.tenant))
-        if clashes := self._store.clashes(call.tenant, customer):
-            raise AlreadyExists(clashes)
+        clashes = self._store.clashes(call.tenant, customer)
+        if others := [it for it in clashes if it.customer_id != own_id]:
+            raise AlreadyExists(others)
         return customer
 
     def UpdateCustomer(self, request: pb.UpdateCustomerRequest, call: Call) -> bytes:
