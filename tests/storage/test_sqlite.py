@@ -1,6 +1,7 @@
 """The SQLite database keeps what it acknowledged, shares commits, and goes by its indexes."""
 
 import itertools
+import os
 import re
 import sqlite3
 import threading
@@ -15,12 +16,13 @@ from twc.customer.v2.customer_pb2 import Customer
 from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
 from tests.support.stores import find, insert, stamped
 from twc_customer_server.errors import AlreadyExists
+from twc_customer_server.storage import wal
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.schema import CustomerRow
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.statements import Statements
 from twc_customer_server.storage.store import CustomerStore
-from twc_customer_server.storage.wal import log_of
+from twc_customer_server.storage.wal import LogLength, log_of
 from twc_customer_server.telemetry.families import (
     COMMIT_WAIT,
     COMMITS,
@@ -277,3 +279,30 @@ def test_query_plan(own: Sqlite, sql: str) -> None:
     name = r"\(\w+_fold,\w+_key,id\)>\(\?,\?,\?\) AND \(\w+_fold,\w+_key\)<\(\?,\?\)"
     value = rf" AND \w+=\?| AND \w+>\? AND \w+<\?| AND {name}"
     assert re.match(rf"SEARCH \w+ USING INDEX \w+ \(tenant=\?({value})+( AND id>\?)?\)$", steps[0])
+
+
+def test_file_that_another_program_writes(
+    path: Path, keeper: CustomerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another program's checkpoint has written a part of the file, writes go on."""
+    monkeypatch.setattr(wal, "_LOOK_SECONDS", 0)
+    insert(keeper, TENANT)
+    # The number of pages, in the first one; the last ones follow. It stays open, since to close
+    # it would end SQLite's locks.
+    file = os.open(path, os.O_RDWR)
+    os.pwrite(file, (path.stat().st_size // 4096 + 5).to_bytes(4), 28)
+    assert len({insert(keeper, TENANT).id for _ in range(3)}) == 3
+
+
+def test_failure_between_commits(
+    path: Path, keeper: CustomerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What fails after a commit ends neither that nor the writes that follow."""
+
+    def fail(_: LogLength) -> bool:
+        raise OSError("no log")
+
+    monkeypatch.setattr(LogLength, "is_due", fail)
+    for number in range(3):
+        insert(keeper, TENANT)
+        assert count_elsewhere(path) == number + 1

@@ -54,7 +54,6 @@ class GroupCommitter:
         self._database = database
         self._path = path
         self._errors = errors
-        self._lock_file = sqlite_file.lock_file(path)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._state_lock = threading.Lock()
         self._is_stopped = False
@@ -85,7 +84,7 @@ class GroupCommitter:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps other processes from writing."""
-        with self._lock_file.open("a") as file, _locked(file.fileno()):
+        with sqlite_file.open_lock(self._path) as file, _locked(file.fileno()):
             yield
 
     def is_current(self) -> bool:
@@ -109,21 +108,30 @@ class GroupCommitter:
         return result
 
     def _work(self) -> None:
-        with self._lock_file.open("a") as file, closing(self._log_length) as log_length:
+        with sqlite_file.open_lock(self._path) as file, closing(self._log_length) as log_length:
             is_last = False
             while not is_last and (first := self._queue.get()) is not None:
                 group, is_last = self._group(first)
-                awaited = perf_counter()
-                with _locked(file.fileno()):
-                    began = perf_counter()
-                    self._waits.add(began - awaited)
-                    self._commit(group, began)
-                    if log_length.is_due():
-                        self.checkpoint()
-                        log_length.note_checkpoint()
+                try:
+                    self._write(group, file.fileno(), log_length)
+                except Exception as error:  # noqa: BLE001 - other writes are waiting
+                    _log.error("the writing thread failed with %s", type(error).__name__)
+                    for write in group:
+                        write.complete(OutcomeUnknown())
             # So that the file is whole, and not taken for a copy, when all have closed it.
             with _locked(file.fileno()):
                 self.checkpoint(more_follows=False)
+
+    def _write(self, group: list["_Write"], lock: int, log_length: wal.LogLength) -> None:
+        """Commits writes when it is this process's turn, and shortens the log if it is long."""
+        awaited = perf_counter()
+        with _locked(lock):
+            began = perf_counter()
+            self._waits.add(began - awaited)
+            self._commit(group, began)
+            if log_length.is_due():
+                self.checkpoint()
+                log_length.note_checkpoint()
 
     def _group(self, first: "_Write") -> tuple[list["_Write"], bool]:
         """Returns the queued writes, and whether they are the last ones."""
@@ -167,6 +175,7 @@ class _Write:
         self.unit = unit
         self._result: Any = None
         self._error: Exception | None = None
+        self._is_complete = False
         # Held until the result is known; a Future would need three locks.
         self._pending = threading.Lock()
         self._pending.acquire()
@@ -193,9 +202,11 @@ class _Write:
             raise peewee.OperationalError("transaction lost")
 
     def complete(self, failure: Exception | None) -> None:
-        """Wakes the caller after the group was committed, or with the group's failure."""
-        self._error = failure or self._error
-        self._pending.release()
+        """Wakes the caller after the group was committed, or with the group's failure, once."""
+        if not self._is_complete:
+            self._is_complete = True
+            self._error = failure or self._error
+            self._pending.release()
 
     def result(self) -> Any:
         """Waits until the write is complete; returns its result or raises its error."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.storage.migrate import HISTORY
@@ -66,9 +67,16 @@ def require_own_tables(path: Path, tables: Sequence[str]) -> None:
         )
 
 
-def lock_file(path: Path) -> Path:
-    """Returns the file beside a database whose lock gives the turn to write."""
-    return path.with_name(path.name + ".lock")
+def open_lock(path: Path) -> TextIO:
+    """Opens the file beside a database whose lock gives the turn to write.
+
+    What root makes is that of the folder's owner, as whom the service may run.
+    """
+    file = path.with_name(path.name + ".lock").open("a")
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+    return file
 
 
 @contextmanager
@@ -76,7 +84,7 @@ def unused(path: Path) -> Iterator[None]:
     """Keeps every other process from a database. Raises CannotServeError if one has it open."""
     with ExitStack() as held:
         with explained(path):
-            turn = held.enter_context(lock_file(path).open("a"))
+            turn = held.enter_context(open_lock(path))
             try:
                 fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.exists():

@@ -138,8 +138,9 @@ class LogLength:
     """Tells when a checkpoint of an open database is due."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._log = log_of(path).open("rb")
+        # It stays open: a descriptor of the file that is closed would end SQLite's locks.
+        self._file = os.open(path, os.O_RDONLY)
         self._due_frames = _DUE_FRAMES
         self._next_look = 0.0
 
@@ -163,7 +164,9 @@ class LogLength:
         if now < self._next_look:
             return False
         self._next_look = now + _LOOK_SECONDS
-        return is_copy(self._path)
+        # Not by SQLite, to which the file is damaged while the other program writes it.
+        mark = os.pread(self._file, _USER_VERSION.stop - _USER_VERSION.start, _USER_VERSION.start)
+        return int.from_bytes(mark, signed=True) < 0
 
     def _is_long(self) -> bool:
         header = os.pread(self._log.fileno(), _HEADER_BYTES, 0)
