@@ -237,7 +237,7 @@ def test_restore_cut_short(tmp_path: Path, crashed: Path, step: int) -> None:
         assert count_served(kept) == 7
 
 
-@pytest.mark.parametrize("way", ["command", "by hand"])
+@pytest.mark.parametrize("way", ["command", "by hand", "by hand, and backed up"])
 def test_cursors_after_restore(path: Path, backup: Path, way: str) -> None:
     """What counts changes begins anew in a restored database, since changes may be undone."""
     with shut_down_after(Sqlite(path)) as database:
@@ -249,6 +249,8 @@ def test_cursors_after_restore(path: Path, backup: Path, way: str) -> None:
         restore(path, backup)
     else:
         shutil.copy(backup, path)
+    if way.endswith("backed up"):
+        backed_up(path, path.with_name("another.db"))
     epochs = []
     for _ in range(2):
         with shut_down_after(Sqlite(path)) as database:
@@ -260,15 +262,17 @@ def test_cursors_after_restore(path: Path, backup: Path, way: str) -> None:
 
 
 def test_cursors_after_restart(path: Path) -> None:
-    """A database that was closed, killed or migrated goes on counting changes."""
+    """A database that was closed, killed, backed up or migrated goes on counting changes."""
     epochs = set()
-    for end in (None, "killed", "migrated"):
+    for end in (None, "killed", "backed up", "migrated"):
         with shut_down_after(Sqlite(path)) as database:
             database.prepare()
             insert(CustomerStore(database), "acme")
             epochs.add(ChangeStore(database).settle("acme").epoch)
-        if end == "killed":
+        if end in ("killed", "backed up"):
             killed(path, 1)
+        if end == "backed up":
+            backed_up(path, path.with_name("backup.db"))
         if end == "migrated":
             run(path, "migrate")
     assert len(epochs) == 1
@@ -293,3 +297,20 @@ def test_interrupted_backup(path: Path, backup: Path) -> None:
     # It may have been faster.
     assert (process.returncode, left) in [(1, []), (0, [backup.name])]
     assert "Traceback" not in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root restores for another user")
+def test_owner_after_restore(path: Path, backup: Path) -> None:
+    """What root restores into another user's folder is that user's, to the last file."""
+    with shut_down_after(Sqlite(path)) as database:
+        database.prepare()
+        back_up(database, backup)
+    folder = path.parent / "restored"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    restore(folder / "customers.db", backup)
+    backed_up(folder / "customers.db", path.with_name("again.db"))
+    assert {file.name: file.stat().st_uid for file in folder.iterdir()} == {
+        "customers.db": 12345,
+        "customers.db.lock": 12345,
+    }

@@ -82,6 +82,14 @@ class Sqlite(peewee.SqliteDatabase, Database):
             sqlite_file.require_own_tables(self.path, self.get_tables())
             yield
 
+    def keep_own(self) -> None:
+        """Has the file remain that of this service, and no copy, though it is closed with a log.
+
+        SQLite writes the log into the file when the last process closes it.
+        """
+        if not wal.is_copy(self.path):
+            self._writer.checkpoint(more_follows=False)
+
     def prepare(self) -> None:
         """Checks the schema version, or creates the schema, and starts the writing thread."""
         with self.opening():
