@@ -53,7 +53,7 @@ def recorded() -> dict[str, str]:
     Stores.of(recorder)
     AccessStore(recorder)
     OutcomePurge(recorder)
-    Lease(recorder, "job")
+    Lease(recorder, "job", 1000)
     statements = Statements(recorder)
     for size in range(1, 6):
         for names in itertools.combinations(_SEARCHED, size):

@@ -30,6 +30,7 @@ from twc_customer_server.telemetry.metrics import ServiceMetrics
 
 NOW = 1_700_000_000_000
 EXPIRED = NOW - LIFETIME_MILLISECONDS
+HOUR = PERIOD_SECONDS * 1000
 TENANTS = ("acme", "globex", "initech")
 
 
@@ -140,7 +141,7 @@ def test_turns(own: Database, clock: Clock) -> None:
 def test_turn_of_dead_process(own: Database, clock: Clock) -> None:
     """What a process has begun that ends, another goes on with after a minute."""
     keep(own, "acme", EXPIRED)
-    process, dead = Process(own), Lease(own, "purge")
+    process, dead = Process(own), Lease(own, "purge", HOUR)
     assert dead.take(clock(), clock() + TERM_SECONDS * 1000)
     assert not process.purger.run_if_due()
     clock.pass_by(TERM_SECONDS)
@@ -189,7 +190,7 @@ def fail_scan(process: Process, patched: pytest.MonkeyPatch, error: type[Excepti
 FAILURES: dict[str, Fail] = {"batch": fail_batch, "look": fail_look, "scan": fail_scan}
 
 
-@pytest.mark.parametrize("error", [Unavailable, OutcomeUnknown])
+@pytest.mark.parametrize("error", [Unavailable, OutcomeUnknown, RuntimeError])
 @pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES)
 def test_failure_of_a_tenant(
     own: Database,
@@ -232,6 +233,55 @@ def test_lost_turn(own: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(purging._LeaseLostError):  # noqa: SLF001 - what ends the pass
         slow.purger.run_if_due()
     assert (slow.metrics.purged, quick.metrics.purged) == (BATCH_ROWS, 2 * BATCH_ROWS)
+
+
+@pytest.mark.parametrize("step", ["next_tenant", "due_since"])
+def test_slow_looks(
+    own: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A process keeps its turn while it looks at tenants for longer than that lasts."""
+    for tenant in TENANTS:
+        keep(own, tenant, EXPIRED)
+    slow, quick = Process(own), Process(own)
+    look = getattr(slow.purge, step)
+
+    def slowly(tenant: str) -> object:
+        clock.pass_by(TERM_SECONDS * 0.7)
+        assert not quick.purger.run_if_due()
+        return look(tenant)
+
+    monkeypatch.setattr(slow.purge, step, slowly)
+    monkeypatch.setattr(purging, "_RENEWAL_SECONDS", 0)
+    assert slow.purger.run_if_due()
+    assert kept(own) == {}
+
+
+def test_clock_that_was_ahead(own: Database, clock: Clock) -> None:
+    """A turn that was taken by a clock far ahead keeps nobody from purging."""
+    clock.pass_by(365 * 24 * 3600)
+    assert Process(own).purger.run_if_due()
+    clock.now = NOW
+    keep(own, "acme", EXPIRED)
+    assert Process(own).purger.run_if_due()
+    assert kept(own) == {}
+
+
+@pytest.mark.usefixtures("clock")
+def test_stop_while_looking(own: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that stops looks at no more tenants."""
+    for tenant in TENANTS:
+        keep(own, tenant, EXPIRED)
+    process = Process(own)
+    seen = []
+
+    def next_tenant(after: str) -> str | None:
+        seen.append(after)
+        process.purger.stop()
+        return TENANTS[len(seen) - 1]
+
+    monkeypatch.setattr(process.purge, "next_tenant", next_tenant)
+    assert process.purger.run_if_due()
+    assert (seen, process.metrics.purged) == ([""], 0)
 
 
 @pytest.mark.usefixtures("clock")

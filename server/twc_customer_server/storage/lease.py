@@ -16,12 +16,14 @@ class Lease:
 
     The row is one of the outcomes, of no tenant: it needs neither a session, which a
     connection pooler may take away, nor a table. Clocks that differ by more than a term
-    may let two processes do the job.
+    may let two processes do the job. What a clock that was far ahead has written does not count.
     """
 
-    def __init__(self, database: Database, job: str) -> None:
+    def __init__(self, database: Database, job: str, longest: int) -> None:
+        """`longest` is the time, in milliseconds, that no row can be ahead of the clock by."""
         self._database = database
         self._job = job
+        self._longest = longest
         self._holder = uuid.uuid4().bytes
         values = {
             _row.tenant: parameter("tenant"),
@@ -29,7 +31,11 @@ class Lease:
             _row.digest: parameter("next_holder"),
             _row.created_at: parameter("until"),
         }
-        is_free = (_row.digest == parameter("holder")) | (_row.created_at <= parameter("now"))
+        is_free = (
+            (_row.digest == parameter("holder"))
+            | (_row.created_at <= parameter("now"))
+            | (_row.created_at > parameter("latest"))
+        )
         self._take = database.compile(
             _row.insert(values).on_conflict(
                 conflict_target=(_row.tenant, _row.key),
@@ -52,4 +58,5 @@ class Lease:
     def _write(self, next_holder: bytes, now: int, until: int) -> bool:
         parameters: dict[str, object] = {"tenant": NO_TENANT, "job": self._job}
         parameters |= {"holder": self._holder, "next_holder": next_holder}
-        return bool(self._database.write_one(self._take, parameters | {"now": now, "until": until}))
+        parameters |= {"now": now, "until": until, "latest": now + self._longest}
+        return bool(self._database.write_one(self._take, parameters))

@@ -23,6 +23,9 @@ RETRY_SECONDS = 60
 TERM_SECONDS = 60
 _RENEWAL_SECONDS = 15
 
+# Beyond any lease that clocks which nearly agree could have written, in milliseconds.
+_LONGEST_LEASE = 2 * PERIOD_SECONDS * 1000
+
 # The pause after a batch, as a multiple of its time, and at least: the rest is for others.
 _PAUSE_RATIO = 1
 _MIN_PAUSE_SECONDS = 0.005
@@ -70,7 +73,7 @@ class Purger:
     ) -> None:
         self._purges = purges
         self._metrics = metrics
-        self._lease = Lease(database, "purge")
+        self._lease = Lease(database, "purge", _LONGEST_LEASE)
         self._renewed_at = 0.0
         # The tenants of the last complete scan: on a cluster that lacks a machine there is none.
         self._tenants: dict[str, list[str]] = {purge.name: [] for purge in purges}
@@ -121,17 +124,21 @@ class Purger:
         # When the oldest rows of tenants that could not be purged were due.
         left: list[int] = []
         for tenant in self._tenants[purge.name]:
+            if self._stopped.is_set():
+                return False
+            self._renew_lease()
             due = None
             try:
                 due = purge.due_since(tenant)
                 if due is not None and due <= _now():
                     self._metrics[purge.name].set_due_since(min([*left, due]))
                     self._purge_tenant(purge, tenant, due)
-            except _LOST:
+            except _LeaseLostError:
+                raise
+            except Exception as error:  # noqa: BLE001 - other tenants are purged
+                _note(error)
                 failures += 1
                 left += [] if due is None else [due]
-            if self._stopped.is_set():
-                return False
         self._metrics[purge.name].set_due_since(min(left, default=None))
         if failures:
             _log.warning("%s of %d tenants could not be purged", purge.name, failures)
@@ -143,7 +150,13 @@ class Purger:
         try:
             while tenant := purge.next_tenant(tenants[-1] if tenants else ""):
                 tenants.append(tenant)
-        except _LOST:
+                if self._stopped.is_set():
+                    return False
+                self._renew_lease()
+        except _LeaseLostError:
+            raise
+        except Exception as error:  # noqa: BLE001 - those that are known are purged
+            _note(error)
             _log.warning("the tenants with %s to purge cannot be read", purge.name)
             return False
         self._tenants[purge.name] = tenants
@@ -169,6 +182,12 @@ class Purger:
         """Renews the lease from time to time. Raises _LeaseLostError if another process has it."""
         if time.monotonic() - self._renewed_at > _RENEWAL_SECONDS and not self._take_lease():
             raise _LeaseLostError
+
+
+def _note(error: Exception) -> None:
+    """Logs an error, unless the database is away, which is logged elsewhere."""
+    if not isinstance(error, _LOST):
+        _log.error("a purge failed with %s", type(error).__name__)
 
 
 def _now() -> int:
