@@ -24,13 +24,14 @@ from twc_customer_gateway import (
 )
 from twc_customer_gateway.cors import Cors
 from twc_customer_gateway.docs_site import Site
-from twc_customer_gateway.filters import header_option
+from twc_customer_gateway.filters import private_responses
 from twc_customer_gateway.layouts import LAYOUTS
 from twc_customer_gateway.places import Places
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
 from twc_customer_gateway.upstreams import Upstreams
 from twc_customer_server import contract
+from twc_customer_server.concurrency.file_watch import Look, look_at
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.settings.sources import masked, settings_file
 from twc_customer_server.telemetry import metrics, otel_settings
@@ -90,8 +91,15 @@ _EXTENSION = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 _HERE = Path(__file__).parent
 
 
-def write_all(settings: GatewaySettings, folder: Path) -> None:
-    """Writes into a folder what the Envoys that are started here and the supervisor read."""
+def write_all(
+    settings: GatewaySettings, folder: Path, settings_file_as_read: Look | None = None
+) -> None:
+    """Writes into a folder what the Envoys that are started here and the supervisor read.
+
+    It is told how the settings file was before the settings were read.
+    """
+    files = settings.watched_files()
+    as_read = (settings_file_as_read or look_at([settings_file()])) + look_at(files)
     places = Places.on_this_machine(folder)
     upstreams, sockets = _upstreams(settings, places)
     envoys = envoy_names(settings)
@@ -114,7 +122,8 @@ def write_all(settings: GatewaySettings, folder: Path) -> None:
         drain_seconds=settings.drain_seconds,
         grace_seconds=settings.grace_seconds,
         log_level=settings.log_level,
-        watched=[str(file) for file in _watched(settings)],
+        watched=[str(file) for file in (settings_file(), *files)],
+        watched_as_read=as_read,
         data=masked(settings.database_url or str(settings.database_file)),
         development=settings.development,
         docs=settings.docs,
@@ -176,7 +185,7 @@ def write(
         "RESPONSE_BYTES": _RESPONSE_BYTES,
         "SERVICE": SERVICE.full_name,
         "ERROR_MAPPERS": error_mappers.mappers(),
-        "RESPONSE_HEADERS": [*_private_responses(), *cors.vary()],
+        "RESPONSE_HEADERS": [*private_responses(), *cors.vary()],
         "CORS_SOURCE": places.source(_CORS),
         "CORS_TYPES": cors.filter_types(),
         "ROUTES_SOURCE": places.source(_ROUTES),
@@ -270,11 +279,6 @@ def _upstreams(settings: GatewaySettings, places: Places) -> tuple[Upstreams, li
     return Upstreams.at_sockets(sockets), sockets
 
 
-def _watched(settings: GatewaySettings) -> list[Path]:
-    """Returns the files that the service reads anew when they change."""
-    return [settings_file(), *settings.tls_files(), *settings.upstream_tls_files()]
-
-
 def _worker_calls(settings: GatewaySettings) -> int:
     """Returns the number of calls that a worker may have at a time, of all that it limits itself.
 
@@ -311,12 +315,3 @@ def _admin_address(places: Places, name: str) -> dict[str, Any]:
         port = places.admin_port + ENVOYS.index(name)
         return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
     return {"pipe": {"path": places.socket(f"{name}-admin"), "mode": 0o600}}
-
-
-def _private_responses() -> list[dict[str, Any]]:
-    """Returns the header that keeps browsers and proxies from storing customers' data.
-
-    What the server tells the gateway alone is removed.
-    """
-    header = header_option("cache-control", "private, no-store", "ADD_IF_ABSENT")
-    return [{"append": header}, {"remove": contract.NOT_BEGUN_HEADER}]

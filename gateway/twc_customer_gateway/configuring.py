@@ -9,6 +9,7 @@ from twc_customer_gateway.python_in_envoy import UnsuitablePythonError
 from twc_customer_gateway.setting_checks import check_and_log
 from twc_customer_gateway.settings import GatewaySettings
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE
+from twc_customer_server.concurrency.file_watch import look_at
 from twc_customer_server.settings import report, sources
 from twc_customer_server.settings.sources import InvalidSettingsError
 
@@ -25,11 +26,12 @@ def write_for_start(folder: Path) -> None:
     What is odd, and the database in use, is logged.
     """
     try:
+        file = sources.settings_file()
+        as_read = look_at([file])
         loaded = report.load(GatewaySettings)
         check_and_log(loaded)
-        config.write_all(loaded.settings, folder)
+        config.write_all(loaded.settings, folder, as_read)
         # Workers that are started later have the settings of the others.
-        file = sources.settings_file()
         (folder / SETTINGS_FILE).write_bytes(file.read_bytes() if file.exists() else b"")
     except (InvalidSettingsError, UnsuitablePythonError) as error:
         sys.exit(str(error))

@@ -93,3 +93,12 @@ def rate_limit(name: str, per_second: int, at_once: int) -> Filters:
     limit = {"@type": _RATE_LIMIT, "stat_prefix": name, "token_bucket": bucket}
     limit |= {"filter_enabled": always, "filter_enforced": always}
     return {"envoy.filters.http.local_ratelimit": {"@type": _FILTER, "config": limit}}
+
+
+def private_responses() -> list[dict[str, Any]]:
+    """Returns the header that keeps browsers and proxies from storing customers' data.
+
+    What the server tells the gateway alone is removed.
+    """
+    header = header_option("cache-control", "private, no-store", "ADD_IF_ABSENT")
+    return [{"append": header}, {"remove": contract.NOT_BEGUN_HEADER}]

@@ -177,6 +177,10 @@ class GatewaySettings(Settings):
         files = (self.upstream_ca, self.upstream_certificate, self.upstream_key)
         return [file for file in files if file]
 
+    def watched_files(self) -> list[Path]:
+        """Returns the files that the service reads anew when they change, as the settings file."""
+        return [*self.tls_files(), *self.upstream_tls_files()]
+
     @model_validator(mode="after")
     def _check_upstream_tls(self) -> Self:
         given: dict[str, object] = {}

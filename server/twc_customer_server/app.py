@@ -73,6 +73,12 @@ class App:
         `metrics_memory` is the file descriptor of memory that shares metrics
         with another process, of `metrics.memory_bytes`.
         """
+        # It looks at files before they are read.
+        self._renewal = Renewal(
+            settings,
+            lambda: self._transport.renew_certificates(),  # noqa: PLW0108 - it is made later
+            lambda: self._authenticator.refresh_keys(),  # noqa: PLW0108 - the same
+        )
         metrics = ServiceMetrics(SERVICE, metrics_memory)
         self._instruments = instruments()
         self._database = open_database(settings, metrics.own, self._instruments.engines)
@@ -105,9 +111,6 @@ class App:
         self._readiness = Readiness(self._database, self._authenticator.has_keys)
         self._services = Services(rpcs, self._authenticator, settings, metrics.own)
         self._transport = make_transport(self._services, settings, addresses)
-        self._renewal = Renewal(
-            settings, self._transport.renew_certificates, self._authenticator.refresh_keys
-        )
         sampled = (self._database, self._authenticator, self._services, stores.changes)
         samples = [each.sample for each in sampled]
         if self._replicas:

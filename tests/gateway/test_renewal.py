@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -24,6 +25,9 @@ from tests.support.concurrency import in_background
 from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks, trusted_issuer
+from twc_customer_gateway.supervisor import renewal
+from twc_customer_gateway.supervisor.processes import Process
+from twc_customer_server.concurrency.file_watch import look_at
 
 PORTS = ["gateway_port", "grpc_port"]
 
@@ -206,3 +210,55 @@ def test_keys(tmp_path: Path) -> None:
         with service.http("acme") as http:
             answer = http.get(NO_CUSTOMER, headers={"authorization": new_token})
         assert answer.status_code == 204
+
+
+class Watched:
+    """The renewal of a service that watches a file, with notes of the processes that it starts."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("_SECONDS", "_RETRY_SECONDS"):
+            monkeypatch.setattr(renewal, name, 0)
+        monkeypatch.setattr(Process, "start", lambda _: self._start())
+        self.file = folder / "file"
+        self.file.write_text("1")
+        as_read = look_at([self.file])
+        self._settings: Any = SimpleNamespace(watched=[str(self.file)], watched_as_read=as_read)
+        self._folder = folder
+        self.failures = 0
+        self.started = 0
+
+    def watch(self) -> renewal.Renewal:
+        """Begins to watch the file, which was read before."""
+        return renewal.Renewal(self._folder, self._settings)
+
+    def is_read(self, subject: renewal.Renewal) -> bool:
+        """Looks, and tells whether a process was started."""
+        subject.look()
+        return self.started > 0
+
+    def _start(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise BlockingIOError("no process")
+        self.started += 1
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """A file that is watched."""
+    return Watched(tmp_path, monkeypatch)
+
+
+def test_failed_start_of_renewal(watched: Watched) -> None:
+    """A renewal that cannot be started, as for want of memory, is tried again."""
+    subject, watched.failures = watched.watch(), 2
+    watched.file.write_text("longer")
+    wait_until(lambda: watched.is_read(subject))
+    assert watched.failures == 0
+
+
+def test_change_during_start(watched: Watched) -> None:
+    """A file that changes after it was read, and before it is watched, is read anew."""
+    watched.file.write_text("longer")
+    subject = watched.watch()
+    wait_until(lambda: watched.is_read(subject))
