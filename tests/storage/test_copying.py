@@ -114,6 +114,17 @@ def test_difference(own: Sqlite, keeper: CustomerStore, target: Postgres, change
         copy_all(own, target, resume=True)
 
 
+def test_values_of_others(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
+    """A copy that meets a customer with the same values says so without them."""
+    copy_all(own, target)
+    for store in (CustomerStore(target), keeper):
+        insert(store, "acme", email="ada@example.com")
+    with pytest.raises(CannotServeError) as told:
+        copy_all(own, target, resume=True)
+    assert "the database failed: duplicate key value" in str(told.value)
+    assert "ada" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     ("outcome_query", "message"),
     [

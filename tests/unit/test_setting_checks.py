@@ -15,6 +15,7 @@ from twc_customer_server.settings.checks import check
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.settings.sources import InvalidSettingsError
 
+PEM = "-----BEGIN PRIVATE KEY-----"
 NO_PEM = "TLS_CERTIFICATE, TLS_KEY: must be PEM files of a certificate chain and of its key"
 
 # Settings, whose texts may name `{folder}`, and how the line begins that refuses them.
@@ -36,6 +37,10 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
     "no key": (
         {"tls_certificate": "{folder}/a.pem", "tls_key": "{folder}/none"},
         "TLS_KEY: {folder}/none cannot be read: No such file",
+    ),
+    "key in place of its path": (
+        {"tls_certificate": "{folder}/a.pem", "tls_key": f"{PEM}\nsecret\n"},
+        "TLS_KEY: must be the path of a file, and not what the file has",
     ),
     "key of another certificate": (
         {"tls_certificate": "{folder}/a.pem", "tls_key": "{folder}/b.key"},
@@ -109,6 +114,7 @@ def test_unusable(folder: Path, given: dict[str, str], line: str) -> None:
         check(_settings(folder, given))
     [said] = str(refused.value).splitlines()
     assert said.startswith(line.replace("{folder}", str(folder)))
+    assert "secret" not in said
 
 
 def test_usable(folder: Path) -> None:

@@ -195,6 +195,11 @@ ORIGINS = {
 }
 
 WARNED: dict[str, tuple[dict[str, str], str, list[str]]] = {
+    "near, with a key": (
+        {"TLS_KEYS": "-----BEGIN PRIVATE KEY-----\nabc"},
+        "",
+        ["TLS_KEYS=*** is not a setting: did you mean TLS_KEY?"],
+    ),
     "near": ({"WORKER": "2"}, "", ["WORKER=2 is not a setting: did you mean WORKERS?"]),
     "swapped letters": (
         {"GRPC_PROT": "1"},

@@ -91,6 +91,9 @@ def wrong_authorities(name: str, file: Path | None) -> Iterator[str]:
 
 def _unreadable(name: str, path: Path) -> Iterator[str]:
     """Yields why a file cannot be read, if it cannot."""
+    if "\n" in str(path):
+        yield f"{name}: must be the path of a file, and not what the file has"
+        return
     try:
         path.read_bytes()
     except OSError as error:

@@ -87,6 +87,8 @@ _PASSWORDS = (
     (re.compile(r"(?<=://)([^:/@[]*):(?!\*\*\*@)\D[^/]*"), r"\1:***"),
 )
 _SECRETS = {"database_url", "database_read_urls"}
+# The beginning of a key or certificate, where the path of its file was meant.
+_PEM = "-----BEGIN"
 _MAX_SHOWN = 200
 _LIST = "`python -m twc_customer_gateway settings` lists them all"
 
@@ -253,6 +255,8 @@ def without_passwords(field: str, value: Any) -> Any:
     if isinstance(value, list):
         return [without_passwords(field, item) for item in value]
     if value is not None and field in _SECRETS and "://" not in as_text(value):
+        return "***"
+    if _PEM in as_text(value):
         return "***"
     return masked(value) if isinstance(value, str) else value
 

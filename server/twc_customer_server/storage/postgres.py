@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import peewee
 import psycopg
 from playhouse.postgres_ext import Psycopg3Database
-from psycopg import errors
 
 from twc_customer_server import contract
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
@@ -35,6 +34,7 @@ from twc_customer_server.storage.postgres_errors import (
     backoff,
     is_transient,
     is_undecided,
+    message_of,
 )
 from twc_customer_server.storage.postgres_pool import ConnectionPool
 from twc_customer_server.storage.postgres_probe import Probe
@@ -129,7 +129,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         """Runs a compiled statement of a unit of work."""
         try:
             return self._execute(sql, parameters).rowcount
-        except errors.UniqueViolation as error:
+        except psycopg.errors.UniqueViolation as error:
             raise UniqueViolationError from error
 
     def run_each(self, sql: str, rows: Sequence[Parameters]) -> list[int]:
@@ -261,7 +261,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             except (
                 psycopg.OperationalError,
                 psycopg.InternalError,
-                errors.UndefinedTable,
+                psycopg.errors.UndefinedTable,
                 *poolers.FORGOTTEN,
             ) as error:
                 failure: psycopg.Error = error
@@ -315,6 +315,6 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 self._state.set_connection(connection)
                 yield connection
         except (psycopg.Error, peewee.DatabaseError) as error:
-            raise CannotServeError(f"the database cannot be prepared: {error}") from error
+            raise CannotServeError(f"the database failed: {message_of(error)}") from error
         finally:
             self._state.reset()

@@ -63,9 +63,20 @@ def is_undecided(failure: psycopg.Error, connection: Connection) -> bool:
 
 def sqlstate_of(error: BaseException | None) -> str | None:
     """Returns the SQLSTATE of an error of the driver, also of one that Peewee has wrapped."""
+    cause = _of_driver(error)
+    return cause.sqlstate if cause else None
+
+
+def message_of(error: BaseException) -> str:
+    """Returns the message of such an error without its details, which may have personal data."""
+    cause = _of_driver(error)
+    return (cause and cause.diag.message_primary) or str(error)
+
+
+def _of_driver(error: BaseException | None) -> psycopg.Error | None:
     while error:
         if isinstance(error, psycopg.Error):
-            return error.sqlstate
+            return error
         error = error.__cause__ or error.__context__
     return None
 
