@@ -1,6 +1,7 @@
 """CreateCustomer and ValidateCustomer: what a new customer becomes, and why one is refused."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import grpc
@@ -177,5 +178,5 @@ def test_validate_stored(client: Client) -> None:
     created = client.create(Customer(**FULL))
     assert client.validate(Customer(**FULL, id=created.id.upper())) == stored_form()
     for other in ("", UNKNOWN_ID):
-        refused = failure(lambda given=other: client.validate(Customer(**FULL, id=given)))
+        refused = failure(partial(client.validate, Customer(**FULL, id=other)))
         assert {*refused.owners.values()} == {created.id}

@@ -96,6 +96,21 @@ def test_threads_without_work() -> None:
         assert not thread.is_alive()
 
 
+def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch for which no thread can be started is refused, and the next one runs."""
+    one, done = Fetchers(1), queue.SimpleQueue[str]()
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        with pytest.raises(Unavailable):
+            one.submit(lambda: done.put("refused"), "", "")
+    one.submit(lambda: done.put("run"), "", "")
+    assert done.get(timeout=SECONDS) == "run"
+
+
 def test_failed_fetch(caplog: pytest.LogCaptureFixture) -> None:
     """A fetch that fails in an unforeseen way costs no other its thread."""
     one, done = Fetchers(1), threading.Event()

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from twc_customer_server.concurrency.executor import Executor, run_waiting
+from twc_customer_server.concurrency.periodic import Periodic
 from twc_customer_server.transport.short_tasks import (
     MOST_REST_SECONDS,
     REST_TIMES,
@@ -302,3 +303,21 @@ def test_failing_short_work(short_tasks: ShortTasks, caplog: pytest.LogCaptureFi
     short_tasks.stop()
     assert over.wait(SECONDS)
     assert caplog.messages == ["a task ended with ValueError"]
+
+
+def test_failed_period(caplog: pytest.LogCaptureFixture) -> None:
+    """What is called again and again is called again after it has failed."""
+    calls: list[int] = []
+    again = threading.Event()
+
+    def fail() -> None:
+        calls.append(0)
+        if len(calls) == 2:
+            again.set()
+        raise ZeroDivisionError
+
+    periodic = Periodic("look", 0.001, fail)
+    periodic.start()
+    assert again.wait(SECONDS)
+    periodic.stop()
+    assert caplog.messages[0] == "look failed with ZeroDivisionError"

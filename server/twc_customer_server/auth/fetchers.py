@@ -75,7 +75,13 @@ class Fetchers:
             if self._running >= self._threads:
                 return
             self._running += 1
-        threading.Thread(target=self._run, name="keys", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="keys", daemon=True).start()
+        except RuntimeError as error:
+            with self._lock:
+                self._running -= 1
+                self._waiting.discard(turn, fetch)
+            raise Unavailable("keys cannot be fetched now; try again") from error
 
     def warn(self, reason: str) -> None:
         """Logs that keys cannot be fetched, unless a warning was logged a moment ago."""
