@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, together
+from tests.storage.sqlite_file import SECONDS, connection_of, count_elsewhere, opened, together
 from tests.support.stores import find, insert, stamped
 from twc_customer_server.errors import AlreadyExists
 from twc_customer_server.storage import wal
@@ -22,7 +22,7 @@ from twc_customer_server.storage.schema import CustomerRow
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.statements import Statements
 from twc_customer_server.storage.store import CustomerStore
-from twc_customer_server.storage.wal import LogLength, log_of
+from twc_customer_server.storage.wal import Log, LogLength, log_of
 from twc_customer_server.telemetry.families import (
     COMMIT_WAIT,
     COMMITS,
@@ -306,3 +306,17 @@ def test_failure_between_commits(
     for number in range(3):
         insert(keeper, TENANT)
         assert count_elsewhere(path) == number + 1
+
+
+def test_log_after_end_of_another_process(
+    path: Path, keeper: CustomerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log that is begun after another process has ended gets a mark of its own."""
+    monkeypatch.setattr(wal, "_LOOK_SECONDS", 0)
+    with opened(path):
+        insert(keeper, TENANT)
+    for _ in range(3):
+        insert(keeper, TENANT)
+    log = Log.read(path)
+    assert log
+    assert min(log.marks, default=0) < 0

@@ -95,3 +95,10 @@ def test_add_101st_address(customer: Customer) -> None:
     assert refusals(lambda: _add(customer, builders.address(city="Wien"))) == [
         Violation("addresses", "must hold at most 100 addresses")
     ]
+
+
+def test_blank_email_beside_none() -> None:
+    """A blank e-mail address counts as not given, also where another address has none."""
+    customer = stored(addresses=[{"city": "Rom"}])
+    update.add_address(customer, Address(city="Bonn", email=""), ValidationContext(LATER))
+    assert [it.HasField("email") for it in customer.addresses] == [False, False]

@@ -37,8 +37,8 @@ class ValidationContext(NamedTuple):
         """Returns the context with the facts of a stored customer, before that is changed."""
         return self._replace(
             known_ids={address.id for address in stored.addresses},
-            known_emails={stored.email, *(address.email for address in stored.addresses)},
-            known_numbers={stored.mobile, stored.phone},
+            known_emails={stored.email, *(it.email for it in stored.addresses)} - {""},
+            known_numbers={stored.mobile, stored.phone} - {""},
             known_level=stored.marketing_optin_level,
             max_bytes=max(MAX_CUSTOMER_BYTES, stored.ByteSize()),
         )

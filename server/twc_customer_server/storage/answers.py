@@ -13,8 +13,8 @@ from twc_customer_server.storage.statements import parameter
 _row = IdempotencyRow
 _ID_BYTES = 16
 
-# Answers of more customers than a merge has are of those that their request created. The clock
-# may be set while it runs.
+# Answers of merges have two customers of any age, and others only customers that their request
+# has created; the clock may be set while it runs.
 _MERGED = 2
 _CLOCK_MILLISECONDS = 60 * 60 * 1000
 # Of ids that begin with the time in milliseconds (RFC 9562).

@@ -62,7 +62,13 @@ class GroupCommitter:
     def start(self) -> None:
         """Starts the thread, with a database that is open."""
         self._log_length = wal.LogLength(self._path)
+        self._opened_lock = sqlite_file.open_lock(self._path)
         self._thread.start()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Ends the thread after all queued units have run."""
@@ -108,12 +114,12 @@ class GroupCommitter:
         return result
 
     def _work(self) -> None:
-        with sqlite_file.open_lock(self._path) as file, closing(self._log_length) as log_length:
+        with self._opened_lock as file, closing(self._log_length):
             is_last = False
             while not is_last and (first := self._queue.get()) is not None:
                 group, is_last = self._group(first)
                 try:
-                    self._write(group, file.fileno(), log_length)
+                    self._write(group, file.fileno())
                 except Exception as error:  # noqa: BLE001 - other writes are waiting
                     _log.error("the writing thread failed with %s", type(error).__name__)
                     for write in group:
@@ -122,16 +128,16 @@ class GroupCommitter:
             with _locked(file.fileno()):
                 self.checkpoint(more_follows=False)
 
-    def _write(self, group: list["_Write"], lock: int, log_length: wal.LogLength) -> None:
+    def _write(self, group: list["_Write"], lock: int) -> None:
         """Commits writes when it is this process's turn, and shortens the log if it is long."""
         awaited = perf_counter()
         with _locked(lock):
             began = perf_counter()
             self._waits.add(began - awaited)
             self._commit(group, began)
-            if log_length.is_due():
+            if self._log_length.is_due():
                 self.checkpoint()
-                log_length.note_checkpoint()
+                self._log_length.note_checkpoint()
 
     def _group(self, first: "_Write") -> tuple[list["_Write"], bool]:
         """Returns the queued writes, and whether they are the last ones."""

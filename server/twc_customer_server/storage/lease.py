@@ -20,7 +20,7 @@ class Lease:
     """
 
     def __init__(self, database: Database, job: str, longest: int) -> None:
-        """`longest` is the time, in milliseconds, that no row can be ahead of the clock by."""
+        """A lease that ends more than `longest` milliseconds from now is taken for nobody's."""
         self._database = database
         self._job = job
         self._longest = longest

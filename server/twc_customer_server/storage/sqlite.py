@@ -59,6 +59,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         self._has_turn = False
+        self._reader: sqlite3.Connection | None = None
         super().__init__(str(path), pragmas=PRAGMAS, check_same_thread=False)
         self._writer = committer(self, path, self.errors, self.metrics)
 
@@ -82,13 +83,14 @@ class Sqlite(peewee.SqliteDatabase, Database):
             sqlite_file.require_own_tables(self.path, self.get_tables())
             yield
 
-    def keep_own(self) -> None:
-        """Has the file remain that of this service, and no copy, though it is closed with a log.
+    def keep_log(self) -> None:
+        """Has the log of a killed service stay when this process, a command, closes the database.
 
-        SQLite writes the log into the file when the last process closes it.
+        SQLite would write it into the file, which would have the mark of a copy then. It does
+        not for a connection that only reads, and is closed last.
         """
-        if not wal.is_copy(self.path):
-            self._writer.checkpoint(more_follows=False)
+        if wal.log_of(self.path).stat().st_size and not self._writer.is_running:
+            self._reader = wal.open_to_read(self.path)
 
     def prepare(self) -> None:
         """Checks the schema version, or creates the schema, and starts the writing thread."""
@@ -140,6 +142,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self._is_shut = True
         for connection in self._connections:
             connection.close()
+        if self._reader:
+            self._reader.close()
 
     def probe(self) -> None:
         """Reads from the file; one that is damaged answers: no other server would do better."""

@@ -70,13 +70,21 @@ def require_own_tables(path: Path, tables: Sequence[str]) -> None:
 def open_lock(path: Path) -> TextIO:
     """Opens the file beside a database whose lock gives the turn to write.
 
-    What root makes is that of the folder's owner, as whom the service may run.
+    If root makes it, it is that of the database's owner, as whom the service runs.
     """
-    file = path.with_name(path.name + ".lock").open("a")
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-    return file
+    file, how = path.with_name(path.name + ".lock"), os.O_WRONLY | os.O_APPEND
+    try:
+        descriptor = os.open(file, how | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        # Root does not follow where another user leads.
+        descriptor = os.open(file, how | os.O_NOFOLLOW)
+    else:
+        if os.geteuid() == 0:
+            owner = (path if path.exists() else path.parent).stat()
+            # A folder of the network may not have it.
+            with suppress(OSError):
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
+    return os.fdopen(descriptor, "a")
 
 
 @contextmanager

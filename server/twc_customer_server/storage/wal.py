@@ -12,7 +12,7 @@ import os
 import secrets
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +55,14 @@ def read_file(path: Path, query: str) -> list[tuple[Any, ...]]:
     # SQLite opens and closes the file: another descriptor that is closed would end its locks.
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as file:
         return file.execute(query).fetchall()
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Opens a database with its log, which stays when this is the last connection to close."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    return connection
 
 
 def mark_of(path: Path) -> int:
@@ -102,7 +110,7 @@ class Log(NamedTuple):
                 uncommitted[_number(frame, 0)] = log.tell()
                 page = log.read(found.page_bytes)
                 if _number(frame, 0) == _FIRST_PAGE:
-                    found.marks.add(int.from_bytes(page[_USER_VERSION], signed=True))
+                    found.marks.add(_mark(page))
                 if page_count := _number(frame, 4):
                     found = found._replace(page_count=page_count)
                     found.places.update(uncommitted)
@@ -138,9 +146,8 @@ class LogLength:
     """Tells when a checkpoint of an open database is due."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._log = log_of(path).open("rb")
-        # It stays open: a descriptor of the file that is closed would end SQLite's locks.
-        self._file = os.open(path, os.O_RDONLY)
         self._due_frames = _DUE_FRAMES
         self._next_look = 0.0
 
@@ -159,14 +166,28 @@ class LogLength:
         self._log.close()
 
     def _is_unmarked(self) -> bool:
-        """Looks now and then whether another program has given the file the mark of the log."""
+        """Looks now and then whether others have changed the mark of the file or of the log.
+
+        A program that made a checkpoint has given the file the mark of the log; the log that
+        follows on a process's end has none.
+        """
         now = time.monotonic()
         if now < self._next_look:
             return False
         self._next_look = now + _LOOK_SECONDS
-        # Not by SQLite, to which the file is damaged while the other program writes it.
-        mark = os.pread(self._file, _USER_VERSION.stop - _USER_VERSION.start, _USER_VERSION.start)
-        return int.from_bytes(mark, signed=True) < 0
+        # To SQLite a file is damaged while another program has written a part of it.
+        with suppress(sqlite3.Error):
+            return is_copy(self._path) or self._begins_without_mark()
+        return False
+
+    def _begins_without_mark(self) -> bool:
+        """Tells whether the first frame of the log is another one than `checkpoint` writes."""
+        size = _HEADER_BYTES + _FRAME_HEADER_BYTES + _USER_VERSION.stop
+        header = os.pread(self._log.fileno(), size, 0)
+        frame = header[_HEADER_BYTES:]
+        if len(header) < size or frame[8:16] != header[16:24]:
+            return False
+        return _number(frame, 0) != _FIRST_PAGE or _mark(frame[_FRAME_HEADER_BYTES:]) >= 0
 
     def _is_long(self) -> bool:
         header = os.pread(self._log.fileno(), _HEADER_BYTES, 0)
@@ -176,6 +197,10 @@ class LogLength:
         place = _HEADER_BYTES + (self._due_frames - 1) * frame_bytes
         # Frames of former logs may follow, with other salts.
         return os.pread(self._log.fileno(), 8, place + 8) == header[16:24]
+
+
+def _mark(page: bytes) -> int:
+    return int.from_bytes(page[_USER_VERSION], signed=True)
 
 
 def _number(data: bytes, at: int) -> int:
