@@ -2,6 +2,7 @@
 
 import json
 import socket
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,17 @@ REFUSED: dict[str, tuple[dict[str, str], str]] = {
         {"tls_certificate": "{folder}/a.pem", "tls_key": "{folder}/none"},
         "TLS_KEY: {folder}/none cannot be read: No such file",
     ),
-    "key in place of its path": (
-        {"tls_certificate": "{folder}/a.pem", "tls_key": f"{PEM}\nsecret\n"},
-        "TLS_KEY: must be the path of a file, and not what the file has",
-    ),
+    **{
+        f"key in place of its path, {form}": (
+            {"tls_certificate": "{folder}/a.pem", "tls_key": key},
+            "TLS_KEY: must be the path of a file, and not what the file has",
+        )
+        for form, key in {
+            "in lines": f"{PEM}\nsecret\n",
+            "in a line": f"{PEM}\\nsecret\\n",
+            "in Base64": b64encode(f"{PEM}\nsecret\n".encode()).decode(),
+        }.items()
+    },
     "key of another certificate": (
         {"tls_certificate": "{folder}/a.pem", "tls_key": "{folder}/b.key"},
         "TLS_KEY: must be the key of the certificate {folder}/a.pem, which {folder}/b.key is not",

@@ -11,7 +11,7 @@ from twc_customer_server.auth import jwks
 from twc_customer_server.auth.jwks import JwksError
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.settings.report import Loaded, S
-from twc_customer_server.settings.sources import InvalidSettingsError, masked
+from twc_customer_server.settings.sources import InvalidSettingsError, is_pem, masked
 from twc_customer_server.telemetry import logs, otel_settings
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def wrong_authorities(name: str, file: Path | None) -> Iterator[str]:
 
 def _unreadable(name: str, path: Path) -> Iterator[str]:
     """Yields why a file cannot be read, if it cannot."""
-    if "\n" in str(path):
+    if is_pem(str(path)):
         yield f"{name}: must be the path of a file, and not what the file has"
         return
     try:

@@ -87,8 +87,8 @@ _PASSWORDS = (
     (re.compile(r"(?<=://)([^:/@[]*):(?!\*\*\*@)\D[^/]*"), r"\1:***"),
 )
 _SECRETS = {"database_url", "database_read_urls"}
-# The beginning of a key or certificate, where the path of its file was meant.
-_PEM = "-----BEGIN"
+# The beginnings of a key or certificate, also in Base64, where the path of its file was meant.
+_PEM = ("-----BEGIN", "LS0tLS1CRUdJTi")
 _MAX_SHOWN = 200
 _LIST = "`python -m twc_customer_gateway settings` lists them all"
 
@@ -256,9 +256,14 @@ def without_passwords(field: str, value: Any) -> Any:
         return [without_passwords(field, item) for item in value]
     if value is not None and field in _SECRETS and "://" not in as_text(value):
         return "***"
-    if _PEM in as_text(value):
+    if is_pem(as_text(value)):
         return "***"
     return masked(value) if isinstance(value, str) else value
+
+
+def is_pem(text: str) -> bool:
+    """Tells whether a text has a key or a certificate."""
+    return any(beginning in text for beginning in _PEM)
 
 
 def masked(text: str) -> str:
