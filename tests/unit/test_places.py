@@ -1,7 +1,7 @@
 """Which streams have a place, and which make room for others."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ import pytest
 from tests.unit.test_limits import Clock
 from twc_customer_server import contract
 from twc_customer_server.auth.authenticator import Caller
+from twc_customer_server.errors import Overloaded
 from twc_customer_server.transport import places as placing
 from twc_customer_server.transport.calls import Awaits, Call, Rpc
 from twc_customer_server.transport.limits import Kind, Usage
@@ -203,3 +204,51 @@ def test_end_of_wait(streams: Streams, give_up: Callable[[Places, Call], object]
     assert streams.ended() == []
     assert not streams.places.forgo(waiting)
     assert streams.places.leave(held[0]) is None
+
+
+class Incoming:
+    """A call of a transport, which notes what is done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: self.done.append(name)
+
+
+@pytest.mark.parametrize(
+    ("rpc", "is_sending", "how"),
+    [
+        (UPLOAD, True, "cancel"),
+        (IMPORT, True, "cancel"),
+        (WATCH, True, "reject"),
+        (UPLOAD, False, "end_with"),
+        (WATCH, False, "end_with"),
+    ],
+)
+def test_end_of_stream_that_makes_room(rpc: Rpc, is_sending: bool, how: str) -> None:  # noqa: FBT001
+    """A stream that sends what it has done is cancelled: nobody says that nothing was done."""
+    incoming: Any = Incoming()
+    handler: Any = Incoming()
+    call = Call(incoming, rpc._replace(handler=handler))
+    call.is_sending, call.since = is_sending, 0
+    call.end(Overloaded("make room"))
+    assert incoming.done == [how]
+
+
+def test_end_of_upload_between_results() -> None:
+    """An upload that is to make room between two of its results is cancelled, too."""
+    incoming: Any = Incoming()
+    handler: Any = Incoming()
+
+    def handle(*_: object, **__: object) -> Generator[str]:
+        call.end(Overloaded("make room"))
+        yield "result"
+        yield "another"
+
+    handler.handle = handle
+    call = Call(incoming, UPLOAD._replace(handler=handler))
+    call.run(lambda _: None)
+    incoming.done.clear()
+    assert [*call._handle_streaming(iter(()), NO_CALL)] == ["result"]  # noqa: SLF001
+    assert (incoming.done, handler.done) == (["cancel"], [])

@@ -146,6 +146,10 @@ class Call:
                     self.is_sending, self.since = True, time.monotonic()
                     yield response
                     self.is_sending, self.since = False, math.inf
+                    if self._end and self.rpc.awaits is Awaits.ALL_MESSAGES:
+                        # It is stored.
+                        self.incoming.cancel()
+                        return
                     if self._end:
                         self.rpc.handler.refuse(Refusal(self._end, self.tenant), context)
         finally:
