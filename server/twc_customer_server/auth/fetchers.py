@@ -70,18 +70,15 @@ class Fetchers:
         """Runs a fetch when it is its source's turn. Raises Unavailable if too many wait."""
         with self._lock:
             turn = self._turn(name, source)
+            if self._running < self._threads:
+                try:
+                    # With the lock held, so that no other fetch counts on a thread that fails.
+                    threading.Thread(target=self._run, name="keys", daemon=True).start()
+                except RuntimeError as error:
+                    raise Unavailable("keys cannot be fetched now; try again") from error
+                self._running += 1
             self._waiting.add(turn, fetch)
             self._refused.pop(name, None)
-            if self._running >= self._threads:
-                return
-            self._running += 1
-        try:
-            threading.Thread(target=self._run, name="keys", daemon=True).start()
-        except RuntimeError as error:
-            with self._lock:
-                self._running -= 1
-                self._waiting.discard(turn, fetch)
-            raise Unavailable("keys cannot be fetched now; try again") from error
 
     def warn(self, reason: str) -> None:
         """Logs that keys cannot be fetched, unless a warning was logged a moment ago."""
