@@ -98,7 +98,8 @@ attack: $(VENV)/dev $(VENV)/contract ## Attack a service; ONLY=name, SECONDS=5, 
 soak: $(VENV)/dev $(VENV)/contract ## Prove what is promised, for hours; ARGS='kills --rounds 10', --help lists all
 	@$(BIN)/python -m tests.soak $(ARGS)
 	@$(if $(ARGS),,OPENAPI_EXAMPLES=1200 RULE_EXAMPLES=2000 $(PYTEST) --timeout 7200 \
-		tests/gateway/test_openapi.py tests/unit tests/rules)
+		tests/gateway/test_openapi.py tests/gateway/test_bad_input.py tests/api/test_boundary.py \
+		tests/unit tests/rules)
 
 prove-import: $(VENV)/bench $(VENV)/contract ## Import 200,000 customers and compare; KILL=client or KILL=server midway
 	@$(BIN)/python -m bench.prove_import --kill '$(KILL)'

@@ -30,6 +30,9 @@ _EXIT_SECONDS = 60
 
 _MOST_WORKERS = 12
 
+# Objects of garbage that are collected at a time: fewer would take more time.
+_GARBAGE = 20_000
+
 # Tests that take milliseconds each.
 _FAST = Path(__file__).parent / "unit"
 
@@ -67,6 +70,7 @@ def pytest_collection() -> Generator[None, object, object]:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
         gc.enable()
 
 

@@ -8,7 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Address, Attribute, AttributeGroup, Customer
@@ -27,6 +27,7 @@ from tests.support.client import (
     tenant_header,
 )
 from tests.support.servers import of_grpcio
+from tests.support.steps import EXAMPLES
 from twc_customer_server.contract import WAITING_RPCS
 
 RPCS = [method.name for method in SERVICE.methods]
@@ -161,7 +162,7 @@ def test_malformed_request(channel: grpc.Channel, tenant: str, rpc: str) -> None
 
 
 @any_backend
-@settings(deadline=None, max_examples=200)
+@EXAMPLES
 @given(rpc=st.sampled_from(ENDING), encoded=st.binary(max_size=64))
 def test_random_bytes(channel: grpc.Channel, rpc: str, encoded: bytes) -> None:
     """No bytes make an RPC fail by the server's fault."""
@@ -182,7 +183,7 @@ WHOLE = pb.CreateCustomerRequest(
 
 
 @any_backend
-@settings(deadline=None, max_examples=100)
+@EXAMPLES
 @given(
     rpc=st.sampled_from(["CreateCustomer", "UpdateCustomer", "UploadCustomers"]),
     place=st.integers(0, len(WHOLE) - 1),
@@ -249,7 +250,7 @@ requests: st.SearchStrategy[tuple[str, Message]] = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@EXAMPLES
 @given(request=requests)
 def test_random_requests(channel: grpc.Channel, request: tuple[str, Message]) -> None:
     """No content of a request makes an RPC fail by the server's fault."""
@@ -257,7 +258,7 @@ def test_random_requests(channel: grpc.Channel, request: tuple[str, Message]) ->
     check_outcome(channel, rpc, message.SerializeToString())
 
 
-@settings(deadline=None, max_examples=100)
+@EXAMPLES
 @given(change=customers)
 def test_random_updates(channel: grpc.Channel, change: Customer) -> None:
     """No change of a customer that is there fails by the server's fault."""

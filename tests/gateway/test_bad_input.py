@@ -15,6 +15,7 @@ from tests.gateway.stacks import http_headers
 from tests.support.builders import NO_CUSTOMER
 from tests.support.client import SECONDS
 from tests.support.http_client import http_request
+from tests.support.steps import EXAMPLES
 from twc_customer_gateway.filters import SMALL_BODY_BYTES
 from twc_customer_gateway.supervisor.stack import Stack
 
@@ -406,11 +407,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=JSON_VALUES)
 def test_any_json(http: httpx.Client, value: Any) -> None:
     """Any JSON at all is either a customer or refused in the one shape, never a failure."""
@@ -419,11 +416,7 @@ def test_any_json(http: httpx.Client, value: Any) -> None:
     assert response.status_code == 200 or error_of(response).status == 400
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=200))
 def test_any_bytes(http: httpx.Client, body: bytes) -> None:
     """Any bytes at all are refused in the one shape."""
