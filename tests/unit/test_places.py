@@ -1,6 +1,7 @@
 """Which streams have a place, and which make room for others."""
 
 import math
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -220,20 +221,31 @@ class Incoming:
     ("rpc", "is_sending", "how"),
     [
         (UPLOAD, True, "cancel"),
-        (IMPORT, True, "cancel"),
+        (IMPORT, True, "reject"),
         (WATCH, True, "reject"),
         (UPLOAD, False, "end_with"),
         (WATCH, False, "end_with"),
     ],
 )
 def test_end_of_stream_that_makes_room(rpc: Rpc, is_sending: bool, how: str) -> None:  # noqa: FBT001
-    """A stream that sends what it has done is cancelled: nobody says that nothing was done."""
+    """A client that takes nothing is told so in short, or nothing, if what it sent is stored."""
     incoming: Any = Incoming()
     handler: Any = Incoming()
     call = Call(incoming, rpc._replace(handler=handler))
     call.is_sending, call.since = is_sending, 0
-    call.end(Overloaded("make room"))
+    assert call.end(Overloaded("make room"))
     assert incoming.done == [how]
+
+
+@pytest.mark.parametrize("is_sending", [False, True])
+@pytest.mark.parametrize("rpc", [IMPORT, UPLOAD])
+def test_end_of_stream_at_work(rpc: Rpc, is_sending: bool) -> None:  # noqa: FBT001
+    """A stream at work, whose client takes what it sends, goes on to its next response."""
+    incoming: Any = Incoming()
+    call = Call(incoming, rpc)
+    call.is_sending, call.since = is_sending, time.monotonic() if is_sending else math.inf
+    assert not call.end(Overloaded("make room"))
+    assert incoming.done == []
 
 
 def test_end_of_upload_between_results() -> None:

@@ -87,6 +87,8 @@ class Admission:
         self._timer = timer
         self._receiver = receiver
         self._places = places
+        # Calls that were told to make room, and have not ended; of `tick` alone.
+        self._ending: list[tuple[Call, Overloaded]] = []
         # Guards the receiver and the places.
         self._lock = threading.Lock()
 
@@ -120,10 +122,11 @@ class Admission:
             self._end("messages", call, error)
         for call, error in waiting:
             self._end(call.rpc.kind.value, call, error)
-        for call, error in ending:
+        for call, _ in ending:
             if not call.is_over:
                 self._limits.count_refusal(call.rpc.kind.value)
-                call.end(error)
+        ending = [*self._ending, *ending]
+        self._ending = [it for it in ending if not it[0].is_over and not it[0].end(it[1])]
 
     def _end(self, limit: str, call: Call, error: ServiceError) -> None:
         """Ends a call that does not run."""

@@ -18,6 +18,9 @@ from twc_customer_server.middleware.rpc import Handler, Refusal, abort
 from twc_customer_server.transport.interface import IncomingCall
 from twc_customer_server.transport.limits import Kind, Usage
 
+# Time for a client to take a response before its call makes room.
+_SENDING_SECONDS = 0.5
+
 
 class Awaits(Enum):
     """Tells how much of a call is received before it takes a thread."""
@@ -112,22 +115,26 @@ class Call:
         """Ends the call with an error, in place of its handler."""
         self.incoming.run_with(self.rpc.handler.refuse, Refusal(error, self.tenant))
 
-    def end(self, error: Exception) -> None:
-        """Ends the call with an error while its handler may be running.
+    def end(self, error: Exception) -> bool:
+        """Ends the call with an error while its handler may be running; tells whether it does.
 
-        An import or export that is at work ends when it has sent its next response.
+        An import or export that is at work ends when it has sent its next response: for one
+        whose client does not take that, this is to be called again.
         """
-        if self.is_sending and self.rpc.awaits is not Awaits.MESSAGE:
-            # Some of what the client sent is stored, which no status of a refusal may deny.
-            self.incoming.cancel()
-        elif self.is_sending:
-            # The client takes no message, and would not take more than a status.
-            self.incoming.reject(str(error))
-        elif self.rpc.kind is Kind.BULK and self.since == math.inf:
+        if self.is_sending and time.monotonic() - self.since >= _SENDING_SECONDS:
+            if self.rpc.awaits is Awaits.ALL_MESSAGES:
+                # It is stored, which no status of a refusal may deny.
+                self.incoming.cancel()
+            else:
+                # The client takes no message, and would not take more than a status.
+                self.incoming.reject(str(error))
+        elif self.rpc.kind is Kind.BULK and (self.is_sending or self.since == math.inf):
             self._end = error
+            return False
         else:
             refusal = Refusal(error, self.tenant)
             self.incoming.end_with(self.rpc.handler.refuse, refusal)
+        return True
 
     def _handle(self, request: Any, context: grpc.ServicerContext) -> Any:
         try:
