@@ -333,13 +333,13 @@ def test_unknown_position(service: Service, foreign: Callable[[Position], Positi
 
 
 # Between two reads of a thread, so that they leave the machine to the replica that starts.
-_PAUSE_SECONDS = 0.01
+_PAUSE_SECONDS = 0.02
 
 
 class Load:
     """Reads again and again, in several threads, from its construction to `end`."""
 
-    def __init__(self, service: Service, threads: int = 4) -> None:
+    def __init__(self, service: Service, threads: int = 2) -> None:
         self.reads = 0
         self._service = service
         self._stopped = threading.Event()
