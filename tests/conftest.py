@@ -41,7 +41,7 @@ _numbers = itertools.count(1)
 
 def pytest_xdist_auto_num_workers() -> int:
     """Runs more workers than there are processors, since most tests wait for processes."""
-    return min(_MOST_WORKERS, 3 * (os.cpu_count() or 1) + 1)
+    return min(_MOST_WORKERS, 2 * (os.cpu_count() or 1) + 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
