@@ -15,6 +15,7 @@ import pytest
 
 from tests.storage.sqlite_file import (
     backed_up,
+    connection_of,
     count_elsewhere,
     count_served,
     killed,
@@ -28,7 +29,7 @@ from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin.backup import back_up, restore
 from twc_customer_server.settings.model import Settings
-from twc_customer_server.storage import migrate, sqlite_file
+from twc_customer_server.storage import migrate, sqlite_file, wal
 from twc_customer_server.storage.changes import ChangeStore
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.migrate import known_migrations
@@ -314,3 +315,31 @@ def test_owner_after_restore(path: Path, backup: Path) -> None:
         "customers.db": 12345,
         "customers.db.lock": 12345,
     }
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["one process", "after another has ended"])
+def test_killed_after_checkpoint_beside_a_reader(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ended: bool
+) -> None:
+    """What a reader kept a checkpoint from copying is served after a kill, by the same cursors."""
+    with shut_down_after(Sqlite(path)) as database, closing(sqlite3.connect(path)) as reader:
+        database.prepare()
+        store = CustomerStore(database)
+        insert(store, "acme")
+        monkeypatch.setattr(wal, "_LOOK_SECONDS", 3600)
+        if ended:
+            with opened(path):
+                pass
+        insert(store, "acme")
+        before = ChangeStore(database).settle("acme")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM customer").fetchone()
+        insert(store, "acme")
+        with database.opening():
+            wal.checkpoint(connection_of(database))
+        shutil.copytree(path.parent, tmp_path / "killed", ignore=lambda *_: ["killed"])
+    killed_file = tmp_path / "killed" / path.name
+    assert count_served(killed_file) == 3
+    with shut_down_after(Sqlite(killed_file)) as database:
+        database.prepare()
+        assert ChangeStore(database).settle("acme").epoch == before.epoch
