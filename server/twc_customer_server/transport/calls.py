@@ -121,14 +121,16 @@ class Call:
         An import or export that is at work ends when it has sent its next response: for one
         whose client does not take that, this is to be called again.
         """
-        if self.is_sending and time.monotonic() - self.since >= _SENDING_SECONDS:
+        is_bulk = self.rpc.kind is Kind.BULK
+        is_just_sending = is_bulk and time.monotonic() - self.since < _SENDING_SECONDS
+        if self.is_sending and not is_just_sending:
             if self.rpc.awaits is Awaits.ALL_MESSAGES:
                 # It is stored, which no status of a refusal may deny.
                 self.incoming.cancel()
             else:
                 # The client takes no message, and would not take more than a status.
                 self.incoming.reject(str(error))
-        elif self.rpc.kind is Kind.BULK and (self.is_sending or self.since == math.inf):
+        elif is_bulk and (self.is_sending or self.since == math.inf):
             self._end = error
             return False
         else:
