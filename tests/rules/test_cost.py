@@ -36,7 +36,7 @@ SIZES = [1 << exponent for exponent in range(15, 20)]
 RUNS = 3
 
 # Measurements of a shape, of which the least times count: other programs may disturb one.
-ATTEMPTS = 6
+ATTEMPTS = 12
 
 # Of the time per byte at the smallest size.
 MAX_RATIO = 3
