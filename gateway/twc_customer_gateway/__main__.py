@@ -5,20 +5,17 @@ possible: a child process reads the settings and writes the configuration.
 """
 
 import argparse
-import fcntl
 import gc
-import os
 import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from twc_customer_gateway.supervisor.processes import Process, stop
 from twc_customer_gateway.supervisor.stack import Stack, StackError
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.concurrency.folder_lock import locked
 from twc_customer_server.process.output import end_with_reader
 from twc_customer_server.process.signals import STOP_SIGNALS
 from twc_customer_server.telemetry import logs
@@ -137,7 +134,8 @@ def run() -> None:
     # Only `_pause` receives them, so that none interrupts the start of a process or a stop.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        with tempfile.TemporaryDirectory(prefix="twc-") as folder, _kept(folder):
+        # Locked, so that systemd-tmpfiles does not remove it for its age.
+        with tempfile.TemporaryDirectory(prefix="twc-") as folder, locked(Path(folder)):
             _configure(folder)
             with Stack(Path(folder), pause=_pause) as stack:
                 print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
@@ -146,17 +144,6 @@ def run() -> None:
         return
     except StackError as error:
         sys.exit(f"The Customer API stopped: {error}")
-
-
-@contextmanager
-def _kept(folder: str) -> Iterator[None]:
-    """Keeps systemd from removing a folder for its age, by a lock that systemd-tmpfiles minds."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _configure(folder: str) -> None:

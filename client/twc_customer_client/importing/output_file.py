@@ -41,7 +41,7 @@ class OutputFile:
 
     @property
     def written(self) -> Written:
-        """What the file has."""
+        """Returns how much the file has, and the digest of that."""
         return Written(self.size, self._digest.hexdigest() if self.size else "")
 
     def _continue(self, written: Written) -> None:

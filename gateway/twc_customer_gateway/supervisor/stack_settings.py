@@ -47,7 +47,7 @@ class StackSettings(NamedTuple):
     log_level: str
     # Files that may change while the service runs.
     watched: list[str]
-    # What `FileWatch` has seen of them before they were read.
+    # `look_at` has seen them like this before they were read.
     watched_as_read: list[list[int] | None]
     # Where customers are stored, without a password.
     data: str

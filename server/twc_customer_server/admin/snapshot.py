@@ -13,7 +13,7 @@ from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.storage.migrate import HISTORY
 from twc_customer_server.storage.sqlite_errors import explained
 from twc_customer_server.storage.sqlite_file import TABLES, require_own_tables
-from twc_customer_server.storage.wal import mark_copy
+from twc_customer_server.storage.wal import mark_copy, open_to_read
 
 # Pages that are copied at a time.
 _BATCH_PAGES = 1000
@@ -53,12 +53,7 @@ def snapshot(file: Path, *, is_immutable: bool = False) -> Iterator[Snapshot]:
     Nobody may write to one that is said to be immutable, which needs no file beside it. Raises
     CannotServeError, also instead of the driver's errors.
     """
-    option = "immutable=1" if is_immutable else "mode=ro"
-    uri = f"{file.absolute().as_uri()}?{option}"
-    with (
-        explained(file),
-        closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection,
-    ):
+    with explained(file), closing(open_to_read(file, is_immutable=is_immutable)) as connection:
         # Otherwise a copy would begin anew whenever another process has written.
         connection.execute("BEGIN")
         connection.execute(TABLES).fetchone()

@@ -91,6 +91,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         """
         if wal.log_of(self.path).stat().st_size and not self._writer.is_running:
             self._reader = wal.open_to_read(self.path)
+            # Before its first query a connection keeps nothing.
+            self._reader.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
     def prepare(self) -> None:
         """Checks the schema version, or creates the schema, and starts the writing thread."""

@@ -58,16 +58,18 @@ def checkpoint(connection: sqlite3.Connection, *, more_follows: bool = True) -> 
 def read_file(path: Path, query: str) -> list[tuple[Any, ...]]:
     """Runs a query on a file, whatever its log has."""
     # SQLite opens and closes the file: another descriptor that is closed would end its locks.
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)) as file:
+    with closing(open_to_read(path, is_immutable=True)) as file:
         return file.execute(query).fetchall()
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """Opens a database with its log, which stays when this is the last connection to close."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, check_same_thread=False)
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-    return connection
+def open_to_read(path: Path, *, is_immutable: bool = False) -> sqlite3.Connection:
+    """Opens a database with its log, which stays when this is the last connection to close.
+
+    Of one that is said to be immutable, the file alone is read, and nothing is locked.
+    """
+    option = "immutable=1" if is_immutable else "mode=ro"
+    uri = f"{path.absolute().as_uri()}?{option}"
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
 
 def mark_of(path: Path) -> int:
