@@ -294,6 +294,21 @@ def test_later_migration(opener: Opener, later: str, *, is_served: bool) -> None
         CustomerStore(again).insert("acme", stamped())
 
 
+def test_interrupted_creation(
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that ended before the schema was complete leaves the database empty for the next."""
+    with monkeypatch.context() as ends_early:
+        folder = only(ALL[:-1], tmp_path / "interrupted")
+        folder.joinpath(NEXT).write_text("def up(migrator, db): raise KeyboardInterrupt")
+        ends_early.setattr(migrate, "MIGRATIONS", folder)
+        with pytest.raises(KeyboardInterrupt), prepared(opener):
+            pass
+
+    with prepared(opener) as database:
+        assert not database.write(lambda: _difference(database))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("last", ALL)
 def test_interrupted_migration(
     opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import peewee
 from playhouse.migrations import Runner
@@ -68,8 +69,8 @@ def is_served(database: peewee.Database) -> bool:
     return not pending and not beyond(runner.applied())
 
 
-def ensure_served(database: peewee.Database) -> None:
-    """Creates the schema in an empty database.
+def ensure_served(database: Any) -> None:
+    """Creates the schema in an empty database, which stays empty if this is interrupted.
 
     Raises SchemaMismatchError for a version that this server does not serve.
     """
@@ -82,7 +83,7 @@ def ensure_served(database: peewee.Database) -> None:
             f"Make a backup, then run {COMMAND}; servers of the release before may serve on"
         )
     if pending:
-        _apply(runner)
+        database.step(lambda: _apply(runner))
 
 
 def _apply(runner: Runner) -> list[str]:

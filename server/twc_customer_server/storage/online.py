@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import peewee
+import psycopg
 
 from twc_customer_server.storage.database import Database
 
@@ -87,7 +88,7 @@ def _range_after(
 def create_index(db: Any, name: str, on: str, *, unique: bool = False) -> None:
     """Creates the index of a name, if there is none that is complete; `on` is what follows ON."""
     kind = "UNIQUE INDEX" if unique else "INDEX"
-    if not _is_postgres(db):
+    if not _is_postgres(db) or _is_in_transaction(db):
         db.step(lambda: db.execute_sql(f"CREATE {kind} IF NOT EXISTS {name} ON {on}"))
         return
     for attempt in range(1, _ATTEMPTS + 1):
@@ -126,6 +127,11 @@ def create_table(db: Any, table: type[peewee.Model]) -> None:
 
 def _is_postgres(db: object) -> bool:
     return isinstance(db, peewee.PostgresqlDatabase)
+
+
+def _is_in_transaction(db: Any) -> bool:
+    """Tells whether a PostgreSQL connection is in a transaction, as while a schema is created."""
+    return bool(db.connection().info.transaction_status != psycopg.pq.TransactionStatus.IDLE)
 
 
 def _is_valid(db: Database, name: str) -> bool | None:
