@@ -1,6 +1,8 @@
 """The standard health service, which needs none of the threads of RPCs."""
 
+import math
 import threading
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import NoReturn
@@ -20,6 +22,10 @@ SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 _SERVING: int = HealthCheckResponse.SERVING
 _NOT_SERVING: int = HealthCheckResponse.NOT_SERVING
+
+# A gateway asks a server that serves each second, see gateway/twc_customer_gateway/envoy.
+GATEWAY_ASKS_SECONDS = 1
+_GATEWAY_SECONDS = 3 * GATEWAY_ASKS_SECONDS
 
 MAX_WATCHES = 100
 
@@ -54,6 +60,7 @@ class Health(health_pb2_grpc.HealthServicer):
             OpenCalls(_MAX_WAITING, self._receive) for _ in range(2)
         )
         self._watches: dict[IncomingCall, _Watch] = {}
+        self._gateway_asked_at = -math.inf
 
     def Check(  # noqa: N802 - the service names it
         self, request: HealthCheckRequest, context: grpc.ServicerContext
@@ -71,13 +78,20 @@ class Health(health_pb2_grpc.HealthServicer):
         """Tells whether clients are told that a service serves."""
         return self._status_for(service, "") == _SERVING
 
+    def has_gateway(self) -> bool:
+        """Tells whether a gateway has lately asked whether the server serves."""
+        return time.monotonic() - self._gateway_asked_at < _GATEWAY_SECONDS
+
     def accept(self, incoming: IncomingCall) -> None:
         """Takes a call from grpcio."""
         if incoming.behavior == self.Watch and not self._add_watch(incoming):
             incoming.run_with(refuse, Overloaded(TOO_MANY_WATCHES))
             return
-        calls = self._of_gateway if _is_gateway(incoming.peer()) else self._of_others
-        calls.accept(incoming)
+        if _is_gateway(incoming.peer()):
+            self._gateway_asked_at = time.monotonic()
+            self._of_gateway.accept(incoming)
+        else:
+            self._of_others.accept(incoming)
 
     def tick(self) -> None:
         """Ends calls whose message does not come; to be called several times a second."""

@@ -46,6 +46,9 @@ STOPPED = "the server stopped while it ran the change"
 # Time between looks for calls whose messages do not come.
 _TICK_SECONDS = 0.25
 
+# Time in which each gateway asks whether the server serves, though it be a moment late.
+_GATEWAY_SECONDS = 1.2 * health.GATEWAY_ASKS_SECONDS
+
 # What errors call the calls of which there are only some at a time.
 _NAMES = {
     Kind.BULK: "uploads, imports and exports",
@@ -159,13 +162,15 @@ class Services:
         self._is_drained = True
 
     def hold(self) -> None:
-        """Reports NOT_SERVING, and after DRAIN_SECONDS holds the calls that come.
+        """Reports NOT_SERVING, serves on until that is known, then holds the calls that come.
 
-        After `drain` nobody needs the time for that any more.
+        Clients have DRAIN_SECONDS to know, and the gateways until each has asked. After `drain`
+        nobody needs the time any more.
         """
         self._health.set_serving(serves=False)
         if not self._is_drained:
-            time.sleep(self._settings.drain_seconds)
+            asks = _GATEWAY_SECONDS if self._health.has_gateway() else 0
+            time.sleep(max(self._settings.drain_seconds, asks))
         self.dispatcher.divert(self._late_calls.behaviors, self._late_calls.accept)
         self._late_calls.await_pause()
 
