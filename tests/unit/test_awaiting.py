@@ -26,7 +26,9 @@ class Fetching(Authenticator):
         self.asked = threading.Semaphore(0)
         self._is_proven = is_proven
 
-    def authenticate(self, _metadata: Metadata, _peer: Callable[[], str] = str) -> Caller:
+    def authenticate(
+        self, _metadata: Metadata, _peer: Callable[[], str] = str, _came_at: float = 0
+    ) -> Caller:
         """Returns the caller if the keys have come."""
         self.asked.release()
         if self.fetched.done():

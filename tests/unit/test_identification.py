@@ -74,7 +74,7 @@ class Parts:
         """Knows those whose token was good before."""
         return CALLER if metadata[0][1] in self.known else None
 
-    def authenticate(self, metadata: Any, _: object) -> Caller:
+    def authenticate(self, metadata: Any, *_: object) -> Caller:
         """Knows those with a good token, or awaits keys."""
         token = metadata[0][1].removeprefix("Bearer ")
         self.seen.append(token)

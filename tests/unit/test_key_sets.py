@@ -317,6 +317,32 @@ def test_unknown_key_after_recent_fetch(kept: Kept, clock: Clock) -> None:
     assert (kept.source.reads, kept.background.waiting) == (1, [])
 
 
+@pytest.mark.parametrize("age", [0, MOMENT], ids=["at once", "before"])
+def test_unknown_key_of_call_that_waited(kept: Kept, clock: Clock, age: float) -> None:
+    """A call for which the issuer was asked does not have it asked again."""
+    clock.now = 20
+    came_at = clock.now - age
+    kept.awaited("forged")
+    kept.background.run()
+    clock.now += POLICY.cooldown + MOMENT
+    assert kept.keys.find("forged", came_at=came_at) is None
+    assert (kept.source.reads, kept.background.waiting) == (2, [])
+
+
+def test_unknown_key_of_later_call(kept: Kept, clock: Clock) -> None:
+    """A call that came after the issuer was asked has it asked again: the key may be new."""
+    clock.now = 20
+    kept.awaited("new")
+    kept.background.run()
+    came_at = clock.now + MOMENT
+    kept.source.publish(NEW)
+    clock.now += POLICY.cooldown + MOMENT
+    with pytest.raises(KeysAwaited):
+        kept.keys.find("new", came_at=came_at)
+    kept.background.run()
+    assert kept.keys.find("new", came_at=came_at)
+
+
 def test_unknown_key_while_away(kept: Kept, clock: Clock) -> None:
     """Of a key that the issuer may have published while it was away nobody says there is none."""
     kept.source.error = OSError()

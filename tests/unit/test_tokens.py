@@ -371,12 +371,10 @@ class Counted(KeySets):
         self.keys = self.add_one_issuer()
         self.finds = 0
 
-    def find(
-        self, realm: str, key_id: str, source: Callable[[], str] = str
-    ) -> tuple[KeySet, jwt.PyJWK | None]:
+    def find(self, *sought: Any, **of_call: Any) -> tuple[KeySet, jwt.PyJWK | None]:
         """Counts, and finds a key."""
         self.finds += 1
-        return super().find(realm, key_id, source)
+        return super().find(*sought, **of_call)
 
 
 def counting(source: Source) -> tuple[TokenVerifier, Counted]:
@@ -441,13 +439,11 @@ def test_remembered_token_after_key_renewal(clock: Clock) -> None:
     class Overtaken(Counted):
         """A key set that another thread renews as soon as the key is found."""
 
-        def find(
-            self, realm: str, key_id: str, source_: Callable[[], str] = str
-        ) -> tuple[KeySet, jwt.PyJWK | None]:
-            found = super().find(realm, key_id, source_)
+        def find(self, realm: str, key_id: str, *of_call: Any) -> tuple[KeySet, jwt.PyJWK | None]:
+            found = super().find(realm, key_id, *of_call)
             source.publish(Issuer(key_id="key-2"))
             clock.now += POLICY.cooldown
-            super().find(realm, "key-2", source_)
+            super().find(realm, "key-2", *of_call)
             return found
 
     remembering = TokenVerifier(TRUST, Overtaken(source))

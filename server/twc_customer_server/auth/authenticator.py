@@ -1,5 +1,6 @@
 """Authenticates calls: verifies their bearer tokens (RFC 6750, JWT) for the tenants they name."""
 
+import math
 import re
 import threading
 import time
@@ -120,11 +121,15 @@ class Authenticator:
         oldest = self._key_sets.oldest_age()
         self._metrics.series(KEYS_AGE).set(0 if oldest is None else time.time() - oldest)
 
-    def authenticate(self, metadata: Metadata, peer: Callable[[], str] = str) -> Caller:
+    def authenticate(
+        self, metadata: Metadata, peer: Callable[[], str] = str, came_at: float = math.inf
+    ) -> Caller:
         """Returns the caller of a call. Waits for nothing.
 
         `peer` returns where the call comes from, as `grpc.ServicerContext`
-        does. Raises Unauthenticated, or Unavailable if the issuer's keys are
+        does. `came_at` is when it came, by the monotonic clock, if it has
+        awaited keys: it does not await those that were asked for since then
+        again. Raises Unauthenticated, or Unavailable if the issuer's keys are
         not at hand, KeysAwaited if they may soon be; then InvalidTenant; then
         TenantForbidden.
         """
@@ -139,7 +144,7 @@ class Authenticator:
             elif key == "x-forwarded-for":
                 forwarded_for = str(value)
         source = partial(_source, peer, forwarded_for)
-        verified = self._verifier.verify(_token(credentials), source)
+        verified = self._verifier.verify(_token(credentials), source, came_at)
         tenant = _tenant(names)
         if tenant not in verified.tenants:
             raise TenantForbidden(_FORBIDDEN)
@@ -202,8 +207,10 @@ class TokenVerifier:
         verified.keys.used_at = now
         return verified
 
-    def verify(self, token: str, source: Callable[[], str] = str) -> VerifiedToken:
-        """Verifies a token that a call from some source has.
+    def verify(
+        self, token: str, source: Callable[[], str] = str, came_at: float = math.inf
+    ) -> VerifiedToken:
+        """Verifies a token that a call from some source has, which came at some time.
 
         Raises Unauthenticated if it is not valid, and what `KeySet.find`
         raises if its key is not at hand.
@@ -211,7 +218,7 @@ class TokenVerifier:
         verified = self.cached(token)
         if verified is None:
             try:
-                verified = self._verify(token, source)
+                verified = self._verify(token, source, came_at)
             except Unauthenticated:
                 self._refused.add()
                 raise
@@ -222,26 +229,28 @@ class TokenVerifier:
                 self._verified[token] = verified
         return verified
 
-    def _verify(self, token: str, source: Callable[[], str]) -> VerifiedToken:
+    def _verify(self, token: str, source: Callable[[], str], came_at: float) -> VerifiedToken:
         if len(token) > MAX_TOKEN_LENGTH:
             raise Unauthenticated("the token is too long")
         if "=" in token:
             raise Unauthenticated(NOT_VERIFIABLE)  # RFC 7515 forbids padding, PyJWT accepts it.
         try:
-            return self._verify_signature_and_claims(token, source)
+            return self._verify_signature_and_claims(token, source, came_at)
         except jwt.PyJWTError as error:
             raise Unauthenticated(_REASONS.get(type(error), NOT_VERIFIABLE)) from None
         except (ValueError, TypeError, OverflowError, RecursionError):
             # PyJWT does not catch all that the parts of a forged token can raise.
             raise Unauthenticated(NOT_VERIFIABLE) from None
 
-    def _verify_signature_and_claims(self, token: str, source: Callable[[], str]) -> VerifiedToken:
+    def _verify_signature_and_claims(
+        self, token: str, source: Callable[[], str], came_at: float
+    ) -> VerifiedToken:
         """Verifies a token's signature first, then its claims. Raises PyJWTError and others."""
         header = jwt.get_unverified_header(token)
         claimed = jwt.decode(token, options={"verify_signature": False})
         realm = self._realm_of(claimed.get("iss"))
         key_id = str(header.get("kid"))
-        keys, key = self._key_sets.find(realm, key_id, source)
+        keys, key = self._key_sets.find(realm, key_id, source, came_at)
         if key is None:
             raise jwt.InvalidKeyError
         found_in = keys.held.keys

@@ -1,5 +1,6 @@
 """The keys of one issuer: at hand for callers, and fetched in the background."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ REFRESH_AFTER = 0.8
 # Calls that may await the first keys of a realm that nobody has proven to exist.
 MAX_UNPROVEN_CALLS = 32
 
-_NEVER = -float("inf")
+_NEVER = -math.inf
 
 
 class RefreshPolicy(NamedTuple):
@@ -36,9 +37,10 @@ class RefreshPolicy(NamedTuple):
 
 
 class Held(NamedTuple):
-    """Keys, when they were fetched, and until when they count, by the monotonic clock."""
+    """Keys, when their fetch began and ended, and until when they count, by the monotonic clock."""
 
     keys: Keys
+    asked_at: float
     fetched_at: float
     good_until: float
 
@@ -68,7 +70,7 @@ class KeySet:
         # Held for moments only, never during a fetch.
         self._lock = threading.Lock()
         # Those at hand, which others replace when they are fetched.
-        self.held = Held({}, _NEVER, _NEVER)
+        self.held = Held({}, _NEVER, _NEVER, _NEVER)
         self._fetched: Future[None] | None = None
         self._has_failed = False
         self._tried_at = self._refresh_at = _NEVER
@@ -76,17 +78,18 @@ class KeySet:
         # When a key of these last verified a token.
         self.used_at = self._made_at = time.monotonic()
 
-    def find(self, key_id: str, source: str = "") -> jwt.PyJWK | None:
+    def find(self, key_id: str, source: str = "", came_at: float = math.inf) -> jwt.PyJWK | None:
         """Returns the key with an id, or None if the issuer has none such.
 
         If the key is not at hand, a fetch begins, but for unknown ids only one
-        each cool-down, so that forged ones cannot cause a storm; `source` is
-        the network that the call comes from. Raises KeysAwaited while a fetch
-        is under way that may bring the key, and Unavailable if the keys could
-        not be fetched, or too much waits.
+        each cool-down, so that forged ones cannot cause a storm, and none if
+        the issuer was asked since `came_at`, when the call came by the
+        monotonic clock. `source` is the network that it comes from. Raises
+        KeysAwaited while a fetch is under way that may bring the key, and
+        Unavailable if the keys could not be fetched, or too much waits.
         """
         key = self._at_hand(key_id)
-        if key is None:
+        if key is None and not (self.are_good and self.held.asked_at >= came_at):
             fetched = self._fetched or self._fetch_if_due(source)
             if fetched and not fetched.done():
                 self._count_call()
@@ -119,11 +122,11 @@ class KeySet:
         """Begins a fetch, unless one is under way."""
         self._fetch("")
 
-    def put(self, keys: Keys) -> None:
-        """Replaces the keys by what was fetched just now."""
+    def put(self, keys: Keys, asked_at: float = _NEVER) -> None:
+        """Replaces the keys by what was fetched just now, and asked for a while before."""
         now = time.monotonic()
         with self._lock:
-            self.held = Held(keys, now, now + self._policy.lifetime)
+            self.held = Held(keys, asked_at, now, now + self._policy.lifetime)
             self._refresh_at = now + REFRESH_AFTER * self._policy.lifetime
             self._tried_at, self._has_failed = now, False
 
@@ -158,8 +161,9 @@ class KeySet:
         return fetched
 
     def _run(self, fetched: Future[None]) -> None:
+        asked_at = time.monotonic()
         try:
-            self.put(self._fetch_keys())
+            self.put(self._fetch_keys(), asked_at)
         except Exception as error:  # noqa: BLE001 - calls wait for its end, however it comes
             self._fail(str(error) if isinstance(error, JwksError) else type(error).__name__)
         self._end(fetched)

@@ -1,5 +1,6 @@
 """The key sets of all issuers: those of realms that are proven to exist apart from the others."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -70,23 +71,27 @@ class KeySets:
         return self._add(NO_REALM, self._proven, self._fetchers)
 
     def find(
-        self, realm: str, key_id: str, source: Callable[[], str] = str
+        self,
+        realm: str,
+        key_id: str,
+        source: Callable[[], str] = str,
+        came_at: float = math.inf,
     ) -> tuple[KeySet, jwt.PyJWK | None]:
         """Returns a realm's key set, and its key with an id if it has one.
 
-        `source` returns the network that the call comes from. Raises what
-        `KeySet.find` raises.
+        `source` returns the network that the call comes from, and `came_at` is when it came.
+        Raises what `KeySet.find` raises.
         """
         keys = self._proven.get(realm)
         if keys is not None:
-            return keys, keys.find(key_id)
+            return keys, keys.find(key_id, "", came_at)
         network = source()
         keys = self._unproven.get(realm)
         if keys is None:
             # A realm whose fetch would be refused must not evict one that is kept.
             self._unproven_fetchers.check_room(realm, network)
             keys = self._add(realm, self._unproven, self._unproven_fetchers)
-        return keys, keys.find(key_id, network)
+        return keys, keys.find(key_id, network, came_at)
 
     def prove(self, realm: str, keys: KeySet) -> None:
         """Notes that a key of a realm has verified a token."""

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from functools import partial
 
 from twc_customer_server.auth.authenticator import Authenticator, Caller, Metadata
 from twc_customer_server.contract import READ_SECONDS
@@ -30,28 +31,29 @@ class AwaitingAuthenticator:
 
     def authenticate(self, metadata: Metadata, peer: Callable[[], str] = str) -> Caller:
         """Returns the caller of a call. Raises what `Authenticator.authenticate` raises."""
+        came_at = time.monotonic()
+        authenticate = partial(self._authenticator.authenticate, metadata, peer, came_at)
         try:
-            return self._authenticator.authenticate(metadata, peer)
+            return authenticate()
         except KeysAwaited as awaited:
             first = awaited
         if self._places.acquire(blocking=False):
             try:
-                return self._retry(first, _WAIT_SECONDS, metadata, peer)
+                return _retry(authenticate, first, came_at + _WAIT_SECONDS)
             finally:
                 self._places.release()
         if not first.is_proven:
             raise first
-        return self._retry(first, _BRIEF_SECONDS, metadata, peer)
+        return _retry(authenticate, first, came_at + _BRIEF_SECONDS)
 
-    def _retry(
-        self, awaited: KeysAwaited, seconds: float, metadata: Metadata, peer: Callable[[], str]
-    ) -> Caller:
-        end = time.monotonic() + seconds
-        while True:
-            wait([awaited.fetched], max(0, end - time.monotonic()))
-            try:
-                return self._authenticator.authenticate(metadata, peer)
-            except KeysAwaited as again:
-                if time.monotonic() >= end:
-                    raise
-                awaited = again
+
+def _retry(authenticate: Callable[[], Caller], awaited: KeysAwaited, end: float) -> Caller:
+    """Authenticates when keys have come, again and again until a time."""
+    while True:
+        wait([awaited.fetched], max(0, end - time.monotonic()))
+        try:
+            return authenticate()
+        except KeysAwaited as again:
+            if time.monotonic() >= end:
+                raise
+            awaited = again

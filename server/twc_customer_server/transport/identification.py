@@ -1,5 +1,6 @@
 """Identifies callers whose token was not verified before."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -33,17 +34,22 @@ class Identity(Protocol):
     def cached(self, metadata: Metadata) -> Caller | ServiceError | None:
         """Returns the caller, or why it is refused, if that takes no more than a look."""
 
-    def authenticate(self, metadata: Metadata, peer: Callable[[], str]) -> Caller:
-        """Returns the caller. Raises ServiceError, KeysAwaited if it may be known later."""
+    def authenticate(
+        self, metadata: Metadata, peer: Callable[[], str], came_at: float = math.inf
+    ) -> Caller:
+        """Returns the caller of a call that came at some time.
+
+        Raises ServiceError, KeysAwaited if the caller may be known later.
+        """
 
 
 class _Unknown:
-    """A call whose caller is to be identified by metadata, until when, and what to do then.
+    """A call whose caller is to be identified by metadata, from when until when, and what then.
 
     `network` is where it comes from, `tenant` that which it names.
     """
 
-    __slots__ = ("incoming", "metadata", "network", "tenant", "then", "until")
+    __slots__ = ("came_at", "incoming", "metadata", "network", "tenant", "then", "until")
 
     def __init__(self, incoming: IncomingCall, metadata: Metadata, then: Then) -> None:
         self.incoming = incoming
@@ -52,7 +58,8 @@ class _Unknown:
         headers = dict(metadata)
         self.network = source_of(incoming.peer(), str(headers.get("x-forwarded-for", "")))
         self.tenant = headers.get("x-twc-tenant", "")
-        self.until = time.monotonic() + KEYS_SECONDS
+        self.came_at = time.monotonic()
+        self.until = self.came_at + KEYS_SECONDS
 
 
 class Identifier:
@@ -170,7 +177,7 @@ class Identifier:
             return
         try:
             outcome: Caller | Exception = self._identity.authenticate(
-                unknown.metadata, unknown.incoming.peer
+                unknown.metadata, unknown.incoming.peer, unknown.came_at
             )
         except KeysAwaited as error:
             if time.monotonic() < unknown.until and unknown.incoming.is_active():
