@@ -217,8 +217,9 @@ SHAPES: dict[str, Shape] = {
     "resume token": resume(lambda n: "ICAg" * (n // 4)),
     "idempotency key": lambda n: partial(KeyedRequest, "x" * n, "CreateCustomer", NOW),
     "If-Match": lambda n: partial(matches, '"' * n, '"tag"'),
+    # As many as gRPC takes of them, since more do not fit into the processor's cache.
     "headers": lambda n: partial(
-        headers_by_name, [("a", ""), *((f"header-{number}", "") for number in range(n // 36))] * 2
+        headers_by_name, [("a", ""), *((f"header-{number}", "") for number in range(n // 360))] * 2
     ),
 }
 
