@@ -90,7 +90,7 @@ def thousand_idle_calls_of_hundred_tenants(attacker: Attacker) -> None:
     _hold_streams_of_tenants(attacker, tenants=100, calls=attacker.many(10))
 
 
-@attack(who=OWNER, native=True, ends_within=IDLE_SECONDS)
+@attack(who=OWNER, native=True, ends_within=IDLE_SECONDS, peak_mebibytes=500)
 def half_sent_messages(attacker: Attacker) -> None:
     """100 gets, whose messages of 5 MiB come as fast as they are taken, 1 MiB at a time."""
     headers = attacker.rpc(f"{SERVICE}/GetCustomer")
