@@ -19,10 +19,10 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_client.files import unwritable
-from twc_customer_client.formats.columns import EXPORT_COLUMN
+from twc_customer_client.formats.columns import EXPORT_COLUMN, CellKind, kind_of_field
 from twc_customer_client.formats.csv_cells import protect
 from twc_customer_client.formats.customer_json import format_customer
-from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER, map_value_field
+from twc_customer_client.formats.field_paths import ADDRESS, CUSTOMER
 from twc_customer_client.progress import show_progress
 from twc_customer_client.sync.client import CustomerClient
 from twc_customer_client.waiting import Waiting
@@ -174,21 +174,33 @@ def _csv_row(customer: Customer, addresses: int, tax_exemptions: int) -> list[st
 
 
 def _csv_cell(message: Message, field: FieldDescriptor) -> str:
-    if map_value_field(field):
-        if entries := getattr(message, field.name):
-            entries = json_format.MessageToDict(message)[field.json_name]
-        return json.dumps(entries, ensure_ascii=False) if entries else ""
-    if not message.HasField(field.name):
+    if not _has_value(message, field):
         return ""
     value = getattr(message, field.name)
-    if isinstance(value, str):
-        return protect(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
+    match kind_of_field(field):
+        case CellKind.JSON:
+            members = json_format.MessageToDict(message)[field.json_name]
+            return json.dumps(members, ensure_ascii=False)
+        case CellKind.BOOL:
+            return json.dumps(value)
+        case CellKind.NUMBER:
+            # As a number it would get a decimal comma where its user has one.
+            return protect(json.dumps(value))
+        case CellKind.TEXT:
+            return _text_cell(value, field)
+
+
+def _text_cell(value: Any, field: FieldDescriptor) -> str:
     if field.enum_type is not None:
         known = field.enum_type.values_by_number.get(value)
         return known.name if known else str(value)
-    return str(value.ToJsonString())
+    return protect(value) if isinstance(value, str) else str(value.ToJsonString())
+
+
+def _has_value(message: Message, field: FieldDescriptor) -> bool:
+    if field.is_repeated:
+        return bool(getattr(message, field.name))
+    return message.HasField(field.name)
 
 
 def _read_buffered(buffer: IO[bytes]) -> Iterator[Customer]:

@@ -22,6 +22,16 @@ def update_request(
     return request
 
 
+def changed_fields(before: Customer, after: Customer) -> list[str]:
+    """Returns the names of the fields in which two customers differ."""
+    old, new = ({field.name: it for field, it in of.ListFields()} for of in (before, after))
+    return [
+        field.name
+        for field in Customer.DESCRIPTOR.fields
+        if (field.name in old) != (field.name in new) or old.get(field.name) != new.get(field.name)
+    ]
+
+
 def fields_request(customer_id: str, fields: Mapping[str, Any]) -> pb.UpdateCustomerRequest:
     """Returns the request to set fields, and to clear those that are None.
 

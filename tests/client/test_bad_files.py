@@ -196,6 +196,17 @@ ROWS: dict[str, tuple[str, str, tuple[str, str, str]]] = {
         '{"marketing_preferences_updated_at":"x"}',
         ("marketing_preferences_updated_at", "x", "must be a time"),
     ),
+    "number field": (
+        "x.jsonl",
+        '{"email":"a@example.com","spendToNextTier":"x"}',
+        ("spendToNextTier", "x", "must be a number"),
+    ),
+    "too large for a number field": (
+        "x.jsonl",
+        '{"email":"a@example.com","spendToNextTier":1' + "0" * 400 + "}",
+        ("spendToNextTier", "1000", "must be a number"),
+    ),
+    "beside a number field": ("x.jsonl", '{"spendToNextTier":5,"shoe":1}', ("shoe", "1", "is not")),
     "unknown": ("x.jsonl", '{"shoe":1}', ("shoe", "1", "is not a field of the contract")),
     "surrogate": ("x.jsonl", '{"email":"\\ud83d"}', ("email", "", "half of a surrogate pair")),
     "null item": ("x.json", "null", ("", "", "must be a JSON object")),

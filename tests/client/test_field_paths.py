@@ -1,9 +1,10 @@
 """Paths name fields of a customer, and nothing else."""
 
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
-from twc_customer_client.formats.columns import kind_of
-from twc_customer_client.formats.customer_json import preview
+from twc_customer_client.formats.columns import CellKind, kind_of, parse_value
+from twc_customer_client.formats.customer_json import InvalidCustomer, parse_customer, preview
 from twc_customer_client.formats.field_paths import (
     CUSTOMER,
     canonical_path,
@@ -13,18 +14,21 @@ from twc_customer_client.formats.field_paths import (
 )
 
 PATHS = {
-    "email": "text",
-    "active": "bool",
-    "addresses[0].defaultAddress": "bool",
-    "addresses": "json",
-    "addresses[3]": "json",
-    "taxExemptions[2]": "text",
-    "taxExemptions": "json",
-    "attributeGroups": "json",
-    'attributeGroups["a.b\\"]"]': "json",
-    'attributeGroups["a"].attributes["b"].value_type': "text",
-    "defaultAddress.city": "text",
-    "createdDate": "text",
+    "email": CellKind.TEXT,
+    "active": CellKind.BOOL,
+    "addresses[0].defaultAddress": CellKind.BOOL,
+    "addresses": CellKind.JSON,
+    "addresses[3]": CellKind.JSON,
+    "taxExemptions[2]": CellKind.TEXT,
+    "taxExemptions": CellKind.JSON,
+    "attributeGroups": CellKind.JSON,
+    'attributeGroups["a.b\\"]"]': CellKind.JSON,
+    'attributeGroups["a"].attributes["b"].value_type': CellKind.TEXT,
+    "defaultAddress.city": CellKind.TEXT,
+    "createdDate": CellKind.TEXT,
+    "spendToNextTier": CellKind.NUMBER,
+    "optin_preferences": CellKind.JSON,
+    "optin_preferences.sms": CellKind.BOOL,
 }
 INVALID = [
     "",
@@ -47,12 +51,12 @@ INVALID = [
 
 
 @pytest.mark.parametrize(("text", "kind"), PATHS.items())
-def test_path(text: str, kind: str) -> None:
+def test_path(text: str, kind: CellKind) -> None:
     """A path is parsed and formatted alike, and has its kind of value."""
     path = parse_path(text)
     assert format_path(path) == text
     assert canonical_path(CUSTOMER, path) == path
-    assert kind_of(path) == kind
+    assert kind_of(path) is kind
 
 
 @pytest.mark.parametrize("text", INVALID)
@@ -81,3 +85,27 @@ def test_preview() -> None:
     assert preview({"a": [1, "b\n"]}) == '{"a": [1, "b\\n"]}'
     assert preview("x" * 300) == "x" * 200 + "…"
     assert preview(None) == ""
+
+
+@pytest.mark.parametrize("text", ["12.5", " 7 ", "-1e3"])
+def test_number(text: str) -> None:
+    """A cell with a number has it as JSON writes it."""
+    assert parse_value(text, CellKind.NUMBER) == float(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["12,5", "1.234,5", "1e999", "9" * 400, "NaN", '"5"', "true", "[]"]
+)
+def test_no_number(text: str) -> None:
+    """What may be another number where others live, or none, is refused."""
+    with pytest.raises(ValueError, match=r"must be a number such as 12\.5"):
+        parse_value(text, CellKind.NUMBER)
+
+
+@pytest.mark.parametrize("field", [*CUSTOMER.fields], ids=lambda it: it.json_name)
+def test_wrong_type(field: FieldDescriptor) -> None:
+    """A value of another type is a violation that names its field, whatever the field is."""
+    with pytest.raises(InvalidCustomer) as raised:
+        parse_customer({field.json_name: [["x"]]})
+    assert {it.field.partition("[")[0] for it in raised.value.reasons} == {field.json_name}
+    assert all("must be" in it.reason for it in raised.value.reasons)

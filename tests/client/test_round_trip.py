@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twc.customer.v2 import customer_service_pb2 as pb
@@ -17,6 +18,7 @@ from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.csv_cells import protect, quote, read_foreign, unprotect
 from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.customer_json import parse_customer
+from twc_customer_client.formats.field_paths import CUSTOMER, is_timestamp
 from twc_customer_client.formats.json_reader import JsonLinesReader
 from twc_customer_client.formats.mappings import MAPPINGS
 from twc_customer_client.formats.records import LineReader
@@ -43,18 +45,37 @@ groups = st.dictionaries(
     ),
     max_size=2,
 )
+# Fields whose values are not of their type alone.
+special: dict[str, st.SearchStrategy[Any]] = {
+    "customer_state": st.sampled_from(["disabled", "enabled"]),
+    "marketing_optin_level": st.sampled_from(["single_opt_in", "confirmed_opt_in"]),
+    "taxExemptions": st.lists(texts, max_size=3),
+    "addresses": st.lists(addresses, max_size=3),
+    "attributeGroups": groups,
+}
+
+
+def _values(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+    """Values of a field in JSON."""
+    if field.json_name in special:
+        return special[field.json_name]
+    if is_timestamp(field):
+        return st.just("2026-05-28T10:00:00.123Z")
+    if field.message_type is not None:
+        members = {each.json_name: _values(each) for each in field.message_type.fields}
+        return st.fixed_dictionaries({}, optional=members)
+    return {
+        FieldDescriptor.CPPTYPE_STRING: texts,
+        FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
+        FieldDescriptor.CPPTYPE_DOUBLE: st.floats(allow_nan=False, allow_infinity=False),
+    }[field.cpp_type]
+
+
+# Columns of an export, which leaves out what others have.
+fields = [it for it in CUSTOMER.fields if it.name not in {"default_address", "merged_into"}]
 customers = st.fixed_dictionaries(
     {"email": texts},
-    optional={
-        "firstName": texts,
-        "phone": texts,
-        "active": st.booleans(),
-        "customer_state": st.sampled_from(["disabled", "enabled"]),
-        "marketing_preferences_updated_at": st.just("2026-05-28T10:00:00.123Z"),
-        "taxExemptions": st.lists(texts, max_size=3),
-        "addresses": st.lists(addresses, max_size=3),
-        "attributeGroups": groups,
-    },
+    optional={it.json_name: _values(it) for it in fields if it.name != "email"},
 ).map(lambda value: json_format.ParseDict(value, Customer()))
 
 

@@ -61,6 +61,8 @@ def test_create_shown(cli: CommandLine) -> None:
         (("--set", 'taxExemptions=["CA_STATUS_CARD_EXEMPTION"]'), "taxExemptions",
          ["CA_STATUS_CARD_EXEMPTION"]),
         (("--set", "lastName=A", "--set", "lastName=B"), "lastName", "B"),
+        (("--set", "spendToNextTier=12.5"), "spendToNextTier", 12.5),
+        (("--set", 'optin_preferences={"sms":true}'), "optin_preferences", {"sms": True}),
         (("--clear", "firstName"), "firstName", None),
     ],
 )  # fmt: skip
@@ -89,7 +91,10 @@ def test_dry_run(cli: CommandLine) -> None:
         (("--set", "addresses[0].city=Ulm"), "", 2, "no field 'addresses[0].city'"),
         (("--set", "addresses=Ulm"), "", 2, "addresses must be JSON"),
         (("--set", "taxExempt=perhaps"), "", 2, "taxExempt must be true or false"),
+        (("--set", "spendToNextTier=abc"), "", 2, "spendToNextTier must be a number"),
+        (("--set", "spendToNextTier=null"), "", 2, "spendToNextTier must be a number"),
         (("--clear", "nmae"), "", 2, "no field 'nmae'"),
+        (("--clear", "dob", "--set", "dob=x"), "", 2, "give one of --set and --clear for dob"),
         (("nowhere.json",), "", 1, "nowhere.json cannot be read: No such file"),
         (("-",), "", 1, "standard input is not one JSON object"),
         (("-",), "[{}]", 1, "is not one JSON object; many customers are for"),
@@ -136,6 +141,29 @@ def test_update(cli: CommandLine, selector: tuple[str, str]) -> None:
     assert updated.keys().isdisjoint({"phone", "firstName"})
     assert updated["email"] == "ada@example.com"
     assert cli.export() == [updated]
+
+
+@pytest.mark.parametrize(
+    ("selector", "name", "value"),
+    [("--email", "email", "countess@example.com"), ("--ref", "customerRef", "A2")],
+)
+def test_update_of_selecting_field(cli: CommandLine, selector: str, name: str, value: str) -> None:
+    """The field that selects a customer may change, too."""
+    ada = create(cli, **ADA)
+    change = ("update", selector, ada[name], "--set", f"{name}={value}", "--json")
+    assert stored(cli.run(*change))[name] == value
+    assert cli.run(*change).status == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "empty"),
+    [("addresses", [{"city": "Ulm"}], "[]"), ("attributeGroups", {"a": {}}, "{}")],
+)
+def test_update_to_empty_list(cli: CommandLine, name: str, value: object, empty: str) -> None:
+    """An empty list or map in place of the stored one clears that."""
+    ada = create(cli, **ADA | {name: value})
+    assert ada[name]
+    assert not stored(cli.run("update", "--ref", "A1", "--set", f"{name}={empty}", "--json"))[name]
 
 
 @pytest.mark.parametrize("name", ["id", "customerRef", "customer_ref"])

@@ -126,6 +126,14 @@ def test_modify(customers: CustomerClient, server: InProcessServer, tenant: str)
     assert (modified.first_name, modified.last_name) == ("Augusta", "Lovelace")
 
 
+def test_modify_email(customers: CustomerClient) -> None:
+    """A new e-mail address is not verified, though the customer that was read was."""
+    stored = customers.create(Customer(email="ada@example.com", verified_email=True))
+    modified = customers.modify(stored.id, lambda it: setattr(it, "email", "eve@example.com"))
+    assert (modified.email, modified.verified_email) == ("eve@example.com", False)
+    assert customers.modify(stored.id, lambda _: None) == modified
+
+
 def test_addresses(customers: CustomerClient) -> None:
     """Addresses are added, changed and removed."""
     stored = ada(customers)

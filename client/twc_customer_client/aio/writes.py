@@ -10,7 +10,7 @@ from twc.customer.v2.customer_pb2 import Address, Customer
 from twc_customer_client.aio.reads import AsyncReads
 from twc_customer_client.calls import CallOptions, headers
 from twc_customer_client.errors import EtagMismatch
-from twc_customer_client.updates import fields_request, update_request
+from twc_customer_client.updates import changed_fields, fields_request, update_request
 
 # Writers that keep changing one customer are few: more attempts would hide a mistake.
 _MODIFY_ATTEMPTS = 10
@@ -89,10 +89,16 @@ class AsyncWrites(AsyncReads):
         attempt = 1
         while True:
             customer, etag = await self.get_versioned(customer_id, timeout=timeout)
+            before = Customer()
+            before.CopyFrom(customer)
             change(customer)
+            # What is repeated in an update would count as given, such as `verified_email`.
+            changed = changed_fields(before, customer)
+            if not changed:
+                return customer
             try:
                 return await self.update(
-                    customer, update_mask=["*"], if_match=etag, timeout=timeout
+                    customer, update_mask=changed, if_match=etag, timeout=timeout
                 )
             except EtagMismatch:
                 if attempt == _MODIFY_ATTEMPTS:

@@ -61,7 +61,7 @@ def customer_input(command: Callable[..., Any]) -> Callable[..., Any]:
         callback=_parse_values,
         shell_complete=_complete_set,
         help="Set a field by its JSON name, in place of that of FILE, as in firstName=Ada; "
-        "lists and objects as JSON. Repeatable.",
+        "lists and objects as JSON; an empty list clears it. Repeatable.",
     )
     @click.option(
         "--clear",
@@ -75,6 +75,8 @@ def customer_input(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def take(*args: Any, **options: Any) -> Any:
         file, values, cleared = (options.pop(name) for name in ("file", "values", "cleared"))
+        if both := values.keys() & cleared.keys():
+            raise click.UsageError(f"give one of --set and --clear for {', '.join(sorted(both))}")
         if not (file or values or cleared):
             raise click.UsageError(
                 "give a FILE, - for standard input, or --set, as in --set firstName=Ada"
@@ -128,9 +130,12 @@ def _parse_values(
             raise click.BadParameter(f"{pair!r} must be like firstName=Ada")
         json_name = _json_name(name)
         try:
-            values[json_name] = parse_value(text, kind_of((json_name,)))
+            value = parse_value(text, kind_of((json_name,)))
         except ValueError as error:
             raise click.BadParameter(f"{json_name} {error}") from None
+        # An empty list in a message is none at all, which would leave the stored one.
+        is_empty = fields_by_name(CUSTOMER)[json_name].is_repeated and value in ([], {})
+        values[json_name] = None if is_empty else value
     return values
 
 

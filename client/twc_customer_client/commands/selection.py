@@ -1,6 +1,6 @@
 """The options that select the customer of a command, and the conditions of a change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple
 
@@ -28,6 +28,15 @@ class Selection(NamedTuple):
     def key(self) -> str:
         """The key of an update."""
         return f"{self.field}={self.value}"
+
+    def key_beside(self, changed: Mapping[str, Any], options: ConnectionOptions) -> str:
+        """Returns the key of an update, of the id if the field that selects is to be changed.
+
+        Raises as `find` does.
+        """
+        if changed.get(self.field, self.value) == self.value:
+            return self.key
+        return f"id={self.find_id(options)}"
 
     def find(self, options: ConnectionOptions) -> Customer:
         """Returns the customer. Raises CommandError if there is none, and CustomerError."""

@@ -81,7 +81,7 @@ def update_command(
         customer = options.client.update(
             changed,
             cleared_fields=given.cleared_fields(),
-            key=selection.key if selection else None,
+            key=selection.key_beside(given.value, options) if selection else None,
             timeout=options.write_seconds,
             **conditions,
         )

@@ -1,9 +1,12 @@
 """Maps the columns of a CSV file to fields, and converts its rows to JSON."""
 
 import json
+import math
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -32,6 +35,23 @@ _ADDED = (*REJECT_COLUMNS, EXPORT_COLUMN)
 
 _YES = {"yes", "y", "1"}
 _NO = {"no", "n", "0"}
+
+
+class CellKind(Enum):
+    """How a cell writes a value; enums and times are texts, lists, maps and objects JSON."""
+
+    TEXT = auto()
+    BOOL = auto()
+    NUMBER = auto()
+    JSON = auto()
+
+
+_KINDS = {
+    FieldDescriptor.CPPTYPE_STRING: CellKind.TEXT,
+    FieldDescriptor.CPPTYPE_ENUM: CellKind.TEXT,
+    FieldDescriptor.CPPTYPE_BOOL: CellKind.BOOL,
+    FieldDescriptor.CPPTYPE_DOUBLE: CellKind.NUMBER,
+}
 
 
 class ColumnOptions(NamedTuple):
@@ -116,19 +136,27 @@ def column_name(cell: str) -> str:
     return "".join(c for c in cell if unicodedata.category(c) != "Cf").strip()
 
 
-def kind_of(path: Path) -> str:
-    """Returns how a cell writes the value at a path: text, bool or json. Raises ValueError."""
+def kind_of(path: Path) -> CellKind:
+    """Returns how a cell writes the value at a path. Raises ValueError if it ends at no field."""
     field = resolve_field(CUSTOMER, path)
-    is_message = field.message_type is not None and not is_timestamp(field)
-    if is_message or is_collection(field, path):
-        return "json"
-    return "bool" if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL else "text"
+    return CellKind.JSON if is_collection(field, path) else _kind_of_element(field)
+
+
+def kind_of_field(field: FieldDescriptor) -> CellKind:
+    """Returns how a cell writes the whole value of a field."""
+    return CellKind.JSON if field.is_repeated else _kind_of_element(field)
+
+
+def _kind_of_element(field: FieldDescriptor) -> CellKind:
+    if field.message_type is not None:
+        return CellKind.TEXT if is_timestamp(field) else CellKind.JSON
+    return _KINDS[field.cpp_type]
 
 
 class _Column(NamedTuple):
     position: int
     path: Path
-    kind: str
+    kind: CellKind
 
 
 def _map_columns(names: Sequence[str], options: ColumnOptions) -> list[_Column]:
@@ -156,7 +184,7 @@ def _map_columns(names: Sequence[str], options: ColumnOptions) -> list[_Column]:
         _refuse_any(
             "has columns that are not fields of a customer:", unknown, _hint(names, options)
         )
-    return sorted(columns.values())
+    return sorted(columns.values(), key=lambda it: it.position)
 
 
 def _hint(names: Sequence[str], options: ColumnOptions) -> str:
@@ -206,21 +234,32 @@ def _refuse_any(problem: str, names: Sequence[str], hint: str = "") -> None:
         raise InputFileError("the header", f"{problem} {listed}{hint}")
 
 
-def parse_value(text: str, kind: str) -> Any:
+def parse_value(text: str, kind: CellKind) -> Any:
     """Returns the value that a text of a kind writes. Raises ValueError with what it must be."""
-    if kind == "bool":
+    if kind is CellKind.BOOL:
         word = text.strip().lower()
         if word in _YES or is_true(word):
             return True
         if word in _NO or is_false(word):
             return False
         raise ValueError("must be true or false, yes or no, 1 or 0")
-    if kind == "json":
+    if kind is CellKind.NUMBER:
+        return _parse_number(text)
+    if kind is CellKind.JSON:
         try:
             return parse_json(text)
         except ValueError:
             raise ValueError("must be JSON") from None
     return text
+
+
+def _parse_number(text: str) -> float:
+    """Parses a number as JSON writes it, since 1,234 is another one in another language."""
+    with suppress(ValueError, OverflowError):
+        value = parse_json(text)
+        if type(value) in (int, float) and math.isfinite(float(value)):
+            return float(value)
+    raise ValueError("must be a number such as 12.5")
 
 
 def _insert(tree: dict[Any, Any], path: Path, value: Any) -> None:

@@ -1,8 +1,9 @@
 """Converts customers to and from JSON, and lists every violation of the contract's types."""
 
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf import json_format
@@ -25,9 +26,20 @@ from twc_customer_client.formats.records import RejectReason
 MAX_CUSTOMER_BYTES = 256 * 1024
 _PREVIEW_CHARACTERS = 200
 
-_SCALARS = {
-    FieldDescriptor.CPPTYPE_STRING: (str, "must be a string"),
-    FieldDescriptor.CPPTYPE_BOOL: (bool, "must be true or false"),
+
+def _is_number(value: Any) -> bool:
+    """Tells whether a value is a number, or a string that writes one, as Protobuf reads it."""
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+# What values of a type must be, and the words for it.
+_SCALARS: dict[int, tuple[Callable[[Any], bool], str]] = {
+    FieldDescriptor.CPPTYPE_STRING: (lambda value: isinstance(value, str), "must be a string"),
+    FieldDescriptor.CPPTYPE_BOOL: (lambda value: isinstance(value, bool), "must be true or false"),
+    FieldDescriptor.CPPTYPE_DOUBLE: (_is_number, "must be a number"),
 }
 
 
@@ -50,7 +62,7 @@ def parse_customer(value: Any, *, ignore_unknown: bool = False) -> Customer:
         raise InvalidCustomer([RejectReason("", preview(value), "must be a JSON object")])
     try:
         customer = json_format.ParseDict(value, Customer())
-    except (json_format.ParseError, RecursionError) as error:
+    except (json_format.ParseError, RecursionError, OverflowError) as error:
         # ParseDict stops at the first violation, and does not name its path.
         reasons = list(_message_violations(value, CUSTOMER, (), ignore_unknown))
         if not reasons and ignore_unknown:
@@ -127,8 +139,8 @@ def _element_violations(
             specified = [each.name for each in field.enum_type.values if each.number]
             yield _violation(path, value, f"must be one of {', '.join(specified)}")
     elif field.message_type is None:
-        kind, rule = _SCALARS[field.cpp_type]
-        if not isinstance(value, kind):
+        is_right, rule = _SCALARS[field.cpp_type]
+        if not is_right(value):
             yield _violation(path, value, rule)
         elif isinstance(value, str) and not _is_unicode(value):
             yield _violation(path, "", "must not contain half of a surrogate pair")
