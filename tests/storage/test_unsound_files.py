@@ -18,7 +18,7 @@ from tests.support.stores import insert
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.sqlite import Sqlite
 from twc_customer_server.storage.store import CustomerStore
-from twc_customer_server.storage.wal import is_copy, log_of
+from twc_customer_server.storage.wal import checkpoint, is_copy, log_of
 
 RESTORE = "python -m twc_customer_server restore FILE"
 
@@ -187,6 +187,32 @@ def test_killed_process(path: Path) -> None:
         assert log_of(path).stat().st_size > 0
         assert count_elsewhere(path) == 5 * number
     assert count_served(path) == 15
+
+
+def test_killed_checkpoint(path: Path, tmp_path: Path) -> None:
+    """A file that a checkpoint has begun to let grow is served with its log, which has the rest."""
+    with shut_down_after(Sqlite(path)) as database:
+        database.prepare()
+        store = CustomerStore(database)
+        for _ in range(200):
+            insert(store, "acme")
+        before = path.stat().st_size
+        checkpoint(database.connection(), more_follows=False)
+        crash = _crashed(path, tmp_path)
+    assert crash.stat().st_size > before
+    os.truncate(crash, before + 100)
+    assert count_served(crash) == 200
+
+
+def test_torn_log(path: Path, tmp_path: Path) -> None:
+    """A log of which not even the first frame was written whole holds nothing."""
+    stored(path, 20)
+    with shut_down_after(Sqlite(path)) as database:
+        database.prepare()
+        crash = _crashed(path, tmp_path)
+    header_and_frame_header = 32 + 24
+    os.truncate(log_of(crash), header_and_frame_header)
+    assert count_served(crash) == 20
 
 
 def _backup(path: Path, copy: Path) -> None:

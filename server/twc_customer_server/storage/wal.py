@@ -11,8 +11,9 @@ another program, such as one that replicates it, until this service marks file a
 import os
 import secrets
 import sqlite3
+import struct
 import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +75,11 @@ def open_to_read(path: Path, *, is_immutable: bool = False) -> sqlite3.Connectio
 
 def mark_of(path: Path) -> int:
     """Returns the mark of a file; 0 if it has none yet."""
-    return int(read_file(path, "PRAGMA user_version")[0][0])
+    with closing(open_to_read(path, is_immutable=True)) as file:
+        # While a checkpoint writes it, the file is shorter than its first page says. That is
+        # damage, unless SQLite is told that one may want to repair it.
+        file.execute("PRAGMA writable_schema = ON")
+        return int(file.execute("PRAGMA user_version").fetchall()[0][0])
 
 
 def is_copy(path: Path) -> bool:
@@ -109,6 +114,9 @@ class Log(NamedTuple):
             if len(header) < _HEADER_BYTES or _number(header, 0) not in _MAGIC:
                 return None
             found = cls(path, _number(header, 8), {}, 0, set())
+            if not _is_whole(header, log.read(_FRAME_HEADER_BYTES + found.page_bytes)):
+                return None
+            log.seek(_HEADER_BYTES)
             # Without a commit nothing counts.
             uncommitted: dict[int, int] = {}
             while len(frame := log.read(_FRAME_HEADER_BYTES)) == _FRAME_HEADER_BYTES:
@@ -182,10 +190,7 @@ class LogLength:
         if now < self._next_look:
             return False
         self._next_look = now + _LOOK_SECONDS
-        # To SQLite a file is damaged while another program has written a part of it.
-        with suppress(sqlite3.Error):
-            return is_copy(self._path) or self._begins_without_mark()
-        return False
+        return is_copy(self._path) or self._begins_without_mark()
 
     def _begins_without_mark(self) -> bool:
         """Tells whether the first frame of the log is another one than `checkpoint` writes."""
@@ -204,6 +209,22 @@ class LogLength:
         place = _HEADER_BYTES + (self._due_frames - 1) * frame_bytes
         # Frames of former logs may follow, with other salts.
         return os.pread(self._log.fileno(), 8, place + 8) == header[16:24]
+
+
+def _is_whole(header: bytes, frame: bytes) -> bool:
+    """Tells whether all of the first frame of a log was written, by its checksum.
+
+    See sqlite.org/fileformat2.html, section 4.2.
+    """
+    order = ">" if _number(header, 0) & 1 else "<"
+    first, second = 0, 0
+    for part in (header[:24], frame[:8], frame[_FRAME_HEADER_BYTES:]):
+        if len(part) % 8:
+            return False
+        for one, two in struct.iter_unpack(f"{order}II", part):
+            first = (first + one + second) & 0xFFFFFFFF
+            second = (second + two + first) & 0xFFFFFFFF
+    return frame[16:_FRAME_HEADER_BYTES] == struct.pack(">II", first, second)
 
 
 def _mark(page: bytes) -> int:
