@@ -22,4 +22,5 @@ def test_time_of_ended_processes() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdin=pipe, stdout=pipe) as parent:
         assert parent.stdout
         parent.stdout.readline()
-        assert resource_usage([parent.pid]).cpu_seconds > 0.3
+        # Times are counted in ticks of the system.
+        assert resource_usage([parent.pid]).cpu_seconds > 0.2

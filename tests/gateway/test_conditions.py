@@ -81,6 +81,17 @@ def test_change_of_another_version(http: httpx.Client, act: Act) -> None:
     assert http.get(f"/customers/{created['id']}").json() == created
 
 
+@each_change
+@pytest.mark.parametrize("condition", ["3a57", "garbage,,,", ""])
+def test_change_with_no_tag(http: httpx.Client, act: Act, condition: str) -> None:
+    """If-Match without a tag in quotes is 400 and says so, since no version is meant by it."""
+    created = http.post("/customers", json=ADA).json()
+    http.headers["if-match"] = condition
+
+    assert error_of(act(http, created["id"])) == Error(400, 3, "INVALID_INPUT", ["If-Match"])
+    assert http.get(f"/customers/{created['id']}").json() == created
+
+
 def test_tags_of_answers(http: httpx.Client) -> None:
     """Creating, changing and reading a customer give its tag; what has none gives none."""
     created = http.post("/customers", json=ADA)

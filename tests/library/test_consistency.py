@@ -40,13 +40,17 @@ def server(servers: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def stale(connect: MakeClient, server: InProcessServer, servers: Pair) -> Iterator[Customer]:
     """A customer of whom the replica has an older version."""
     writer = connect(server.address)
-    reader = connect(server.address, consistency=ANY)
     stored = writer.create(Customer(email="ada@example.com", last_name=OLD))
     servers.await_replay()
     with servers.paused_replay():
         writer.update_fields(stored.id, last_name=NEW)
-        # Until the replica is used.
-        wait_until(lambda: reader.get(stored.id).last_name == OLD)
+
+        def is_replica_used() -> bool:
+            # A client that has read of the primary sees no less from then on.
+            reader = connect(server.address, consistency=ANY)
+            return last_name(reader, stored) == OLD
+
+        wait_until(is_replica_used)
         yield stored
 
 

@@ -29,6 +29,9 @@ _ETAG_BYTES = 12
 
 # Weak or not: a gateway that compresses a response makes its tag weak.
 _ETAGS = re.compile(r'"[^"]*"')
+_TAGS_REQUIRED = (
+    "must be entity tags, in the double quotes that they have in ETag, or * for any customer"
+)
 
 
 def parse_id(field: str, text: str) -> str:
@@ -127,9 +130,16 @@ def require_match(condition: str, body: bytes) -> None:
 
 
 def precondition_of(call: Call) -> Callable[[bytes], None] | None:
-    """Returns the check of a stored customer by If-Match, if the call has that."""
+    """Returns the check of a stored customer by If-Match, if the call has that.
+
+    Raises InvalidInput if it names no entity tag.
+    """
     condition = call.header("if-match")
-    return None if condition is None else partial(require_match, condition)
+    if condition is None:
+        return None
+    if condition.strip() != "*" and not _ETAGS.search(condition):
+        raise InvalidInput([Violation("If-Match", _TAGS_REQUIRED)])
+    return partial(require_match, condition)
 
 
 def respond_unless_cached(body: bytes, call: Call) -> bytes:

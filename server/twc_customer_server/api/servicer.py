@@ -16,7 +16,7 @@ from twc_customer_server.api.deletions import Deletions
 from twc_customer_server.api.idempotency import Answer, KeyedRequest
 from twc_customer_server.api.merges import Merge
 from twc_customer_server.api.reads import Reads, Region
-from twc_customer_server.api.selectors import etag, precondition_of, require_match
+from twc_customer_server.api.selectors import etag, precondition_of
 from twc_customer_server.customers import update
 from twc_customer_server.customers.context import ValidationContext
 from twc_customer_server.customers.customer import is_unchanged, prepare_new, set_server_fields
@@ -254,15 +254,15 @@ class CustomerServicer(Reads):
     def _delete(
         self, call: Call, keyed: KeyedRequest | None, key: Key, only_id: str | None = None
     ) -> Empty:
-        condition = call.header("if-match")
+        require_tag = precondition_of(call)
 
         def precondition(body: bytes) -> None:
             if only_id not in (None, Customer.FromString(body).id):
                 raise IdMismatch(f"the customer with this {key.field} has another id")
-            if condition is not None:
-                require_match(condition, body)
+            if require_tag is not None:
+                require_tag(body)
 
-        is_conditional = only_id is not None or condition is not None
+        is_conditional = only_id is not None or require_tag is not None
         now, check = to_milliseconds(_now()), precondition if is_conditional else None
 
         def delete() -> bytes:
