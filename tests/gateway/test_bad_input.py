@@ -109,8 +109,55 @@ BODIES: dict[str, tuple[str | bytes, str, str | None]] = {
     "future birth": (_customer(dob="2999-01-01"), INVALID, "dob"),
     "NUL": (_customer(firstName="a\0b"), INVALID, "firstName"),
     "NUL in a key": (_customer(attributeGroups={"a\0b": {}}), INVALID, 'attributeGroups["a\0b"]'),
-    "lone surrogate": ('{"email": "eve@example.com", "firstName": "\\ud800"}', MALFORMED, None),
-    "invalid UTF-8": (b'{"email": "eve@example.com", "firstName": "\xff"}', MALFORMED, None),
+    **{
+        f"half of a surrogate pair, {half}": (
+            f'{{"email": "{EMAIL}", "firstName": "a{half}"}}',
+            INVALID,
+            "firstName",
+        )
+        for half in (
+            "\\ud83d",
+            "\\uD83Dx",
+            "\\ud83d\\n",
+            "\\ud83d\\ud83d",
+            "\\udc00",
+            "\\ude00\\ud83d",
+        )
+    },
+    **{
+        f"no UTF-8, {spoilt!r}": (
+            b'{"email": "%b", "firstName": "x%b"}' % (EMAIL.encode(), spoilt),
+            INVALID,
+            "firstName",
+        )
+        for spoilt in (
+            b"\xff",
+            b"\xfc",
+            b"\x80",
+            b"\xc0\x80",
+            b"\xc3",
+            b"\xc3x",
+            b"\xe0\x80\x80",
+            b"\xe2\x82",
+            b"\xed\xa0\x80",
+            b"\xf0\x80\x80\x80",
+            b"\xf0\x9f\x98",
+            b"\xf4\x90\x80\x80",
+            b"\xf5\x80\x80\x80",
+        )
+    },
+    "no UTF-8 in a later text": (
+        b'{"firstName": "Ad\xc3\xa4", "lastName": "\xe4"}',
+        INVALID,
+        "lastName",
+    ),
+    "no UTF-8 in a name": (b'{"email": "e@example.com", "n\xe4me": 1}', INVALID, "body"),
+    "too large a number": (_customer(spendToNextTier=10**400), INVALID, "spendToNextTier"),
+    "too large an exponent": (
+        f'{{"email": "{EMAIL}", "spendToNextTier": -1e999}}',
+        INVALID,
+        "spendToNextTier",
+    ),
     "byte order mark within": (" \ufeff" + _customer(), INVALID, "body"),
     "deep": (f'{{"email": "{EMAIL}", "x": {"[" * 10_000}{"]" * 10_000}}}', INVALID, "x"),
     "deep objects": ('{"a":' * 10_000 + "1" + "}" * 10_000, INVALID, "a"),

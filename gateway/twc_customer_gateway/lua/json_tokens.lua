@@ -25,13 +25,62 @@ end
 
 local IS_SPACE, IS_DIGIT, IS_EXPONENT = bytes(" \t\r\n"), bytes("0123456789"), bytes("eE")
 local IS_HEX, IS_ESCAPED = bytes("0123456789abcdefABCDEF"), bytes('"\\/bfnrt')
+local IS_HIGH, IS_LOW = bytes("89abAB"), bytes("cdefCDEF")
+local IS_SURROGATE = bytes("dD")
 local FOLLOWS_NUMBER = bytes(" \t\r\n,]}")
 
--- The body, and the positions of the next backslash and control character that are known.
-local text, backslash, control
+-- The bytes of a character that follow its first.
+local IS_CONTINUED = bytes("")
+for code = 0x80, 0xBF do
+  IS_CONTINUED[code] = true
+end
+
+-- The body, and the positions of the next backslash and control character that are known, and
+-- of the first byte that is no UTF-8.
+local text, backslash, control, no_utf8
+
+-- Returns the number of bytes of the character at a position, or nil if it is no UTF-8
+-- (RFC 3629).
+local function length_of_character(at)
+  local first, second, third, fourth = byte(text, at, at + 3)
+  if first < 0x80 then
+    return 1
+  elseif not IS_CONTINUED[second] then
+    return nil
+  elseif first >= 0xC2 and first < 0xE0 then
+    return 2
+  elseif not IS_CONTINUED[third] then
+    return nil
+  elseif first < 0xF0 then
+    -- Shorter ones have fewer bytes, and halves of surrogate pairs are none.
+    local is_own = first > 0xE0 or (first == 0xE0 and second >= 0xA0)
+    return is_own and (first ~= 0xED or second < 0xA0) and 3 or nil
+  end
+  local is_own = first > 0xF0 or second >= 0x90
+  local is_character = first < 0xF4 or (first == 0xF4 and second < 0x90)
+  return is_own and is_character and IS_CONTINUED[fourth] and 4 or nil
+end
+
+-- Returns the position of the first byte that is no UTF-8.
+local function find_no_utf8()
+  local at, size = 1, #text
+  while at <= size do
+    if byte(text, at) < 0x80 then
+      at = at + 1
+    else
+      local length = length_of_character(at)
+      if not length then
+        return at
+      end
+      at = at + length
+    end
+  end
+  return NEVER
+end
 
 local function start_text(body)
   text, backslash, control = body, 0, 0
+  no_utf8 = find_no_utf8()
 end
 
 -- Functions take the position to read from. They return the position after what they
@@ -56,6 +105,18 @@ local function find_control(at)
   return at or NEVER
 end
 
+-- Reads the escape of a half of a surrogate pair, and that of the other one behind a high half.
+local function read_surrogates(at, is_high, depth)
+  if is_high and byte(text, at + 6) == BACKSLASH and byte(text, at + 7) == UNICODE then
+    local first, second, third, fourth = byte(text, at + 8, at + 11)
+    if IS_SURROGATE[first] and IS_LOW[second] and IS_HEX[third] and IS_HEX[fourth] then
+      return at + 12
+    end
+  end
+  report(depth, "must not have half of a surrogate pair")
+  return at + 6
+end
+
 local function read_escape(at, depth)
   local escaped = byte(text, at + 1)
   if IS_ESCAPED[escaped] then
@@ -63,6 +124,9 @@ local function read_escape(at, depth)
   elseif escaped == UNICODE then
     local first, second, third, fourth = byte(text, at + 2, at + 5)
     if IS_HEX[first] and IS_HEX[second] and IS_HEX[third] and IS_HEX[fourth] then
+      if IS_SURROGATE[first] and (IS_HIGH[second] or IS_LOW[second]) then
+        return read_surrogates(at, IS_HIGH[second], depth)
+      end
       return at + 6
     end
   end
@@ -99,6 +163,9 @@ local function read_string(at, depth)
   end
   if control < quote or quote == NEVER then
     not_json(min(control, #text + 1), depth)
+  end
+  if no_utf8 < quote then
+    fail(depth, "must be UTF-8")
   end
   return quote + 1
 end

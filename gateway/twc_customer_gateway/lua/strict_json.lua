@@ -60,7 +60,7 @@ local WANTED = {
 local most_values, values, objects, names, seen
 
 -- The paths of unknown members, as far as they are named, and the null members of the body.
-local ignored, cleared
+local ignored, ignored_more, cleared
 
 local function max_values(expected)
   if expected.is == "object" and #text <= SMALL_BODY_BYTES then
@@ -113,6 +113,8 @@ local function note_unknown(depth)
     report(depth, "is not a member that the API knows")
   elseif #ignored < MAX_IGNORED then
     ignored[#ignored + 1] = path_to(depth)
+  else
+    ignored_more = ignored_more + 1
   end
 end
 
@@ -216,6 +218,11 @@ local function is_time(read)
   return find(read, "^Z$", zone) or find(read, "^[+-]%d%d:%d%d$", zone)
 end
 
+local function is_infinite(digits)
+  local number = tonumber(digits)
+  return number == math.huge or number == -math.huge
+end
+
 -- Checks the text between two positions, if its type admits some texts only.
 local function check_text(first, last, expected, depth)
   local is_short = last - first < MAX_CHECKED_LENGTH
@@ -258,7 +265,12 @@ function read_value(at, next, expected, depth)
   elseif next == FALSE then
     return read_word(at, depth, "false")
   end
-  return read_number(at, next, depth)
+  local first = at
+  at = read_number(at, next, depth)
+  if expected and expected.is == "number" and is_infinite(sub(text, first, at - 1)) then
+    report(depth, "must be a number within the range of a double")
+  end
+  return at
 end
 
 local function read_body(expected)
@@ -275,7 +287,7 @@ end
 -- Returns the violations of a body, the paths of unknown members, and members to be cleared.
 local function check(body, expected)
   start_violations()
-  ignored, cleared = {}, {}
+  ignored, ignored_more, cleared = {}, 0, {}
   start_text(body)
   most_values, values, objects, names, seen = max_values(expected), 0, 0, 0, {}
   local fine, problem = pcall(read_body, expected)
@@ -283,6 +295,9 @@ local function check(body, expected)
   text, seen, violations, trail, forms = nil, nil, nil, nil, nil
   if not fine and problem ~= found then
     error(problem)
+  end
+  if ignored_more > 0 then
+    ignored[#ignored + 1] = format("and %d more", ignored_more)
   end
   return found, ignored, cleared
 end
@@ -294,7 +309,8 @@ local function warm_up()
   local expected = {is = "object", of = {}}
   for _, item in ipairs{
     "0", "1234567", "-12.5e3", " 1 ", "null", "true", "false", '""', '"a"', '"\\n"',
-    '"\\n\\n\\n\\n\\n\\n"', '"\\u00e4b\\u00e4"', "[]", "[[[]]]", "\n        [ ]", "{}", '{"a":1}',
+    '"äöü"', '"€\240\159\152\128"',
+    '"\\n\\n\\n\\n\\n\\n"', '"\\u00e4b\\u00e4"', '"\\ud83d\\ude00"', "[]", "[[[]]]", "\n        [ ]", "{}", '{"a":1}',
     '{"a":1,"b":"c"}', '{"a":{"b":{}}}',
   } do
     local body = '{"x":[' .. rep(item .. ",", 99) .. item .. "]}"
