@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
+from tests.storage.sqlite_file import run
 from tests.support.postgres import Server
 from tests.support.stores import FULL, find, insert, stamped
 from tests.support.tokens import trust
 from twc_customer_server.admin import copy
 from twc_customer_server.admin.copy import Copied, copy_all
 from twc_customer_server.settings.model import Settings
-from twc_customer_server.storage.database import CannotServeError, shut_down_after
+from twc_customer_server.storage.database import CannotServeError, Row, shut_down_after
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
@@ -46,6 +47,21 @@ def fill(store: CustomerStore) -> None:
         store.delete(tenant, Key.id(gone.id), 1_700_000_000_000)
         insert(store, tenant, **FULL)
         store.insert_each(tenant, [stamped(last_name="Ōe \U0001f600") for _ in range(300)])
+
+
+def break_off(source: Sqlite, target: Postgres, batches: int, *, resume: bool = False) -> None:
+    """Has a copy end after some batches, of which each is committed, as if it was killed."""
+    whole = copy._batches  # noqa: SLF001 - nothing else tells one batch from the next
+
+    def some(rows: Any) -> Iterator[list[Row]]:
+        yield from itertools.islice(whole(rows), batches)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as ends_early:
+        ends_early.setattr(copy, "_BATCH_ROWS", 151)
+        ends_early.setattr(copy, "_batches", some)
+        with pytest.raises(KeyboardInterrupt):
+            copy_all(source, target, resume=resume)
 
 
 def test_copy(
@@ -77,22 +93,51 @@ def test_copy_of_nothing(own: Sqlite, target: Postgres) -> None:
     insert(CustomerStore(target), "acme")
 
 
-def test_target_with_customers(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
-    """A target that holds customers is refused, and stays as it is."""
+@pytest.mark.parametrize("resume", [False, True])
+def test_target_with_customers(
+    own: Sqlite, keeper: CustomerStore, target: Postgres, *, resume: bool
+) -> None:
+    """A target that a service has filled is refused, and stays as it is, to be served."""
     target.prepare()
     kept = insert(CustomerStore(target), "acme", first_name="Ada")
-    insert(keeper, "acme")
-    with pytest.raises(CannotServeError, match=r"table customer .* is not empty; --resume"):
-        copy_all(own, target)
+    insert(keeper, "zeta")
+    with pytest.raises(CannotServeError, match=r"table customer .* is not empty; .* name an empty"):
+        copy_all(own, target, resume=resume)
     assert target.rows("SELECT id FROM customer", {}) == [(kept.id,)]
+    target.prepare()
 
 
-def test_resume(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
-    """A copy that was broken off is completed."""
+@pytest.mark.parametrize("batches", [0, 2], ids=["before the first row", "within a table"])
+def test_broken_off(
+    own: Sqlite, keeper: CustomerStore, target: Postgres, url: str, batches: int
+) -> None:
+    """A copy that was broken off is served by nobody, and says what to do, until it is resumed."""
     fill(keeper)
-    whole = copy_all(own, target)
-    target.write_one("DELETE FROM customer WHERE tenant > 'a-b'", {})
-    assert copy_all(own, target, resume=True) == whole
+    break_off(own, target, batches)
+
+    with shut_down_after(Postgres(url, 4, 30, 30)) as server:
+        with pytest.raises(CannotServeError, match=r"not complete: .* copy --resume, or .* empty"):
+            server.prepare()
+        if batches:
+            with pytest.raises(CannotServeError, match=r"is not empty; --resume continues"):
+                copy_all(own, target)
+            break_off(own, target, 1, resume=True)
+        rows = [copied.rows for copied in copy_all(own, target, resume=True)]
+        server.prepare()
+
+        assert rows == [302 * len(TENANTS), 0, len(TENANTS)]
+
+
+def test_commands_after_broken_off(
+    own: Sqlite, keeper: CustomerStore, target: Postgres, url: str, path: Path
+) -> None:
+    """Commands neither serve an incomplete copy, nor say that it holds nobody."""
+    insert(keeper, "acme")
+    break_off(own, target, 0)
+    for command in (["serve", "127.0.0.1:0"], ["access", "acme", "--ref", "A-1"]):
+        ended = run(path, *command, DATABASE_URL=url)
+        assert ended.returncode == 1
+        assert "copy from SQLite to the PostgreSQL database is not complete" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -108,15 +153,19 @@ def test_resume(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
 def test_difference(own: Sqlite, keeper: CustomerStore, target: Postgres, change: str) -> None:
     """A row that is changed, missing or of elsewhere is found, and the place is told."""
     fill(keeper)
-    copy_all(own, target)
+    break_off(own, target, len(TENANTS) * 302)
     target.write_one(change, {})
-    with pytest.raises(CannotServeError, match="rows of customer differ at tenant acme, id"):
+    with pytest.raises(
+        CannotServeError, match=r"rows of customer differ at tenant acme, id .* copy again"
+    ):
         copy_all(own, target, resume=True)
+    with pytest.raises(CannotServeError, match="not complete"):
+        target.prepare()
 
 
 def test_values_of_others(own: Sqlite, keeper: CustomerStore, target: Postgres) -> None:
     """A copy that meets a customer with the same values says so without them."""
-    copy_all(own, target)
+    break_off(own, target, 0)
     for store in (CustomerStore(target), keeper):
         insert(store, "acme", email="ada@example.com")
     with pytest.raises(CannotServeError) as told:

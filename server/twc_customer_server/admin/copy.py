@@ -10,6 +10,8 @@ import peewee
 from peewee import Model, fn
 
 from twc_customer_server.admin.progress import progress
+from twc_customer_server.storage import copy_mark
+from twc_customer_server.storage.copy_mark import COPY_AGAIN
 from twc_customer_server.storage.database import CannotServeError, Database, Row
 from twc_customer_server.storage.migrate import is_current
 from twc_customer_server.storage.postgres import Postgres
@@ -34,7 +36,8 @@ def copy_all(source: Sqlite, target: Postgres, *, resume: bool = False) -> list[
     """Copies all rows of all tables, then compares every row.
 
     `resume` continues an interrupted copy; otherwise the target must be
-    empty. Raises CannotServeError, also if another process writes to the
+    empty. It is marked, so that nobody serves it, until every row was compared.
+    Raises CannotServeError, also if another process writes to the
     source meanwhile, since the copy would lack those rows.
     """
     if not Path(source.database).exists():
@@ -47,18 +50,23 @@ def copy_all(source: Sqlite, target: Postgres, *, resume: bool = False) -> list[
             "the SQLite database has another schema version: "
             "run python -m twc_customer_server migrate without DATABASE_URL first"
         )
-    target.prepare()
+    target.prepare(copying=True)
     version = _data_version(source)
     with target.session() as connection:
+        is_marked = copy_mark.is_marked(connection)
         tables = [_Table(model, source, target, connection) for model in TABLES]
         for table in tables:
-            table.fill(resume=resume)
+            table.require_copied_to(is_marked=is_marked, resume=resume)
+        copy_mark.mark(connection)
+        for table in tables:
+            table.fill()
         copied = [table.compare() for table in tables]
-    if _data_version(source) != version:
-        raise CannotServeError(
-            "the SQLite database was written to during the copy, which lacks those rows: "
-            "stop the service, empty the PostgreSQL database, and copy again"
-        )
+        if _data_version(source) != version:
+            raise CannotServeError(
+                "the SQLite database was written to during the copy, which lacks those rows: "
+                + COPY_AGAIN
+            )
+        copy_mark.remove_mark(connection)
     return copied
 
 
@@ -93,14 +101,22 @@ class _Table:
         self._target = target
         self._connection = connection
 
-    def fill(self, *, resume: bool) -> None:
+    def require_copied_to(self, *, is_marked: bool, resume: bool) -> None:
+        """Raises CannotServeError if the target has rows, but for those of a copy to resume."""
+        if not self._last_row() or (is_marked and resume):
+            return
+        what_next = (
+            "--resume continues an interrupted copy"
+            if is_marked
+            else "it is not that of an interrupted copy, so name an empty database"
+        )
+        raise CannotServeError(
+            f"the table {self._name} of the PostgreSQL database is not empty; {what_next}"
+        )
+
+    def fill(self) -> None:
         """Copies the rows that follow the last row of the target."""
-        last = self._target.execute(self._last).fetchone()
-        if last and not resume:
-            raise CannotServeError(
-                f"the table {self._name} of the PostgreSQL database is not empty; "
-                "--resume continues an interrupted copy"
-            )
+        last = self._last_row()
         rest = self._rows_after(last) if last else self._rows
         copying = f"COPY {self._name} ({', '.join(self._columns)}) FROM STDIN"
         with progress(f"copying {self._name}", self._count(rest)) as advance:
@@ -136,6 +152,11 @@ class _Table:
                     break
                 place["after"] = found[-1][self._place]
 
+    def _last_row(self) -> Row | None:
+        """Returns the key of the last row of the target."""
+        row: Row | None = self._target.execute(self._last).fetchone()
+        return row
+
     def _rows_after(self, last: Row) -> Any:
         return self._rows.where(peewee.Tuple(*self._keys) > peewee.Tuple(*last))
 
@@ -146,7 +167,7 @@ class _Table:
 
     def _difference(self, row: Row) -> str:
         place = ", ".join(f"{key.column_name} {row[at]}" for at, key in enumerate(self._keys))
-        return f"the rows of {self._name} differ at {place}: the copy is incomplete"
+        return f"the rows of {self._name} differ at {place}: {COPY_AGAIN}"
 
 
 def _batches(rows: Any) -> Iterator[list[Row]]:

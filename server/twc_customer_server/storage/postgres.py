@@ -24,7 +24,7 @@ from twc_customer_server.storage.database import (
     Row,
     UniqueViolationError,
 )
-from twc_customer_server.storage.migrate import ensure_served, is_served, migrate
+from twc_customer_server.storage.migrate import migrate
 from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.postgres_errors import (
     CONTENDED,
@@ -87,16 +87,15 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
             self, url, autoconnect=False, field_types={"TEXT": 'TEXT COLLATE "C"'}
         )
 
-    def prepare(self) -> None:
-        """Waits for the database; checks its schema version, or creates the schema."""
+    def prepare(self, *, copying: bool = False) -> None:
+        """Waits for the database; checks its schema version, or creates the schema.
+
+        One that a copy has begun to fill is open only to what is `copying` to it.
+        """
         self._pool.await_database(self._wait_seconds)
         with self.session() as connection:
             poolers.warn(connection, self._pool.setting)
-            postgres_migrating.require_utf8(connection)
-            served = is_served(self)
-        if not served:
-            with self.session(), postgres_migrating.turn(self._pool):
-                ensure_served(self)
+            postgres_migrating.require_served(self, connection, self._pool, copying=copying)
         self._pool.open()
 
     def migrate(self) -> list[str]:

@@ -4,13 +4,15 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import peewee
 import psycopg
 from psycopg import errors
 
+from twc_customer_server.storage.copy_mark import require_unmarked
 from twc_customer_server.storage.database import CannotServeError
+from twc_customer_server.storage.migrate import ensure_served, is_served
 from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.postgres_errors import CONTENDED, sqlstate_of
 from twc_customer_server.storage.postgres_pool import ConnectionPool
@@ -73,7 +75,23 @@ def step(connection: Connection, unit: Callable[[], T]) -> T:
         time.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
 
-def require_utf8(connection: Connection) -> None:
+def require_served(
+    database: Any, connection: Connection, pool: ConnectionPool, *, copying: bool
+) -> None:
+    """Creates the schema in an empty database, while no other process does.
+
+    Raises CannotServeError for one that this server does not serve, or, unless it is `copying`,
+    whose copy is not complete.
+    """
+    _require_utf8(connection)
+    if not is_served(database):
+        with turn(pool):
+            ensure_served(database)
+    if not copying:
+        require_unmarked(connection)
+
+
+def _require_utf8(connection: Connection) -> None:
     """Raises CannotServeError if a database cannot hold every name."""
     [encoding] = connection.execute("SHOW server_encoding").fetchone() or [""]
     if encoding != "UTF8":
