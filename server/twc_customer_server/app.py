@@ -22,6 +22,7 @@ from twc_customer_server.middleware.rpc import wrap
 from twc_customer_server.readiness import Readiness
 from twc_customer_server.renewal import Renewal
 from twc_customer_server.settings.model import Settings
+from twc_customer_server.storage.database import CannotServeError
 from twc_customer_server.storage.idempotency import OutcomePurge
 from twc_customer_server.storage.purging import Purger
 from twc_customer_server.storage.retention import RetentionPurge
@@ -128,7 +129,11 @@ class App:
 
     def open_database(self) -> None:
         """Opens the database; waits while it cannot be reached. Raises CannotServeError."""
-        self._database.prepare()
+        try:
+            self._database.prepare()
+        except CannotServeError:
+            self._database.shut_down()
+            raise
 
     def serve(self) -> None:
         """Serves, with a database that is open."""

@@ -103,11 +103,13 @@ def count_served(path: Path) -> int:
         return count_elsewhere(path)
 
 
-def run(path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command of the server on a database."""
+def run(
+    path: Path, *arguments: str, program: str = "twc_customer_server", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the server, or of another program like it, on a database."""
     settings = Settings(data_dir=path.parent, **trust())
     variables = os.environ | settings.environment() | environment
-    return forks.run(["-m", "twc_customer_server", *arguments], variables)
+    return forks.run(["-m", program, *arguments], variables)
 
 
 def spoil_page(path: Path) -> None:

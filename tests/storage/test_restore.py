@@ -24,6 +24,7 @@ from tests.storage.sqlite_file import (
     spoil_page,
 )
 from tests.support import forks
+from tests.support.next_release import MIGRATIONS
 from tests.support.server_process import starting, wait_until
 from tests.support.stores import insert, stamped
 from tests.support.tokens import trust
@@ -277,6 +278,45 @@ def test_cursors_after_restart(path: Path) -> None:
         if end == "migrated":
             run(path, "migrate")
     assert len(epochs) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["serve", "127.0.0.1:0"], "is older than this server"),
+        (["access", "acme", "--ref", "A-1"], "is older than this server"),
+        (["migrate"], "interrupted"),
+    ],
+)
+@pytest.mark.parametrize("is_killed", [True, False], ids=["killed before", "closed before"])
+def test_cursors_after_failure(
+    path: Path, arguments: list[str], said: str, *, is_killed: bool
+) -> None:
+    """A database goes on counting changes after commands that were refused or interrupted."""
+    folder = shutil.copytree(migrate.MIGRATIONS, path.with_name("migrations"))
+    interrupted = "atomic = False\ndef up(migrator, db):\n    raise KeyboardInterrupt"
+    folder.joinpath("9999_next.py").write_text(interrupted)
+    epochs = []
+    for has_failed in (False, True):
+        if has_failed:
+            ended = run(
+                path, *arguments, program="tests.support.next_release", **{MIGRATIONS: str(folder)}
+            )
+            assert (ended.returncode, said in ended.stderr) == (1, True)
+        with shut_down_after(Sqlite(path)) as database:
+            database.prepare()
+            insert(CustomerStore(database), "acme")
+            epochs.append(ChangeStore(database).settle("acme").epoch)
+        if is_killed:
+            killed(path, 1)
+    assert epochs[0] == epochs[1]
+
+
+def test_log_of_closed_database(path: Path, backup: Path) -> None:
+    """A database that was closed after any command is one file, which may be copied by hand."""
+    for command in (["migrate"], ["backup", str(backup)], ["access", "acme", "--ref", "A-1"]):
+        assert run(path, *command).returncode == 0
+        assert not log_of(path).exists()
 
 
 def test_interrupted_backup(path: Path, backup: Path) -> None:

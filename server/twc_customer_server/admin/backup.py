@@ -34,7 +34,6 @@ def back_up(database: Sqlite, file: Path, *, force: bool = False) -> Contents:
     _require_place(database.path, file, force=force)
     with ExitStack() as held:
         with database.opening():
-            database.keep_log()
             source = held.enter_context(snapshot(database.path))
         copy = held.enter_context(verified_copy(source, file))
         # It may have come meanwhile.

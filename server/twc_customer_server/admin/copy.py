@@ -43,7 +43,6 @@ def copy_all(source: Sqlite, target: Postgres, *, resume: bool = False) -> list[
     if not Path(source.database).exists():
         raise CannotServeError(f"there is no database {source.database} to copy")
     with source.opening():
-        source.keep_log()
         current = is_current(source)
     if not current:
         raise CannotServeError(

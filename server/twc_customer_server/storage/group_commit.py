@@ -57,6 +57,8 @@ class GroupCommitter:
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._state_lock = threading.Lock()
         self._is_stopped = False
+        # Whether SQLite may write the log into the file, which keeps its own mark.
+        self.has_ended_log = False
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -64,11 +66,6 @@ class GroupCommitter:
         self._log_length = wal.LogLength(self._path)
         self._opened_lock = sqlite_file.open_lock(self._path)
         self._thread.start()
-
-    @property
-    def is_running(self) -> bool:
-        """Whether the thread runs."""
-        return self._thread.is_alive()
 
     def stop(self) -> None:
         """Ends the thread after all queued units have run."""
@@ -80,12 +77,15 @@ class GroupCommitter:
 
     def checkpoint(self, *, more_follows: bool = True) -> None:
         """Copies the log into the file; the caller keeps other processes from writing."""
+        self.has_ended_log = False
         try:
             wal.checkpoint(self._database.connection(), more_follows=more_follows)
         except ERRORS as error:
             # The log keeps everything, and the next checkpoint tries again.
             self._errors.translate(error, NOT_WRITTEN)
             _log.error("a checkpoint failed: %s", error)
+        else:
+            self.has_ended_log = not more_follows
 
     @contextmanager
     def lock(self) -> Iterator[None]:

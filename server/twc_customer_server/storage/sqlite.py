@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TypeVar
@@ -59,7 +59,6 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self._connections: list[sqlite3.Connection] = []
         self._is_shut = False
         self._has_turn = False
-        self._reader: sqlite3.Connection | None = None
         super().__init__(str(path), pragmas=PRAGMAS, check_same_thread=False)
         self._writer = committer(self, path, self.errors, self.metrics)
 
@@ -82,17 +81,6 @@ class Sqlite(peewee.SqliteDatabase, Database):
             sqlite_file.require_sound(self.path)
             sqlite_file.require_own_tables(self.path, self.get_tables())
             yield
-
-    def keep_log(self) -> None:
-        """Has the log of a killed service stay when this process, a command, closes the database.
-
-        SQLite would write it into the file, which would have the mark of a copy then. It does
-        not for a connection that only reads, and is closed last.
-        """
-        if wal.log_of(self.path).stat().st_size and not self._writer.is_running:
-            self._reader = wal.open_to_read(self.path)
-            # Before its first query a connection keeps nothing.
-            self._reader.execute("SELECT count(*) FROM sqlite_master").fetchall()
 
     def prepare(self) -> None:
         """Checks the schema version, or creates the schema, and starts the writing thread."""
@@ -142,10 +130,28 @@ class Sqlite(peewee.SqliteDatabase, Database):
         """Completes the writes that have begun, then closes every connection."""
         self._writer.stop()
         self._is_shut = True
-        for connection in self._connections:
-            connection.close()
-        if self._reader:
-            self._reader.close()
+        with nullcontext() if self._writer.has_ended_log else self._kept_log():
+            for connection in self._connections:
+                connection.close()
+
+    @contextmanager
+    def _kept_log(self) -> Iterator[None]:
+        """Has the log stay, as it would if this process was killed, when the connections close.
+
+        SQLite would write it into the file, which would have the mark of a copy then. It does
+        not for a connection that only reads, and is closed last.
+        """
+        log = wal.log_of(self.path)
+        is_there = self.path.exists() and log.exists() and log.stat().st_size
+        if not (self._connections and is_there):
+            yield
+            return
+        with closing(wal.open_to_read(self.path)) as reader:
+            # Before its first query a connection keeps nothing. In a damaged file that fails,
+            # and keeps the log all the same.
+            with suppress(sqlite3.Error):
+                reader.execute("PRAGMA user_version").fetchall()
+            yield
 
     def probe(self) -> None:
         """Reads from the file; one that is damaged answers: no other server would do better."""
