@@ -294,16 +294,17 @@ def test_later_migration(opener: Opener, later: str, *, is_served: bool) -> None
         CustomerStore(again).insert("acme", stamped())
 
 
+@pytest.mark.parametrize("act", ["prepare", "migrate"])
 def test_interrupted_creation(
-    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opener: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
-    """A server that ended before the schema was complete leaves the database empty for the next."""
-    with monkeypatch.context() as ends_early:
+    """A process that ended before the schema was complete leaves the database empty for a start."""
+    with monkeypatch.context() as ends_early, shut_down_after(opener()) as database:
         folder = only(ALL[:-1], tmp_path / "interrupted")
         folder.joinpath(NEXT).write_text("def up(migrator, db): raise KeyboardInterrupt")
         ends_early.setattr(migrate, "MIGRATIONS", folder)
-        with pytest.raises(KeyboardInterrupt), prepared(opener):
-            pass
+        with pytest.raises(KeyboardInterrupt):
+            getattr(database, act)()
 
     with prepared(opener) as database:
         assert not database.write(lambda: _difference(database))  # type: ignore[arg-type]

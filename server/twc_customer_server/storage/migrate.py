@@ -35,14 +35,14 @@ class SchemaMismatchError(CannotServeError):
     """The database has another schema version than this server; the message says what to do."""
 
 
-def migrate(database: peewee.Database) -> list[str]:
+def migrate(database: Any) -> list[str]:
     """Migrates a database to the newest version; returns the migrations that were applied.
 
     Raises SchemaMismatchError if the database is newer.
     """
     runner = _runner(database)
     _refuse_newer(runner)
-    return _apply(runner)
+    return _apply(runner) if runner.applied() else _create(database, runner)
 
 
 def known_migrations() -> list[str]:
@@ -83,7 +83,13 @@ def ensure_served(database: Any) -> None:
             f"Make a backup, then run {COMMAND}; servers of the release before may serve on"
         )
     if pending:
-        database.step(lambda: _apply(runner))
+        _create(database, runner)
+
+
+def _create(database: Any, runner: Runner) -> list[str]:
+    """Creates the schema in an empty database, which stays empty if this is interrupted."""
+    applied: list[str] = database.step(lambda: _apply(runner))
+    return applied
 
 
 def _apply(runner: Runner) -> list[str]:
