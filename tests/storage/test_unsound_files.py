@@ -204,6 +204,22 @@ def test_killed_checkpoint(path: Path, tmp_path: Path) -> None:
     assert count_served(crash) == 200
 
 
+def test_killed_migration_of_empty_database(path: Path, tmp_path: Path) -> None:
+    """A new database is served if the process was killed before its first checkpoint was done."""
+    with (
+        shut_down_after(Sqlite(path)) as database,
+        closing(sqlite3.connect(path, isolation_level=None)) as reader,
+    ):
+        with database.opening():
+            pass
+        # It keeps checkpoints from the file.
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM sqlite_master").fetchall() == [(0,)]
+        database.migrate()
+        crash = _crashed(path, tmp_path)
+    assert count_served(crash) == 0
+
+
 def test_torn_log(path: Path, tmp_path: Path) -> None:
     """A log of which not even the first frame was written whole holds nothing."""
     stored(path, 20)

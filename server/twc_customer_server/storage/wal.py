@@ -44,7 +44,7 @@ def checkpoint(connection: sqlite3.Connection, *, more_follows: bool = True) -> 
     After any failure, and without `more_follows`, the log still belongs to the file.
     """
     [(current,)] = connection.execute("PRAGMA user_version").fetchall()
-    if current > 0:
+    if current >= 0:
         # The log was begun after a process had ended, without a mark. It gets that of the file,
         # to which it belongs until all of it is copied, for which readers may have to end.
         connection.execute(f"PRAGMA user_version = {current}")
