@@ -35,6 +35,7 @@ from twc_customer_server.settings.sources import InvalidSettingsError
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.migrate import COMMAND
 from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.sqlite_file import require_database
 from twc_customer_server.telemetry import logs
 
 if TYPE_CHECKING:
@@ -191,21 +192,15 @@ def access(settings: Settings, tenant: str, asked: Mapping[str, str]) -> None:
     from twc_customer_server.admin.access import held  # noqa: PLC0415 - loads the rules
 
     with shut_down_after(open_database(settings)) as database:
-        _require_file(settings)
+        if isinstance(database, Sqlite):
+            # An empty one would hold nobody.
+            require_database(database.path, "to search")
         database.prepare()
         try:
             found = held(database, tenant, asked, settings.region(tenant))
         except Unavailable as error:
             raise CannotServeError(str(error)) from error
     print(json.dumps(found, ensure_ascii=False, indent=2))  # noqa: T201
-
-
-def _require_file(settings: Settings) -> None:
-    """Raises CannotServeError if there is no database: an empty one would hold nobody."""
-    if not settings.database_url and not settings.database_file.exists():
-        raise CannotServeError(
-            f"there is no database {settings.database_file}: set DATA_DIR or DATABASE_URL"
-        )
 
 
 def token(settings: Settings, tenant: str) -> None:

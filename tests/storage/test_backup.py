@@ -173,7 +173,7 @@ def test_backup_of_nothing(path: Path, backup: Path) -> None:
     """Where there is no database none is made, and so no backup."""
     refused = run(path, "backup", str(backup))
     assert refused.returncode == 1
-    assert refused.stderr == f"there is no database {path} to back up\n"
+    assert refused.stderr.startswith(f"there is no database {path} to back up: set DATA_DIR")
     assert not path.exists()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.storage.sqlite_file import run
+from tests.storage.sqlite_file import opened, run
 from tests.support.postgres import Server
 from tests.support.stores import FULL, find, insert, stamped
 from tests.support.tokens import trust
@@ -22,6 +22,7 @@ from twc_customer_server.storage.database import CannotServeError, Row, shut_dow
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.rows import Key
 from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.sqlite_file import restored_file
 from twc_customer_server.storage.store import CustomerStore
 
 TENANTS = ("acme", "Zeta", "ärger", "a-b")
@@ -85,6 +86,15 @@ def test_copy(
         assert found == find(keeper, tenant, wanted, limit=1000)
     deleted = "SELECT tenant, deleted_at FROM customer WHERE deleted_at IS NOT NULL ORDER BY tenant"
     assert target.rows(deleted, {}) == own.rows(deleted, {})
+
+
+def test_copy_after_restore_cut_short(path: Path, target: Postgres) -> None:
+    """A restore that died before the new file had its name is completed by a copy of it."""
+    with opened(path) as store:
+        insert(store, "acme")
+    path.rename(restored_file(path))
+    with shut_down_after(Sqlite(path)) as source:
+        assert copy_all(source, target)[0].rows == 1
 
 
 def test_copy_of_nothing(own: Sqlite, target: Postgres) -> None:

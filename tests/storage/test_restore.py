@@ -239,6 +239,19 @@ def test_restore_cut_short(tmp_path: Path, crashed: Path, step: int) -> None:
         assert count_served(kept) == 7
 
 
+@pytest.mark.parametrize("command", ["access", "backup"])
+def test_command_after_restore_cut_short(path: Path, backup: Path, command: str) -> None:
+    """A restore that died before the new file had its name is completed by any command."""
+    with opened(path) as store:
+        customer = insert(store, "acme")
+    path.rename(sqlite_file.restored_file(path))
+    arguments = {"access": ["acme", "--id", customer.id], "backup": [str(backup)]}
+    done = run(path, command, *arguments[command])
+
+    assert (done.returncode, done.stderr.count("there is no database")) == (0, 0)
+    assert count_served(path) == 1
+
+
 @pytest.mark.parametrize("way", ["command", "by hand", "by hand, and backed up"])
 def test_cursors_after_restore(path: Path, backup: Path, way: str) -> None:
     """What counts changes begins anew in a restored database, since changes may be undone."""

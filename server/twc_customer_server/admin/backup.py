@@ -29,8 +29,7 @@ def back_up(database: Sqlite, file: Path, *, force: bool = False) -> Contents:
 
     Raises CannotServeError, also if the file exists, unless `force` is given.
     """
-    if not database.path.exists() and not sqlite_file.restored_file(database.path).exists():
-        raise CannotServeError(f"there is no database {database.path} to back up")
+    sqlite_file.require_database(database.path, "to back up")
     _require_place(database.path, file, force=force)
     with ExitStack() as held:
         with database.opening():

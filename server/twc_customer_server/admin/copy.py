@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import peewee
@@ -18,6 +17,7 @@ from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.postgres_connection import Connection
 from twc_customer_server.storage.schema import NO_TENANT, TABLES
 from twc_customer_server.storage.sqlite import Sqlite
+from twc_customer_server.storage.sqlite_file import require_database
 from twc_customer_server.storage.statements import parameter
 
 # Rows in one commit.
@@ -40,8 +40,7 @@ def copy_all(source: Sqlite, target: Postgres, *, resume: bool = False) -> list[
     Raises CannotServeError, also if another process writes to the
     source meanwhile, since the copy would lack those rows.
     """
-    if not Path(source.database).exists():
-        raise CannotServeError(f"there is no database {source.database} to copy")
+    require_database(source.path, "to copy")
     with source.opening():
         current = is_current(source)
     if not current:

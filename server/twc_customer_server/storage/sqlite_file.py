@@ -111,6 +111,12 @@ def restored_file(path: Path) -> Path:
     return path.with_name(path.name + ".restored")
 
 
+def require_database(path: Path, purpose: str) -> None:
+    """Raises CannotServeError if there is no database, nor one that the next start completes."""
+    if not path.exists() and not restored_file(path).exists():
+        raise CannotServeError(f"there is no database {path} {purpose}: set DATA_DIR to its folder")
+
+
 def complete_restore(path: Path) -> Path | None:
     """Puts a restored file, if there is one, in the place of a database, which is kept beside it.
 
