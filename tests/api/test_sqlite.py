@@ -89,6 +89,22 @@ def test_room_on_disk(small_disk: Path) -> None:
         assert [again.get(it.id) for it in [*created, later]] == [*created, later]
 
 
+@pytest.mark.parametrize(
+    ("room", "said"),
+    [
+        (90_000, "cannot be written (database or disk is full): make room on its disk"),
+        (20_000, "cannot be used (disk I/O error): its disk is full, or fails"),
+        (0, "cannot be written (database or disk is full): make room on its disk"),
+    ],
+)
+def test_start_on_full_disk(small_disk: Path, room: int, said: str) -> None:
+    """A disk without room for the pages of a new database, or for any, is named in a line."""
+    (small_disk / "ballast").write_bytes(bytes(2 * 1024 * 1024 - room))
+    ended = run({"data_dir": small_disk}, "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert ended.stderr == f"{small_disk}/customers.db {said}\n"
+
+
 def test_read_only_disk(small_disk: Path) -> None:
     """A server does not start on a read-only disk, and says so in a line."""
     with starting({"data_dir": small_disk}) as start:

@@ -1,5 +1,6 @@
 """The errors of SQLite: what operators and callers are told instead, and what damage leads to."""
 
+import errno
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -58,14 +59,32 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except ERRORS as error:
-        raise CannotServeError(_explanation(path, error)) from error
+        raise CannotServeError(_explanation(path, _first(error))) from error
     except OSError as error:
+        file = error.filename or path
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise CannotServeError(_no_room(file, error.strerror)) from error
         raise CannotServeError(
-            f"{error.filename or path} cannot be opened ({error.strerror}): {rights(path)}"
+            f"{file} cannot be opened ({error.strerror}): {rights(path)}"
         ) from error
 
 
-def _explanation(path: Path, error: Exception) -> str:
+def _first(error: Exception) -> BaseException:
+    """Returns the error of SQLite from which another one follows, or the same if there is none.
+
+    On a full disk SQLite rolls back by itself, so that the rollback that is tried then fails.
+    """
+    found: BaseException | None = error
+    while found and _code(found) in {0, sqlite3.SQLITE_ERROR}:
+        found = found.__context__
+    return found or error
+
+
+def _no_room(file: object, said: object) -> str:
+    return f"{file} cannot be written ({said}): make room on its disk"
+
+
+def _explanation(path: Path, error: BaseException) -> str:
     match _code(error):
         case sqlite3.SQLITE_NOTADB:
             return f"{path} is not a SQLite database, or is encrypted: {RESTORE}"
@@ -74,11 +93,12 @@ def _explanation(path: Path, error: Exception) -> str:
         case sqlite3.SQLITE_BUSY:
             return f"{path} is locked by another process ({error}): end that, then try again"
         case sqlite3.SQLITE_FULL:
-            return f"{path} cannot be written ({error}): make room on its disk"
+            return _no_room(path, error)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return f"{path} cannot be opened ({error}): {rights(path)}"
-        case _:
-            return f"{path} cannot be used: {error}"
+        case code:
+            reason = ": its disk is full, or fails" if code == sqlite3.SQLITE_IOERR else ""
+            return f"{path} cannot be used ({error}){reason}"
 
 
 def rights(path: Path) -> str:
@@ -86,7 +106,7 @@ def rights(path: Path) -> str:
     return f"this user must be able to read and write {path.parent} and the files in it"
 
 
-def _code(error: Exception) -> int:
+def _code(error: BaseException) -> int:
     """Returns SQLite's primary result code of an error, or 0."""
     # Peewee's errors have the driver's.
     code: int = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0)
