@@ -213,7 +213,11 @@ def token(settings: Settings, tenant: str) -> None:
         sys.exit("a tenant's name has 1 to 64 letters, digits, '.', '_' or '-'")
     from twc_customer_server.auth.development import token_for  # noqa: PLC0415 - loads cryptography
 
-    print(token_for(settings, tenant))  # noqa: T201
+    try:
+        made = token_for(settings, tenant)
+    except OSError as error:
+        sys.exit(str(error))
+    print(made)  # noqa: T201
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """The issuer for development: its key pair, and its tokens."""
 
+import errno
+import os
 import stat
 import threading
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from tests.support import forks
 from tests.unit.identity import TRUST, verifier
 from twc_customer_server.app import authenticator
 from twc_customer_server.auth import development, jwks
@@ -112,6 +115,42 @@ def test_half_made_pair(tmp_path: Path) -> None:
     tmp_path.joinpath("key.draft").write_text("half")
     assert believing(tmp_path).verify(token(tmp_path)).tenants == {"acme"}
     assert {path.name for path in tmp_path.iterdir()} == {"key.pem", "jwks.json"}
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("jwks.json", ""), ("jwks.json", "{}"), ("jwks.json", None), ("key.pem", "")],
+)
+def test_lost_file(tmp_path: Path, file: str, content: str | None) -> None:
+    """A pair that lost the content of a file, as a loss of power may have it, is mended."""
+    DevelopmentIssuer(tmp_path)
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_text(content)
+    assert believing(tmp_path).verify(token(tmp_path)).tenants == {"acme"}
+
+
+def test_key_on_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that cannot be written is named, and no part of it is taken for a key later."""
+
+    def no_room(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", no_room)
+        with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/"):
+            DevelopmentIssuer(tmp_path)
+    assert believing(tmp_path).verify(token(tmp_path)).tenants == {"acme"}
+
+
+def test_command_without_key(tmp_path: Path) -> None:
+    """The command says in a line why it makes no token, and fails."""
+    (tmp_path / "development").touch()
+    settings = Settings(data_dir=tmp_path, development=True)
+    command = ["-m", "twc_customer_server", "token", "acme"]
+    ended = forks.run(command, os.environ | settings.environment())
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert f"{tmp_path}/development" in ended.stderr
 
 
 def test_key_pair_made_at_once(tmp_path: Path) -> None:
