@@ -1,5 +1,6 @@
 """A backup has what the database had at one moment; a restore puts all of it back, or nothing."""
 
+import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.storage.sqlite_file import backed_up, count_elsewhere, opened, run, spoil_page
+from tests.support import forks
 from tests.support.builders import customer
 from tests.support.server_process import starting, wait_until
 from tests.support.stores import FULL, find, insert, stamped
+from tests.support.tokens import trust
 from twc_customer_server.admin import snapshot
 from twc_customer_server.admin.backup import back_up, restore
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.database import CannotServeError, shut_down_after
 from twc_customer_server.storage.migrate import known_migrations
 from twc_customer_server.storage.rows import Key
@@ -184,6 +188,60 @@ def test_backup_of_damaged_database(path: Path, backup: Path) -> None:
     spoil_page(path)
     with pytest.raises(CannotServeError, match=r"is damaged \(.*\): use an older backup"):
         backed_up(path, backup)
+    assert list(backup.parent.iterdir()) == []
+
+
+# Runs a command, and dies with its copy beside the place where that would be moved.
+DYING = """
+import os, sys
+from twc_customer_server.__main__ import main
+from twc_customer_server.admin import snapshot
+
+snapshot._verify = lambda *_: os._exit(9)
+main()
+"""
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_killed_command(path: Path, tmp_path: Path, command: str) -> None:
+    """What a command that was killed has left is removed by the next one for that place."""
+    with opened(path) as store:
+        insert(store, "acme")
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    backup = backups / "backup.db"
+    other = backups / ".backup.db.old.12345678.partial"
+    other.touch()
+    if command == "restore":
+        backed_up(path, backup)
+    folder = path.parent if command == "restore" else backups
+    before = {*folder.iterdir()}
+    settings = Settings(data_dir=path.parent, **trust())
+    died = forks.run(["-c", DYING, command, str(backup)], os.environ | settings.environment())
+    left = {*folder.iterdir()} - before
+    # As the versions before this one have left them.
+    for name in ("", "-journal", "-shm"):
+        (
+            folder / f".{(path if command == 'restore' else backup).name}.abcdefgh.partial{name}"
+        ).touch()
+    again = run(path, command, str(backup))
+
+    assert (died.returncode, again.returncode) == (9, 0)
+    assert left
+    assert not [file for file in folder.iterdir() if "partial" in file.name and file != other]
+    assert other.exists()
+    assert count_elsewhere(backup) == count_elsewhere(path) == 1
+
+
+def test_backups_at_once(path: Path, keeper: CustomerStore, backup: Path) -> None:
+    """A backup does not remove what another one for the same place writes."""
+    insert(keeper, "acme")
+    with (
+        snapshot.snapshot(path) as source,
+        snapshot.verified_copy(source, backup) as first,
+        snapshot.verified_copy(source, backup) as second,
+    ):
+        assert [count_elsewhere(copy.file) for copy in (first, second)] == [1, 1]
     assert list(backup.parent.iterdir()) == []
 
 

@@ -1,10 +1,11 @@
 """Copies a SQLite database as of one moment into a new file, and verifies that file."""
 
+import fcntl
 import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ from twc_customer_server.storage.wal import mark_copy, open_to_read
 
 # Pages that are copied at a time.
 _BATCH_PAGES = 1000
+
+# The ends of the names of a copy while it is written: of its lock, and after that of itself.
+_PARTIAL = ".partial"
+_COPY = "-copy"
 
 # SQLite's instructions between two looks at the clock.
 _CHECK_INSTRUCTIONS = 100_000
@@ -64,26 +69,72 @@ def snapshot(file: Path, *, is_immutable: bool = False) -> Iterator[Snapshot]:
 def verified_copy(source: Snapshot, place: Path) -> Iterator[Copy]:
     """Copies a database into a new file beside a place, where the file may then be moved.
 
-    It is on disk and has no log. What is not moved is removed. Raises CannotServeError if the
-    copy is not sound.
+    It is on disk and has no log. What is not moved is removed, if this process is killed by the
+    next copy for the place. Raises CannotServeError if the copy is not sound.
     """
-    with explained(place):
-        descriptor, name = tempfile.mkstemp(
-            dir=place.parent, prefix=f".{place.name}.", suffix=".partial"
-        )
-    os.close(descriptor)
-    try:
+    with _partial(place) as partial:
         contents = _contents(source.file, source.connection)
-        with closing(sqlite3.connect(name, isolation_level=None)) as target:
+        with closing(sqlite3.connect(partial, isolation_level=None)) as target:
             _copy(source, target, place)
             _verify(source.file, target)
             if _contents(source.file, target) != contents:
                 raise CannotServeError(f"the copy of {source.file} differs from it: try again")
-        with Path(name).open("r+b") as file:
+        with partial.open("r+b") as file:
             os.fsync(file.fileno())
-        yield Copy(Path(name), contents)
+        yield Copy(partial, contents)
+
+
+@contextmanager
+def _partial(place: Path) -> Iterator[Path]:
+    """Yields a new file beside a place; the lock of another one says that it is being written."""
+    with explained(place):
+        _remove_left(place)
+        descriptor, lock = _new_lock(place)
+    try:
+        # Apart from what is locked: in a folder of the network that might keep SQLite from it.
+        file = lock.with_name(lock.name + _COPY)
+        with explained(place):
+            os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        yield file
     finally:
-        Path(name).unlink(missing_ok=True)
+        _remove(lock)
+        os.close(descriptor)
+
+
+def _new_lock(place: Path) -> tuple[int, Path]:
+    while True:
+        descriptor, name = tempfile.mkstemp(_PARTIAL, f".{place.name}.", place.parent)
+        # A folder of the network may have no locks; nobody removes anything there.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        # Another process may have taken it for what was left, before it was locked.
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)
+
+
+def _remove_left(place: Path) -> None:
+    """Removes what killed processes have left beside a place."""
+    start = f".{place.name}."
+    for file in place.parent.iterdir():
+        chosen = file.name.removeprefix(start).removesuffix(_PARTIAL)
+        if file.name == start + chosen + _PARTIAL and "." not in chosen:
+            # It is in use, gone meanwhile, or another user's.
+            with suppress(OSError), open(file, "r+b", opener=_open_itself) as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(file)
+
+
+def _open_itself(name: str, how: int) -> int:
+    # A link may lead to a database, whose locks would end when it is closed again.
+    return os.open(name, how | os.O_NOFOLLOW)
+
+
+def _remove(lock: Path) -> None:
+    # Former versions had no file apart. The lock goes last, so that what it stands for is found.
+    for name in (lock.name + _COPY, lock.name):
+        for end in ("-journal", "-wal", "-shm", ""):
+            lock.with_name(name + end).unlink(missing_ok=True)
 
 
 def _contents(file: Path, database: sqlite3.Connection) -> Contents:
