@@ -212,7 +212,7 @@ def key_sets(settings: Settings, location: str) -> KeySets:
     sets = KeySets(lambda _: jwks.fetch(location), refresh)
     keys = sets.add_one_issuer()
     if "://" not in location:
-        keys.put(jwks.fetch(location))
+        keys.fetch_now()
     return sets
 
 

@@ -65,6 +65,8 @@ class Source:
         self.document = jwks(*issuers)
         self.error: Exception | None = None
         self.reads = 0
+        # What happens while the document is on its way.
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def publish(self, *issuers: Issuer) -> None:
         """Lists the keys of issuers, and no others."""
@@ -75,7 +77,9 @@ class Source:
         self.reads += 1
         if self.error:
             raise self.error
-        return parse(self.document)
+        keys = parse(self.document)
+        self.meanwhile()
+        return keys
 
 
 class AtOnce(Fetchers):

@@ -317,6 +317,27 @@ def test_unknown_key_after_recent_fetch(kept: Kept, clock: Clock) -> None:
     assert (kept.source.reads, kept.background.waiting) == (1, [])
 
 
+@pytest.mark.parametrize("seconds", [MOMENT, POLICY.cooldown], ids=["quick", "slow"])
+def test_key_published_during_fetch(kept: Kept, clock: Clock, seconds: float) -> None:
+    """A key that is published while a fetch takes its time is found a cool-down after that began.
+
+    The cool-down bounds how often the issuer is asked, and its answer may be as old as that.
+    """
+
+    def publish() -> None:
+        clock.now += seconds
+        kept.source.publish(OLD, NEW)
+
+    clock.now = RENEWAL
+    kept.source.meanwhile = publish
+    kept.refresh()
+    kept.source.meanwhile = lambda: None
+    clock.now = RENEWAL + POLICY.cooldown + MOMENT
+    kept.awaited("new")
+    kept.background.run()
+    assert kept.has("new")
+
+
 @pytest.mark.parametrize("age", [0, MOMENT], ids=["at once", "before"])
 def test_unknown_key_of_call_that_waited(kept: Kept, clock: Clock, age: float) -> None:
     """A call for which the issuer was asked does not have it asked again."""
@@ -423,14 +444,14 @@ def test_calls_during_hanging_fetch(clock: Clock) -> None:
     """Whatever is asked for while a fetch hangs is answered at once."""
     begun, end = threading.Event(), threading.Event()
     source = Source(OLD)
+    key_set = KeySet("", source.read, POLICY, Fetchers(1), is_proven=True)
+    key_set.fetch_now()
 
-    def read() -> Any:
+    def hang() -> None:
         begun.set()
         assert end.wait(SECONDS)
-        return source.read()
 
-    key_set = KeySet("", read, POLICY, Fetchers(1), is_proven=True)
-    key_set.put(source.read())
+    source.meanwhile = hang
     clock.now = RENEWAL
     key_set.refresh_if_due()
     assert begun.wait(SECONDS)

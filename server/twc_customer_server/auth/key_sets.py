@@ -122,13 +122,16 @@ class KeySet:
         """Begins a fetch, unless one is under way."""
         self._fetch("")
 
-    def put(self, keys: Keys, asked_at: float = _NEVER) -> None:
-        """Replaces the keys by what was fetched just now, and asked for a while before."""
+    def fetch_now(self) -> None:
+        """Fetches the keys on the caller's thread, and raises what makes that fail."""
+        asked_at = time.monotonic()
+        keys = self._fetch_keys()
         now = time.monotonic()
         with self._lock:
             self.held = Held(keys, asked_at, now, now + self._policy.lifetime)
             self._refresh_at = now + REFRESH_AFTER * self._policy.lifetime
-            self._tried_at, self._has_failed = now, False
+            # The cool-down counts from the question: a key may have been published since.
+            self._tried_at, self._has_failed = asked_at, False
 
     def _at_hand(self, key_id: str) -> jwt.PyJWK | None:
         held = self.held
@@ -161,9 +164,8 @@ class KeySet:
         return fetched
 
     def _run(self, fetched: Future[None]) -> None:
-        asked_at = time.monotonic()
         try:
-            self.put(self._fetch_keys(), asked_at)
+            self.fetch_now()
         except Exception as error:  # noqa: BLE001 - calls wait for its end, however it comes
             self._fail(str(error) if isinstance(error, JwksError) else type(error).__name__)
         self._end(fetched)
