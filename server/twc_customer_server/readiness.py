@@ -12,7 +12,7 @@ from twc_customer_server.concurrency.periodic import Periodic
 from twc_customer_server.storage.database import Database
 
 # Time between two looks at a database that answers no call meanwhile.
-_PROBE_SECONDS = 1
+PROBE_SECONDS = 1
 
 # Time without an answer after which the database counts as away: shorter than most failovers, and
 # longer than it takes to replace connections that were lost.
@@ -29,7 +29,7 @@ class Readiness:
         self._database = database
         self._has_keys = has_keys
         self._lacking = ""
-        self._probing = Periodic("database-probe", _PROBE_SECONDS, self._probe)
+        self._probing = Periodic("database-probe", PROBE_SECONDS, self._probe)
 
     def start(self) -> None:
         """Starts to look, at a database that has answered just now."""
@@ -57,5 +57,5 @@ class Readiness:
         return "" if self._has_keys() else "there are no keys to verify tokens with"
 
     def _probe(self) -> None:
-        if time.monotonic() - self._database.answered_at >= _PROBE_SECONDS:
+        if time.monotonic() - self._database.answered_at >= PROBE_SECONDS:
             self._database.probe()

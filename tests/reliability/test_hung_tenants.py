@@ -161,11 +161,23 @@ def test_slow_database(server: InProcessServer, metrics_port: int) -> None:
     assert not any(counted(metrics_port).values())
 
 
+def open_all_connections(tenants: list[Tenant], ask: Ask) -> None:
+    """Has as many tenants as there are connections use one each at the same time."""
+    unlock = locked(ask, "stalled-%")
+    ended = in_background([tenant.update for tenant in tenants])
+    try:
+        wait_until(lambda: waiting(ask) == len(tenants))
+    finally:
+        unlock()
+    assert [it.exception(SECONDS) for it in ended] == [None] * len(tenants)
+
+
 def test_database_that_answers_nothing(
-    server: InProcessServer, proxy: Proxy, metrics_port: int
+    server: InProcessServer, proxy: Proxy, ask: Ask, metrics_port: int
 ) -> None:
-    """While the database answers nothing, not even a probe, no call is cut or refused."""
+    """While the database answers nothing, and when it answers again, no call is cut or refused."""
     tenants = [Tenant(server, f"stalled-{it}") for it in range(THREADS)]
+    open_all_connections(tenants, ask)
     with proxy.stalled():
         ended = in_background([tenant.update for tenant in tenants])
         until = time.monotonic() + 5 * HANGING_SECONDS

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from twc_customer_server.readiness import PROBE_SECONDS
 from twc_customer_server.storage.bulkhead import HANGING_SECONDS, Bulkhead, Hangs, Use, Work
 from twc_customer_server.telemetry.families import HANGING_CALLS
 from twc_customer_server.telemetry.metrics import OwnMetrics
@@ -76,6 +77,12 @@ class Calls:
         self.now += seconds
         self.bulkhead.look()
 
+    def answer_probes(self, number: int) -> None:
+        """Has probes answered, as long after each other as they are made."""
+        for _ in range(number):
+            self.now += PROBE_SECONDS * 1.01
+            self.bulkhead.note_probe()
+
     def hang(self, *tenants: str) -> list[Use]:
         """Begins calls, one after the other, and looks when they have hung for long enough."""
         uses = []
@@ -138,25 +145,40 @@ def test_slow_database(calls: Calls) -> None:
 
 
 def test_database_that_answers_none(calls: Calls) -> None:
-    """While no call is answered none hangs, unless the database answers a probe."""
-    calls.bulkhead.note_probe()
-    calls.now += 0.01
+    """While no call is answered none hangs, unless the database answers probes."""
+    calls.answer_probes(1)
     uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
     calls.look_when_none_is_answered(100 * HANGING_SECONDS)
     assert not any(cut(uses))
-    calls.bulkhead.note_probe()
+    calls.answer_probes(3)
     calls.look_when_none_is_answered(0)
     assert sum(cut(uses)) == SIZE - PART
 
 
+@pytest.mark.parametrize("stall", [0.5, 1.9, 2.9, 5, 60])
+def test_database_that_recovers(calls: Calls, stall: float) -> None:
+    """After a stall, however long, no call is cut within a second in which it may be answered."""
+    for before in (0.0, 0.5, 0.9):
+        calls.answer_probes(3)
+        calls.now += before
+        uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
+        calls.now += stall
+        calls.bulkhead.note_probe()
+        for _ in range(9):
+            calls.look_when_none_is_answered(HANGING_SECONDS / 10)
+        assert not any(cut(uses))
+        for use in uses:
+            calls.bulkhead.end(use, is_answered=True)
+
+
 def test_patience_while_none_is_answered(calls: Calls) -> None:
-    """While a probe alone is answered, calls hang later."""
+    """While probes alone are answered, calls hang later."""
     uses = [calls.begin(tenant) for tenant in tenants(SIZE)]
-    calls.look_when_none_is_answered(2 * HANGING_SECONDS)
-    calls.bulkhead.note_probe()
+    calls.answer_probes(2)
     calls.look_when_none_is_answered(0)
     assert not any(cut(uses))
-    calls.look_when_none_is_answered(2 * HANGING_SECONDS)
+    calls.answer_probes(1)
+    calls.look_when_none_is_answered(0)
     assert sum(cut(uses)) == SIZE - PART
 
 

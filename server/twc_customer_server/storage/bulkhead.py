@@ -30,8 +30,14 @@ _SUSPECTS_PART = 4
 _LIMITING_PART = 0.25
 
 # While no other call is answered, a call hangs after so many times its time, and only if the
-# database answers a probe: it may be slow as a whole, when nobody gained by a cut.
+# database has answered probes for some of it: it may be slow as a whole, when nobody gained by a
+# cut, or have answered nothing until just now, when it is about to answer the calls, too.
 _PATIENCE = 3
+_PROBED_SECONDS = 1.0
+
+# Probes are made each second while no call is answered: without one for longer than this the
+# database has answered nothing meanwhile.
+_PROBE_GAP_SECONDS = 2.0
 
 # So many of the tenants whose calls are cut first are named in the log.
 _NAMED = 5
@@ -106,9 +112,10 @@ class Bulkhead:
         # By the time at which they hung last, and in that order.
         self._suspects: dict[Work, float] = {}
         self._has_refused = self._is_limiting = False
-        # Of all calls so far, and when the database answered a probe last.
+        # Of all calls so far.
         self._lead = 0
-        self._probed_at = -math.inf
+        # When the database answered the first and the last of the latest probes without a gap.
+        self._probed_since = self._probed_at = -math.inf
         self._looks = Periodic("bulkhead", _LOOK_SECONDS, self.look)
         self.start, self.stop = self._looks.start, self._looks.stop
 
@@ -148,7 +155,10 @@ class Bulkhead:
 
     def note_probe(self) -> None:
         """Notes that the database has answered a probe, on a connection that no call uses."""
-        self._probed_at = self._clock()
+        now = self._clock()
+        if now - self._probed_at > _PROBE_GAP_SECONDS:
+            self._probed_since = now
+        self._probed_at = now
 
     def look(self) -> None:
         """Suspects the calls that hang, and cancels those that are too many."""
@@ -175,7 +185,8 @@ class Bulkhead:
         if held <= limit or self._lead < use.lead:
             return False
         # When none was answered, all connections may be taken by calls that hang.
-        is_probed = self._probed_at > use.since and held > limit * _PATIENCE
+        probed = self._probed_at - max(self._probed_since, use.since)
+        is_probed = probed >= _PROBED_SECONDS and held > limit * _PATIENCE
         return self._lead > use.lead or self._is_limiting or is_probed
 
     def _suspect(self, work: Work, now: float) -> None:
