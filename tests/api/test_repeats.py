@@ -298,7 +298,7 @@ def test_lifetime(client: Client, monkeypatch: pytest.MonkeyPatch, hours: float,
 @only("postgresql")
 def test_held_database(own_database: dict[str, Any], backend: Backend) -> None:
     """A request that comes while nothing can be written is told to come again, and then done."""
-    with Server(**own_database, database_timeout_seconds=0.2) as server:
+    with Server(**own_database, database_timeout_seconds=1) as server:
         keyed = server.client("acme").given(idempotency_key="key")
         with backend.held(own_database):
             refused = failure(lambda: keyed.create(EVE))

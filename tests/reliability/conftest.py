@@ -69,7 +69,7 @@ def opened(proxy: Proxy) -> Iterator[Open]:
     made: list[Postgres] = []
 
     def open_one(pool_size: int = 4, seconds: float = 4) -> Postgres:
-        made.append(Postgres(proxy.url(), pool_size, seconds, wait_seconds=0))
+        made.append(Postgres(proxy.url(), pool_size, seconds, wait_seconds=SECONDS))
         made[-1].prepare()
         # With a short time for statements, a busy machine may take too long to connect.
         wait_until(lambda: _answers(made[-1]))

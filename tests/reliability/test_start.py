@@ -106,6 +106,30 @@ def test_database_lost_during_preparation(proxy: Proxy) -> None:
     database.shut_down()
 
 
+def test_first_call(proxy: Proxy) -> None:
+    """A database that is prepared has a connection for the first call, however slow they open."""
+    proxy.delay = 0.2
+    database = Postgres(proxy.url(), 1, seconds=SECONDS, wait_seconds=0)
+    try:
+        database.prepare()
+        proxy.deny("57P03", "the database system is shutting down")
+        assert database.rows("SELECT 1", {}) == [(1,)]
+    finally:
+        database.shut_down()
+
+
+def test_no_connection_for_calls(proxy: Proxy) -> None:
+    """A database that lets no connection serve calls is given up after its time."""
+    proxy.fail("pg_settings", "53000", times=1000)
+    database = Postgres(proxy.url(password=PASSWORD), 1, 1, wait_seconds=0.1)
+    try:
+        with pytest.raises(CannotServeError, match="DATABASE_URL") as told:
+            database.prepare()
+    finally:
+        database.shut_down()
+    assert PASSWORD not in str(told.value)
+
+
 def test_database_prepared_twice(opened: Open) -> None:
     """A database may be prepared again, and serves on."""
     database = opened()

@@ -96,7 +96,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
         with self.session() as connection:
             poolers.warn(connection, self._pool.setting)
             postgres_migrating.require_served(self, connection, self._pool, copying=copying)
-        self._pool.open()
+        self._pool.open_for_calls(self._wait_seconds)
 
     def migrate(self) -> list[str]:
         """Migrates the database while no other process does."""

@@ -5,7 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -45,6 +45,9 @@ _WAIT_SECONDS_WHILE_DOWN = 0.02
 # The pool backs off between attempts to open a connection; after this time the
 # next request starts a new attempt at once.
 _RECONNECT_SECONDS = 1
+
+# What a start waits at least for the first connection: the connect_timeout of the URL's defaults.
+_FIRST_CONNECTION_SECONDS = 5
 
 # Of several requests that find a standby, one replaces all connections.
 _REPLACEMENT_SECONDS = 1
@@ -184,6 +187,20 @@ class ConnectionPool:
         if self._pool.closed:
             self._bulkhead.start()
         self._pool.open()
+
+    def open_for_calls(self, seconds: float) -> None:
+        """Starts the pool, and waits until the first call need not wait for a connection.
+
+        Raises CannotServeError after `seconds`, but not before it had time to connect.
+        """
+        self.open()
+        deadline = time.monotonic() + max(seconds, _FIRST_CONNECTION_SECONDS)
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(PoolTimeout):
+                # The pool tries to connect for as long, and anew when it is asked again.
+                self._pool.putconn(self._pool.getconn(min(left, _RECONNECT_SECONDS)))
+                return
+        raise CannotServeError(f"{self.database} of {self.setting} lets no connection serve calls")
 
     def close(self) -> None:
         """Closes idle connections, then those returned within a read's timeout, then the rest."""
