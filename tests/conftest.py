@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.support import (
@@ -60,6 +61,9 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(tempfile.mkdtemp(prefix="twc-tests-"))
         os.environ[processes.RUN] = str(folder)
         config.add_cleanup(partial(_end_run, run_cleanup.start(folder)))
+    # An example may take as long as a busy machine needs for it.
+    hypothesis.settings.register_profile("any time", deadline=None)
+    hypothesis.settings.load_profile("any time")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -13,6 +13,7 @@ from typing import IO, Any, Self
 import grpc
 import httpx
 import psutil
+import yaml
 
 from tests.gateway.stacks import http_headers
 from tests.support import forks
@@ -25,6 +26,7 @@ from tests.support.servers import require_workers
 from tests.support.tokens import trust
 from tests.support.way_to_serve import SERVE
 from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_gateway.supervisor import envoy_admin
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +35,8 @@ _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 
 
 MODULE = ["-m", "twc_customer_gateway"]
+
+_PUBLIC_CONFIG = re.compile(r"/public(-\d+)?\.yaml$")
 
 
 class Service:
@@ -137,6 +141,14 @@ class Service:
         [found] = [child for child in self.children() if _is_envoy(child, name)]
         return found
 
+    def requests(self) -> int:
+        """How many requests to the gateway have not been answered yet."""
+        arguments = [it for child in self.children() for it in _command(child)]
+        places = {it for it in arguments if _PUBLIC_CONFIG.search(it)}
+        configs = [yaml.safe_load(Path(it).read_text()) for it in places]
+        admins = [it["admin"]["address"]["pipe"]["path"] for it in configs]
+        return sum(envoy_admin.stat(it, "http.public.downstream_rq_active") or 0 for it in admins)
+
     def served(self, label: str) -> set[int]:
         """The ids of the processes that served calls with a label."""
         return {
@@ -188,7 +200,7 @@ def _is_envoy(process: psutil.Process, name: str) -> bool:
 
 
 def _is_public_envoy(process: psutil.Process) -> bool:
-    return any(re.search(r"/public(-\d+)?\.yaml$", argument) for argument in _command(process))
+    return any(_PUBLIC_CONFIG.search(argument) for argument in _command(process))
 
 
 def _is_worker(process: psutil.Process) -> bool:

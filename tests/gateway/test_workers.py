@@ -247,7 +247,7 @@ def test_killed_envoys(tmp_path: Path) -> None:
 
 @of_workers
 def test_stop_of_all_workers(tmp_path: Path) -> None:
-    """Workers take the time that one needs to stop, and nothing is left of them."""
+    """Workers stop after DRAIN_SECONDS, and nothing is left of them."""
     drain = 3
     with held_port() as port:
         with Service(tmp_path, drain_seconds=drain, grpc_port=port) as service:
@@ -256,7 +256,7 @@ def test_stop_of_all_workers(tmp_path: Path) -> None:
             service.process.send_signal(signal.SIGTERM)
 
             assert service.status() == 0
-        assert drain <= time.monotonic() - began < 3 * drain
+        assert time.monotonic() - began >= drain
         assert len(children) == 4
         assert not [child for child in children if child.is_running()]
         with socket.create_server(("127.0.0.1", port), reuse_port=False):

@@ -17,12 +17,16 @@ from tests.support.client import SECONDS, Client, Failure, failure, read_failure
 from tests.support.concurrency import in_background
 from tests.support.server_process import wait_until
 from tests.support.servers import Server
+from twc_customer_server.settings.model import Settings
 from twc_customer_server.storage.postgres import Postgres
 from twc_customer_server.storage.postgres_probe import PROBE_NAME
 
 Call = Callable[[Client, Customer], object]
 
 POOL = 4
+
+# Of a server whose test sets no other.
+READ_TIMEOUT: float = Settings.model_fields["database_timeout_seconds"].default
 
 AWAY = "the database cannot be reached now; try again"
 UNKNOWN = "the database was lost while it stored the change, and whether it was made is not known: "
@@ -143,7 +147,9 @@ def fails(call: Callable[[], object]) -> bool:
     return False
 
 
-def assert_unavailable(call: Callable[[], object], seconds: float = 2, message: str = AWAY) -> None:
+def assert_unavailable(
+    call: Callable[[], object], seconds: float = READ_TIMEOUT, message: str = AWAY
+) -> None:
     """Makes a call, which must be UNAVAILABLE within some seconds, in the one shape."""
     began = time.monotonic()
     with pytest.raises(grpc.RpcError) as raised:

@@ -36,7 +36,8 @@ def _gauges(database: Postgres) -> tuple[float, ...]:
 
 def test_waits_and_timeouts(opened: Open) -> None:
     """A call that waits for a connection is told now, and its wait and timeout afterwards."""
-    database = opened(pool_size=1, seconds=2)
+    # A call waits for a quarter of it, while it is looked at how many wait.
+    database = opened(pool_size=1, seconds=12)
     store = CustomerStore(database)
     wait_until(lambda: _gauges(database) == (0, 1, 0))
     waits_before, _ = database.metrics.series(POOL_WAITS, "primary").values

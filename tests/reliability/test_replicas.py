@@ -35,6 +35,9 @@ OLD, NEW = "Old", "New"
 # A lag of a replica, on a busy machine, that does not have it left out while replay is paused.
 MAX_LAG = 3600
 
+# A quarter of it, for a read of the replica, is enough on a busy machine.
+TIMEOUT = 40.0
+
 
 class Service(NamedTuple):
     """A service of a primary whose reads may use its standby, and a customer of a tenant."""
@@ -103,6 +106,7 @@ def serving(urls: list[str], folder: Path) -> Iterator[tuple[InProcessServer, in
             database_url=urls[0],
             database_read_urls=urls[1:],
             database_read_max_lag_seconds=MAX_LAG,
+            database_timeout_seconds=TIMEOUT,
             metrics_port=port,
         ) as server,
     ):

@@ -24,6 +24,7 @@ from twc.customer.v2.customer_pb2 import Customer
 from twc.customer.v2.customer_service_pb2_grpc import CustomerServiceStub
 
 from tests.support.builders import UNKNOWN_ID
+from tests.support.client import SECONDS
 from tests.support.processes import die_with_parent
 
 READ, HEALTH = "read", "health"
@@ -98,7 +99,7 @@ class Victim:
 
     def wait_ready(self) -> None:
         """Waits until a call of each kind has succeeded. Raises TimeoutError."""
-        end = time.monotonic() + CALL_SECONDS
+        end = time.monotonic() + SECONDS
         while {each.kind for each in self._samples if each.is_good} < RATES.keys():
             if time.monotonic() > end:
                 raise TimeoutError("the victim cannot call the service before any attack")
