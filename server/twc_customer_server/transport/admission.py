@@ -31,6 +31,16 @@ class Dispatcher:
         self._accepts = accepts
         self._open: set[IncomingCall] = set()
 
+    def observe(self, behaviors: Iterable[Behavior], see: Accept) -> None:
+        """Calls `see` with the calls of some handlers from here on, before they are accepted."""
+
+        def seen(accept: Accept, call: IncomingCall) -> None:
+            see(call)
+            accept(call)
+
+        observed = {it: partial(seen, self._accepts[it]) for it in behaviors}
+        self._accepts = {**self._accepts, **observed}
+
     def divert(self, behaviors: Iterable[Behavior], accept: Accept) -> None:
         """Hands the calls of some handlers to another function from here on."""
         self._accepts = {**self._accepts, **dict.fromkeys(behaviors, accept)}

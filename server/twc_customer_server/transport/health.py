@@ -15,7 +15,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from twc_customer_server.errors import MalformedRequest, Overloaded, Unavailable
 from twc_customer_server.middleware.compression import decompressed
 from twc_customer_server.transport.calls import refuse
-from twc_customer_server.transport.interface import GATEWAY_PEER, IncomingCall
+from twc_customer_server.transport.interface import IncomingCall, is_gateway
 from twc_customer_server.transport.open_calls import OpenCalls
 
 SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
@@ -87,7 +87,7 @@ class Health(health_pb2_grpc.HealthServicer):
         if incoming.behavior == self.Watch and not self._add_watch(incoming):
             incoming.run_with(refuse, Overloaded(TOO_MANY_WATCHES))
             return
-        if _is_gateway(incoming.peer()):
+        if is_gateway(incoming.peer()):
             self._gateway_asked_at = time.monotonic()
             self._of_gateway.accept(incoming)
         else:
@@ -148,7 +148,7 @@ class Health(health_pb2_grpc.HealthServicer):
     def _status_for(self, service: str, peer: str) -> int:
         if service and not self._is_ready:
             return _NOT_SERVING
-        return self._gateway_status if _is_gateway(peer) else self._status
+        return self._gateway_status if is_gateway(peer) else self._status
 
     def _tell_all(self) -> None:
         with self._lock:
@@ -193,8 +193,3 @@ class _Watch:
             self.incoming.cancel()
         else:
             self.incoming.run_with(refuse, error)
-
-
-def _is_gateway(peer: str) -> bool:
-    """Tells whether a call comes from a gateway: they alone connect to the server's socket."""
-    return peer.startswith(("unix:", GATEWAY_PEER))

@@ -19,6 +19,11 @@ OnReceived = Callable[[bytes | None], object]
 GATEWAY_PEER = "gateway:"
 
 
+def is_gateway(peer: str) -> bool:
+    """Tells whether a call comes from a gateway: they alone connect to the server's socket."""
+    return peer.startswith(("unix:", GATEWAY_PEER))
+
+
 class Gone(grpc.RpcError):
     """The call has ended, by its client or for it."""
 

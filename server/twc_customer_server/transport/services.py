@@ -37,7 +37,7 @@ from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.reflection import Reflection
 from twc_customer_server.transport.short_tasks import ShortTasks
-from twc_customer_server.transport.stopping import LateCalls, refuse_call
+from twc_customer_server.transport.stopping import SEEN_SECONDS, LateCalls, refuse_call
 from twc_customer_server.transport.timer import Timer
 
 STOPS = "the server stops; try again"
@@ -171,6 +171,8 @@ class Services:
         if not self._is_drained:
             asks = _GATEWAY_SECONDS if self._health.has_gateway() else 0
             time.sleep(max(self._settings.drain_seconds, asks))
+        self.dispatcher.observe(self._late_calls.behaviors, self._late_calls.see)
+        time.sleep(SEEN_SECONDS)
         self.dispatcher.divert(self._late_calls.behaviors, self._late_calls.accept)
         self._late_calls.await_pause()
 
