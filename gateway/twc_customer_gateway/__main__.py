@@ -92,6 +92,7 @@ def main() -> None:
     )
     for internal in ("--for-start", "--renew"):
         configuring.add_argument(internal, action="store_true", help=argparse.SUPPRESS)
+    configuring.add_argument("--again", type=int, default=0, help=argparse.SUPPRESS)
     showing = commands.add_parser(
         "settings", help="print the settings in effect, and where each comes from"
     )
@@ -115,7 +116,7 @@ def _run_command(args: argparse.Namespace) -> None:
         from twc_customer_gateway import configuring, renewing  # noqa: PLC0415
 
         if args.renew:
-            renewing.renew(args.folder)
+            renewing.renew(args.folder, args.again)
         elif args.for_start:
             configuring.write_for_start(args.folder)
         else:

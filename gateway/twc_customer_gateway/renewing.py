@@ -11,6 +11,7 @@ from typing import Any
 from twc_customer_gateway import config
 from twc_customer_gateway.setting_checks import require_files
 from twc_customer_gateway.settings import GatewaySettings
+from twc_customer_gateway.supervisor.renewal import FAILED_STATUS, WRONG_STATUS
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
 from twc_customer_server.settings import report, sources
 from twc_customer_server.settings.sources import FILE_VARIABLE, RENEWED, InvalidSettingsError
@@ -19,14 +20,16 @@ from twc_customer_server.telemetry import logs
 _log = logging.getLogger(__name__)
 
 
-def renew(folder: Path) -> None:
+def renew(folder: Path, again: int = 0) -> None:
     """Writes certificates, and the settings that may change; logs those that need a restart.
 
-    `folder` is what the start has written. Exits with status 1, and an error in the log for each
-    setting or file that is wrong, if one is: nothing has changed then.
+    `folder` is what the start has written. Exits with WRONG_STATUS, and an error in the log for
+    each setting or file that is wrong, if one is: nothing has changed then. Exits with
+    FAILED_STATUS if the system fails. `again` is the status with which the attempt before ended:
+    what that one said is not said again.
     """
-    logs.configure(StackSettings.read(folder).log_level)
     try:
+        logs.configure(StackSettings.read(folder).log_level)
         changed = report.load(GatewaySettings).settings
         given = _read(sources.settings_file())
         copy = folder / SETTINGS_FILE
@@ -39,9 +42,10 @@ def renew(folder: Path) -> None:
         config.renew_all(settings, folder)
         _write(copy, _read(copy), {name: given.get(name) for name in RENEWED})
     except (InvalidSettingsError, OSError) as error:
-        for line in str(error).splitlines():
+        status = FAILED_STATUS if isinstance(error, OSError) else WRONG_STATUS
+        for line in str(error).splitlines() if status != again else ():
             _log.error("%s; what was read before is used on", line)
-        sys.exit(1)
+        sys.exit(status)
     if others := sources.differences(running, changed) - RENEWED:
         names = ", ".join(sorted(name.upper() for name in others))
         _log.warning("%s will be as in the file with the next start of the service", names)

@@ -1,15 +1,16 @@
 """Certificates, keys, origins and the log level change while the service runs, under load."""
 
 import re
+import signal
 import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -26,7 +27,8 @@ from tests.support.http_client import http_request
 from tests.support.server_process import wait_until
 from tests.support.tokens import Issuer, jwks, trusted_issuer
 from twc_customer_gateway.supervisor import renewal
-from twc_customer_gateway.supervisor.processes import Process
+from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.concurrency import file_watch
 from twc_customer_server.concurrency.file_watch import look_at
 
 PORTS = ["gateway_port", "grpc_port"]
@@ -212,35 +214,81 @@ def test_keys(tmp_path: Path) -> None:
         assert answer.status_code == 204
 
 
+class Clock:
+    """A clock that a test sets; it goes on by a second at each look."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """The time, a second after that of the look before."""
+        self.now += 1
+        return self.now
+
+
+class Child:
+    """Stands for the process that reads files anew."""
+
+    # How those that are started end, one after the other; None hangs, then all succeed.
+    ends: ClassVar[list[int | OSError | None]] = []
+    started: ClassVar[list[Sequence[str]]] = []
+
+    def __init__(self, name: str, command: Sequence[str], _: object) -> None:
+        self.name = name
+        self._command = command
+        self.status: int | None = None
+        self.is_running = False
+
+    @property
+    def exit_message(self) -> str:
+        """How it ended."""
+        return f"{self.name} ended with {self.status}"
+
+    def start(self) -> None:
+        """Starts it, or fails."""
+        self.started.append(self._command)
+        self.status = 0
+        if self.ends:
+            match self.ends.pop(0):
+                case OSError() as error:
+                    self.status = None
+                    raise error
+                case end:
+                    self.status, self.is_running = end, end is None
+
+    def kill(self) -> None:
+        """Ends it."""
+        self.status, self.is_running = -signal.SIGKILL, False
+
+
 class Watched:
-    """The renewal of a service that watches a file, with notes of the processes that it starts."""
+    """The renewal of a service that watches a file, and the processes that it starts."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in ("_SECONDS", "_RETRY_SECONDS"):
-            monkeypatch.setattr(renewal, name, 0)
-        monkeypatch.setattr(Process, "start", lambda _: self._start())
+        self.clock = Clock()
+        for module in (renewal, file_watch):
+            monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.clock))
+        monkeypatch.setattr(renewal, "Process", Child)
+        monkeypatch.setattr(Child, "ends", [])
+        monkeypatch.setattr(Child, "started", [])
+        self.level = "INFO"
+        monkeypatch.setattr(StackSettings, "read", lambda _: SimpleNamespace(log_level=self.level))
         self.file = folder / "file"
         self.file.write_text("1")
         as_read = look_at([self.file])
         self._settings: Any = SimpleNamespace(watched=[str(self.file)], watched_as_read=as_read)
         self._folder = folder
-        self.failures = 0
-        self.started = 0
 
     def watch(self) -> renewal.Renewal:
         """Begins to watch the file, which was read before."""
         return renewal.Renewal(self._folder, self._settings)
 
-    def is_read(self, subject: renewal.Renewal) -> bool:
-        """Looks, and tells whether a process was started."""
-        subject.look()
-        return self.started > 0
-
-    def _start(self) -> None:
-        if self.failures:
-            self.failures -= 1
-            raise BlockingIOError("no process")
-        self.started += 1
+    def look(self, subject: renewal.Renewal, seconds: float) -> int:
+        """Looks again and again for a time; returns how many processes were started."""
+        end, before = self.clock.now + seconds, len(Child.started)
+        while self.clock.now < end:
+            subject.look()
+        return len(Child.started) - before
 
 
 @pytest.fixture
@@ -249,16 +297,54 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(tmp_path, monkeypatch)
 
 
-def test_failed_start_of_renewal(watched: Watched) -> None:
-    """A renewal that cannot be started, as for want of memory, is tried again."""
-    subject, watched.failures = watched.watch(), 2
+FAILURES: dict[str, tuple[int | OSError | None, str]] = {
+    "it cannot be started, as for want of memory": (BlockingIOError("no process"), "BlockingIOErr"),
+    "it is killed": (-signal.SIGTERM, "renewal ended with -15"),
+    "it says what is wrong": (renewal.WRONG_STATUS, "renewal ended with 65"),
+    "a call of the system fails, as on a full disk": (renewal.FAILED_STATUS, "renewal ended with"),
+    "it fails in another way": (1, "renewal ended with 1"),
+}
+
+
+@pytest.mark.parametrize(("failure", "said"), FAILURES.values(), ids=FAILURES)
+def test_failed_renewal(
+    watched: Watched,
+    caplog: pytest.LogCaptureFixture,
+    failure: int | OSError | None,
+    said: str,
+) -> None:
+    """A renewal that fails is tried again until it succeeds, and what is wrong is said once."""
+    subject = watched.watch()
     watched.file.write_text("longer")
-    wait_until(lambda: watched.is_read(subject))
-    assert watched.failures == 0
+    Child.ends += [failure] * 3
+    assert watched.look(subject, 100) == 4
+    [line] = caplog.messages
+    assert line.startswith(f"changed files are not used, and tried again: {said}")
+    told = failure if isinstance(failure, int) else 0
+    assert [command[-2] for command in Child.started] == ["--again=0", *[f"--again={told}"] * 3]
+
+
+def test_hanging_renewal(watched: Watched) -> None:
+    """A renewal that hangs is ended after a time, and tried again."""
+    subject = watched.watch()
+    watched.file.write_text("longer")
+    Child.ends.append(None)
+    assert watched.look(subject, 25) == 1
+    assert watched.look(subject, 60) == 1
+    assert watched.look(subject, 60) == 0
+
+
+def test_change_during_renewal(watched: Watched) -> None:
+    """A file that changes while it is read is read anew."""
+    subject = watched.watch()
+    watched.file.write_text("longer")
+    while not Child.started:
+        subject.look()
+    watched.file.write_text("longer still")
+    assert watched.look(subject, 60) == 1
 
 
 def test_change_during_start(watched: Watched) -> None:
     """A file that changes after it was read, and before it is watched, is read anew."""
     watched.file.write_text("longer")
-    subject = watched.watch()
-    wait_until(lambda: watched.is_read(subject))
+    assert watched.look(watched.watch(), 60) == 1

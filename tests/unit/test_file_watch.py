@@ -2,10 +2,21 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from twc_customer_server.concurrency.file_watch import FileWatch
+from tests.unit.test_limits import Clock
+from twc_customer_server.concurrency import file_watch
+from twc_customer_server.concurrency.file_watch import RETRY_SECONDS, FileWatch
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that a test sets."""
+    clock = Clock()
+    monkeypatch.setattr(file_watch, "time", SimpleNamespace(monotonic=clock))
+    return clock
 
 
 @pytest.fixture
@@ -28,6 +39,8 @@ CHANGES = {
     "replaced": _replace,
     "removed": Path.unlink,
     "touched": lambda file: os.utime(file, ns=(1, 1)),
+    # Contents, time and number stay as they were.
+    "made readable": lambda file: file.chmod(0o640),
 }
 
 
@@ -70,3 +83,29 @@ def test_missing_file(tmp_path: Path) -> None:
     assert [watch.has_changed() for _ in range(2)] == [False, False]
     (tmp_path / "none").write_text("")
     assert [watch.has_changed() for _ in range(2)] == [False, True]
+
+
+def test_change_that_was_not_used(files: list[Path], clock: Clock) -> None:
+    """A change is told again after a time, until somebody notes that it was used."""
+    watch = FileWatch(files)
+    files[0].write_text("longer")
+    assert [watch.has_changed() for _ in range(3)] == [False, True, False]
+    assert not watch.is_told_again
+    clock.now += RETRY_SECONDS
+    assert [watch.has_changed() for _ in range(2)] == [True, False]
+    assert watch.is_told_again
+    watch.note_used()
+    clock.now += RETRY_SECONDS
+    assert not watch.has_changed()
+
+
+@pytest.mark.usefixtures("clock")
+def test_change_while_another_is_used(files: list[Path]) -> None:
+    """A change that comes while the one before is used is told at once, as another."""
+    watch = FileWatch(files)
+    files[0].write_text("longer")
+    assert [watch.has_changed() for _ in range(2)] == [False, True]
+    files[0].write_text("longer still")
+    watch.note_used()
+    assert [watch.has_changed() for _ in range(2)] == [False, True]
+    assert not watch.is_told_again

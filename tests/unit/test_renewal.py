@@ -2,12 +2,16 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.certificates import Authority, Pair
+from tests.unit.test_limits import Clock
 from tests.unit.test_settings import KNOWN
+from twc_customer_server.concurrency import file_watch
+from twc_customer_server.concurrency.file_watch import RETRY_SECONDS
 from twc_customer_server.renewal import Renewal
 from twc_customer_server.settings.model import Settings
 
@@ -15,7 +19,8 @@ from twc_customer_server.settings.model import Settings
 class Renewed:
     """A server's renewal, with notes of what it has read anew."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, clock: Clock, **settings: Any) -> None:
+        self._clock = clock
         self.done: list[str] = []
         self.error: OSError | None = None
         self._renewal = Renewal(
@@ -26,6 +31,11 @@ class Renewed:
         """Looks at the files as often as a change needs."""
         for _ in range(2):
             self._renewal.renew_changed()
+
+    def look_later(self) -> None:
+        """Looks when what failed is tried again."""
+        self._clock.now += RETRY_SECONDS
+        self._renewal.renew_changed()
 
     def _renew_certificates(self) -> None:
         if self.error:
@@ -42,12 +52,15 @@ def pair(tmp_path: Path) -> Pair:
 @pytest.fixture
 def renewed(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Renewed:
     """The renewal of a server with TLS, keys in a file, and settings in one."""
+    clock = Clock()
+    monkeypatch.setattr(file_watch, "time", SimpleNamespace(monotonic=clock))
     for name, value in KNOWN.items():
         monkeypatch.setenv(name.upper(), value)
     monkeypatch.setenv("TWC_SETTINGS_FILE", str(tmp_path / "own.toml"))
     (tmp_path / "own.toml").write_text("threads = 4\n")
     (tmp_path / "jwks.json").write_text("{}")
     return Renewed(
+        clock,
         tls_certificate=pair.certificate,
         tls_key=pair.key,
         jwks=str(tmp_path / "jwks.json"),
@@ -98,6 +111,32 @@ def test_certificate_that_is_gone(renewed: Renewed, pair: Pair, caplog: Any) -> 
     assert caplog.messages == [
         "tls.pem cannot be read: No such file; what was read before is used on"
     ]
+
+
+def test_certificate_that_failed_once(renewed: Renewed, pair: Pair, caplog: Any) -> None:
+    """What could not be read is tried again until it can; what is wrong is said once."""
+    renewed.error = OSError(24, "Too many open files", "tls.pem")
+    pair.key.write_bytes(pair.key.read_bytes() + b"\n")
+    renewed.look()
+    renewed.look_later()
+    assert (renewed.done, len(caplog.messages)) == ([], 1)
+    renewed.error = FileNotFoundError(2, "No such file", "tls.pem")
+    renewed.look_later()
+    assert len(caplog.messages) == 2
+    renewed.error = None
+    renewed.look_later()
+    assert renewed.done == ["certificates"]
+    renewed.look_later()
+    assert renewed.done == ["certificates"]
+
+
+def test_certificate_that_is_wrong_twice(renewed: Renewed, pair: Pair, caplog: Any) -> None:
+    """Another wrong file is said although the one before was wrong in the same way."""
+    for content in (b"1", b"22"):
+        pair.key.write_bytes(content)
+        renewed.look()
+    assert len(caplog.messages) == 2
+    assert len({*caplog.messages}) == 1
 
 
 def test_keys(renewed: Renewed, tmp_path: Path) -> None:

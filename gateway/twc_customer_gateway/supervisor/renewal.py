@@ -13,8 +13,13 @@ from twc_customer_server.telemetry import logs
 
 # Time between looks at the files.
 _SECONDS = 1
-_RETRY_SECONDS = 10
+# Time that the child has: it takes about one second unless something hangs.
+_MOST_SECONDS = 30
 _KILL_SECONDS = 5
+
+# How a child ends that has said why: files are wrong, or a call of the system failed.
+WRONG_STATUS = 65
+FAILED_STATUS = 74
 
 _log = logging.getLogger(__name__)
 
@@ -22,17 +27,18 @@ _log = logging.getLogger(__name__)
 class Renewal:
     """Looks at the settings file and at certificates, which Envoy and workers then take anew.
 
-    A child process reads them; what it refuses has no effect.
+    A child process reads them; what it refuses has no effect. However it fails, it is tried again.
     """
 
     def __init__(self, folder: Path, settings: StackSettings) -> None:
         self._folder = folder
         files = [Path(file) for file in settings.watched]
         self._files = FileWatch(files, settings.watched_as_read)
-        self._looked = time.monotonic()
-        command = [sys.executable, "-m", "twc_customer_gateway", "config", "--renew", str(folder)]
-        self._child = Process("renewal", command, {})
-        self._is_awaited = self._is_due = False
+        self._looked = self._started = time.monotonic()
+        self._child = self._new_child()
+        self._is_awaited = False
+        # How the last attempt to read these files has failed.
+        self._failure = ""
 
     def look(self) -> None:
         """Looks for changes if it is time; returns at once, and is to be called again and again."""
@@ -40,32 +46,42 @@ class Renewal:
             if not self._child.is_running:
                 self._is_awaited = False
                 self._end()
+            elif time.monotonic() > self._started + _MOST_SECONDS:
+                self._child.kill()
         elif time.monotonic() > self._looked + _SECONDS:
             self._looked = time.monotonic()
-            self._is_due |= self._files.has_changed()
-            if self._is_due:
+            if self._files.has_changed():
                 self._start()
 
     def stop(self) -> None:
         """Ends the child process if it runs."""
         stop([self._child], _KILL_SECONDS)
 
+    def _new_child(self, *options: str) -> Process:
+        command = [sys.executable, "-m", "twc_customer_gateway", "config", "--renew", *options]
+        return Process("renewal", [*command, str(self._folder)], {})
+
     def _start(self) -> None:
-        """Starts the child; if that fails, as for want of memory, it is tried again."""
+        again = self._child.status or 0
+        if not self._files.is_told_again:
+            again, self._failure = 0, ""
+        self._child = self._new_child(f"--again={again}")
+        self._started = time.monotonic()
         try:
             self._child.start()
         except (OSError, subprocess.SubprocessError) as error:
-            _log.error("changed files cannot be read now: %s", type(error).__name__)
-            self._looked += _RETRY_SECONDS
+            self._fail(type(error).__name__)
         else:
-            self._is_awaited, self._is_due = True, False
+            self._is_awaited = True
 
     def _end(self) -> None:
         if self._child.status:
-            # It has said itself what is wrong, unless it was killed.
-            _log.error("changed files are not used: %s", self._child.exit_message)
-            if self._child.status < 0:
-                self._is_due = True
-                self._looked += _RETRY_SECONDS
+            self._fail(self._child.exit_message)
         else:
+            self._files.note_used()
             logs.set_level(StackSettings.read(self._folder).log_level)
+
+    def _fail(self, how: str) -> None:
+        if how != self._failure:
+            _log.error("changed files are not used, and tried again: %s", how)
+        self._failure = how

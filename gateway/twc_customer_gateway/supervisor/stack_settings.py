@@ -65,8 +65,10 @@ class StackSettings(NamedTuple):
         return cls(**json.loads((folder / _FILE).read_text()))
 
     def write(self, folder: Path) -> None:
-        """Writes the settings into a folder."""
-        (folder / _FILE).write_text(json.dumps(self._asdict(), indent=2))
+        """Writes the settings into a folder, at once as a whole."""
+        written = folder / f"{_FILE}.new"
+        written.write_text(json.dumps(self._asdict(), indent=2))
+        written.replace(folder / _FILE)
 
     def envoy_arguments(self) -> list[tuple[str, list[str], str]]:
         """Returns name, command and administration socket of each Envoy."""
