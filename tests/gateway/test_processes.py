@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.client import SECONDS
 from tests.support.server_process import wait_until
-from twc_customer_gateway.supervisor import envoy_process, processes
+from twc_customer_gateway.supervisor import envoy_admin, envoy_process, processes
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 
@@ -153,6 +153,53 @@ def test_envoy_that_starts_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             probe.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
         wait_until(lambda: _is_killed(envoy))
     envoy.wait(SECONDS)
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["never listens", "accepts no more"])
+def test_envoy_that_cannot_be_asked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    listens: bool,  # noqa: FBT001
+) -> None:
+    """An Envoy that no connection reaches for as long as it may hang is killed."""
+    monkeypatch.setattr(envoy_process, "HUNG_SECONDS", 0.2)
+    monkeypatch.setattr(envoy_process, "_PROBE_SECONDS", 0)
+    path = str(tmp_path / "admin.sock")
+    with ExitStack() as held:
+        if listens:
+            admin = held.enter_context(socket.socket(socket.AF_UNIX))
+            admin.bind(path)
+            admin.listen(0)
+            held.enter_context(socket.socket(socket.AF_UNIX)).connect(path)
+        envoy = EnvoyProcess("away", SLEEP, path)
+        envoy.start_seconds = 0
+        envoy.start()
+        wait_until(lambda: _is_killed(envoy))
+    assert envoy.status == -signal.SIGKILL
+
+
+def test_questions_of_silent_envoy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Questions of an Envoy that does not respond take no more time than one; it is busy."""
+    monkeypatch.setattr(envoy_admin, "TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(envoy_process, "_PROBE_SECONDS", 0)
+    path = str(tmp_path / "admin.sock")
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.bind(path)
+        admin.listen()
+        envoy = EnvoyProcess("silent", SLEEP, path)
+        envoy.start()
+        began = time.monotonic()
+        envoy.fail_health()
+        envoy.close_listeners()
+        assert not any(envoy.is_quiet() for _ in range(10))
+        admin.accept()[0].close()
+        admin.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            admin.accept()
+        assert time.monotonic() - began < 10
+        envoy.quit()
+        wait_until(lambda: not envoy.is_running)
+    assert envoy.status == -signal.SIGKILL
 
 
 def _is_killed(envoy: EnvoyProcess) -> bool:

@@ -135,6 +135,19 @@ def test_wait_for_changes(tmp_path: Path) -> None:
         assert asked.result(SECONDS).status_code == 200
 
 
+@pytest.mark.parametrize("names", [["public"], ["large_bodies"], [*ENVOYS]], ids="+".join)
+def test_envoys_that_hang_at_stop(tmp_path: Path, names: list[str]) -> None:
+    """Envoys that hang do not delay a stop beyond the time after which systemd kills."""
+    with Service(tmp_path, workers=1, grace_seconds=5) as service:
+        children = service.children()
+        for name in names:
+            service.envoy(name).suspend()
+        began = _stop(service)
+        assert service.status() == 0
+        assert time.monotonic() - began < 2 * 5 + 10
+        assert not [child for child in children if child.is_running()]
+
+
 def test_envoys_killed_at_start(tmp_path: Path) -> None:
     """Envoys that are killed before the service is ready are started again."""
     with closing(Service(tmp_path, workers=1)) as service:

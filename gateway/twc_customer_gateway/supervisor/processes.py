@@ -156,9 +156,14 @@ class RestartedProcess(Process):
 
 def stop(processes: Sequence[Process], seconds: float) -> None:
     """Sends SIGTERM to processes, and kills those that have not ended after a time."""
-    deadline = time.monotonic() + seconds
     for process in processes:
         process.send(signal.SIGTERM)
+    wait_for_all(processes, seconds)
+
+
+def wait_for_all(processes: Sequence[Process], seconds: float) -> None:
+    """Waits for processes to end, and kills those that have not after a time."""
+    deadline = time.monotonic() + seconds
     for process in processes:
         process.wait(deadline - time.monotonic())
 

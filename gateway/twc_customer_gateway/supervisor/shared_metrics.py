@@ -10,8 +10,6 @@ from contextlib import ExitStack
 from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
 
-_STOP_SECONDS = 5
-
 
 class SharedMetrics:
     """One piece of memory for each worker, which outlasts it: a restarted one adds to its counts.
@@ -51,10 +49,10 @@ class SharedMetrics:
                 for offset in self._settings.gauge_offsets:
                     os.pwrite(memory, bytes(8), offset)
 
-    def stop(self) -> None:
-        """Stops the exporter and frees the memory."""
+    def stop(self, seconds: float) -> None:
+        """Stops the exporter, in a time at most, and frees the memory."""
         if self._exporter:
-            stop([self._exporter], _STOP_SECONDS)
+            stop([self._exporter], seconds)
         self._held.close()
 
     def _allocate(self) -> int:

@@ -18,7 +18,12 @@ from typing import Self
 from twc_customer_gateway.supervisor import cores, ports
 from twc_customer_gateway.supervisor.envoy_process import EnvoyProcess
 from twc_customer_gateway.supervisor.inprocess_envoy import InprocessEnvoy
-from twc_customer_gateway.supervisor.processes import Process, RestartedProcess, stop
+from twc_customer_gateway.supervisor.processes import (
+    Process,
+    RestartedProcess,
+    stop,
+    wait_for_all,
+)
 from twc_customer_gateway.supervisor.renewal import Renewal
 from twc_customer_gateway.supervisor.shared_metrics import SharedMetrics
 from twc_customer_gateway.supervisor.stack_settings import SETTINGS_FILE, StackSettings
@@ -26,13 +31,14 @@ from twc_customer_server.process.signals import DRAIN_SIGNAL, STOP_WAITING_SIGNA
 from twc_customer_server.transport.ports import cannot_listen, listen
 
 _POLL_SECONDS = 0.05
-_QUIET_POLLS = 6
 # Time in which servers become ready that can.
 _UNREADY_SECONDS = 3
 # Envoy's number of the state in which it serves.
 _LIVE = 0
-# Time for processes to stop beyond that which calls in progress have to end.
+# Time for processes to stop beyond that which calls in progress have to end, and all such times
+# of a stop: less than that after which docs/operations.md has the service killed.
 _SLACK_SECONDS = 5
+_STOP_SLACK_SECONDS = 9
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +66,8 @@ class Stack:
         self._environment = environment or {}
         self._pause = pause
         self._is_ready = False
+        # When all has to be stopped, once it is to stop.
+        self._deadline = math.inf
         self._held = ExitStack()
         self._metrics = SharedMetrics(self.settings)
         self._renewal = Renewal(folder, self.settings)
@@ -91,6 +99,8 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         """Serves until DRAIN_SECONDS are over, lets calls in progress end, and stops everything."""
+        seconds = self.settings.drain_seconds + 2 * self.settings.grace_seconds
+        self._deadline = time.monotonic() + seconds + _STOP_SLACK_SECONDS
         self._renewal.stop()
         envoys = [*self._envoys]
         # There may be clients before it is known that all is ready.
@@ -105,13 +115,16 @@ class Stack:
         envoys = [it for it in envoys if it not in self._servers]
         for envoy in envoys:
             envoy.quit()
-        for envoy in envoys:
-            envoy.wait(_SLACK_SECONDS)
+        wait_for_all(envoys, self._at_most(_SLACK_SECONDS))
         # Those that were restarted meanwhile do not know that the service has drained.
         self._tell_workers(DRAIN_SIGNAL)
-        stop(self._servers, self.settings.grace_seconds + _SLACK_SECONDS)
-        self._metrics.stop()
+        stop(self._servers, self._at_most(self.settings.grace_seconds + _SLACK_SECONDS))
+        self._metrics.stop(self._at_most(_SLACK_SECONDS))
         self._held.close()
+
+    def _at_most(self, seconds: float) -> float:
+        """Returns the time that a step of the stop may take, which takes `seconds` at most."""
+        return min(seconds, self._deadline - time.monotonic())
 
     def wait(self) -> None:
         """Keeps the service running until `pause` raises."""
@@ -282,25 +295,13 @@ class Stack:
 
         def is_over() -> bool:
             self.restart_ended()
-            return all(not envoy.is_running or self._is_quiet(envoy) for envoy in public)
+            return not [it for it in public if it.is_running and not it.is_quiet()]
 
         _poll(is_over, self.settings.grace_seconds, time.sleep)
 
     def _public_envoys(self) -> list[EnvoyProcess]:
         """Returns the Envoys that clients connect to: all but one."""
         return self._envoys[:-1]
-
-    def _is_quiet(self, envoy: EnvoyProcess) -> bool:
-        """Returns whether no request is in progress for several polls.
-
-        Between two requests of a connection that does not know yet that it must
-        close, there may be none for a moment.
-        """
-        for _ in range(_QUIET_POLLS):
-            if envoy.requests_in_progress():
-                return False
-            time.sleep(_POLL_SECONDS)
-        return True
 
 
 def _require_none_failed(processes: Iterable[Process]) -> None:
