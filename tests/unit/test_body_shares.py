@@ -92,3 +92,57 @@ def test_long_wait(shares: BodyShares[str], clock: Clock) -> None:
     assert shares.wait("next", a)
     assert shares.leave("late", "a") == []
     assert shares.leave("0", "a") == ["next"]
+
+
+# Of one of four workers and of the only one: the bytes, and tenants that send all they may.
+FLOODS = {"of four workers": (MOST_BYTES // 4, 2), "of one worker": (MOST_BYTES, 8)}
+
+
+@pytest.mark.parametrize(("most_bytes", "floods"), FLOODS.values(), ids=FLOODS)
+def test_floods_of_others(
+    shares: BodyShares[str], clock: Clock, most_bytes: int, floods: int
+) -> None:
+    """Tenants that send all they may have no more bodies read than one that came last."""
+    shares.most_bytes = most_bytes
+    names = [f"flood-{number}" for number in range(floods)]
+    served = dict.fromkeys([*names, "last"], 0)
+    ends: dict[str, float] = {}
+    number = 0
+
+    def begin(keys: list[str]) -> None:
+        for key in keys:
+            served[key.partition("/")[0]] += 1
+            ends[key] = clock.now + 1
+
+    def send(tenant: str) -> None:
+        nonlocal number
+        number += 1
+        key, body = f"{tenant}/{number}", Body(tenant, LARGEST)
+        if shares.take(key, body):
+            begin([key])
+        else:
+            assert shares.wait(key, body)
+
+    for tenant in (*names, "last"):
+        for _ in range(MOST + MOST_WAITING - 4):
+            send(tenant)
+    while clock.now < 1060:
+        clock.now += 0.125
+        for key in [key for key, end in ends.items() if end <= clock.now]:
+            del ends[key]
+            begin(shares.leave(key, key.partition("/")[0]))
+            send(key.partition("/")[0])
+        for key in shares.take_late():
+            send(key.partition("/")[0])
+    assert min(served.values()) > 0.8 * max(served.values()), served
+
+
+def test_turns_of_tenants(shares: BodyShares[str]) -> None:
+    """The next body is of the tenant with the fewest, of several the one served longest ago."""
+    number = fill(shares, LARGEST, 1000)
+    tenants = [f"filler-{number // MOST - 1}", "b", "c"]
+    for tenant in tenants:
+        for each in range(2):
+            assert shares.wait(f"{tenant}-{each}", Body(tenant, LARGEST))
+    served = [shares.leave(f"0-{each}", "filler-0") for each in range(4)]
+    assert served == [["b-0"], ["c-0"], ["b-1"], ["c-1"]]

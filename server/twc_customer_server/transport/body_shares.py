@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
 from twc_customer_server import contract
@@ -28,7 +29,12 @@ class Body(NamedTuple):
 
 
 class BodyShares(Generic[Key]):
-    """Has places for bodies, by tenant and by bytes; what has none waits. Not thread-safe."""
+    """Has places for bodies, by tenant and by bytes; what has none waits. Not thread-safe.
+
+    The next place is for the tenant with the fewest, of several for the one that got its
+    last one longest ago. Those whose next body has too many bytes are passed over, so that
+    some are left for smaller ones.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         # The bytes of all, which the gateway tells.
@@ -37,6 +43,9 @@ class BodyShares(Generic[Key]):
         self._read: dict[Key, Body] = {}
         self._numbers: Counter[str] = Counter()
         self._bytes = 0
+        # The number of the last place of each tenant that has one, or waits for one.
+        self._turns: dict[str, int] = {}
+        self._places = 0
         # By tenant, with the time at which each began to wait.
         self._waiting: defaultdict[str, dict[Key, tuple[Body, float]]] = defaultdict(dict)
 
@@ -47,6 +56,8 @@ class BodyShares(Generic[Key]):
         self._read[key] = body
         self._numbers[body.tenant] += 1
         self._bytes += body.size
+        self._places += 1
+        self._turns[body.tenant] = self._places
         return True
 
     def wait(self, key: Key, body: Body) -> bool:
@@ -59,22 +70,32 @@ class BodyShares(Generic[Key]):
 
     def leave(self, key: Key, tenant: str) -> list[Key]:
         """Forgets a body of a tenant that has ended; returns those that are read from now on."""
-        self._forget(key, tenant)
         body = self._read.pop(key, None)
-        if body is None:
-            return []
-        self._bytes -= body.size
-        self._numbers[tenant] -= 1
-        if not self._numbers[tenant]:
-            del self._numbers[tenant]
+        if body:
+            self._bytes -= body.size
+            self._numbers[tenant] -= 1
+            if not self._numbers[tenant]:
+                del self._numbers[tenant]
+        self._forget(key, tenant)
+        return self._take_following() if body else []
+
+    def _take_following(self) -> list[Key]:
+        """Takes bodies that wait, tenant by tenant in turn, while there is one for which it can."""
         following = []
-        for waiting in [*self._waiting.values()]:
-            for each, (its, _) in [*waiting.items()]:
-                if not self.take(each, its):
-                    break
-                self._forget(each, its.tenant)
-                following.append(each)
+        turns = [self._turn(tenant) for tenant in self._waiting]
+        heapify(turns)
+        while turns:
+            _, _, tenant = heappop(turns)
+            key, (body, _) = next(iter(self._waiting[tenant].items()))
+            if self.take(key, body):
+                self._forget(key, tenant)
+                following.append(key)
+                if tenant in self._waiting:
+                    heappush(turns, self._turn(tenant))
         return following
+
+    def _turn(self, tenant: str) -> tuple[int, int, str]:
+        return self._numbers[tenant], self._turns.get(tenant, 0), tenant
 
     def take_late(self) -> list[Key]:
         """Removes and returns the bodies that have waited for too long."""
@@ -100,3 +121,5 @@ class BodyShares(Generic[Key]):
         waiting.pop(key, None)
         if not waiting:
             self._waiting.pop(tenant, None)
+            if tenant not in self._numbers:
+                self._turns.pop(tenant, None)
