@@ -18,7 +18,7 @@ GET = pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString()
 
 # For how long the servers keep keys, and how often they look for unknown ones.
 LIFETIME = 0.5
-COOLDOWN = 0.02
+COOLDOWN = 0.1
 
 
 @contextmanager

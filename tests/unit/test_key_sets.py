@@ -11,7 +11,13 @@ from tests.support.tokens import Issuer
 from tests.unit.identity import POLICY, AtOnce, Clock, Source, stop_clocks
 from twc_customer_server.auth.fetchers import Fetch, Fetchers
 from twc_customer_server.auth.jwks import JwksError
-from twc_customer_server.auth.key_sets import MAX_UNPROVEN_CALLS, REFRESH_AFTER, KeySet
+from twc_customer_server.auth.key_sets import (
+    MAX_UNPROVEN_CALLS,
+    MOST_RETRY_SECONDS,
+    REFRESH_AFTER,
+    KeySet,
+    RefreshPolicy,
+)
 from twc_customer_server.errors import KeysAwaited, Unavailable
 
 OLD = Issuer(key_id="old")
@@ -60,10 +66,10 @@ class Background(Fetchers):
 class Kept:
     """A key set of the key `old`, and all around it."""
 
-    def __init__(self, *, is_proven: bool = True) -> None:
+    def __init__(self, *, is_proven: bool = True, policy: RefreshPolicy = POLICY) -> None:
         self.source = Source(OLD)
         self.background = Background()
-        self.keys = KeySet("", self.source.read, POLICY, self.background, is_proven=is_proven)
+        self.keys = KeySet("", self.source.read, policy, self.background, is_proven=is_proven)
 
     def has(self, key_id: str) -> bool:
         """Whether there is a key with an id, which the issuer need not be asked for."""
@@ -292,6 +298,29 @@ def test_recovery(new: Kept, clock: Clock) -> None:
     new.awaited("old")
     new.background.run()
     assert new.has("old")
+
+
+@pytest.mark.parametrize("is_refreshed", [True, False], ids=["in the background", "by a call"])
+def test_recovery_with_a_long_cooldown(clock: Clock, is_refreshed: bool) -> None:  # noqa: FBT001
+    """Keys that could not be fetched are tried again soon, however long the cool-down is."""
+    kept = Kept(policy=POLICY._replace(cooldown=3600))
+    kept.source.error = OSError("no route")
+    kept.refresh()
+    kept.source.error = None
+    clock.now = MOST_RETRY_SECONDS - MOMENT
+    kept.refresh()
+    with pytest.raises(Unavailable):
+        kept.has("old")
+    assert kept.source.reads == 1
+    clock.now = MOST_RETRY_SECONDS + MOMENT
+    if is_refreshed:
+        kept.refresh()
+    else:
+        kept.awaited("old")
+        kept.background.run()
+    assert kept.has("old")
+    clock.now += 2 * MOST_RETRY_SECONDS
+    assert not kept.has("forged")
 
 
 def test_unknown_key(kept: Kept, clock: Clock) -> None:

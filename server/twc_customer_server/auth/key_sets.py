@@ -17,6 +17,10 @@ from twc_customer_server.errors import KeysAwaited, Unavailable
 # The fraction of their lifetime after which keys are refreshed.
 REFRESH_AFTER = 0.8
 
+# A fetch that failed is tried again after this time, however long the cool-down: an issuer that
+# was away for a moment must not cost an hour.
+MOST_RETRY_SECONDS = 10
+
 # Calls that may await the first keys of a realm that nobody has proven to exist.
 MAX_UNPROVEN_CALLS = 32
 
@@ -28,12 +32,17 @@ class RefreshPolicy(NamedTuple):
 
     `lifetime` is for keys that were fetched, `stale` for those that cannot be
     fetched again. `cooldown` is the time between fetches that unknown key ids
-    cause, and between attempts that fail.
+    cause, and between attempts that fail, if that is not over MOST_RETRY_SECONDS.
     """
 
     lifetime: float
     cooldown: float
     stale: float
+
+    @property
+    def retry(self) -> float:
+        """The time until a fetch that failed is tried again."""
+        return min(self.cooldown, MOST_RETRY_SECONDS)
 
 
 class Held(NamedTuple):
@@ -141,7 +150,8 @@ class KeySet:
         """Begins a fetch if no keys count any more, or the cool-down is over."""
         now = time.monotonic()
         have_ended = not self._has_failed and now >= self.held.good_until
-        if have_ended or now >= self._tried_at + self._policy.cooldown:
+        pause = self._policy.retry if self._has_failed else self._policy.cooldown
+        if have_ended or now >= self._tried_at + pause:
             return self._fetch(source)
         return None
 
@@ -175,7 +185,7 @@ class KeySet:
         with self._lock:
             self._keep_until_stale()
             self._tried_at, self._has_failed = time.monotonic(), True
-            self._refresh_at = self._tried_at + self._policy.cooldown
+            self._refresh_at = self._tried_at + self._policy.retry
 
     def _end(self, fetched: Future[None]) -> None:
         self._fetched = None

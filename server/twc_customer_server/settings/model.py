@@ -167,10 +167,10 @@ class Settings(BaseSettings):
         30, ge=0, le=60, description="Tolerated difference of the issuer's clock."
     )
     jwks_lifetime_seconds: float = Field(
-        300, gt=0, description="Time after which the issuer's keys are fetched again."
+        300, ge=0.1, description="Time after which the issuer's keys are fetched again."
     )
     jwks_cooldown_seconds: float = Field(
-        10, gt=0, description="Time between fetches that unknown key ids trigger."
+        10, ge=0.1, description="Time between fetches that unknown key ids trigger."
     )
     jwks_stale_seconds: float = Field(
         3600,
