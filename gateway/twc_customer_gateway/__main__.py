@@ -6,16 +6,17 @@ possible: a child process reads the settings and writes the configuration.
 
 import argparse
 import gc
+import os
 import shlex
 import signal
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 
 from twc_customer_gateway.supervisor.processes import Process, stop
+from twc_customer_gateway.supervisor.run_folder import remove, run_folder
 from twc_customer_gateway.supervisor.stack import Stack, StackError
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
-from twc_customer_server.concurrency.folder_lock import locked
 from twc_customer_server.process.output import end_with_reader
 from twc_customer_server.process.signals import STOP_SIGNALS
 from twc_customer_server.telemetry import logs
@@ -135,10 +136,10 @@ def run() -> None:
     # Only `_pause` receives them, so that none interrupts the start of a process or a stop.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        # Locked, so that systemd-tmpfiles does not remove it for its age.
-        with tempfile.TemporaryDirectory(prefix="twc-") as folder, locked(Path(folder)):
+        with run_folder() as folder:
+            signal.signal(signal.SIGINT, partial(_end_at_once, folder, os.getpid()))
             _configure(folder)
-            with Stack(Path(folder), pause=_pause) as stack:
+            with Stack(folder, pause=_pause) as stack:
                 print(_ready(stack.settings), flush=True)  # noqa: T201 - for the terminal
                 stack.wait()
     except _Stopped:
@@ -147,9 +148,18 @@ def run() -> None:
         sys.exit(f"The Customer API stopped: {error}")
 
 
-def _configure(folder: str) -> None:
+def _end_at_once(folder: Path, owner: int, number: int, _: object) -> None:
+    """Ends this process, and with it all others, by the signal that it got."""
+    # Not in a child that has not begun its program.
+    if os.getpid() == owner:
+        remove(folder)
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _configure(folder: Path) -> None:
     """Writes the configuration in a child process, which prints what is wrong with settings."""
-    command = [sys.executable, "-m", "twc_customer_gateway", "config", "--for-start", folder]
+    command = [sys.executable, "-m", "twc_customer_gateway", "config", "--for-start", str(folder)]
     child = Process("configuration", command, {})
     child.start()
     try:
@@ -161,16 +171,15 @@ def _configure(folder: str) -> None:
         sys.exit(1)
     if child.status:
         raise StackError(child.exit_message)
-    logs.configure(StackSettings.read(Path(folder)).log_level)
+    logs.configure(StackSettings.read(folder).log_level)
 
 
 def _pause(seconds: float) -> None:
     """Waits for a time. Raises _Stopped at once if a signal asks the service to stop."""
     if signal.sigtimedwait(STOP_SIGNALS, seconds):
         print(STOPPING, flush=True)  # noqa: T201 - for the terminal
-        # Another Ctrl-C ends this process, and with it all others, at once. Another SIGTERM
-        # stays blocked: make forwards its own even if the whole process group has got one.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # Another Ctrl-C ends all at once. Another SIGTERM stays blocked: make forwards its
+        # own even if the whole process group has got one.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         raise _Stopped
 

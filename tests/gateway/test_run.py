@@ -462,15 +462,64 @@ def test_output_that_nobody_reads(environment: dict[str, str], package: str, arg
     assert ended.stderr == b""
 
 
-@of_workers
-def test_folder_is_locked(environment: dict[str, str], tmp_path: Path) -> None:
-    """The folder of the configuration is locked, so that systemd-tmpfiles lets it grow old."""
-    temporary = tmp_path / "tmp"
+@pytest.fixture
+def temporary(environment: dict[str, str], tmp_path: Path) -> Path:
+    """The folder for temporary files, which has nothing yet."""
+    # Short, as there are sockets in it.
+    temporary = tmp_path / "t"
     temporary.mkdir()
-    with _running(SERVICE, environment | {"TMPDIR": str(temporary)}) as process:
+    environment["TMPDIR"] = str(temporary)
+    return temporary
+
+
+@of_workers
+def test_folder_is_locked(environment: dict[str, str], temporary: Path) -> None:
+    """The folder of the configuration is locked, so that systemd-tmpfiles lets it grow old."""
+    with _running(SERVICE, environment) as process:
         _ready(process)
         [folder] = temporary.glob("twc-*")
         descriptor = os.open(folder, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(descriptor)
+
+
+@of_workers
+def test_second_interrupt(environment: dict[str, str], temporary: Path) -> None:
+    """A second Ctrl-C ends a service at once, and nothing of its configuration is left."""
+    with _running(SERVICE, environment | {"DRAIN_SECONDS": "300"}) as process:
+        _ready(process)
+        children = psutil.Process(process.pid).children()
+        process.send_signal(signal.SIGINT)
+        assert process.stdout
+        assert STOPPING in iter(process.stdout.readline, "")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == -signal.SIGINT
+        _, alive = psutil.wait_procs(children, timeout=20)
+        assert not alive
+    assert not [*temporary.iterdir()]
+
+
+@of_workers
+def test_killed_service(environment: dict[str, str], temporary: Path) -> None:
+    """A start removes the folders of services that were killed, and no other."""
+    others = [temporary / "twc-others", temporary / "twc-link", temporary / "twc-file"]
+    others[0].mkdir(mode=0o700)
+    (others[0] / "stack.json").write_text("{}")
+    others[1].symlink_to(others[0])
+    others[2].write_text("")
+    with _running(SERVICE, environment) as killed:
+        _ready(killed)
+        [left] = {*temporary.iterdir()} - {*others}
+        children = psutil.Process(killed.pid).children()
+        killed.kill()
+        psutil.wait_procs(children, timeout=20)
+    with _running(SERVICE, environment) as first:
+        _ready(first)
+        [own] = {*temporary.iterdir()} - {*others}
+        assert own != left
+        beside = environment | {"GATEWAY_PORT": "0", "GRPC_PORT": "0"}
+        with _running(SERVICE, beside) as second:
+            _ready(second)
+            assert own in {*temporary.iterdir()}
+    assert [*others[0].iterdir()] == [others[0] / "stack.json"]
