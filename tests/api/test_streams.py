@@ -1,5 +1,6 @@
 """Messages of streams, as a client gets them from grpcio."""
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.client import SECONDS
+from tests.support.http2 import Http2
 from twc_customer_server.transport.admission import Dispatcher
 from twc_customer_server.transport.incoming import GrpcioExecutor
 from twc_customer_server.transport.interface import IncomingCall
 
 PATH = "/test.Service/Stream"
+
+CANCELLED = 1
 
 Handler = Callable[[bytes, grpc.ServicerContext], Iterator[bytes]]
 
@@ -23,6 +27,16 @@ Handler = Callable[[bytes, grpc.ServicerContext], Iterator[bytes]]
 @contextmanager
 def served(handler: Handler, *, is_short: bool = False) -> Iterator["grpc.Channel"]:
     """Serves a handler of a stream; yields a channel to it."""
+    with (
+        listening(handler, is_short=is_short) as address,
+        grpc.insecure_channel(address) as channel,
+    ):
+        yield channel
+
+
+@contextmanager
+def listening(handler: Handler, *, is_short: bool = False) -> Iterator[str]:
+    """Serves a handler of a stream; yields its address."""
 
     def accept(call: IncomingCall) -> None:
         def run(message: bytes | None) -> None:
@@ -42,8 +56,7 @@ def served(handler: Handler, *, is_short: bool = False) -> Iterator["grpc.Channe
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield channel
+        yield f"127.0.0.1:{port}"
     finally:
         server.stop(None).wait(SECONDS)
 
@@ -130,6 +143,69 @@ def test_client_that_does_not_read() -> None:
         assert closed.wait(SECONDS)
     # grpcio has as much on its way as HTTP/2 lets it, which is up to a few MiB.
     assert len(made) < 1_000
+
+
+UNREAD = {
+    # Fewer bytes than a thread makes ahead.
+    "error": ([20_000] * 3, False, True),
+    "short": ([20_000] * 50, True, False),
+    "short with error": ([20_000] * 50, True, True),
+}
+
+
+@pytest.mark.parametrize(("sizes", "is_short", "fails"), UNREAD.values(), ids=UNREAD)
+def test_thread_of_unread_stream(sizes: list[int], *, is_short: bool, fails: bool) -> None:
+    """No thread waits until a client has taken the messages before an error, or a short stream."""
+    threads: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+
+    def handler(_: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        threads.put(threading.current_thread())
+        yield from _messages(sizes)
+        if fails:
+            context.abort(grpc.StatusCode.ABORTED, "told")
+
+    with (
+        listening(handler, is_short=is_short) as address,
+        Http2(address, window=0) as connection,
+    ):
+        connection.send(connection.begin(PATH), b"")
+        thread = threads.get(timeout=SECONDS)
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+
+
+def test_stream_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream whose client takes nothing for too long is cancelled, and its thread freed."""
+    monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.5)
+    closed = threading.Event()
+
+    def handler(_: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
+        try:
+            yield from _messages([20_000] * 50)
+        finally:
+            closed.set()
+
+    with listening(handler) as address, Http2(address, window=0) as connection:
+        stream = connection.begin(PATH)
+        connection.send(stream, b"")
+        assert connection.end() == (stream, CANCELLED)
+        assert closed.wait(SECONDS)
+
+
+def test_error_of_a_handler_itself() -> None:
+    """An unforeseen error of a handler comes after its messages, without what it says."""
+
+    def handler(_: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:  # noqa: ARG001
+        yield b"first"
+        raise RuntimeError("private")
+
+    with served(handler) as channel:
+        responses = call(channel)
+        assert next(responses) == b"first"
+        with pytest.raises(grpc.RpcError):
+            next(responses)
+        assert responses.code() is grpc.StatusCode.UNKNOWN
+        assert responses.details() == "the handler ended with RuntimeError"
 
 
 @given(st.lists(st.integers(0, 40_000), max_size=12), st.booleans())

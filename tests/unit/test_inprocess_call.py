@@ -1,6 +1,7 @@
 """A call that Envoy passes to Python, from its headers to its end."""
 
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.support.client import SECONDS
 from twc_customer_server.transport.inprocess_call import InprocessCall, method_of
 from twc_customer_server.transport.inprocess_loop import Future, run
 from twc_customer_server.transport.wire import frame, read_head
@@ -53,3 +55,37 @@ def test_ended_call_is_freed() -> None:
     freed = weakref.ref(client)
     del call, client
     assert freed() is None
+
+
+class _UnreadClient(_Client):
+    """Takes nothing of a response."""
+
+    def __call__(self, event: dict[str, Any]) -> Any:
+        super().__call__(event)
+        return Future()
+
+    def status(self) -> bytes:
+        """The gRPC status that the response ends with."""
+        headers = dict(self.events[-1]["headers"])
+        return bytes(headers[b"grpc-status"])
+
+
+@pytest.mark.parametrize(("is_short", "status"), [(True, b"0"), (False, b"1")], ids=str)
+def test_unread_stream(monkeypatch: pytest.MonkeyPatch, *, is_short: bool, status: bytes) -> None:
+    """No thread waits for the client of a short stream, nor for long for one that takes nothing."""
+    monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.2)
+
+    def handle(*_: object) -> Iterator[bytes]:
+        yield from [bytes(20_000)] * 20
+
+    handler: Any = grpc.unary_stream_rpc_method_handler(handle)
+    client = _UnreadClient()
+    call = InprocessCall(method_of(handler), read_head(HEADERS), None, client, 100)
+    running = threading.Thread(
+        target=call.run_with, args=(handle, b""), kwargs={"is_short": is_short}, daemon=True
+    )
+    running.start()
+    running.join(SECONDS)
+    assert not running.is_alive()
+    assert client.status() == status
+    assert not call.is_active()

@@ -47,7 +47,17 @@ _CONSTANTS = {
     "_RECEIVE_MESSAGE_TOKEN": "receive_message",
     "_SEND_MESSAGE_TOKEN": "send_message",
 }
-_STATE = ("callbacks", "client", "condition", "context", "due", "initial_metadata_allowed")
+_STATE = (
+    "aborted",
+    "callbacks",
+    "client",
+    "code",
+    "condition",
+    "context",
+    "details",
+    "due",
+    "initial_metadata_allowed",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +111,8 @@ class GrpcioCall(IncomingCall):
     def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
         """Runs a behavior with an argument, which is not None, unless the call has ended.
 
-        `is_short` tells that the messages of its stream come soon, and can be sent together.
+        `is_short` tells that the messages of its stream come soon, take no more than one answer
+        may, and can be sent together: nothing waits for the client to take them.
         """
         if _server._is_rpc_state_active(self._state):
             # Without the argument once it was taken.

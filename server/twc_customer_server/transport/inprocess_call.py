@@ -147,7 +147,8 @@ class InprocessCall(IncomingCall):
     def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
         """Runs a behavior with an argument, which is not None, unless the call has ended.
 
-        `is_short` tells that the messages of its stream come soon, and can be sent together.
+        `is_short` tells that the messages of its stream come soon, take no more than one answer
+        may, and can be sent together: nothing waits for the client to take them.
         """
         if self.is_active():
             self._respond(behavior, argument, is_short=is_short)
@@ -248,7 +249,7 @@ class InprocessCall(IncomingCall):
             if self._method.responds_by_stream:
                 with closing(response):
                     for part in frames(map(encode, response), _PART_BYTES if is_short else 0):
-                        self._response.send_part(part)
+                        self._response.send_part(part, waits=not is_short)
                 self._response.begin(None)
                 self._close(grpc.StatusCode.OK, "", context.trailing)
             else:

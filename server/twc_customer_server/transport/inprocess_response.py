@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 
+from twc_customer_server import contract
 from twc_customer_server.transport.inprocess_loop import run
 from twc_customer_server.transport.interface import Gone, Metadata
 from twc_customer_server.transport.wire import encode_metadata, encode_status, frame
@@ -73,12 +74,15 @@ class Response:
             status = [(b"grpc-status", b"0"), *headers]
             self._send({"type": "http.response.trailers", "headers": status})
 
-    def send_part(self, part: bytes) -> None:
-        """Sends messages of a stream; waits for its client now and then. Raises Gone."""
+    def send_part(self, part: bytes, *, waits: bool) -> None:
+        """Sends messages of a stream; `waits` for its client now and then. Raises Gone.
+
+        Cancels a call whose client takes nothing for too long.
+        """
         with self._lock:
             self._require_open()
             self._sent += len(part)
-            if self._sent < _UNACKNOWLEDGED_BYTES:
+            if not waits or self._sent < _UNACKNOWLEDGED_BYTES:
                 self._start([])
                 self._send(_part(part))
                 return
@@ -86,7 +90,12 @@ class Response:
             waiting: queue.SimpleQueue[Gone | None] = queue.SimpleQueue()
             self._waiting = waiting
         self.start_to_send(part, lambda: waiting.put(None))
-        if error := waiting.get():
+        try:
+            error = waiting.get(timeout=contract.STREAM_IDLE_SECONDS)
+        except queue.Empty:
+            self.close(grpc.StatusCode.CANCELLED, "CANCELLED", None)
+            error = Gone()
+        if error:
             raise error
         self._waiting = None
 

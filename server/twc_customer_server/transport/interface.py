@@ -77,7 +77,8 @@ class IncomingCall(ABC):
     def run_with(self, behavior: Behavior, argument: object, *, is_short: bool = False) -> None:
         """Runs a behavior with an argument, which is not None, unless the call has ended.
 
-        `is_short` tells that the messages of its stream come soon, and can be sent together.
+        `is_short` tells that the messages of its stream come soon, take no more than one answer
+        may, and can be sent together: nothing waits for the client to take them.
         """
 
     @abstractmethod

@@ -5,12 +5,17 @@ on to make the next ones, and the one that reads grpcio's events, which learns w
 sent, starts the next. Like `incoming` this uses names private to grpcio, which that checks.
 """
 
+import logging
+import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any
 
+import grpc
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
+
+from twc_customer_server import contract
 
 # Bytes of messages that are made before the client has taken those before them; what is left of
 # them when the thread that makes them goes on.
@@ -30,8 +35,9 @@ SIGNATURES = {
     "_is_rpc_state_active": ["state"],
     "_possibly_finish_call": ["state", "token"],
     "_status": ["rpc_event", "state", "serialized_response"],
-    "_take_response_from_response_iterator": ["rpc_event", "state", "response_iterator"],
 }
+
+_log = logging.getLogger(__name__)
 
 
 def respond(event: Any, state: Any, behavior: Any, argument: object, *, is_short: bool) -> None:
@@ -75,50 +81,65 @@ class Outgoing:
         # Of those that wait and the one that is being sent.
         self._bytes = 0
         self._sending: bytes | None = None
+        # When that was begun.
+        self._since = 0.0
         self._has_all = False
 
     def send_all(self, responses: Generator[bytes]) -> None:
-        """Sends the messages, and the status of their end or error, unless the call ends."""
-        messages = self._before_errors(responses)
-        is_active = True
-        while is_active:
-            message, has_ended_well = _server._take_response_from_response_iterator(
-                self._event, self._state, messages
-            )
-            is_active = message is not None and self._send(message)
-        # Others may keep what makes them for longer.
-        responses.close()
-        if message is None and has_ended_well:
-            self._end()
+        """Sends the messages, and the status of their end or error, unless the call ends.
 
-    def _before_errors(self, responses: Iterator[bytes]) -> Iterator[bytes]:
-        """Yields messages; waits until they are sent before an error, whose status overtakes."""
+        Nothing waits until a client has taken the last ones.
+        """
         try:
-            yield from responses
-        except Exception:
-            with self._state.condition:
-                if self._waiting and self._sending is None and self._is_active():
-                    self._start()
-                while self._sending is not None and self._is_active():
-                    self._state.condition.wait()
-            raise
+            for message in responses:
+                if not self._send(message):
+                    return
+        except Exception as error:  # noqa: BLE001 - every error has a status
+            self._fail(error)
+        finally:
+            # Others may keep what makes them for longer.
+            responses.close()
+        self._end()
+
+    def _fail(self, error: Exception) -> None:
+        """Has the status tell of an error unless the handler has aborted the call with one."""
+        state = self._state
+        with state.condition:
+            if self._is_active() and not state.aborted:
+                name = type(error).__name__
+                _log.error("a handler ended with %s", name)
+                state.code = grpc.StatusCode.UNKNOWN
+                state.details = b"the handler ended with " + name.encode()
 
     def _send(self, message: bytes) -> bool:
         """Sends a message when its turn comes; returns whether the call goes on.
 
-        Waits while there are too many that the client has not taken.
+        Waits while there are too many that the client has not taken. All of a short stream
+        are as many bytes as one answer may have, which no thread waits for either.
         """
-        condition = self._state.condition
-        with condition:
-            if self._is_active():
-                self._waiting.append(message)
-                self._bytes += len(message)
-                if self._sending is None and not (self._is_short and self._bytes <= _FEW_BYTES):
-                    self._start()
-            if self._bytes > _MOST_BYTES:
-                while self._bytes > _FEW_BYTES and self._is_active():
-                    condition.wait()
+        with self._state.condition:
+            if not self._is_active():
+                return False
+            self._waiting.append(message)
+            self._bytes += len(message)
+            if self._sending is None and not (self._is_short and self._bytes <= _FEW_BYTES):
+                self._start()
+            if self._bytes > _MOST_BYTES and not self._is_short:
+                return self._are_few_left()
             return self._is_active()
+
+    def _are_few_left(self) -> bool:
+        """Waits until the client has taken most messages; returns whether the call goes on.
+
+        Cancels a call whose client takes none for too long.
+        """
+        while self._bytes > _FEW_BYTES and self._is_active():
+            left = self._since + contract.STREAM_IDLE_SECONDS - time.monotonic()
+            if left <= 0:
+                self._event.call.cancel()
+                return False
+            self._state.condition.wait(left)
+        return self._is_active()
 
     def _end(self) -> None:
         """Sends the status with the last message, or after it."""
@@ -134,7 +155,7 @@ class Outgoing:
         if self._has_all and not self._waiting:
             _server._status(self._event, state, message)
             return
-        self._sending = message
+        self._sending, self._since = message, time.monotonic()
         start_to_send(self._event, state, message, self._sent)
 
     def _sent(self, _: object) -> Any:
