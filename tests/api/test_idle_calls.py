@@ -31,15 +31,29 @@ from twc_customer_server.transport import (
     reflection,
 )
 
-GET, CREATE, UPLOAD, EXPORT = (
+GET, LIST, LOOKUP, CREATE, UPLOAD, EXPORT = (
     f"/{SERVICE.full_name}/{rpc}"
-    for rpc in ("GetCustomer", "CreateCustomer", "UploadCustomers", "ExportCustomers")
+    for rpc in (
+        "GetCustomer",
+        "ListCustomers",
+        "LookupCustomers",
+        "CreateCustomer",
+        "UploadCustomers",
+        "ExportCustomers",
+    )
 )
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
-OK, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAUTHENTICATED = 0, 4, 8, 12, 16
+OK, CANCELLED, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAUTHENTICATED = (
+    0,
+    1,
+    4,
+    8,
+    12,
+    16,
+)
 
 
 @pytest.fixture
@@ -196,6 +210,30 @@ def test_slow_message(server: InProcessServer) -> None:
         time.sleep(0.2)
         connection.send(stream, pb.GetCustomerRequest(id=UNKNOWN_ID).SerializeToString())
         assert connection.end() == (stream, OK)
+
+
+@of_grpcio
+@pytest.mark.parametrize("path", [GET, LIST, LOOKUP, EXPORT])
+def test_unread_answers(
+    server: InProcessServer, client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """An answer that its client does not take for too long ends, however small it is."""
+    created = client.upload([customer(last_name="Same")])[0].customer
+    requests = {
+        GET: pb.GetCustomerRequest(id=created.id),
+        LIST: pb.ListCustomersRequest(),
+        LOOKUP: pb.LookupCustomersRequest(last_name="Same"),
+        EXPORT: pb.ExportCustomersRequest(),
+    }
+    monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.5)
+    with Http2(server.address, window=0) as connection:
+        streams = [connection.begin(path, as_tenant("other")) for _ in range(3)]
+        for stream in streams:
+            connection.send(stream, requests[path].SerializeToString())
+        ended = dict(connection.end() for _ in range(3))
+    # As what of it grpcio has sent, which has a status or not.
+    assert ended.keys() == set(streams)
+    assert set(ended.values()) <= {CANCELLED, RESET, RESOURCE_EXHAUSTED}
 
 
 def test_call_without_message(server: InProcessServer) -> None:

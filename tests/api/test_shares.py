@@ -35,9 +35,9 @@ from tests.support.issuers import IssuerSite, response
 from tests.support.ports import held_port
 from tests.support.scraping import Scrape
 from tests.support.server_process import wait_until
-from tests.support.servers import Server
+from tests.support.servers import Server, of_grpcio
 from tests.support.tokens import Issuer, jwks
-from twc_customer_server.transport import incoming, places
+from twc_customer_server.transport import incoming, places, untaken
 
 Held = Callable[[], AbstractContextManager[None]]
 
@@ -236,6 +236,32 @@ def test_streams_that_are_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch
         assert outcomes(kept.send(customer())) == ["created"]
         kept.end()
         assert list(kept.call) == []
+
+
+@of_grpcio
+@any_backend
+def test_answers_that_are_not_read(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenant that takes no answers gets few more; its calls go on when it has been cut off."""
+    monkeypatch.setattr(untaken, "TENANT_BYTES", 1_000_000)
+    monkeypatch.setattr(untaken, "IDLE_SECONDS", SECONDS)
+    server = serve(threads=4)
+    large = [customer(tax_exemptions=["x" * 1000] * 100) for _ in range(3)]
+    assert [it.HasField("customer") for it in server.acme.upload(large)] == [True] * 3
+    with Http2(server.address, window=0) as connection:
+        for _ in range(20):
+            stream = connection.begin(f"/{SERVICE.full_name}/ListCustomers", as_tenant("acme"))
+            connection.send(stream, b"")
+        # Each takes 300 kB, and two may run at a time.
+        wait_until(lambda: 14 <= server.admitted("unary") <= 16)
+        assert server.other.get(UNKNOWN_ID) == Customer()
+        get = CustomerServiceStub(server.channel).GetCustomer
+        own = pb.GetCustomerRequest(id=UNKNOWN_ID)
+        waits = failure(lambda: get(own, 1, as_tenant("acme")))
+        assert waits.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        monkeypatch.setattr(untaken, "IDLE_SECONDS", 0)
+        assert server.acme.get(UNKNOWN_ID) == Customer()
+        monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0)
+        assert {connection.end()[1] for _ in range(20)} <= {1, RESET}
 
 
 @any_backend

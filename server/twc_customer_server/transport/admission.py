@@ -18,6 +18,7 @@ from twc_customer_server.transport.places import Places
 from twc_customer_server.transport.receiver import Receiver
 from twc_customer_server.transport.short_tasks import ShortTasks
 from twc_customer_server.transport.timer import Timer
+from twc_customer_server.transport.untaken import Untaken
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ class Admission:
         self._timer = timer
         self._receiver = receiver
         self._places = places
+        self._untaken = Untaken(self._queue)
         # Calls that were told to make room, and have not ended; of `tick` alone.
         self._ending: list[tuple[Call, Overloaded]] = []
         # Guards the receiver and the places.
@@ -137,6 +139,7 @@ class Admission:
                 self._limits.count_refusal(call.rpc.kind.value)
         ending = [*self._ending, *ending]
         self._ending = [it for it in ending if not it[0].is_over and not it[0].end(it[1])]
+        self._untaken.tick()
 
     def _end(self, limit: str, call: Call, error: ServiceError) -> None:
         """Ends a call that does not run."""
@@ -233,13 +236,31 @@ class Admission:
                 self._receive(following)
 
     def _queue(self, call: Call) -> None:
-        run = partial(call.run, self._release)
+        run = partial(self._run, call)
         if call.rpc.kind is Kind.WAITING:
             self._free(call)
             self._waiting.submit(run)
         else:
             is_bulk = call.rpc.kind is Kind.BULK
             self._executor.submit(call.usage.tenant, run, is_bulk=is_bulk)
+
+    def _run(self, call: Call) -> None:
+        """Runs a call on the calling thread, unless its tenant has taken too little of others."""
+        if self._untaken.may_run(call):
+            call.run(self._answer)
+        else:
+            call.incoming.on_end(partial(self._forgo_run, call))
+
+    def _forgo_run(self, call: Call) -> None:
+        """Ends the wait of a call that has ended meanwhile, unless it runs."""
+        if self._untaken.forget(call):
+            self._release(call)
+
+    def _answer(self, call: Call) -> None:
+        """Notes that the handler of a call has ended, whose client is to take the answer."""
+        if not call.is_over:
+            self._release(call)
+            self._untaken.add(call)
 
     def _release(self, call: Call) -> None:
         """Notes that an admitted call is over, unless that is noted."""

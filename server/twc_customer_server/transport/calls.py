@@ -18,6 +18,10 @@ from twc_customer_server.middleware.rpc import Handler, Refusal, abort
 from twc_customer_server.transport.interface import IncomingCall
 from twc_customer_server.transport.limits import Kind, Usage
 
+# Bytes of a stream that may be left of its messages when its handler has ended; those of a short
+# one are counted.
+_AHEAD_BYTES = 1 << 16
+
 # Time for a client to take a response before its call makes room.
 _SENDING_SECONDS = 0.5
 
@@ -54,8 +58,8 @@ class Call:
     # Whether a message of it has come.
     has_begun = False
     has_slot = is_large = is_over = is_sending = False
-    # Bytes of its messages.
-    size = 0
+    # Bytes of its messages, and of its answer.
+    size = answer_bytes = 0
     # The error that ends it before its next response.
     _end: Exception | None = None
     # Called when its handler has ended.
@@ -96,7 +100,10 @@ class Call:
         )
 
     def run(self, release: Callable[["Call"], object]) -> None:
-        """Runs the handler; calls `release` when it has ended, before the client knows."""
+        """Runs the handler; calls `release` when it has ended, before the client knows.
+
+        `answer_bytes` then tells of what the client has to take.
+        """
         self._release = release
         handle = self._handle_streaming if self.rpc.responds_by_stream else self._handle
         try:
@@ -140,7 +147,9 @@ class Call:
 
     def _handle(self, request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            return self.rpc.handler.handle(request, context, caller=self.caller)
+            answer = self.rpc.handler.handle(request, context, caller=self.caller)
+            self.answer_bytes = len(answer)
+            return answer
         finally:
             self._release(self)
 
@@ -153,6 +162,7 @@ class Call:
             ) as responses:
                 for response in responses:
                     self.is_sending, self.since = True, time.monotonic()
+                    self.answer_bytes += len(response)
                     yield response
                     self.is_sending, self.since = False, math.inf
                     if self._end and self.rpc.awaits is Awaits.ALL_MESSAGES:
@@ -162,6 +172,8 @@ class Call:
                     if self._end:
                         self.rpc.handler.refuse(Refusal(self._end, self.tenant), context)
         finally:
+            if self.rpc.kind is not Kind.UNARY:
+                self.answer_bytes = min(self.answer_bytes, _AHEAD_BYTES)
             self._release(self)
 
     def _receive(self, messages: Iterator[bytes]) -> Iterator[bytes]:

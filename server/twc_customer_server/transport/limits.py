@@ -94,11 +94,21 @@ class Pace:
 class Usage:
     """Counts what one tenant uses now."""
 
-    __slots__ = ("__weakref__", "calls", "of_kind", "refusals", "requests", "slots", "tenant")
+    __slots__ = (
+        "__weakref__",
+        "calls",
+        "of_kind",
+        "refusals",
+        "requests",
+        "slots",
+        "tenant",
+        "untaken",
+    )
 
     def __init__(self, tenant: str) -> None:
         self.tenant = tenant
-        self.calls = self.slots = 0
+        # Of these the last are bytes of answers that its clients have not taken.
+        self.calls = self.slots = self.untaken = 0
         self.of_kind: Counter[Kind] = Counter()
         self.requests = Pace()
         self.refusals = Pace()
@@ -275,5 +285,7 @@ class Limits:
         self._usages = {
             usage.tenant: usage
             for usage in self._usages.values()
-            if usage.calls or not (usage.requests.is_idle(now) and usage.refusals.is_idle(now))
+            if usage.calls
+            or usage.untaken
+            or not (usage.requests.is_idle(now) and usage.refusals.is_idle(now))
         }
