@@ -29,6 +29,7 @@ from twc_customer_server.transport import (
     open_calls,
     receiver,
     reflection,
+    services,
 )
 
 GET, LIST, LOOKUP, CREATE, UPLOAD, EXPORT = (
@@ -385,6 +386,7 @@ def test_watcher_that_takes_nothing(tmp_path: Path) -> None:
 def test_idle_reflection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams of reflection are few, end by themselves, and take no thread of calls."""
     monkeypatch.setattr(reflection, "STREAM_SECONDS", 2)
+    monkeypatch.setattr(services, "_FEWEST_PLACES", 1)
     with Server(data_dir=tmp_path, threads=1) as server:
         reflect: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")

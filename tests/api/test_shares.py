@@ -153,6 +153,22 @@ def test_health_of_busy_server(serve: Serve, held: Held) -> None:
     assert_limited(refused.result(SECONDS), "as many calls as it can")
 
 
+@each_backend
+@pytest.mark.parametrize("threads", [1, 2])
+def test_few_threads(serve: Serve, held: Held, threads: int) -> None:
+    """However few threads there are, a tenant with an import and a call leaves one to others."""
+    server = serve(threads=threads)
+    idle = ImportStream(server.acme)
+    assert outcomes(idle.send(customer())) == ["created"]
+    with held():
+        [create] = in_background([partial(server.acme.create, customer())])
+        server.wait_in_progress("CreateCustomer", 1)
+        assert server.other.get(UNKNOWN_ID) == Customer()
+    assert create.exception(SECONDS) is None
+    idle.end()
+    assert list(idle.call) == []
+
+
 @any_backend
 def test_streams(serve: Serve) -> None:
     """A tenant's idle imports leave places for those of others."""
@@ -329,7 +345,7 @@ def test_pace_of_requests(serve: Serve) -> None:
 
 
 def test_parked_call(tmp_path: Path) -> None:
-    """A call that waits for the keys of its issuer takes no thread, and is served with them."""
+    """Calls that wait for the keys of their issuer take no thread, and are served with them."""
     issuers = {name: Issuer(f"https://id.example/{name}") for name in ("acme", "other")}
     may_answer = threading.Event()
 
@@ -346,11 +362,11 @@ def test_parked_call(tmp_path: Path) -> None:
         with Server(data_dir=tmp_path, threads=1, **issuer) as server:
             stub = CustomerServiceStub(server.channel)
             request = pb.GetCustomerRequest(id=UNKNOWN_ID)
-            parked = stub.GetCustomer.future(request, SECONDS, metadata("acme"))
+            parked = [stub.GetCustomer.future(request, SECONDS, metadata("acme")) for _ in range(3)]
             wait_until(lambda: "/acme" in site.paths)
             assert stub.GetCustomer(request, SECONDS, metadata("other")) == Customer()
             may_answer.set()
-            assert parked.result(SECONDS) == Customer()
+            assert [each.result(SECONDS) for each in parked] == [Customer()] * 3
 
 
 def test_unknown_grpcio(

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         le=65535,
         description="Port of `/metrics` for Prometheus, without TLS and tokens; 0 for none.",
     )
-    threads: int = Field(8, ge=1, le=256, description="RPCs that run at a time.")
+    threads: int = Field(8, ge=1, le=256, description="RPCs that run at a time, 3 at least.")
     max_concurrent_rpcs: int = Field(
         4000, ge=1, description="RPCs that run, are queued or are received; more are refused."
     )

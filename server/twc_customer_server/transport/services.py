@@ -49,6 +49,9 @@ _TICK_SECONDS = 0.25
 # Time in which each gateway asks whether the server serves, though it be a moment late.
 _GATEWAY_SECONDS = 1.2 * health.GATEWAY_ASKS_SECONDS
 
+# So that a tenant with an import, and a call that takes its time, leaves a place to others.
+_FEWEST_PLACES = 3
+
 # What errors call the calls of which there are only some at a time.
 _NAMES = {
     Kind.BULK: "uploads, imports and exports",
@@ -80,7 +83,8 @@ class Services:
         self._rpcs = rpcs
         self._settings = settings
         self._is_drained = False
-        self._executor = Executor(settings.threads, spare_threads=settings.threads)
+        places = max(settings.threads, _FEWEST_PLACES)
+        self._executor = Executor(places, spare_threads=settings.threads)
         self._tasks = ShortTasks()
         self.timer = Timer()
         self._metrics = metrics
