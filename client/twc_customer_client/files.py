@@ -1,9 +1,15 @@
 """Files of commands: what is said of one that cannot be used, and how one is replaced."""
 
 import os
+import stat
+import sys
 from pathlib import Path
+from typing import IO, Any
 
 from twc_customer_client.command_errors import CommandError
+
+if sys.platform != "win32":
+    from fcntl import LOCK_EX, LOCK_NB, flock
 
 
 def unreadable(
@@ -22,6 +28,43 @@ def unwritable(path: Path | str, error: OSError) -> CommandError:
         f"{path} cannot be written: {error.strerror}",
         "see to the folder, its permissions and its free space, or name another file",
     )
+
+
+def is_regular(file: IO[Any]) -> bool:
+    """Tells whether an open file is on a disk, and no device, pipe or terminal."""
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+
+
+def lock(file: IO[Any], path: Path) -> bool:
+    """Keeps an open file for this process until it is closed; returns whether it is the only one.
+
+    It is so as well where the disk, as some of networks, has no locks for it.
+    """
+    if sys.platform == "win32" or not is_regular(file):
+        return True
+    try:
+        flock(file, LOCK_EX | LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    # Whoever had it until now may have removed or replaced it.
+    return is_at(path, file)
+
+
+def is_at(path: Path, file: IO[Any]) -> bool:
+    """Tells whether a path names an open file, which may have been moved or removed meanwhile."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False
+
+
+def sync_to_disk(file: IO[Any]) -> None:
+    """Flushes a file, to the disk if it is on one. Raises OSError."""
+    file.flush()
+    if is_regular(file):
+        os.fsync(file.fileno())
 
 
 def replace_durably(path: Path, text: str) -> None:

@@ -79,9 +79,10 @@ class CommandLine:
 
     def start(self, *args: object) -> "subprocess.Popen[str]":
         """Starts a command as a process of its own, in the folder."""
+        path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
             [sys.executable, "-m", "twc_customer_client", *map(str, args)],
-            env=os.environ | self.environment | {"PYTHONPATH": str(Path.cwd())},
+            env=os.environ | self.environment | {"PYTHONPATH": path},
             cwd=self.folder,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -1,6 +1,7 @@
 """An interrupted import resumes: no customer is lost, and none is stored twice."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -254,3 +255,95 @@ def test_corrected_file(cli: CommandLine) -> None:
     assert second.status == 3
     assert (second.json["created"], second.json["unchanged"]) == (1, 1)
     assert len((cli.folder / "x.rejects.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--restart"]], ids=["same", "restart"])
+def test_two_at_once(
+    make_cli: Callable[[str, str], CommandLine], tmp_path: Path, options: list[str]
+) -> None:
+    """A second import of a file is refused while the first one runs, which keeps its rejects."""
+    path = tmp_path / "x.jsonl"
+    service = PausingService(path)
+    with serving(ImportCustomers=service.imports) as address:
+        cli = make_cli(address, "acme")
+        write_customers(cli, path.name)
+        first = cli.start("import", path)
+        wait_until(lambda: read_state(path).get("done"))
+        second = cli.run("import", path, *options)
+        service.released.set()
+        result = finish(first)
+
+    assert second.status == 1
+    assert f"{path} is being imported by another process\nNext: wait until" in second.err
+    assert result.status == 3, result
+    assert_complete(path, path.with_name("x.rejects.jsonl"))
+
+
+def test_one_rejects_file(make_cli: Callable[[str, str], CommandLine], tmp_path: Path) -> None:
+    """An import is refused if its rejects file is that of another one that runs."""
+    path, rejects = tmp_path / "x.jsonl", tmp_path / "rejects.jsonl"
+    service = PausingService(path)
+    with serving(ImportCustomers=service.imports) as address:
+        cli = make_cli(address, "acme")
+        cli.write(path.name, *emails(*range(CUSTOMERS)))
+        first = cli.start("import", path, "--rejects", rejects)
+        wait_until(lambda: read_state(path).get("done"))
+        command = ("import", cli.write("y.jsonl", {"email": "bad"}), "--rejects", rejects)
+        second = cli.run(*command)
+        service.released.set()
+        result = finish(first)
+        third = cli.run(*command)
+
+    assert second.status == 1
+    assert f"{rejects} is being written by another process\nNext: " in second.err
+    assert result.status == 0, result
+    assert third.status == 3
+    assert len(rejects.read_text().splitlines()) == 1
+
+
+def test_disk_without_locks(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file on a disk that knows no locks is imported."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("twc_customer_client.files.flock", refuse)
+    assert cli.import_file(cli.write("x.jsonl", *emails(1)))["created"] == 1
+
+
+@pytest.mark.parametrize("results", ["nowhere/results.csv", "/dev/full"])
+def test_unwritable_results(cli: CommandLine, results: str) -> None:
+    """An import whose results cannot be written is repeated from its beginning."""
+    path = cli.write("x.jsonl", {"email": "?"}, *emails(1))
+    first = cli.run("import", path, "--results", cli.folder / results)
+    assert first.status == 1
+    assert f"{cli.folder / results} cannot be written: No s" in first.err
+    assert {each.name for each in cli.folder.iterdir()} == {path.name}
+
+    second = cli.run("import", path, "--results", cli.folder / "results.csv", "--json")
+    assert (second.status, second.json["rejected"]) == (3, 1)
+    assert second.json["created"] + second.json["unchanged"] == 1
+    assert len((cli.folder / "x.rejects.jsonl").read_text().splitlines()) == 1
+    assert len((cli.folder / "results.csv").read_text().splitlines()) == 3
+
+
+def test_refused_restart(interrupted: tuple[CommandLine, Path]) -> None:
+    """An import can still be resumed after it was refused to start over."""
+    cli, path = interrupted
+    done, other = read_state(path)["done"], cli.write("other.jsonl", "of somebody else")
+    refused = cli.run("import", path, "--restart", "--rejects", other)
+    assert refused.status == 1
+    assert "other.jsonl has the rejects of an earlier import" in refused.err
+    assert read_state(path)["done"] == done
+
+    assert cli.run("import", path).status == 3
+    assert_complete(path, path.with_name("x.rejects.jsonl"))
+    assert other.read_text() == "of somebody else\n"
+
+
+def test_full_disk(cli: CommandLine) -> None:
+    """An import whose rejects do not fit on the disk says so, with what to do."""
+    path = cli.write("x.jsonl", *emails(1), {"email": "?"})
+    result = cli.run("import", path, "--rejects", "/dev/full")
+    assert result.status == 1
+    assert "/dev/full cannot be written: No space left on device\nNext: see to" in result.err

@@ -12,7 +12,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_client.command_errors import CommandError, Interrupted, command_error
 from twc_customer_client.errors import CustomerError
-from twc_customer_client.files import unreadable
+from twc_customer_client.files import lock, unreadable
 from twc_customer_client.formats.columns import ColumnOptions, Columns
 from twc_customer_client.formats.csv_reader import CsvReader
 from twc_customer_client.formats.json_reader import JsonArrayReader, JsonLinesReader
@@ -73,7 +73,10 @@ def import_file(client: CustomerClient, job: ImportJob) -> ImportSummary:
             restart=job.restart,
         )
         error = _send(client, reader, results, job)
-    results.close(complete=error is None)
+        try:
+            results.close(complete=error is None)
+        except CommandError as unsaved:
+            error = error or unsaved
     rejects = job.rejects if results.counts.rejected else None
     seconds = time.monotonic() - start
     columns = reader.columns if isinstance(reader, CsvReader) else None
@@ -144,6 +147,12 @@ def _open_input(path: Path | None) -> Iterator[BinaryIO]:
     except OSError as error:
         raise unreadable(path, error) from None
     with file:
+        # The file itself, since the others that an import has are replaced, or may be moved.
+        if not lock(file, path):
+            raise CommandError(
+                f"{path} is being imported by another process",
+                "wait until that has ended, or stop it and run this command again to go on",
+            )
         yield file
 
 

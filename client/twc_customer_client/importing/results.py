@@ -47,6 +47,11 @@ class OutputFiles(NamedTuple):
         """The files that are appended to."""
         return [self.rejects, self.results] if self.results else [self.rejects]
 
+    def close(self) -> None:
+        """Closes the files that are appended to."""
+        for file in self.appended:
+            file.close()
+
 
 class ImportResults:
     """The results of an import so far, which one of the same identity continues."""
@@ -54,12 +59,15 @@ class ImportResults:
     def __init__(
         self, files: OutputFiles, rejects_format: RejectsFormat, checkpoint: Checkpoint
     ) -> None:
-        """Saves the checkpoint."""
+        """Saves the checkpoint, which replaces an earlier one. Raises CommandError."""
         self._files = files
         self._format = rejects_format
-        self._checkpoint = checkpoint
+        self._checkpoint = self._with_files(checkpoint)
         self._saved_at = 0.0
         self._save()
+        # Not before: until then an earlier checkpoint counts what they have.
+        for file in files.appended:
+            file.begin()
 
     @property
     def counts(self) -> Counts:
@@ -76,35 +84,52 @@ class ImportResults:
         counts = replace(self._checkpoint.counts)
         results = count_results(batch, response, counts)
         self._write(results)
-        self._checkpoint = Checkpoint(
-            self._checkpoint.identity,
-            batch.records[-1].number,
-            self._files.rejects.written,
-            self._files.results.written if self._files.results else Written(),
-            counts,
+        self._checkpoint = self._with_files(
+            replace(self._checkpoint, last_record=batch.records[-1].number, counts=counts)
         )
         if time.monotonic() - self._saved_at >= _SAVE_SECONDS:
             self._save()
 
     def close(self, *, complete: bool) -> None:
-        """Closes the files, and removes the checkpoint if there is nothing to resume.
+        """Closes the files, and removes all traces of an import that there is nothing to resume of.
 
         Raises CommandError.
         """
-        is_over = complete or not self.last_record
-        if not is_over:
+        try:
+            self._end(complete=complete)
+        finally:
+            self._files.close()
+
+    def _end(self, *, complete: bool) -> None:
+        if self.last_record and not complete:
             self._save()
+            return
         for file in self._files.appended:
-            file.close()
-        if is_over and self._files.state:
+            if complete:
+                file.sync()
+            else:
+                file.discard()
+        if self._files.state:
             self._files.state.remove()
 
+    def _with_files(self, checkpoint: Checkpoint) -> Checkpoint:
+        """Returns a checkpoint that counts what the files have now."""
+        rejects, results = self._files.rejects, self._files.results
+        return replace(
+            checkpoint,
+            rejects=rejects.written,
+            results=results.written if results else Written(),
+        )
+
     def _write(self, results: Sequence[RecordResult]) -> None:
+        """Writes what a batch adds to each file at once."""
         rejects = self._files.rejects
-        for result in results:
-            if result.reasons:
-                header = "" if rejects.size else self._format.header()
-                rejects.add(header + self._format.row(result.record, result.reasons))
+        rejected = [
+            self._format.row(result.record, result.reasons) for result in results if result.reasons
+        ]
+        if rejected:
+            header = "" if rejects.size else self._format.header()
+            rejects.add(header + "".join(rejected))
         if self._files.results:
             lines = [f"{it.record.line},{it.result},{it.customer_id}\n" for it in results]
             header = "" if self._files.results.size else _RESULTS_HEADER
@@ -132,7 +157,6 @@ def open_results(
     if state_file and restart:
         of_rejects = Written() if state_file.owns("rejects", paths.rejects) else None
         of_results = Written() if state_file.owns("results", paths.results) else None
-        state_file.remove()
     elif state_file and (checkpoint := state_file.load(identity)):
         of_rejects, of_results = checkpoint.rejects, checkpoint.results
     rejects = OutputFile(
@@ -141,9 +165,12 @@ def open_results(
         f"has the rejects of {paths.describe_rejects()}: correct it and import it; "
         "to import all again, move it away, or name another file with --rejects",
     )
-    results = None
-    if paths.results:
-        refusal = "exists already: move it away, or name another file with --results"
-        results = OutputFile(paths.results, of_results, refusal)
-    files = OutputFiles(state_file, rejects, results)
-    return ImportResults(files, rejects_format, checkpoint or Checkpoint(identity))
+    files = OutputFiles(state_file, rejects, None)
+    try:
+        if paths.results:
+            refusal = "exists already: move it away, or name another file with --results"
+            files = files._replace(results=OutputFile(paths.results, of_results, refusal))
+        return ImportResults(files, rejects_format, checkpoint or Checkpoint(identity))
+    except BaseException:
+        files.close()
+        raise
