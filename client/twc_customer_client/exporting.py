@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import struct
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from google.protobuf.message import Message
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from twc_customer_client.files import unwritable
+from twc_customer_client.files import sync_to_disk, unwritable
 from twc_customer_client.formats.columns import EXPORT_COLUMN, CellKind, kind_of_field
 from twc_customer_client.formats.csv_cells import protect
 from twc_customer_client.formats.customer_json import format_customer
@@ -32,6 +31,9 @@ from twc_customer_client.waiting import Waiting
 _OMITTED = {"default_address", "customer_id", "merged_into"}
 _ADDRESS_FIELDS = [field for field in ADDRESS.fields if field.name != "customer_id"]
 _LENGTH = struct.Struct(">I")
+
+# As much of a file's name as goes into that of its temporary one, which has a limit in bytes.
+_NAME_LENGTH = 40
 
 # In each row, since spreadsheets leave out empty cells at the end of one.
 _EXPORT_MARK = "1"
@@ -215,15 +217,24 @@ def _open_output(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
         return
-    part = path.with_name(path.name + ".part")
     try:
-        # The writers end lines themselves, on every system alike.
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with _replacing(path) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    """Opens a file beside another, which it replaces when complete. Raises OSError."""
+    # Of its own, as another process may export to the same file. Its user alone may read it.
+    number, name = tempfile.mkstemp(".part", f"{path.name[:_NAME_LENGTH]}.", path.parent)
+    part = Path(name)
+    try:
+        # The writers end lines themselves, on every system alike.
+        with open(number, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - a number
+            yield file
+            sync_to_disk(file)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Exports are complete, or leave no file."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.client.command_line import CommandLine, emails, finish
+from tests.client.command_line import SECONDS, CommandLine, emails, finish
 from tests.support.client import Client
 from tests.support.fake_services import serving
 
@@ -71,6 +72,48 @@ def test_missing_folder(cli: CommandLine) -> None:
     result = cli.run("export", cli.folder / "nowhere" / "x.csv")
     assert result.status == 1
     assert "cannot be written: No such file" in result.err
+
+
+class PausingService:
+    """Exports two customers, the second of the first call only once it is released."""
+
+    def __init__(self) -> None:
+        self.paused = threading.Event()
+        self.released = threading.Event()
+
+    def exports(
+        self, _request: pb.ExportCustomersRequest, _context: grpc.ServicerContext
+    ) -> Iterator[pb.ExportCustomersResponse]:
+        """Exports both."""
+        yield pb.ExportCustomersResponse(customers=[Customer(email="1@example.com")])
+        if not self.paused.is_set():
+            self.paused.set()
+            self.released.wait(SECONDS)
+        yield pb.ExportCustomersResponse(customers=[Customer(email="2@example.com")])
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "ü" * 120 + ".jsonl"])
+def test_two_at_once(
+    make_cli: Callable[[str, str], CommandLine], tmp_path: Path, name: str
+) -> None:
+    """Of two exports to a file each writes a whole one, and no other file is touched."""
+    path, other = tmp_path / name, tmp_path / f"{name}.part"
+    other.write_text("of the user")
+    service = PausingService()
+    with serving(ExportCustomers=service.exports) as address:
+        cli = make_cli(address, "acme")
+        first = cli.start("export", path)
+        assert service.paused.wait(SECONDS)
+        second = cli.run("export", path)
+        whole = path.read_text()
+        service.released.set()
+        result = finish(first)
+
+    assert (second.status, result.status) == (0, 0), result
+    assert all(email in whole for email in ("1@example.com", "2@example.com"))
+    assert path.read_text() == whole
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, other.name}
+    assert other.read_text() == "of the user"
 
 
 class BreakingService:
