@@ -37,6 +37,18 @@ class TokenSource(Protocol):
         """Tells whether `current` returns at once, without a call of its own."""
 
 
+class BoundedTokenSource:
+    """A source that waits for its tokens, and no longer than a call has time."""
+
+    def current_within(self, seconds: float) -> str:
+        """Returns the token for a call that starts now. Raises TokenError."""
+        raise NotImplementedError
+
+    def renew_within(self, rejected: str, seconds: float) -> bool:
+        """Looks for another token than a rejected one. Raises TokenError."""
+        raise NotImplementedError
+
+
 class FixedToken:
     """A token that stays the same."""
 

@@ -16,7 +16,7 @@ from tests.library.kinds import MakeClient, make_client
 from tests.support.builders import UNKNOWN_ID
 from tests.support.client import SECONDS
 from tests.support.in_process import InProcessServer
-from tests.support.issuers import Answer, IssuerSite, publishing
+from tests.support.issuers import Answer, IssuerSite, dripping, publishing
 from tests.support.server_process import wait_until
 from tests.support.tokens import token_for, trusted_issuer
 from twc_customer_client import ClientCredentials, OAuthClient, TokenFile, errors
@@ -203,3 +203,57 @@ def test_issuer_is_needed() -> None:
     """An OAuth client without an issuer is refused."""
     with pytest.raises(ValueError, match="issuer or its token endpoint"):
         ClientCredentials(OAuthClient("client", "secret"))
+
+
+@pytest.mark.parametrize("at", [0, 100], ids=["headers", "body"])
+def test_slow_issuer(at: int) -> None:
+    """An issuer that sends a byte now and then is given up when the time is over."""
+    site = IssuerSite(dripping(b'{"access_token": "%b"}' % (b"a" * SECONDS * 20), at))
+    with site, ThreadPoolExecutor(1) as threads:
+        tokens = ClientCredentials(OAuthClient("id", "s", token_url=f"{site.url}/token"), 0.3)
+        with pytest.raises(TokenError, match=r"/token gave no token within \d+\.\d s"):
+            threads.submit(tokens.current).result(SECONDS)
+
+
+def test_shared_failure() -> None:
+    """Threads that wait for the same token fail together, by one request."""
+    let_go = threading.Event()
+
+    def refuse(connection: socket.socket, path: str) -> None:
+        let_go.wait(SECONDS)
+        publishing(b"", "503 Service Unavailable")(connection, path)
+
+    with IssuerSite(refuse) as site, ThreadPoolExecutor(8) as threads:
+        tokens = credentials(site)
+        waiting = [threads.submit(tokens.current) for _ in range(8)]
+        wait_until(lambda: tokens._attempt and len(tokens._attempt.waiting) == 8)  # noqa: SLF001
+        let_go.set()
+        assert [type(each.exception()) for each in waiting] == [TokenError] * 8
+        assert len(site.paths) == 1
+        # The next one tries again.
+        site.answer = answering("a")
+        assert tokens.current() == "a"
+
+
+def test_call_timeout(connect: MakeClient, server: InProcessServer, tenant: str) -> None:
+    """A call waits for a token as long as it has time, also for one in place of a rejected."""
+    let_go = threading.Event()
+
+    def hang(_connection: socket.socket, _path: str) -> None:
+        let_go.wait(SECONDS)
+
+    late = r"/token gave no token within \d+\.\d s"
+    with IssuerSite(hang) as site:
+        client = connect(server.address, token=credentials(site))
+        with pytest.raises(TokenError, match=late):
+            client.get(UNKNOWN_ID, timeout=0.2)
+        hasty = connect(server.address, token=credentials(site), timeout=0.2)
+        with pytest.raises(TokenError, match=late):
+            hasty.get(UNKNOWN_ID)
+        site.answer = answering(expired(tenant))
+        rejected = connect(server.address, token=credentials(site))
+        assert not is_served(rejected)
+        site.answer = hang
+        with pytest.raises(TokenError, match=late):
+            rejected.get(UNKNOWN_ID, timeout=2)
+        let_go.set()

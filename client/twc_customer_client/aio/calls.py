@@ -1,5 +1,6 @@
 """Makes calls with tenant and token, and makes them again by the rules of `retries`."""
 
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
@@ -120,7 +121,7 @@ class AsyncCalls:
         """Returns what goes with the next attempt, and its token. Raises CustomerError."""
         if self.is_closed:
             raise Cancelled(Failure("the client is closed", grpc.StatusCode.CANCELLED))
-        token = await current_token(self._tokens)
+        token = await current_token(self._tokens, self._seconds_for_token(attempts))
         consistency = self.consistency.current()
         metadata = (
             *caller_metadata(self._settings.tenant, token),
@@ -137,7 +138,7 @@ class AsyncCalls:
             raise error
         if error.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
             attempts.token_was_renewed = True
-            if await renew_token(self._tokens, token):
+            if await renew_token(self._tokens, token, self._seconds_for_token(attempts)):
                 return
         await sleep(attempts.delay(error))
 
@@ -161,6 +162,10 @@ class AsyncCalls:
             finally:
                 self._note(rpc, sent, answer)
             await self.wait(attempts, error, token)
+
+    def _seconds_for_token(self, attempts: Attempts) -> float:
+        """Returns how long a call may wait for a token, which itself knows when it is too long."""
+        return attempts.remaining(self._settings.timeout or math.inf)
 
     def _note(self, rpc: Rpc, sent: Sent, answer: Answer[Any] | None) -> None:
         """Notes what later calls must see. A write that failed may have been made."""

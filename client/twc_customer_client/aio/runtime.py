@@ -9,7 +9,7 @@ import grpc
 
 from twc_customer_client import channels, credentials
 from twc_customer_client.calls import Answer, Sent, stalled
-from twc_customer_client.credentials import TokenSource, validated
+from twc_customer_client.credentials import BoundedTokenSource, TokenSource, validated
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -61,19 +61,26 @@ def token_source(token: Token) -> Tokens:
     return credentials.token_source(cast("credentials.Token", token))
 
 
-async def current_token(tokens: Tokens) -> str:
-    """Returns the token for a call, without keeping others from running. Raises TokenError."""
+async def current_token(tokens: Tokens, seconds: float) -> str:
+    """Returns the token for a call that has some time, without keeping others from running.
+
+    Raises TokenError.
+    """
     if isinstance(tokens, AwaitedToken):
         return validated(await tokens.function())
     if tokens.is_at_hand():
         return tokens.current()
+    if isinstance(tokens, BoundedTokenSource):
+        return await asyncio.to_thread(tokens.current_within, seconds)
     return await asyncio.to_thread(tokens.current)
 
 
-async def renew_token(tokens: Tokens, rejected: str) -> bool:
-    """Looks for another token than a rejected one. Raises TokenError."""
+async def renew_token(tokens: Tokens, rejected: str, seconds: float) -> bool:
+    """Looks for another token than a rejected one, for some time. Raises TokenError."""
     if isinstance(tokens, AwaitedToken):
-        return await current_token(tokens) != rejected
+        return await current_token(tokens, seconds) != rejected
+    if isinstance(tokens, BoundedTokenSource):
+        return await asyncio.to_thread(tokens.renew_within, rejected, seconds)
     return await asyncio.to_thread(tokens.renew, rejected)
 
 

@@ -1,6 +1,7 @@
 # Made of `aio/calls.py` by `make format`: change that.
 """Makes calls with tenant and token, and makes them again by the rules of `retries`."""
 
+import math
 import time
 from collections.abc import Callable, Generator
 from functools import partial
@@ -121,7 +122,7 @@ class Calls:
         """Returns what goes with the next attempt, and its token. Raises CustomerError."""
         if self.is_closed:
             raise Cancelled(Failure("the client is closed", grpc.StatusCode.CANCELLED))
-        token = current_token(self._tokens)
+        token = current_token(self._tokens, self._seconds_for_token(attempts))
         consistency = self.consistency.current()
         metadata = (
             *caller_metadata(self._settings.tenant, token),
@@ -138,7 +139,7 @@ class Calls:
             raise error
         if error.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
             attempts.token_was_renewed = True
-            if renew_token(self._tokens, token):
+            if renew_token(self._tokens, token, self._seconds_for_token(attempts)):
                 return
         sleep(attempts.delay(error))
 
@@ -162,6 +163,10 @@ class Calls:
             finally:
                 self._note(rpc, sent, answer)
             self.wait(attempts, error, token)
+
+    def _seconds_for_token(self, attempts: Attempts) -> float:
+        """Returns how long a call may wait for a token, which itself knows when it is too long."""
+        return attempts.remaining(self._settings.timeout or math.inf)
 
     def _note(self, rpc: Rpc, sent: Sent, answer: Answer[Any] | None) -> None:
         """Notes what later calls must see. A write that failed may have been made."""

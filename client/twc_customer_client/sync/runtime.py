@@ -9,7 +9,7 @@ import grpc
 
 from twc_customer_client import channels, credentials
 from twc_customer_client.calls import Answer, Sent, stalled
-from twc_customer_client.credentials import TokenSource
+from twc_customer_client.credentials import BoundedTokenSource, TokenSource
 from twc_customer_client.sync.call_thread import CallThread, uninterrupted
 
 Request = TypeVar("Request")
@@ -48,13 +48,17 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def current_token(tokens: Tokens) -> str:
-    """Returns the token for a call. Raises TokenError."""
+def current_token(tokens: Tokens, seconds: float) -> str:
+    """Returns the token for a call that has some time. Raises TokenError."""
+    if isinstance(tokens, BoundedTokenSource):
+        return tokens.current_within(seconds)
     return tokens.current()
 
 
-def renew_token(tokens: Tokens, rejected: str) -> bool:
-    """Looks for another token than a rejected one. Raises TokenError."""
+def renew_token(tokens: Tokens, rejected: str, seconds: float) -> bool:
+    """Looks for another token than a rejected one, for some time. Raises TokenError."""
+    if isinstance(tokens, BoundedTokenSource):
+        return tokens.renew_within(rejected, seconds)
     return tokens.renew(rejected)
 
 
