@@ -1,7 +1,9 @@
 """The command line `twc-customers`."""
 
+import errno
 import os
 import signal
+import sys
 from typing import Any
 
 import click
@@ -16,11 +18,15 @@ from twc_customer_client.commands.read import get_command, lookup_command
 from twc_customer_client.commands.token import token_command
 from twc_customer_client.commands.write import create_command, update_command
 from twc_customer_client.errors import CustomerError
+from twc_customer_client.files import unwritable
 from twc_customer_client.options import ConnectionOptions, connection_options
+
+# Errors of writing alone, and not of a pipe that its reader has closed, which click ends.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _CommandLine(click.Group):
-    """Reports a failed call, or an interrupt, as the error of its command."""
+    """Reports a failed call, an interrupt, or output that is refused as the command's error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. Raises CommandError."""
@@ -30,6 +36,12 @@ class _CommandLine(click.Group):
             raise command_error(error, ctx.params["server"]) from None
         except KeyboardInterrupt:
             raise Interrupted from None
+        except OSError as error:
+            # What has a name of its own is reported where it is written.
+            if error.errno not in _NO_SPACE:
+                raise
+            _discard_output()
+            raise unwritable("standard output", error) from None
         except click.NoSuchOption as error:
             name = error.option_name
             if not any(name in option.opts for option in self.params):
@@ -37,6 +49,13 @@ class _CommandLine(click.Group):
             place = f"twc-customers {name} … {ctx.invoked_subcommand}"
             message = f"{name} is an option of the connection, before the command: {place}"
             raise click.NoSuchOption(name, message, ctx=error.ctx) from None
+
+
+def _discard_output() -> None:
+    """Drops what standard output still has to write: Python would try, and fail, once more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
 
 
 @click.group(

@@ -1,5 +1,6 @@
 """Files of commands: what is said of one that cannot be used, and how one is replaced."""
 
+import io
 import os
 import stat
 import sys
@@ -65,6 +66,15 @@ def sync_to_disk(file: IO[Any]) -> None:
     file.flush()
     if is_regular(file):
         os.fsync(file.fileno())
+
+
+def sync_output() -> None:
+    """Flushes standard output, to the disk if it goes to a file. Raises OSError."""
+    try:
+        sync_to_disk(sys.stdout)
+    except io.UnsupportedOperation:
+        # Another program, which runs the command within itself, has replaced it.
+        sys.stdout.flush()
 
 
 def replace_durably(path: Path, text: str) -> None:

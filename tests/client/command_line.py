@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
@@ -77,7 +77,9 @@ class CommandLine:
         customers = [json_format.ParseDict(line, Customer()) for line in self.export()]
         return sorted(customers, key=lambda customer: customer.email)
 
-    def start(self, *args: object) -> "subprocess.Popen[str]":
+    def start(
+        self, *args: object, stdout: int | IO[str] = subprocess.PIPE
+    ) -> "subprocess.Popen[str]":
         """Starts a command as a process of its own, in the folder."""
         path = os.pathsep.join([str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(
@@ -85,7 +87,7 @@ class CommandLine:
             env=os.environ | self.environment | {"PYTHONPATH": path},
             cwd=self.folder,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
         )

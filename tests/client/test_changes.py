@@ -1,6 +1,7 @@
 """Changes are printed as they come, and a later command goes on after them."""
 
 import json
+import os
 import re
 import signal
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from tests.client.command_line import WITHOUT_COVERAGE, CommandLine, Result, emails, finish
 from tests.support.server_process import ServerProcess, wait_until
+from twc_customer_client.cli import cli as commands
 
 if TYPE_CHECKING:
     import subprocess
@@ -88,6 +90,32 @@ def test_cursor_file(cli: CommandLine, tmp_path: Path) -> None:
     create(cli, "ada@example.com")
     assert seen(cli.run("changes", "--cursor-file", file).out) == [("CREATED", "ada@example.com")]
     assert cli.run("changes", "--cursor-file", file).out == ""
+
+
+def test_cursor_after_output(
+    cli: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cursor is kept only once the changes before it are on the disk, if they go to a file."""
+    create(cli, "ada@example.com")
+    position, out = tmp_path / "position", tmp_path / "out"
+    synced: list[tuple[int, bool]] = []
+    sync = os.fsync
+
+    def note(number: int) -> None:
+        sync(number)
+        if os.path.samestat(os.fstat(number), out.stat()):
+            synced.append((out.stat().st_size, position.exists()))
+
+    for name, value in cli.environment.items():
+        monkeypatch.setenv(name, value)
+    with out.open("w") as file, monkeypatch.context() as patched:
+        patched.setattr("sys.stdout", file)
+        patched.setattr("os.fsync", note)
+        commands.main(["changes", "--cursor-file", str(position)], standalone_mode=False)
+
+    assert seen(out.read_text()) == [("CREATED", "ada@example.com")]
+    assert synced[0] == (out.stat().st_size, False)
+    assert position.exists()
 
 
 def test_from_now(cli: CommandLine, tmp_path: Path) -> None:

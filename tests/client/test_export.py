@@ -10,7 +10,7 @@ import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
-from tests.client.command_line import SECONDS, CommandLine, emails, finish
+from tests.client.command_line import SECONDS, CommandLine, cases, emails, finish
 from tests.support.client import Client
 from tests.support.fake_services import serving
 
@@ -157,3 +157,21 @@ def test_failed_export(make_cli: Callable[[str, str], CommandLine], tmp_path: Pa
     assert "all is lost" in result.err
     assert [each.name for each in tmp_path.iterdir()] == ["x.jsonl"]
     assert (tmp_path / "x.jsonl").read_text() == "old"
+
+
+@cases(
+    export=["export"],
+    csv=["export", "--format", "csv"],
+    changes=["changes"],
+    get=["get", "--email", "customer-1@example.com"],
+)
+def test_full_disk(cli: CommandLine, case: list[str]) -> None:
+    """A command whose output does not fit on the disk says so, with what to do."""
+    cli.import_file(cli.write("x.jsonl", *emails(1)))
+    with Path("/dev/full").open("w") as full:
+        result = finish(cli.start(*case, stdout=full))
+
+    assert result.status == 1
+    error = "Error: standard output cannot be written: No space left on device\nNext: see to"
+    assert result.err.startswith(error)
+    assert len(result.err.splitlines()) == 2

@@ -12,7 +12,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc_customer_client.command_errors import Interrupted
 from twc_customer_client.commands.printing import json_option
 from twc_customer_client.errors import CustomerError
-from twc_customer_client.files import replace_durably, unreadable
+from twc_customer_client.files import replace_durably, sync_output, unreadable
 from twc_customer_client.options import ConnectionOptions
 from twc_customer_client.progress import Update, show_progress
 from twc_customer_client.sync.items import Items
@@ -42,6 +42,8 @@ class _Position:
         sys.stdout.flush()
         self.cursor = cursor
         if self._file:
+            # First, so that the cursor is not after changes that a power loss takes away.
+            sync_output()
             replace_durably(self._file, f"{cursor}\n")
 
 
