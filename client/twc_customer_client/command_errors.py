@@ -23,7 +23,10 @@ class InputFileError(CommandError):
     """Reports an input file that cannot be read, or not beyond a location in it."""
 
     def __init__(self, location: str, reason: str) -> None:
-        super().__init__(f"{location} {reason}" if location else reason)
+        super().__init__(
+            f"{location} {reason}" if location else reason,
+            "correct the file, or the options that say how to read it, and run the command again",
+        )
 
 
 class Interrupted(CommandError):

@@ -127,8 +127,12 @@ def test_refused_file(cli: CommandLine, file: tuple[str, bytes, str, int]) -> No
     assert error in result.err
     assert GOOD.decode() not in result.err
     assert len(cli.export()) == stored
+    next_step = result.err.splitlines()[-1]
     if stored:
         assert f"{stored} customers were processed" in result.err
+        assert next_step == "Next: correct the file and run the same command with --restart"
+    else:
+        assert next_step.startswith("Next: correct the file, or the options that say")
 
 
 # Rows that are rejected: name, content, and the field, value and reason in the rejects.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from twc.customer.v2 import customer_service_pb2 as pb
 
-from twc_customer_client.command_errors import InputFileError
+from twc_customer_client.command_errors import CommandError, InputFileError
 from twc_customer_client.commands.printing import json_option
 from twc_customer_client.files import unreadable
 from twc_customer_client.formats.columns import ColumnOptions, Columns
@@ -151,10 +151,10 @@ def import_command(options: ConnectionOptions, /, **values: Any) -> None:
     else:
         _print_summary(summary, values)
     if summary.error:
-        summary.error.show()
-        hint = _resume_hint(summary, values)
-        click.echo(f"{summary.counts.total:,} customers were processed{hint}", err=True)
-        sys.exit(summary.error.exit_code)
+        click.echo(f"{summary.counts.total:,} customers were processed", err=True)
+        if summary.last_record and str(values["file"]) != "-":
+            summary.error.next_step = _resuming_step(summary.error)
+        raise summary.error
     if summary.counts.rejected:
         sys.exit(_EXIT_REJECTED)
 
@@ -231,12 +231,12 @@ def _to_object(summary: ImportSummary, values: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _resume_hint(summary: ImportSummary, values: dict[str, Any]) -> str:
-    if not summary.last_record or str(values["file"]) == "-":
-        return ""
-    if isinstance(summary.error, InputFileError):
-        return "; correct the file and run the same command with --restart"
-    return "; run the same command again to resume"
+def _resuming_step(error: CommandError) -> str:
+    """Returns what to do about the error of an import that can be resumed."""
+    if isinstance(error, InputFileError):
+        return "correct the file and run the same command with --restart"
+    before = f"{error.next_step}; then " if error.next_step else ""
+    return f"{before}run the same command again to resume"
 
 
 def _print_summary(summary: ImportSummary, values: dict[str, Any]) -> None:
