@@ -226,7 +226,7 @@ def test_shared_failure() -> None:
     with IssuerSite(refuse) as site, ThreadPoolExecutor(8) as threads:
         tokens = credentials(site)
         waiting = [threads.submit(tokens.current) for _ in range(8)]
-        wait_until(lambda: tokens._attempt and len(tokens._attempt.waiting) == 8)  # noqa: SLF001
+        wait_until(lambda: tokens._attempt is not None and len(tokens._attempt.waiting) == 8)  # noqa: SLF001
         let_go.set()
         assert [type(each.exception()) for each in waiting] == [TokenError] * 8
         assert len(site.paths) == 1
