@@ -34,7 +34,9 @@ each_read = pytest.mark.parametrize("act", READS.values(), ids=READS)
 
 # What names the tag in the place of the braces, and what does not.
 NAMING = ["{}", "W/{}", '"other", {}', '{},"other"', "*"]
-STALE = ['"other"', '"one", W/"two"', '"*"', "", "null"]
+STALE = ['"other"', '"one", W/"two"', '"*"']
+# They name no version.
+UNQUOTED = ["", "null", "other"]
 
 
 def create(client: Client) -> Customer:
@@ -83,6 +85,16 @@ def test_if_match_stale(client: Client, act: Act, condition: str) -> None:
     refused = failure(lambda: act(client.given(if_match=condition), created))
     assert (refused.code, refused.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
     assert refused.domain == "customer.twc"
+    assert client.get_by_ref("A-1") == created
+
+
+@each_change
+@pytest.mark.parametrize("condition", UNQUOTED)
+def test_if_match_without_a_tag(client: Client, act: Act, condition: str) -> None:
+    """A condition that has no tag in quotes is refused as such, and changes nothing."""
+    created = create(client)
+    refused = failure(lambda: act(client.given(if_match=condition), created))
+    assert (refused.code, [*refused.fields]) == (grpc.StatusCode.INVALID_ARGUMENT, ["If-Match"])
     assert client.get_by_ref("A-1") == created
 
 
@@ -137,7 +149,7 @@ def test_if_none_match(client: Client, act: Act, condition: str) -> None:
 
 
 @each_read
-@pytest.mark.parametrize("condition", STALE)
+@pytest.mark.parametrize("condition", [*STALE, *UNQUOTED])
 def test_if_none_match_stale(client: Client, act: Act, condition: str) -> None:
     """Who has another version gets the customer."""
     created = create(client)

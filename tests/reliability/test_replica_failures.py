@@ -214,7 +214,7 @@ def test_connections(servers: Pair, url: str) -> None:
         wait_until(lambda: reads.connections("replica") == (0, 2))
         [read] = in_background([partial(reads.replicas.reads_since([]).rows, query, WHERE)])
         wait_until(lambda: reads.connections("replica") == (1, 1))
-        assert reads.connections("primary") == (0, 1)
+        assert reads.connections("primary")[0] == 0
         wait_until(lambda: bool(servers.on_standby(f"SELECT pg_cancel_backend(pid) {sleeping}")))
         assert read.result(SECONDS) == [(1,)]
         wait_until(lambda: reads.connections("replica") == (0, 2))
