@@ -220,6 +220,24 @@ def test_killed_migration_of_empty_database(path: Path, tmp_path: Path) -> None:
     assert count_served(crash) == 0
 
 
+def test_file_that_cannot_be_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at the file that fails, as for want of descriptors, does not end the writing."""
+    looks = []
+
+    def refuse(*_: object, **__: object) -> None:
+        looks.append(1)
+        raise sqlite3.OperationalError("unable to open database file")
+
+    with opened(path) as store:
+        monkeypatch.setattr("twc_customer_server.storage.wal._LOOK_SECONDS", 0)
+        with monkeypatch.context() as failing:
+            failing.setattr("twc_customer_server.storage.wal.open_to_read", refuse)
+            for _ in range(3):
+                insert(store, "acme")
+    assert looks
+    assert count_served(path) == 3
+
+
 def test_torn_log(path: Path, tmp_path: Path) -> None:
     """A log of which not even the first frame was written whole holds nothing."""
     stored(path, 20)
