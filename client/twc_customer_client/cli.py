@@ -37,7 +37,7 @@ class _CommandLine(click.Group):
         except KeyboardInterrupt:
             raise Interrupted from None
         except OSError as error:
-            # What has a name of its own is reported where it is written.
+            # The code that writes a file with a name reports its errors itself.
             if error.errno not in _NO_SPACE:
                 raise
             _discard_output()

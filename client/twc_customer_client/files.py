@@ -49,7 +49,7 @@ def lock(file: IO[Any], path: Path) -> bool:
         return False
     except OSError:
         return True
-    # Whoever had it until now may have removed or replaced it.
+    # The process that had the lock until now may have removed or replaced the file.
     return is_at(path, file)
 
 

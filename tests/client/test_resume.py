@@ -5,10 +5,11 @@ import errno
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -151,18 +152,27 @@ def assert_complete(path: Path, rejects: Path) -> None:
     assert not list(path.parent.glob("*.new"))
 
 
-@pytest.fixture
-def interrupted(
-    make_cli: Callable[[str, str], CommandLine], tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[tuple[CommandLine, Path]]:
-    """An interrupted import, and the service that it can be resumed with."""
-    path = tmp_path / getattr(request, "param", "x.jsonl")
+@contextmanager
+def paused_import(
+    make_cli: Callable[[str, str], CommandLine], path: Path
+) -> Iterator[tuple[PausingService, CommandLine, subprocess.Popen[str]]]:
+    """An import of a file that has got a part of the way, with its service and command line."""
     service = PausingService(path)
     with serving(ImportCustomers=service.imports) as address:
         cli = make_cli(address, "acme")
         write_customers(cli, path.name)
         process = cli.start("import", path)
         wait_until(lambda: read_state(path).get("done"))
+        yield service, cli, process
+
+
+@pytest.fixture
+def interrupted(
+    make_cli: Callable[[str, str], CommandLine], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[tuple[CommandLine, Path]]:
+    """An interrupted import, and the service that it can be resumed with."""
+    path = tmp_path / getattr(request, "param", "x.jsonl")
+    with paused_import(make_cli, path) as (service, cli, process):
         process.kill()
         finish(process)
         service.released.set()
@@ -263,12 +273,7 @@ def test_two_at_once(
 ) -> None:
     """A second import of a file is refused while the first one runs, which keeps its rejects."""
     path = tmp_path / "x.jsonl"
-    service = PausingService(path)
-    with serving(ImportCustomers=service.imports) as address:
-        cli = make_cli(address, "acme")
-        write_customers(cli, path.name)
-        first = cli.start("import", path)
-        wait_until(lambda: read_state(path).get("done"))
+    with paused_import(make_cli, path) as (service, cli, first):
         second = cli.run("import", path, *options)
         service.released.set()
         result = finish(first)

@@ -135,14 +135,21 @@ def test_first_backoff(
     assert caplog.messages == [said] * 3
 
 
+@contextmanager
+def _listening(path: str, backlog: int = 128) -> Iterator[socket.socket]:
+    """The administration socket of an Envoy, which listens and answers nothing by itself."""
+    with socket.socket(socket.AF_UNIX) as admin:
+        admin.bind(path)
+        admin.listen(backlog)
+        yield admin
+
+
 def test_envoy_that_starts_slowly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An Envoy may take longer to respond for the first time; later it is killed as hung."""
     monkeypatch.setattr(envoy_process, "HUNG_SECONDS", 0)
     monkeypatch.setattr(envoy_process, "_PROBE_SECONDS", 0)
     path = str(tmp_path / "admin.sock")
-    with socket.socket(socket.AF_UNIX) as admin:
-        admin.bind(path)
-        admin.listen()
+    with _listening(path) as admin:
         envoy = EnvoyProcess("slow", SLEEP, path)
         envoy.start_seconds = SECONDS
         envoy.start()
@@ -167,9 +174,7 @@ def test_envoy_that_cannot_be_asked(
     path = str(tmp_path / "admin.sock")
     with ExitStack() as held:
         if listens:
-            admin = held.enter_context(socket.socket(socket.AF_UNIX))
-            admin.bind(path)
-            admin.listen(0)
+            held.enter_context(_listening(path, backlog=0))
             held.enter_context(socket.socket(socket.AF_UNIX)).connect(path)
         envoy = EnvoyProcess("away", SLEEP, path)
         envoy.start_seconds = 0
@@ -183,9 +188,7 @@ def test_questions_of_silent_envoy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(envoy_admin, "TIMEOUT_SECONDS", 1)
     monkeypatch.setattr(envoy_process, "_PROBE_SECONDS", 0)
     path = str(tmp_path / "admin.sock")
-    with socket.socket(socket.AF_UNIX) as admin:
-        admin.bind(path)
-        admin.listen()
+    with _listening(path) as admin:
         envoy = EnvoyProcess("silent", SLEEP, path)
         envoy.start()
         began = time.monotonic()

@@ -92,7 +92,7 @@ class AsyncWrites(AsyncReads):
             before = Customer()
             before.CopyFrom(customer)
             change(customer)
-            # What is repeated in an update would count as given, such as `verified_email`.
+            # The server takes a field that an update repeats, as `verified_email`, for given.
             changed = changed_fields(before, customer)
             if not changed:
                 return customer

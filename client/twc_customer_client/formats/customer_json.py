@@ -35,7 +35,7 @@ def _is_number(value: Any) -> bool:
         return False
 
 
-# What values of a type must be, and the words for it.
+# Checks a value of each type, and says what it must be.
 _SCALARS: dict[int, tuple[Callable[[Any], bool], str]] = {
     FieldDescriptor.CPPTYPE_STRING: (lambda value: isinstance(value, str), "must be a string"),
     FieldDescriptor.CPPTYPE_BOOL: (lambda value: isinstance(value, bool), "must be true or false"),

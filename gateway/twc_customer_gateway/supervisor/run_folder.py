@@ -17,9 +17,6 @@ _PREFIX = "twc-"
 # until it ends.
 _MARKER = "of-supervisor"
 
-# What is only to be opened if it is a folder itself, and no link to one.
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-
 
 @contextmanager
 def run_folder() -> Iterator[Path]:
@@ -37,25 +34,27 @@ def run_folder() -> Iterator[Path]:
 
 def remove(folder: Path) -> None:
     """Removes a folder that `run_folder` has made, or what of it can be removed."""
-    with suppress(OSError):
-        descriptor = os.open(folder, _FOLDER)
-        try:
-            _remove(folder, descriptor)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError), _opened(folder) as descriptor:
+        _remove(folder, descriptor)
 
 
 def _remove_abandoned(parent: Path) -> None:
     """Removes the folders of this user's services that ended without doing so."""
     for folder in parent.glob(f"{_PREFIX}*"):
         # It is another user's, or nobody's any more.
-        with suppress(OSError):
-            descriptor = os.open(folder, _FOLDER)
-            try:
-                if _is_abandoned(descriptor):
-                    _remove(folder, descriptor)
-            finally:
-                os.close(descriptor)
+        with suppress(OSError), _opened(folder) as descriptor:
+            if _is_abandoned(descriptor):
+                _remove(folder, descriptor)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Opens a folder, but no link to one, for a `with` block. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _is_abandoned(descriptor: int) -> bool:

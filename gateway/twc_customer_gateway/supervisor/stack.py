@@ -74,7 +74,7 @@ class Stack:
         # Processes that have the server: workers, or Envoys with it inside.
         self._servers: Sequence[RestartedProcess] = []
         self._workers: list[RestartedProcess] = []
-        # Those that clients connect to are first.
+        # Clients connect to the first ones.
         self._envoys: list[EnvoyProcess] = []
         # The reserved ports that those listen on.
         self._envoy_ports: list[socket.socket] = []
@@ -116,7 +116,7 @@ class Stack:
         for envoy in envoys:
             envoy.quit()
         wait_for_all(envoys, self._at_most(_SLACK_SECONDS))
-        # Those that were restarted meanwhile do not know that the service has drained.
+        # Workers that were restarted meanwhile do not know that the service has drained.
         self._tell_workers(DRAIN_SIGNAL)
         stop(self._servers, self._at_most(self.settings.grace_seconds + _SLACK_SECONDS))
         self._metrics.stop(self._at_most(_SLACK_SECONDS))

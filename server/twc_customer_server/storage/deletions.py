@@ -27,7 +27,7 @@ from twc_customer_server.storage.upserts import CONTENDED, FindClashes
 _ATTEMPTS = 5
 
 _row = CustomerRow
-# What is erased of a row, beside the message; the e-mail address's column takes no null.
+# An erasure clears these columns, beside the message; that of the e-mail address takes no null.
 _PERSONAL = [column for column in KEYS if column is not _row.email_key]
 
 

@@ -34,7 +34,7 @@ MAX_EXAMINED = 2000
 # A page is one message, and clients of gRPC accept 4 MiB: this leaves room for the token.
 MAX_LIST_BYTES = 4 * 1024 * 1024 - 16 * 1024
 
-# What a customer takes in the message beside its own bytes.
+# A customer takes these in the message beside its own bytes.
 _FRAMING_BYTES = 8
 
 _row = CustomerRow
