@@ -89,11 +89,22 @@ class _TimedConnection(HTTPConnection):
         # `http.client` calls them to connect, before it begins TLS, and to read a response.
         self._create_connection = self._connect
         self.response_class = cast("type[HTTPResponse]", self._response)
+        self._last_response: HTTPResponse | None = None
+
+    def connect(self) -> None:
+        """Connects, through a proxy if there is one, and closes what that has answered."""
+        try:
+            super().connect()
+        finally:
+            # Python before 3.11.5 leaves it open.
+            if self._last_response:
+                self._last_response.close()
 
     def _response(self, sock: socket.socket, *args: Any, **options: Any) -> HTTPResponse:
         """Makes the response of a server or proxy, which is read until the deadline."""
         timed = cast("socket.socket", _TimedSocket(sock, self._deadline))
-        return HTTPResponse(timed, *args, **options)
+        self._last_response = HTTPResponse(timed, *args, **options)
+        return self._last_response
 
     def _connect(self, address: tuple[str, int], *_: object) -> socket.socket:
         """Connects to the first of the host's addresses that answers; they share the time."""
