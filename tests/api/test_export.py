@@ -20,6 +20,7 @@ from tests.support.server_process import wait_until
 from tests.support.tokens import trust
 from twc_customer_server.app import App
 from twc_customer_server.settings.model import Settings
+from twc_customer_server.transport import incoming
 
 Request = pb.ExportCustomersRequest
 Part = pb.ExportCustomersResponse
@@ -259,9 +260,18 @@ def test_import_of_an_export(client: Client, foreigner: Client) -> None:
     assert [it.unchanged for it in again.results] == [it.created for it in first.results]
 
 
-def test_stalled_client(own_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An export whose client reads nothing is cancelled, and its thread is free again."""
-    app = App(Settings(**own_database, threads=2, **trust()), ["127.0.0.1:0"])
+@pytest.mark.parametrize("is_known", [True, False], ids=["known", "unknown"])
+def test_stalled_client(
+    own_database: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, is_known: bool
+) -> None:
+    """An export whose client reads nothing is cancelled, and its thread is free again.
+
+    That is so with a version of grpcio that is not known as well.
+    """
+    monkeypatch.setattr(incoming, "IS_SUPPORTED", is_known)
+    # As many as an export needs.
+    threads = 2 if is_known else 1
+    app = App(Settings(**own_database, threads=threads, **trust()), ["127.0.0.1:0"])
     app.start()
     try:
         # Takes little that nobody has asked for yet, however slow the machine is.

@@ -12,7 +12,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple, NoReturn
@@ -163,8 +162,7 @@ def wrap(
         rpc = Rpc(read, call_servicer, authenticator, counts, on_call_end, tracing)
         handle: Callable[..., Any] = partial(_handle_unary, rpc)
         if method.server_streaming:
-            sending = streams.cancel_when_idle if long_lived else nullcontext
-            handle = partial(_handle_streaming, rpc, sending)
+            handle = partial(_handle_streaming, rpc)
         handlers[method.name] = tracing.handler(rpc, handle)
     return SimpleNamespace(**handlers)
 
@@ -186,11 +184,7 @@ def _handle_unary(
 
 
 def _handle_streaming(
-    rpc: Rpc,
-    sending: Callable[[grpc.ServicerContext], Any],
-    encoded: Any,
-    context: grpc.ServicerContext,
-    caller: Caller | None = None,
+    rpc: Rpc, encoded: Any, context: grpc.ServicerContext, caller: Caller | None = None
 ) -> Generator[bytes]:
     in_flight = _InFlightCall(rpc, context)
     try:
@@ -198,9 +192,8 @@ def _handle_streaming(
         request = rpc.read(encoded, context, call.valid_until)
         responses: Iterable[Any] = rpc.call_servicer(request, call)
         for response in responses:
-            with sending(context):
-                # The store returns encoded messages.
-                yield response if isinstance(response, bytes) else response.SerializeToString()
+            # The store returns encoded messages.
+            yield response if isinstance(response, bytes) else response.SerializeToString()
     except GeneratorExit:
         # The transport closes the generator when the client cancels.
         in_flight.record("CANCELLED")

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import grpc
@@ -88,11 +88,6 @@ def _result(read: Future[T], context: grpc.ServicerContext, valid_until: float) 
 def _check_token(valid_until: float) -> None:
     if time.time() >= valid_until:
         raise Unauthenticated(EXPIRED)
-
-
-def cancel_when_idle(context: grpc.ServicerContext) -> AbstractContextManager[None]:
-    """Cancels a call whose client takes too long to send, or to take, a message."""
-    return cancel_after(context, contract.STREAM_IDLE_SECONDS)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import grpc
 
+from twc_customer_server import contract
+from twc_customer_server.middleware.streams import cancel_after
 from twc_customer_server.settings.model import Settings
 from twc_customer_server.transport import incoming
 from twc_customer_server.transport.certificates import Certificates
@@ -95,7 +97,7 @@ class GrpcServer:
         )
         return grpc.server(
             ThreadPoolExecutor(self._settings.threads),
-            interceptors=[_BrokenStreams()],
+            interceptors=[_BoundedStreams()],
             options=options,
             maximum_concurrent_rpcs=self._settings.max_concurrent_rpcs,
         )
@@ -115,19 +117,26 @@ class GrpcServer:
             raise OSError(cannot_listen(address, setting)) from error
 
 
-class _BrokenStreams(grpc.ServerInterceptor):
-    """Has streams of messages that their clients break off end with Gone, as `messages` does."""
+class _BoundedStreams(grpc.ServerInterceptor):
+    """Ends streams that are broken off, or that nobody reads, as the executor does."""
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """Wraps the handlers of bidirectional streams, the only ones that take streams."""
+        """Wraps the handlers of streams."""
         handler = continuation(details)
-        if not (handler and handler.stream_stream):
-            return handler
+        if handler and handler.unary_stream:
 
-        def handle(messages: Iterator[Any], context: grpc.ServicerContext) -> Any:
-            return handler.stream_stream(_until_broken_off(messages, context), context)
+            def answer(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+                return _until_untaken(handler.unary_stream(request, context), context)
 
-        return handler._replace(stream_stream=handle)
+            return handler._replace(unary_stream=answer)
+        if handler and handler.stream_stream:
+
+            def exchange(messages: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+                messages = _until_broken_off(messages, context)
+                return _until_untaken(handler.stream_stream(messages, context), context)
+
+            return handler._replace(stream_stream=exchange)
+        return handler
 
 
 def _until_broken_off(messages: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
@@ -140,6 +149,13 @@ def _until_broken_off(messages: Iterator[T], context: grpc.ServicerContext) -> I
     yield from messages
     if is_over or ended.wait(_CANCELLATION_GRACE_SECONDS):
         raise Gone
+
+
+def _until_untaken(responses: Iterator[T], context: grpc.ServicerContext) -> Iterator[T]:
+    """Yields responses; cancels the call if its client takes too long to take one."""
+    for response in responses:
+        with cancel_after(context, contract.STREAM_IDLE_SECONDS):
+            yield response
 
 
 def _is_socket(address: str) -> bool:
