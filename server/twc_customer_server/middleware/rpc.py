@@ -241,13 +241,15 @@ class _InFlightCall:
     def fail(self, error: Exception) -> NoReturn:
         """Ends the call with the status of an error."""
         if isinstance(error, grpc.RpcError):
+            free_frames(error)
             self.record("CANCELLED")
             self._context.abort(grpc.StatusCode.CANCELLED, "the client ended the call early")
         # So that who reports the error can name the call.
         self._request_id = self._request_id or str(uuid.uuid4())
         if not isinstance(error, ServiceError):
             self._log_internal(error)
-            error = Internal()
+        free_frames(error)
+        error = error if isinstance(error, ServiceError) else Internal()
         told = status.to_status(error)
         status.name_request(told, self._request_id, self._trace.trace_id)
         mapped = rpc_status.to_status(told)
@@ -287,6 +289,17 @@ def abort(error: ServiceError, mapped: grpc.Status, context: grpc.ServicerContex
     """Ends a call with an error and its mapped status."""
     context.set_trailing_metadata((*mapped.trailing_metadata, *status.to_headers(error)))
     context.abort(mapped.code, mapped.details)
+
+
+def free_frames(error: BaseException | None) -> None:
+    """Frees what the frames keep that an error, and those behind it, have passed.
+
+    One of them, or grpcio, often refers to the error: without this all that a call has read would
+    stay until the garbage collector looks at old objects.
+    """
+    while error:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def headers_by_name(metadata: Metadata) -> Mapping[str, str]:

@@ -91,10 +91,9 @@ class Authorization:
         """
         headers = _headers(request)
         try:
-            outcome: Caller | Exception = self._identity.authenticate(headers, context.peer)
+            return _response(headers, self._identity.authenticate(headers, context.peer))
         except Exception as error:  # noqa: BLE001 - every error has a response
-            outcome = error
-        return _response(headers, outcome)
+            return _response(headers, error)
 
     def accept(self, incoming: IncomingCall) -> None:
         """Takes a call from grpcio.

@@ -176,17 +176,17 @@ class Identifier:
             # Nobody waits for the answer: verifying the token would only take time.
             return
         try:
-            outcome: Caller | Exception = self._identity.authenticate(
+            caller = self._identity.authenticate(
                 unknown.metadata, unknown.incoming.peer, unknown.came_at
             )
-        except KeysAwaited as error:
-            if time.monotonic() < unknown.until and unknown.incoming.is_active():
-                self._park(unknown, error)
-                return
-            outcome = error
         except Exception as error:  # noqa: BLE001 - every error has a status
-            outcome = error
-        self._tell(unknown, outcome)
+            is_in_time = time.monotonic() < unknown.until and unknown.incoming.is_active()
+            if isinstance(error, KeysAwaited) and is_in_time:
+                self._park(unknown, error)
+            else:
+                self._tell(unknown, error)
+        else:
+            self._tell(unknown, caller)
 
     def _tell(self, unknown: _Unknown, outcome: Caller | Exception) -> None:
         if self._release(unknown):

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, cast
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
 
+from twc_customer_server.middleware.rpc import free_frames
 from twc_customer_server.transport import outgoing
 from twc_customer_server.transport.interface import (
     GATEWAY_PEER,
@@ -223,6 +224,7 @@ def _respond_once(event: Any, state: Any, behavior: Behavior, argument: object) 
         response: Any = behavior(argument, _server._Context(event, state, None))
     except Exception as error:  # noqa: BLE001 - grpcio sends its status
         _server._call_behavior(event, state, partial(_raise, error), argument, None)
+        free_frames(error)
     else:
         _server._status(event, state, response)
     finally:

@@ -164,7 +164,9 @@ class Outgoing:
         with state.condition:
             self._bytes -= len(self._sending or b"")
             self._sending = None
-            if self._is_active() and (self._waiting or self._has_all):
+            if not self._is_active():
+                self._waiting.clear()
+            elif self._waiting or self._has_all:
                 self._start()
             if self._sending is None or self._bytes <= _FEW_BYTES:
                 state.condition.notify_all()
