@@ -10,15 +10,29 @@ from twc.customer.v2 import customer_service_pb2 as pb
 
 from tests.gateway.stacks import StackFactory
 from tests.support.builders import customer
-from tests.support.client import Client, failure
+from tests.support.client import Client, as_tenant, failure
+from tests.support.http2 import Http2
 from tests.support.import_stream import ImportStream, batch, outcomes
 from tests.support.server_process import wait_until
 from twc_customer_gateway import config, routes
 from twc_customer_gateway.cors import Cors
+from twc_customer_gateway.supervisor.stack import Stack
 from twc_customer_server import contract
 
 # What the gateway gives a request to arrive, in the place of a minute.
 SHORT = 1
+
+
+LOOKUP = f"/{contract.SERVICE.full_name}/LookupCustomers"
+
+# Far less than the time after which the server ends what nobody reads.
+SHORT_SECONDS = contract.STREAM_IDLE_SECONDS / 3
+
+
+@pytest.fixture
+def foreigner(native: grpc.Channel, tenant: str) -> Client:
+    """A native client of the gateway for another tenant."""
+    return Client(native, f"{tenant}-foreign")
 
 
 @pytest.fixture
@@ -72,6 +86,25 @@ def test_too_large_upload(client: Client) -> None:
     refused = failure(lambda: client.upload([None] * 10_001))
     assert refused.reason == "REQUEST_TOO_LARGE"
     assert "ImportCustomers" in refused.message
+
+
+def test_unread_answers(
+    stack: Stack, native: grpc.Channel, client: Client, foreigner: Client, tenant: str
+) -> None:
+    """Answers that their client does not take hold up none of others on the same connection."""
+    large = [customer(last_name="Large", tax_exemptions=["x" * 1000] * 100) for _ in range(40)]
+    for each in (client, foreigner):
+        each.upload(large)
+    request = pb.LookupCustomersRequest(last_name="Large").SerializeToString()
+    look_up: Any = native.unary_stream(LOOKUP)
+    address = f"{stack.settings.bind}:{stack.settings.gateway_port}"
+    with Http2(address, window=0) as connection:
+        # So many that none of them waits for others, of which it would end some.
+        for _ in range(7):
+            connection.send(connection.begin(LOOKUP, as_tenant(tenant)), request)
+        for _ in range(5):
+            answer = look_up(request, SHORT_SECONDS, as_tenant(f"{tenant}-foreign"))
+            assert len(list(answer)) == len(large)
 
 
 def test_import_beyond_request_time(

@@ -139,10 +139,10 @@ class Attacker:
         self.outcomes.add(label, size)
         return lasts
 
-    def connect(self) -> socket.socket | None:
-        """Connects, or notes after a pause that it could not."""
+    def connect(self, received_bytes: int = 0) -> socket.socket | None:
+        """Connects as `http1.connect` does, or notes after a pause that it could not."""
         try:
-            connection = http1.connect(self.port, self.answer_seconds)
+            connection = http1.connect(self.port, self.answer_seconds, received_bytes)
         except OSError:
             self.outcomes.add(REFUSED)
             time.sleep(_PAUSE_SECONDS)

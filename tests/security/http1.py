@@ -11,10 +11,21 @@ _PIECE = 1 << 16
 _GRPC_STATUS = re.compile(rb"grpc-status: ?(\d+)")
 
 
-def connect(port: int, seconds: float) -> socket.socket:
-    """Connects to a port; each step on the connection may take some seconds."""
-    connection = socket.create_connection(("127.0.0.1", port), seconds)
+def connect(port: int, seconds: float, received_bytes: int = 0) -> socket.socket:
+    """Connects to a port; each step on the connection may take some seconds.
+
+    The system takes about `received_bytes` that nobody has read yet, if they are given.
+    """
+    connection = socket.socket()
+    connection.settimeout(seconds)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if received_bytes:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, received_bytes)
+    try:
+        connection.connect(("127.0.0.1", port))
+    except OSError:
+        connection.close()
+        raise
     return connection
 
 

@@ -14,11 +14,16 @@ from tests.security.attacker import SERVICE, Attacker, Stream
 from tests.security.attacks.bodies import UPLOAD
 from tests.security.attacks.registry import OWNER, attack
 from tests.security.attacks.uploads import UPLOAD_SECONDS, good_items
+from tests.security.outcomes import OPEN
 from tests.support.builders import NO_CUSTOMER, UNKNOWN_ID
-from tests.support.http2_frames import message
+from tests.support.http2_frames import INITIAL_WINDOW_SIZE, message
 
 _CONNECTIONS = 64
 _HUNDRED = 100
+# Between connections that are held: the attacker is not to be the one who is busy.
+_PAUSE_SECONDS = 0.01
+# The setting of a client that takes no byte of any answer.
+_NO_WINDOW = (INITIAL_WINDOW_SIZE, 0)
 
 
 def _create(attacker: Attacker) -> bytes:
@@ -63,18 +68,62 @@ def native_reading_on_many_connections(attacker: Attacker) -> None:
     attacker.at_once(call, 4)
 
 
+def _store_large_namesakes(attacker: Attacker) -> None:
+    """Stores 1,000 customers of 4 KB, whose last name is `same`."""
+    with attacker.channel() as channel:
+        items = (
+            pb.UploadCustomersRequest(
+                customer=Customer(
+                    email=f"{attacker.next()}@example.com",
+                    last_name="same",
+                    tax_exemptions=["x" * 1000] * 4,
+                )
+            )
+            for _ in range(1000)
+        )
+        upload = CustomerServiceStub(channel).UploadCustomers
+        results = upload(items, metadata=attacker.metadata, timeout=UPLOAD_SECONDS)
+        assert all(each.HasField("customer") for each in results)
+
+
 @attack(who=OWNER, answer_bytes=None)
 def lookups_of_large_pages(attacker: Attacker) -> None:
     """Lookups of 1,000 customers with a page of 4 MB, on 16 connections."""
-    items = json.loads(good_items(attacker.next(), 3 << 20))
-    content = json.dumps([it | {"lastName": "same"} for it in items]).encode()
-    connection = attacker.connect()
-    if connection:
-        connection.settimeout(UPLOAD_SECONDS)
-        attacker.exchange(connection, attacker.request("POST", UPLOAD, content))
+    _store_large_namesakes(attacker)
     attacker.start()
     path = "/customers/search?lastName=same&pageSize=1000"
     attacker.repeat(attacker.request("GET", path), connections=16)
+
+
+@attack(who=OWNER, answer_bytes=None)
+def unread_pages_of_json(attacker: Attacker) -> None:
+    """REST lookups of a page of 4 MB, each on a connection that reads nothing of it."""
+    _store_large_namesakes(attacker)
+    attacker.start()
+    sent = attacker.request("GET", "/customers/search?lastName=same&pageSize=1000")
+    while not attacker.is_over:
+        if connection := attacker.connect(received_bytes=1):
+            connection.sendall(sent)
+            attacker.outcomes.add(OPEN)
+            time.sleep(_PAUSE_SECONDS)
+
+
+@attack(who=OWNER, native=True, answer_bytes=None)
+def unread_pages(attacker: Attacker) -> None:
+    """160 lookups of a page of 4 MB, on 16 connections that read nothing of it."""
+    _store_large_namesakes(attacker)
+    attacker.start()
+    request = pb.LookupCustomersRequest(last_name="same", page_size=1000)
+    sent = message(request.SerializeToString())
+
+    def call(_: int) -> None:
+        with attacker.http2(_NO_WINDOW) as connection:
+            for _ in range(attacker.many(10)):
+                stream = connection.open(attacker.rpc(f"{SERVICE}/LookupCustomers"))
+                connection.write(stream, sent, attacker.end, end=True)
+            connection.wait(attacker.end)
+
+    attacker.at_once(call, 16)
 
 
 @attack(who=OWNER, answer_bytes=None)
@@ -205,7 +254,7 @@ def unread_imports(attacker: Attacker) -> None:
     sent = message(pb.ImportCustomersRequest(items=items).SerializeToString())
 
     def call(_: int) -> None:
-        with attacker.http2((4, 0)) as connection:
+        with attacker.http2(_NO_WINDOW) as connection:
             stream = connection.open(attacker.rpc(f"{SERVICE}/ImportCustomers"))
             while not (attacker.is_over or connection.closed or connection.is_idle):
                 connection.write(stream, sent, attacker.end)
