@@ -158,6 +158,10 @@ $(VENV)/bin/python:
 		|| { echo "Python 3.11 or newer is needed; name it with PYTHON=..." >&2; exit 1; }
 	@$(SHOWN) 'Creating $(VENV)' $(PYTHON) -m venv $(VENV)
 
+# Comes last in an environment: one without it was broken off.
+$(VENV)/bin/pip: | $(VENV)/bin/python
+	@test -e $@ || $(SHOWN) 'Creating $(VENV) anew' $(PYTHON) -m venv --clear $(VENV)
+
 # Sizes are of what is downloaded, and what it takes on disk.
 $(VENV)/serve: constraints.txt pyproject.toml client/pyproject.toml | $(VENV)/contract-wheel
 	@$(SHOWN) 'Installing the build backend into $(VENV)' \
@@ -193,7 +197,7 @@ $(VENV)/contract: $(VENV)/contract-wheel $(VENV)/serve
 		$(BIN)/python $(SHOWN_PIP) $(INSTALL) --no-deps --force-reinstall $(CONTRACT_WHEEL)
 	@touch $@
 
-$(VENV)/contract-wheel: $(CONTRACT) $(COMPILER)/ready | $(VENV)/bin/python
+$(VENV)/contract-wheel: $(CONTRACT) $(COMPILER)/ready | $(VENV)/bin/pip
 	@rm -rf build/contract
 	@$(SHOWN) 'Compiling the contract' $(COMPILER)/bin/python $(SHOWN_PIP) wheel \
 		--no-build-isolation --no-deps --wheel-dir build/contract ./protos
@@ -201,7 +205,7 @@ $(VENV)/contract-wheel: $(CONTRACT) $(COMPILER)/ready | $(VENV)/bin/python
 
 # The compiler is older than the server's protobuf, so that the contract's wheel
 # admits older runtimes: it has an environment of its own.
-$(COMPILER)/ready: protos/pyproject.toml | $(VENV)/bin/python
+$(COMPILER)/ready: protos/pyproject.toml | $(VENV)/bin/pip
 	@$(SHOWN) 'Creating $(COMPILER)' $(PYTHON) -m venv --clear $(COMPILER)
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("$<", "rb"))["build-system"]["requires"], sep="\n")' \
 		> $(COMPILER)/requirements.txt
@@ -235,7 +239,7 @@ $(CLIENTS)/node-ready: tests/clients/node/package-lock.json tests/clients/node/p
 		--path protos/twc --path build/third_party/google/rpc/error_details.proto
 	@touch $@
 
-$(CHECKERS)/ready: tests/deploy/requirements.txt | $(VENV)/bin/python
+$(CHECKERS)/ready: tests/deploy/requirements.txt | $(VENV)/bin/pip
 	@$(SHOWN) 'Creating $(CHECKERS)' $(PYTHON) -m venv $(CHECKERS)
 	@$(SHOWN) 'Installing what checks deploy/ into $(CHECKERS) (about 60 MB, 280 MB on disk, a minute)' \
 		$(CHECKERS)/bin/python $(SHOWN_PIP) install --requirement $<

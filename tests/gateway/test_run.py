@@ -168,6 +168,18 @@ def _paste(printed: str, environment: dict[str, str]) -> tuple[dict[str, Any], b
     return created, subprocess.run(lookup, capture_output=True, check=True, cwd=ROOT).stdout
 
 
+@pytest.mark.parametrize(("had", "is_made_anew"), [(["python"], True), (["python", "pip"], False)])
+def test_environment(tmp_path: Path, had: list[str], *, is_made_anew: bool) -> None:
+    """An environment whose creation was broken off is made anew, and a complete one is kept."""
+    (tmp_path / "bin").mkdir()
+    for name in had:
+        (tmp_path / "bin" / name).touch()
+    command = [MAKE, "--dry-run", f"VENV={tmp_path}", f"{tmp_path}/bin/pip"]
+    environment = _outside_make({**os.environ})
+    printed = subprocess.run(command, env=environment, capture_output=True, check=True, cwd=ROOT)
+    assert (b"-m venv --clear" in printed.stdout) is is_made_anew
+
+
 def test_demo(tmp_path: Path) -> None:
     """The demo fills a tenant of the service, once; its examples are of that service."""
     arguments = ["-m", "bench.demo", "--tenant", "shop", "--customers", "50"]
