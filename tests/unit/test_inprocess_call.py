@@ -57,12 +57,23 @@ def test_ended_call_is_freed() -> None:
     assert freed() is None
 
 
-class _UnreadClient(_Client):
-    """Takes nothing of a response."""
+class _SlowClient(_Client):
+    """Takes what a response has sent when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sent: list[Future] = []
 
     def __call__(self, event: dict[str, Any]) -> Any:
         super().__call__(event)
-        return Future()
+        self._sent.append(Future())
+        return self._sent[-1]
+
+    def take(self) -> None:
+        """Takes all that was sent so far."""
+        taken, self._sent = self._sent, []
+        for each in taken:
+            each.set_result(None)
 
     def status(self) -> bytes:
         """The gRPC status that the response ends with."""
@@ -70,16 +81,13 @@ class _UnreadClient(_Client):
         return bytes(headers[b"grpc-status"])
 
 
-@pytest.mark.parametrize(("is_short", "status"), [(True, b"0"), (False, b"1")], ids=str)
-def test_unread_stream(monkeypatch: pytest.MonkeyPatch, *, is_short: bool, status: bytes) -> None:
-    """No thread waits for the client of a short stream, nor for long for one that takes nothing."""
-    monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.2)
+def _running(client: _SlowClient, *, is_short: bool) -> InprocessCall:
+    """A call whose handler has ended, and whose stream of 20 large messages has begun."""
 
     def handle(*_: object) -> Iterator[bytes]:
         yield from [bytes(20_000)] * 20
 
     handler: Any = grpc.unary_stream_rpc_method_handler(handle)
-    client = _UnreadClient()
     call = InprocessCall(method_of(handler), read_head(HEADERS), None, client, 100)
     running = threading.Thread(
         target=call.run_with, args=(handle, b""), kwargs={"is_short": is_short}, daemon=True
@@ -87,5 +95,27 @@ def test_unread_stream(monkeypatch: pytest.MonkeyPatch, *, is_short: bool, statu
     running.start()
     running.join(SECONDS)
     assert not running.is_alive()
-    assert client.status() == status
+    return call
+
+
+def test_unread_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No thread waits for long for the client of a stream who takes nothing."""
+    monkeypatch.setattr("twc_customer_server.contract.STREAM_IDLE_SECONDS", 0.2)
+    client = _SlowClient()
+    call = _running(client, is_short=False)
+    assert client.status() == b"1"
     assert not call.is_active()
+
+
+def test_short_stream() -> None:
+    """No thread waits for the client of a short stream, who gets a part when it took the last."""
+    client = _SlowClient()
+    call = _running(client, is_short=True)
+    parts = 0
+    while call.is_active():
+        parts += 1
+        assert [it["type"] for it in client.events].count("http.response.body") == parts
+        client.take()
+    assert parts == 20 // 2 - 1
+    assert sum(len(it.get("body", b"")) for it in client.events) == 20 * len(frame(bytes(20_000)))
+    assert client.status() == b"0"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, cast
 
@@ -148,11 +149,12 @@ class InprocessCall(IncomingCall):
         """Runs a behavior with an argument, which is not None, unless the call has ended.
 
         `is_short` tells that the messages of its stream come soon, take no more than one answer
-        may, and can be sent together: nothing waits for the client to take them.
+        may, and can be sent together: no thread waits for the client to take them.
         """
         if self.is_active():
             self._respond(behavior, argument, is_short=is_short)
-        self.end()
+        else:
+            self.end()
 
     def end_with(self, behavior: Behavior, argument: object) -> None:
         """Runs a behavior that ends the call, in place of one that may be running."""
@@ -244,21 +246,31 @@ class InprocessCall(IncomingCall):
     def _respond(self, behavior: Behavior, argument: object, *, is_short: bool) -> None:
         context = Context(self)
         encode = self._method.encode
+        parts: list[bytes] = []
         try:
             response: Any = behavior(argument, context)
-            if self._method.responds_by_stream:
-                with closing(response):
-                    for part in frames(map(encode, response), _PART_BYTES if is_short else 0):
-                        self._response.send_part(part, waits=not is_short)
-                self._response.begin(None)
-                self._close(grpc.StatusCode.OK, "", context.trailing)
-            else:
+            if not self._method.responds_by_stream:
                 self._response.send_whole(encode(response), context.trailing)
+                self.end()
+                return
+            with closing(response):
+                for part in frames(map(encode, response), _PART_BYTES if is_short else 0):
+                    if is_short:
+                        parts.append(part)
+                    else:
+                        self._response.send_part(part)
+            if not parts:
+                self._response.begin(None)
+            context.status, context.message = grpc.StatusCode.OK, ""
         except Gone:
-            pass
+            self.end()
+            return
         except Exception as error:  # noqa: BLE001 - every error has a status
             context.fail(error)
-            self._close(context.status, context.message, context.trailing)
+        run(self._response.send_parts(parts, partial(self._close_as, context)))
+
+    def _close_as(self, context: Context) -> None:
+        self._close(context.status, context.message, context.trailing)
 
 
 def method_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Method:

@@ -6,7 +6,7 @@ responds itself.
 
 import queue
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -74,15 +74,34 @@ class Response:
             status = [(b"grpc-status", b"0"), *headers]
             self._send({"type": "http.response.trailers", "headers": status})
 
-    def send_part(self, part: bytes, *, waits: bool) -> None:
-        """Sends messages of a stream; `waits` for its client now and then. Raises Gone.
+    async def send_parts(self, parts: Sequence[bytes], on_sent: Callable[[], object]) -> None:
+        """Sends parts of the body, each when the client can take more, and calls back at the last.
+
+        Envoy reads each at once, as long as it takes: together they would hold up all others.
+        """
+        try:
+            for number, part in enumerate(parts, 1):
+                with self._lock:
+                    if self._is_over:
+                        return
+                    self._start([])
+                    sent = self._send(_part(part))
+                if number < len(parts):
+                    await sent
+        except Exception:  # noqa: BLE001 - whatever pyvoy raises, the client is gone
+            self._on_gone()
+        else:
+            on_sent()
+
+    def send_part(self, part: bytes) -> None:
+        """Sends messages of a stream, and waits for its client now and then. Raises Gone.
 
         Cancels a call whose client takes nothing for too long.
         """
         with self._lock:
             self._require_open()
             self._sent += len(part)
-            if not waits or self._sent < _UNACKNOWLEDGED_BYTES:
+            if self._sent < _UNACKNOWLEDGED_BYTES:
                 self._start([])
                 self._send(_part(part))
                 return
