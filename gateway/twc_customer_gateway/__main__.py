@@ -17,6 +17,7 @@ from twc_customer_gateway.supervisor.processes import Process, stop
 from twc_customer_gateway.supervisor.run_folder import remove, run_folder
 from twc_customer_gateway.supervisor.stack import Stack, StackError
 from twc_customer_gateway.supervisor.stack_settings import StackSettings
+from twc_customer_server.process import open_files
 from twc_customer_server.process.output import end_with_reader
 from twc_customer_server.process.signals import STOP_SIGNALS
 from twc_customer_server.telemetry import logs
@@ -135,6 +136,7 @@ def run() -> None:
     """Serves until a signal comes, then stops everything."""
     # Only `_pause` receives them, so that none interrupts the start of a process or a stop.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    open_files.allow_most()
     try:
         with run_folder() as folder:
             signal.signal(signal.SIGINT, partial(_end_at_once, folder, os.getpid()))

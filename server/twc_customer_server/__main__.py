@@ -20,7 +20,7 @@ from twc_customer_server.admin.effective_settings import print_settings
 from twc_customer_server.auth.tenants import is_tenant
 from twc_customer_server.databases import open_database, open_postgres, open_sqlite
 from twc_customer_server.errors import Unavailable
-from twc_customer_server.process import interpreter
+from twc_customer_server.process import interpreter, open_files
 from twc_customer_server.process.output import end_with_reader
 from twc_customer_server.process.signals import (
     ALL_SIGNALS,
@@ -68,6 +68,7 @@ def serve(settings: Settings, addresses: Sequence[str], metrics_memory: int = -1
     from twc_customer_server.app import App  # noqa: PLC0415 - takes what other commands do not need
 
     interpreter.keep_imports()
+    open_files.allow_most()
     logs.configure(settings.log_level)
     interpreter.switch_often()
     # Blocked in every thread, so that this one can wait for them with sigwait.
