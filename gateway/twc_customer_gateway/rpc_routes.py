@@ -130,24 +130,27 @@ def health_and_reflection() -> list[Route]:
     """Returns routes of the standard gRPC services for health and reflection.
 
     Those of streams end after some seconds, and their number has a limit of its
-    own (priority HIGH).
+    own (priority HIGH), which keeps no check from its answer.
     """
     health, reflection = "/grpc.health.v1.Health/", "/grpc.reflection."
+    streams = {"priority": "HIGH"}, filters.UNBUFFERED
     return [
-        _control_route({"path": health + "Check"}, contract.READ_SECONDS, {}),
-        _control_route({"prefix": health}, WATCH_SECONDS, filters.UNBUFFERED),
-        _control_route({"prefix": reflection}, REFLECTION_SECONDS, filters.UNBUFFERED),
+        _control_route({"path": health + "Check"}, contract.READ_SECONDS, {}, {}),
+        _control_route({"prefix": health}, WATCH_SECONDS, *streams),
+        _control_route({"prefix": reflection}, REFLECTION_SECONDS, *streams),
     ]
 
 
-def _control_route(match: dict[str, str], seconds: int, of_filters: filters.Filters) -> Route:
+def _control_route(
+    match: dict[str, str], seconds: int, priority: dict[str, str], of_filters: filters.Filters
+) -> Route:
     [path] = match.values()
     return {
         "name": path.strip("/"),
         "match": match,
         "route": {
             "cluster": "server",
-            "priority": "HIGH",
+            **priority,
             "timeout": "0s",
             "max_stream_duration": {"max_stream_duration": f"{seconds}s"},
         },

@@ -108,7 +108,7 @@ def test_health(native: grpc.Channel, origin: str) -> None:
 
 
 def test_many_health_streams(native: grpc.Channel, http: httpx.Client) -> None:
-    """Streams of health have a limit of their own, beyond which they are refused; calls go on."""
+    """Streams of health have a limit of their own; beyond it calls and checks are answered."""
     watch = native.unary_stream(
         "/grpc.health.v1.Health/Watch",
         request_serializer=bytes,
@@ -125,6 +125,7 @@ def test_many_health_streams(native: grpc.Channel, http: httpx.Client) -> None:
                 codes.add(refused.code())
 
         assert http.get(NO_CUSTOMER).status_code == 204
+        assert _call(native, "/grpc.health.v1.Health/Check", b"")
     finally:
         for stream in streams:
             stream.cancel()
