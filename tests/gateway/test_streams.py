@@ -2,6 +2,7 @@
 
 import queue
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import grpc
@@ -11,7 +12,7 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from tests.gateway.stacks import StackFactory
 from tests.support.builders import customer
 from tests.support.client import Client, as_tenant, failure
-from tests.support.http2 import Http2
+from tests.support.http2 import RESET, Http2
 from tests.support.import_stream import ImportStream, batch, outcomes
 from tests.support.server_process import wait_until
 from twc_customer_gateway import config, routes
@@ -23,7 +24,10 @@ from twc_customer_server import contract
 SHORT = 1
 
 
-LOOKUP = f"/{contract.SERVICE.full_name}/LookupCustomers"
+GET, LOOKUP = (f"/{contract.SERVICE.full_name}/{it}" for it in ("GetCustomer", "LookupCustomers"))
+
+# Of the Envoy that clients connect to: 900 answers of 60 kB are much of it.
+SMALL_HEAP = 128 << 20
 
 # Far less than the time after which the server ends what nobody reads.
 SHORT_SECONDS = contract.STREAM_IDLE_SECONDS / 3
@@ -105,6 +109,26 @@ def test_unread_answers(
         for _ in range(5):
             answer = look_up(request, SHORT_SECONDS, as_tenant(f"{tenant}-foreign"))
             assert len(list(answer)) == len(large)
+
+
+def test_unread_answers_beyond_memory(
+    start_stack: StackFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers of which the server has nothing left end soon when they take much of the memory."""
+    monkeypatch.setitem(config.HEAP_BYTES, config.PUBLIC, SMALL_HEAP)
+    with start_stack() as stack, ExitStack() as held:
+        address = f"{stack.settings.bind}:{stack.settings.gateway_port}"
+        client = Client(held.enter_context(grpc.insecure_channel(address)), "acme")
+        large = client.create(customer(tax_exemptions=["x" * 1000] * 60))
+        request = pb.GetCustomerRequest(id=large.id).SerializeToString()
+        began = time.monotonic()
+        for _ in range(10):
+            connection = held.enter_context(Http2(address, window=0))
+            for _ in range(90):
+                connection.send(connection.begin(GET, as_tenant("acme")), request)
+        assert connection.end()[1] == RESET
+        assert time.monotonic() - began < SHORT_SECONDS
+        assert client.get(large.id) == large
 
 
 def test_import_beyond_request_time(
