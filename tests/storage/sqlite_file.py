@@ -50,7 +50,7 @@ def together(database: Sqlite, calls: Sequence[Callable[[], object]]) -> list[Fu
         outcomes = []
         for call in calls:
             outcomes.append(threads.submit(call))
-            while waiting.qsize() < len(outcomes) and time.monotonic() < end:
+            while sum(map(len, [*waiting.values()])) < len(outcomes) and time.monotonic() < end:
                 time.sleep(0.001)
         gate.set()
         wait(outcomes, SECONDS)

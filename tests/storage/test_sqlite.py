@@ -118,6 +118,25 @@ def test_commit_of_a_group(own: Sqlite, keeper: CustomerStore) -> None:
     assert statements.count("COMMIT") == 2
 
 
+def test_turns_of_tenants(own: Sqlite) -> None:
+    """A write waits for few long ones of another tenant, also for those that come before it."""
+    seen: list[str] = []
+
+    def take_long() -> None:
+        seen.append("long")
+        time.sleep(0.1)
+
+    def store() -> None:
+        own.write(list, tenant="other")
+        seen.append("stored")
+
+    long = partial(own.write, take_long, tenant=TENANT)
+    for outcome in together(own, [*[long] * 5, store]):
+        outcome.result()
+    assert seen.count("long") == 5
+    assert seen.index("stored") <= 2
+
+
 def test_columns_that_are_written(own: Sqlite, keeper: CustomerStore) -> None:
     """A change names the keys that differ alone: SQLite writes the index of each that is named."""
     customer = insert(keeper, TENANT, last_name="Lovelace")

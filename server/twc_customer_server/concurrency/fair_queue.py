@@ -1,7 +1,7 @@
 """A queue that serves shares in turn."""
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -26,6 +26,15 @@ class FairQueue(dict[Share, deque[Item]]):
             self[share] = deque((item,))
         else:
             queue.append(item)
+
+    def put_back(self, taken: Iterable[tuple[Share, Item]]) -> None:
+        """Has items that were taken be the next ones, in their order."""
+        rest = dict(self)
+        self.clear()
+        for share, item in taken:
+            self.add(share, item)
+        for share, queue in rest.items():
+            self.setdefault(share, deque()).extend(queue)
 
     def discard(self, share: Share, item: Item) -> None:
         """Removes an item of a share if it is there."""

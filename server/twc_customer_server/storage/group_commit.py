@@ -5,7 +5,6 @@ A commit waits for the disk, once for all of its group.
 
 import fcntl
 import logging
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import peewee
 
 from twc_customer_server.concurrency.executor import run_waiting
+from twc_customer_server.concurrency.fair_queue import FairQueue
 from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, ServiceError, Unavailable
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse
@@ -28,13 +28,17 @@ T = TypeVar("T")
 # Units of work in one commit, at most: the first one waits for all others.
 MAX_GROUP = 256
 
+# Time after which a group is committed with what has run. A unit that takes as long may be
+# followed by others of its tenant that do: a group is committed before these, too.
+_LONG_SECONDS = 0.05
+
 NOT_WRITTEN = "the database cannot be written now; try again"
 
 _log = logging.getLogger(__name__)
 
 
 class GroupCommitter:
-    """Runs units of work one after another, and commits them in groups.
+    """Runs units of work one after another, of tenants in turn, and commits them in groups.
 
     A unit that fails rolls back its own writes only. Several processes may
     write to one file: a lock on a file beside it makes them take turns, where
@@ -54,8 +58,11 @@ class GroupCommitter:
         self._database = database
         self._path = path
         self._errors = errors
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
-        self._state_lock = threading.Lock()
+        self._queue: FairQueue[str, _Write] = FairQueue()
+        # Tenants whose last unit took long.
+        self._slow: set[str] = set()
+        # Guards the queue, and whether more may come.
+        self._state = threading.Condition(threading.Lock())
         self._is_stopped = False
         # Whether SQLite may write the log into the file, which keeps its own mark.
         self.has_ended_log = False
@@ -69,9 +76,9 @@ class GroupCommitter:
 
     def stop(self) -> None:
         """Ends the thread after all queued units have run."""
-        with self._state_lock:
+        with self._state:
             self._is_stopped = True
-            self._queue.put(None)
+            self._state.notify()
         if self._thread.is_alive():
             self._thread.join()
 
@@ -97,27 +104,26 @@ class GroupCommitter:
         """Tells whether the calling thread is the writing thread."""
         return threading.current_thread() is self._thread
 
-    def run(self, unit: Callable[[], T], *, is_statement: bool = False) -> T:
+    def run(self, unit: Callable[[], T], tenant: str = "", *, is_statement: bool = False) -> T:
         """Runs a unit and returns its result once it is on disk; raises what the unit raises.
 
         A single statement needs no savepoint. Raises what `Database.write`
         raises, and Unavailable if the thread was stopped.
         """
-        write = _Write(unit, is_statement=is_statement)
-        with self._state_lock:
+        write = _Write(unit, tenant, is_statement=is_statement)
+        with self._state:
             if self._is_stopped:
                 raise Unavailable(NOT_WRITTEN)
             if self._errors.is_damaged:
                 raise DatabaseDamaged
-            self._queue.put(write)
+            self._queue.add(tenant, write)
+            self._state.notify()
         result: T = run_waiting(write.result)
         return result
 
     def _work(self) -> None:
         with self._opened_lock as file, closing(self._log_length):
-            is_last = False
-            while not is_last and (first := self._queue.get()) is not None:
-                group, is_last = self._group(first)
+            while group := self._group():
                 try:
                     self._write(group, file.fileno())
                 except Exception as error:  # noqa: BLE001 - other writes are waiting
@@ -139,27 +145,44 @@ class GroupCommitter:
                 self.checkpoint()
                 self._log_length.note_checkpoint()
 
-    def _group(self, first: "_Write") -> tuple[list["_Write"], bool]:
-        """Returns the queued writes, and whether they are the last ones."""
-        group = [first]
-        while len(group) < MAX_GROUP:
-            try:
-                write = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if write is None:
-                return group, True
-            group.append(write)
-        return group, False
+    def _group(self) -> list["_Write"]:
+        """Waits for writes, and returns those of tenants in turn; none after the last ones."""
+        group: list[_Write] = []
+        with self._state:
+            while not (self._queue or self._is_stopped):
+                self._state.wait()
+            while len(group) < MAX_GROUP and (taken := self._queue.take()):
+                group.append(taken[1])
+        return group
+
+    def _put_off(self, group: list["_Write"], count: int) -> None:
+        """Leaves the first writes in a group; the others are the next in their turns."""
+        with self._state:
+            self._queue.put_back((it.tenant, it) for it in group[count:])
+        del group[count:]
+
+    def _note(self, tenant: str, began: float) -> float:
+        """Notes how long a unit of a tenant took; returns the time at which it ended."""
+        ended = perf_counter()
+        if ended - began > _LONG_SECONDS:
+            self._slow.add(tenant)
+        else:
+            self._slow.discard(tenant)
+        return ended
 
     def _commit(self, group: list["_Write"], began: float) -> None:
         failure: ServiceError | None = None
         try:
             with self._database.atomic("IMMEDIATE"):
                 connection: sqlite3.Connection = self._database.connection()
-                for write in group:
+                begins = began
+                for count, write in enumerate(group):
+                    if count and (begins - began > _LONG_SECONDS or write.tenant in self._slow):
+                        self._put_off(group, count)
+                        break
                     savepoint = nullcontext() if write.is_statement else self._database.savepoint()
                     write.run(savepoint, connection, self._errors)
+                    begins = self._note(write.tenant, begins)
         except Exception as error:  # noqa: BLE001 - every caller waits for its result
             _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
             self._errors.translate(error, NOT_WRITTEN)
@@ -176,8 +199,9 @@ class GroupCommitter:
 class _Write:
     """A unit of work, its result or error, and the caller that waits for it."""
 
-    def __init__(self, unit: Callable[[], Any], *, is_statement: bool) -> None:
+    def __init__(self, unit: Callable[[], Any], tenant: str, *, is_statement: bool) -> None:
         self.is_statement = is_statement
+        self.tenant = tenant
         self.unit = unit
         self._result: Any = None
         self._error: Exception | None = None

@@ -209,7 +209,7 @@ class Sqlite(peewee.SqliteDatabase, Database):
         self,
         unit: Callable[[], T],
         *,
-        tenant: str = "",  # noqa: ARG002 - a file does not hang for one tenant alone
+        tenant: str = "",
         repeatable: bool = False,  # noqa: ARG002 - a write is not tried again
         bulk: bool = False,  # noqa: ARG002 - writes have no timeout
     ) -> T:
@@ -217,10 +217,11 @@ class Sqlite(peewee.SqliteDatabase, Database):
         if self._writer.is_current():
             with self.savepoint():
                 return unit()
-        return self._writer.run(unit)
+        return self._writer.run(unit, tenant)
 
     def write_one(self, sql: str, parameters: Parameters) -> int:
         """Runs a statement on the writing thread."""
         if self._writer.is_current():
             return self.run(sql, parameters)
-        return self._writer.run(lambda: self.run(sql, parameters), is_statement=True)
+        tenant = str(parameters.get("tenant", ""))
+        return self._writer.run(lambda: self.run(sql, parameters), tenant, is_statement=True)

@@ -136,12 +136,12 @@ class TracedCommitter(GroupCommitter):
         super().__init__(*arguments)
         self._spans = spans
 
-    def run(self, unit: Callable[[], T], *, is_statement: bool = False) -> T:
+    def run(self, unit: Callable[[], T], tenant: str = "", *, is_statement: bool = False) -> T:
         """Runs a unit within the span of a transaction, if its call is traced."""
         if not get_current_span().is_recording():
-            return super().run(unit, is_statement=is_statement)
+            return super().run(unit, tenant, is_statement=is_statement)
         with self._spans.transaction():
-            result: T = super().run(_TracedUnit(unit), is_statement=is_statement)
+            result: T = super().run(_TracedUnit(unit), tenant, is_statement=is_statement)
             return result
 
     def _commit(self, group: list[Any], began: float) -> None:
