@@ -31,8 +31,9 @@ from twc_customer_server.storage.statements import CHUNK_ROWS, Query, parameter
 # Customers that are examined for one page, in a few milliseconds.
 MAX_EXAMINED = 2000
 
-# A page is one message, and clients of gRPC accept 4 MiB: this leaves room for the token.
-MAX_LIST_BYTES = 4 * 1024 * 1024 - 16 * 1024
+# A page is one message. By REST the gateway makes JSON of it at once, on the thread that has the
+# requests of all tenants: that takes 25 ms for so much.
+MAX_LIST_BYTES = 1024 * 1024
 
 # A customer takes these in the message beside its own bytes.
 _FRAMING_BYTES = 8

@@ -96,6 +96,14 @@ def lookups_of_large_pages(attacker: Attacker) -> None:
 
 
 @attack(who=OWNER, answer_bytes=None)
+def lists_of_large_pages(attacker: Attacker) -> None:
+    """Lists of 4 MB in pages as large as they may be, on 16 connections."""
+    _store_large_namesakes(attacker)
+    attacker.start()
+    attacker.repeat(attacker.request("GET", "/customers?pageSize=1000"), connections=16)
+
+
+@attack(who=OWNER, answer_bytes=None)
 def unread_pages_of_json(attacker: Attacker) -> None:
     """REST lookups of a page of 4 MB, each on a connection that reads nothing of it."""
     _store_large_namesakes(attacker)
