@@ -132,7 +132,9 @@ class Checkout:
 
     def forget_customers(self) -> None:
         """Removes the customers of the tenant that pages call `acme`, and what is kept of them."""
-        with closing(sqlite3.connect(self.folder / "data" / "customers.db", SECONDS)) as database:
+        with closing(
+            sqlite3.connect(self.folder / "data" / "customers.db", timeout=SECONDS)
+        ) as database:
             for table in ("customer", "outcome"):
                 database.execute(f"DELETE FROM {table} WHERE tenant = 'acme'")  # noqa: S608
             database.commit()
