@@ -247,3 +247,14 @@ class Internal(ServiceError):
         super().__init__(
             "the server failed to answer; its operators find the cause by x-request-id"
         )
+
+
+def free_frames(error: BaseException | None) -> None:
+    """Frees what the frames keep that an error, and those behind it, have passed.
+
+    One of them, or the library that raised it, often refers to the error: without this all that a
+    call has read would stay until the garbage collector looks at old objects.
+    """
+    while error:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

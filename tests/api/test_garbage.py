@@ -9,19 +9,22 @@ from typing import Any, NoReturn
 import grpc
 import pytest
 from twc.customer.v2 import customer_service_pb2 as pb
+from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import Client, as_tenant, failure
+from tests.support.import_stream import batch, outcomes
 from tests.support.server_process import wait_until
+from twc_customer_server.api import imports
 from twc_customer_server.contract import SERVICE
 from twc_customer_server.errors import NotFound
 from twc_customer_server.middleware.rpc import Call
-from twc_customer_server.storage.reads import CustomerReads, Found, Page
+from twc_customer_server.storage.reads import CustomerReads, Page
 
 LOOKUP = f"/{SERVICE.full_name}/LookupCustomers"
 
 
-class Kept(list[Found]):
+class Kept(list[Any]):
     """A list that a weak reference can tell the end of."""
 
 
@@ -77,3 +80,21 @@ def test_cancelled_lookup(
     request = pb.LookupCustomersRequest(last_name="Same").SerializeToString()
     running = look_up(request, None, as_tenant(tenant))
     wait_until(lambda: bool(read) and read[0]() is None)
+
+
+def test_invalid_update_of_import(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is freed whose customers would change others so that these were not valid."""
+    stored = client.create(customer())
+    edit_by = imports._edit_by  # noqa: SLF001 - what a batch keeps
+    requested = list[weakref.ref[Kept]]()
+
+    def editing(customers: Any, revise: Any) -> Any:
+        kept = Kept(customers)
+        requested.append(weakref.ref(kept))
+        return edit_by(kept, revise)
+
+    monkeypatch.setattr(imports, "_edit_by", editing)
+    wrong = Customer(email=stored.email, mobile="no number")
+    [answer] = client.import_([batch(wrong, on_conflict=pb.ImportCustomersRequest.UPDATE)])
+    assert outcomes(answer) == ["error"]
+    wait_until(lambda: requested[0]() is None)

@@ -18,6 +18,7 @@ from twc_customer_server.errors import (
     RequestTooLarge,
     ServiceError,
     Violation,
+    free_frames,
 )
 from twc_customer_server.storage.store import Commit, CustomerStore
 from twc_customer_server.storage.upserts import Unchanged, Updated
@@ -166,8 +167,9 @@ def _validate(customer: Customer, prepare: Prepare, budget: ViolationBudget) -> 
         prepare(customer, budget.limit())
     except ServiceError as error:
         budget.use(error)
-        # The traceback would keep the customer.
-        return error.with_traceback(None)
+        # Its frames would keep the customer.
+        free_frames(error)
+        return error
     return customer
 
 

@@ -22,7 +22,7 @@ from grpc_status import rpc_status
 from twc_customer_server.api import status
 from twc_customer_server.auth.authenticator import Authenticator, Caller
 from twc_customer_server.contract import LONG_LIVED_RPCS, SERVICE
-from twc_customer_server.errors import Internal, ServiceError
+from twc_customer_server.errors import Internal, ServiceError, free_frames
 from twc_customer_server.middleware import streams
 from twc_customer_server.middleware.awaiting import AwaitingAuthenticator
 from twc_customer_server.middleware.decoding import decoder
@@ -289,17 +289,6 @@ def abort(error: ServiceError, mapped: grpc.Status, context: grpc.ServicerContex
     """Ends a call with an error and its mapped status."""
     context.set_trailing_metadata((*mapped.trailing_metadata, *status.to_headers(error)))
     context.abort(mapped.code, mapped.details)
-
-
-def free_frames(error: BaseException | None) -> None:
-    """Frees what the frames keep that an error, and those behind it, have passed.
-
-    One of them, or grpcio, often refers to the error: without this all that a call has read would
-    stay until the garbage collector looks at old objects.
-    """
-    while error:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
 
 
 def headers_by_name(metadata: Metadata) -> Mapping[str, str]:

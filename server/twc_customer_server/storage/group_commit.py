@@ -7,7 +7,7 @@ import fcntl
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,13 @@ import peewee
 
 from twc_customer_server.concurrency.executor import run_waiting
 from twc_customer_server.concurrency.fair_queue import FairQueue
-from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, ServiceError, Unavailable
+from twc_customer_server.errors import (
+    DatabaseDamaged,
+    OutcomeUnknown,
+    ServiceError,
+    Unavailable,
+    free_frames,
+)
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.sqlite_errors import ERRORS, ErrorsInUse
 from twc_customer_server.telemetry.families import COMMIT_WAIT, COMMITS, COMMITTED_WRITES
@@ -128,8 +134,9 @@ class GroupCommitter:
                     self._write(group, file.fileno())
                 except Exception as error:  # noqa: BLE001 - other writes are waiting
                     _log.error("the writing thread failed with %s", type(error).__name__)
-                    for write in group:
-                        write.complete(OutcomeUnknown())
+                    _complete(group, OutcomeUnknown())
+                # Frees what they have written while the thread waits.
+                del group
             # So that the file is whole, and not taken for a copy, when all have closed it.
             with _locked(file.fileno()):
                 self.checkpoint(more_follows=False)
@@ -187,13 +194,13 @@ class GroupCommitter:
             _log.error("%d writes were not committed: %s", len(group), type(error).__name__)
             self._errors.translate(error, NOT_WRITTEN)
             failure = OutcomeUnknown() if _is_unsynced(error) else Unavailable(NOT_WRITTEN)
+            free_frames(error)
             if self._errors.is_damaged:
                 failure = DatabaseDamaged()
         if not failure:
             self._commits.observe(perf_counter() - began)
             self._written.add(len(group))
-        for write in group:
-            write.complete(failure)
+        _complete(group, failure)
 
 
 class _Write:
@@ -224,6 +231,7 @@ class _Write:
             self._error = errors.translate(error, NOT_WRITTEN)
             if self._error is not error:
                 _log.error("the database failed to run a write: %s", type(error).__name__)
+                free_frames(error)
         if errors.is_damaged:
             # Nothing else of the group is written either.
             raise DatabaseDamaged
@@ -242,8 +250,17 @@ class _Write:
         """Waits until the write is complete; returns its result or raises its error."""
         with self._pending:
             if self._error:
-                raise self._error
+                try:
+                    raise self._error
+                finally:
+                    # Its frames refer to this, and to all that the unit has written.
+                    self._error = None
             return self._result
+
+
+def _complete(group: Iterable[_Write], failure: Exception | None) -> None:
+    for write in group:
+        write.complete(failure)
 
 
 def _is_unsynced(error: BaseException | None) -> bool:

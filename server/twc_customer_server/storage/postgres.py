@@ -13,7 +13,7 @@ import psycopg
 from playhouse.postgres_ext import Psycopg3Database
 
 from twc_customer_server import contract
-from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable
+from twc_customer_server.errors import DatabaseDamaged, OutcomeUnknown, Unavailable, free_frames
 from twc_customer_server.storage import citus, poolers, postgres_migrating
 from twc_customer_server.storage.bulkhead import HANGING_SECONDS, Hangs, Work
 from twc_customer_server.storage.database import (
@@ -263,6 +263,7 @@ class Postgres(Psycopg3Database, Database):  # type: ignore[misc] # untyped in p
                 psycopg.errors.UndefinedTable,
                 *poolers.FORGOTTEN,
             ) as error:
+                free_frames(error)  # Those of the pool, and this one, refer to it.
                 failure: psycopg.Error = error
             is_undecided |= isinstance(failure, CommitLostError)
             contended = failure.sqlstate in CONTENDED

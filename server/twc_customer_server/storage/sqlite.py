@@ -10,7 +10,7 @@ from typing import TypeVar
 import peewee
 
 from twc_customer_server.concurrency import folder_lock
-from twc_customer_server.errors import DatabaseDamaged, Unavailable
+from twc_customer_server.errors import DatabaseDamaged, Unavailable, free_frames
 from twc_customer_server.storage import sqlite_file, wal
 from twc_customer_server.storage.changes import renew_epochs
 from twc_customer_server.storage.database import (
@@ -196,6 +196,8 @@ class Sqlite(peewee.SqliteDatabase, Database):
         try:
             return int(self.execute_sql(sql, parameters).rowcount)
         except peewee.IntegrityError as error:
+            # Peewee's own frame refers to it.
+            free_frames(error)
             raise UniqueViolationError from error
         finally:
             if times := self.times.get(sql):

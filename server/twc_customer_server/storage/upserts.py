@@ -11,6 +11,7 @@ from twc_customer_server.errors import (
     Clash,
     ServiceError,
     Unavailable,
+    free_frames,
 )
 from twc_customer_server.storage.database import Database, UniqueViolationError
 from twc_customer_server.storage.rows import changed_columns, new_row, unique_keys
@@ -104,8 +105,9 @@ class ConflictUpdates:
                 return Unchanged(owner)
             self._save(tenant, current, changed)
         except ServiceError as error:
-            # The traceback would keep the customer.
-            return error.with_traceback(None)
+            # Its frames would keep the customer, and those of errors behind it the whole list.
+            free_frames(error)
+            return error
         self._current[owner] = changed
         return Updated(owner)
 

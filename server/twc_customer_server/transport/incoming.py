@@ -19,7 +19,7 @@ from typing import Any, NoReturn, cast
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # its stub has less
 
-from twc_customer_server.middleware.rpc import free_frames
+from twc_customer_server.errors import free_frames
 from twc_customer_server.transport import outgoing
 from twc_customer_server.transport.interface import (
     GATEWAY_PEER,
