@@ -1,6 +1,7 @@
 """What a call has read is freed when it ends, however it ends: no collector has to find it."""
 
 import gc
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,7 +14,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.builders import UNKNOWN_ID, customer
 from tests.support.client import Client, as_tenant, failure
-from tests.support.import_stream import batch, outcomes
+from tests.support.import_stream import ImportStream, batch, outcomes
 from tests.support.server_process import wait_until
 from twc_customer_server.api import imports
 from twc_customer_server.contract import SERVICE
@@ -98,3 +99,20 @@ def test_invalid_update_of_import(client: Client, monkeypatch: pytest.MonkeyPatc
     [answer] = client.import_([batch(wrong, on_conflict=pb.ImportCustomersRequest.UPDATE)])
     assert outcomes(answer) == ["error"]
     wait_until(lambda: requested[0]() is None)
+
+
+def test_idle_import(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import keeps no batch that was answered while its client sends no other one."""
+    import_batch = imports.import_batch
+    batches = list[pb.ImportCustomersRequest]()
+
+    def importing(store: Any, tenant: str, request: Any, *functions: Any) -> Any:
+        batches.append(request)
+        return import_batch(store, tenant, request, *functions)
+
+    monkeypatch.setattr(imports, "import_batch", importing)
+    stream = ImportStream(client)
+    stream.send(customer())
+    # Those of this list and of the question.
+    wait_until(lambda: sys.getrefcount(batches[0]) == 2)
+    stream.end()

@@ -91,8 +91,12 @@ class CustomerServicer(Reads):
         call.set_status(200)
         prepare = partial(self._prepare, call.tenant)
         revise = partial(self._revise, call.tenant)
-        for request in requests:
-            yield imports.import_batch(self._store, call.tenant, request, prepare, revise)
+
+        def import_batch(request: pb.ImportCustomersRequest) -> pb.ImportCustomersResponse:
+            return imports.import_batch(self._store, call.tenant, request, prepare, revise)
+
+        # Nothing keeps a batch that was answered while the next one is awaited.
+        return map(import_batch, requests)
 
     def ExportCustomers(
         self, request: pb.ExportCustomersRequest, call: Call

@@ -60,12 +60,13 @@ def until_idle(
     timeout for the wait for a message.
     """
     reader = ThreadPoolExecutor(1, thread_name_prefix="stream")
+
+    def receive() -> bytes | None:
+        return _result(reader.submit(next, requests, None), context, valid_until)
+
     try:
-        while True:
-            encoded = _result(reader.submit(next, requests, None), context, valid_until)
-            if encoded is None:
-                return
-            yield decode(encoded)
+        # It keeps no message while it waits for the next one.
+        yield from map(decode, iter(receive, None))
     finally:
         reader.shutdown(wait=False)
 

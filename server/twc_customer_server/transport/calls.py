@@ -182,6 +182,7 @@ class Call:
         for message in messages:
             self.has_begun, self.since = True, math.inf
             yield message
+            del message
             self.since = time.monotonic()
         self.since = math.inf
 

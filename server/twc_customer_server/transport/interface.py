@@ -68,6 +68,8 @@ class IncomingCall(ABC):
             message = received.get()
             if message is not None:
                 yield message
+                # It may be a large one, and the next one late.
+                del message
             elif self.is_active():
                 return
             else:
