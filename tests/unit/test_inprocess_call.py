@@ -57,6 +57,33 @@ def test_ended_call_is_freed() -> None:
     assert freed() is None
 
 
+class _GoneClient(_Client):
+    """Is found to be gone when `sent` is set to an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = Future()
+
+    def __call__(self, event: dict[str, Any]) -> Any:
+        super().__call__(event)
+        return self.sent
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_call_of_gone_client_is_freed() -> None:
+    """So is a call that ends since its client is gone."""
+    handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+    client = _GoneClient()
+    call = InprocessCall(method_of(handler), read_head(HEADERS), None, client, 100)
+    call.send(b"hello", list)
+    client.sent.set_exception(OSError())
+
+    assert not call.is_active()
+    freed = weakref.ref(client)
+    del call, client
+    assert freed() is None
+
+
 class _SlowClient(_Client):
     """Takes what a response has sent when it is told to."""
 

@@ -54,7 +54,11 @@ class Future:
         if not self._is_done:
             yield self
         if self._error:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                # Its frames refer to this.
+                self._error = None
         return self._result
 
     def _set(self, result: object, error: BaseException | None) -> None:
