@@ -9,11 +9,12 @@ import math
 import random
 import time
 from collections.abc import Callable
+from typing import NoReturn
 from uuid import uuid4
 
 import grpc
 
-from twc_customer_client.errors import CustomerError, OutcomeUnknown
+from twc_customer_client.errors import CustomerError, OutcomeUnknown, read_rpc_error
 
 _FIRST_BACKOFF_SECONDS = 0.25
 _MAX_BACKOFF_SECONDS = 10.0
@@ -73,6 +74,9 @@ class Attempts:
         self._on_retry = on_retry
         self._failures = 0
         self._first_failure = 0.0
+        # The last failure. No frame that it is raised from may refer to it: they would keep each
+        # other, and the request, until the garbage collector finds them.
+        self._last: list[CustomerError] = []
         # By which the logs of client and server have them.
         self.request_id = str(uuid4())
         self.token_was_renewed = False
@@ -86,10 +90,30 @@ class Attempts:
         self._failures = 0
         self.token_was_renewed = False
 
-    def delay(self, error: CustomerError) -> float:
-        """Returns the seconds until the next attempt. Raises the error if there is to be none."""
+    def fail(self, error: grpc.RpcError) -> None:
+        """Notes a failure."""
+        # Frames of grpcio refer to the error.
+        self._last = [read_rpc_error(error.with_traceback(None), self.request_id)]
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        """The code of the last failure."""
+        return self._last[0].code
+
+    def give_up(self) -> NoReturn:
+        """Raises the last failure."""
+        raise self._last.pop()
+
+    def delay(self) -> float:
+        """Returns the seconds until the next attempt. Raises the failure if there is to be none."""
+        delay = self._delay_after(self._last[0])
+        if delay is None:
+            self.give_up()
+        return delay
+
+    def _delay_after(self, error: CustomerError) -> float | None:
         if not may_repeat(error, is_repeatable=self._is_repeatable):
-            raise error
+            return None
         now = time.monotonic()
         if not self._failures:
             self._first_failure = now
@@ -98,7 +122,7 @@ class Attempts:
         failing = now - self._first_failure
         if failing + delay > self._seconds or now + delay >= self._deadline:
             error.repeated_for = failing
-            raise error
+            return None
         _log.info("%s failed, and is repeated in %.2f s: %s", self._name, delay, error)
         if self._on_retry:
             self._on_retry(error, delay)

@@ -28,7 +28,7 @@ from twc_customer_client.calls import (
 )
 from twc_customer_client.consistency import HEADER, ConsistencyTokens, header_of
 from twc_customer_client.credentials import caller_metadata
-from twc_customer_client.errors import REQUEST_ID, Cancelled, CustomerError, Failure, read_rpc_error
+from twc_customer_client.errors import REQUEST_ID, Cancelled, Failure
 from twc_customer_client.retries import Attempts
 from twc_customer_client.rpcs import STREAM_SECONDS, Rpc, rpc_of
 
@@ -89,12 +89,12 @@ class AsyncCalls:
                     self.consistency.doubt()
                     yield response
             except grpc.RpcError as raised:
-                error = read_rpc_error(raised, attempts.request_id)
+                attempts.fail(raised)
             else:
                 return
             finally:
                 responses.close()
-            await self.wait(attempts, error, token)
+            await self.wait(attempts, token)
 
     def responses(
         self, rpc: Callable[..., Any], request: object, sent: Sent, seconds: float | None = None
@@ -132,15 +132,15 @@ class AsyncCalls:
         timeout = None if seconds is None else attempts.remaining(seconds)
         return Sent(timeout, metadata, self._settings.wait_for_ready, consistency), token
 
-    async def wait(self, attempts: Attempts, error: CustomerError, token: str) -> None:
-        """Waits until the next attempt. Raises the error if there is to be none."""
+    async def wait(self, attempts: Attempts, token: str) -> None:
+        """Waits until the next attempt. Raises the failure if there is to be none."""
         if self.is_closed:
-            raise error
-        if error.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
+            attempts.give_up()
+        if attempts.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
             attempts.token_was_renewed = True
             if await renew_token(self._tokens, token, self._seconds_for_token(attempts)):
                 return
-        await sleep(attempts.delay(error))
+        await sleep(attempts.delay())
 
     async def _repeat(
         self,
@@ -156,12 +156,12 @@ class AsyncCalls:
             try:
                 answer = await send(sent)
             except grpc.RpcError as raised:
-                error = read_rpc_error(raised, attempts.request_id)
+                attempts.fail(raised)
             else:
                 return answer
             finally:
                 self._note(rpc, sent, answer)
-            await self.wait(attempts, error, token)
+            await self.wait(attempts, token)
 
     def _seconds_for_token(self, attempts: Attempts) -> float:
         """Returns how long a call may wait for a token, which itself knows when it is too long."""

@@ -36,6 +36,8 @@ class CallThread:
     def _run(self) -> None:
         while pending := self._calls.get():
             pending.run()
+            # Frees request and response while the thread waits.
+            del pending
 
 
 class PendingCall(Generic[T]):
@@ -64,7 +66,11 @@ class PendingCall(Generic[T]):
         """Returns the result, or raises the call's error; raises queue.Empty after `seconds`."""
         result = self._results.get(timeout=seconds)
         if self._error:
-            raise self._error
+            try:
+                raise self._error
+            finally:
+                # Its frames refer to this, and to the request.
+                self._error = None
         return result
 
 

@@ -20,7 +20,7 @@ from twc_customer_client.calls import (
 )
 from twc_customer_client.consistency import HEADER, ConsistencyTokens, header_of
 from twc_customer_client.credentials import caller_metadata
-from twc_customer_client.errors import REQUEST_ID, Cancelled, CustomerError, Failure, read_rpc_error
+from twc_customer_client.errors import REQUEST_ID, Cancelled, Failure
 from twc_customer_client.retries import Attempts
 from twc_customer_client.rpcs import STREAM_SECONDS, Rpc, rpc_of
 from twc_customer_client.sync.runtime import (
@@ -90,12 +90,12 @@ class Calls:
                     self.consistency.doubt()
                     yield response
             except grpc.RpcError as raised:
-                error = read_rpc_error(raised, attempts.request_id)
+                attempts.fail(raised)
             else:
                 return
             finally:
                 responses.close()
-            self.wait(attempts, error, token)
+            self.wait(attempts, token)
 
     def responses(
         self, rpc: Callable[..., Any], request: object, sent: Sent, seconds: float | None = None
@@ -133,15 +133,15 @@ class Calls:
         timeout = None if seconds is None else attempts.remaining(seconds)
         return Sent(timeout, metadata, self._settings.wait_for_ready, consistency), token
 
-    def wait(self, attempts: Attempts, error: CustomerError, token: str) -> None:
-        """Waits until the next attempt. Raises the error if there is to be none."""
+    def wait(self, attempts: Attempts, token: str) -> None:
+        """Waits until the next attempt. Raises the failure if there is to be none."""
         if self.is_closed:
-            raise error
-        if error.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
+            attempts.give_up()
+        if attempts.code == grpc.StatusCode.UNAUTHENTICATED and not attempts.token_was_renewed:
             attempts.token_was_renewed = True
             if renew_token(self._tokens, token, self._seconds_for_token(attempts)):
                 return
-        sleep(attempts.delay(error))
+        sleep(attempts.delay())
 
     def _repeat(
         self,
@@ -157,12 +157,12 @@ class Calls:
             try:
                 answer = send(sent)
             except grpc.RpcError as raised:
-                error = read_rpc_error(raised, attempts.request_id)
+                attempts.fail(raised)
             else:
                 return answer
             finally:
                 self._note(rpc, sent, answer)
-            self.wait(attempts, error, token)
+            self.wait(attempts, token)
 
     def _seconds_for_token(self, attempts: Attempts) -> float:
         """Returns how long a call may wait for a token, which itself knows when it is too long."""

@@ -11,7 +11,6 @@ from twc.customer.v2 import customer_service_pb2 as pb
 from twc.customer.v2.customer_pb2 import Customer
 
 from twc_customer_client.calls import CallOptions, ended_early
-from twc_customer_client.errors import read_rpc_error
 from twc_customer_client.results import ImportResult, import_result
 from twc_customer_client.retries import Attempts
 from twc_customer_client.rpcs import BATCH_BYTES, BATCH_CUSTOMERS, rpc_of
@@ -63,11 +62,11 @@ def send_batches(
                 responses.next()
             break
         except grpc.RpcError as raised:
-            error = read_rpc_error(raised, attempts.request_id)
+            attempts.fail(raised)
         finally:
             outbox.end()
             responses.close()
-        calls.wait(attempts, error, token)
+        calls.wait(attempts, token)
     window.check()
 
 
