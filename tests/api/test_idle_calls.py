@@ -1,5 +1,6 @@
 """Calls whose messages do not come, or whose answers nobody takes: they hold nothing up."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -381,6 +382,24 @@ def test_watcher_that_takes_nothing(tmp_path: Path) -> None:
         stopping.join(SECONDS)
         assert not stopping.is_alive()
     server.channel.close()
+
+
+def test_left_reflection(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that leaves a stream of reflection after an answer is no error to log."""
+    with Server(data_dir=tmp_path) as server:
+        reflect: Any = reflection_pb2_grpc.ServerReflectionStub(server.channel)
+        may_end = threading.Event()
+
+        def requests() -> Iterator[Any]:
+            yield reflection_pb2.ServerReflectionRequest(list_services="")
+            may_end.wait(SECONDS)
+
+        stream = reflect.ServerReflectionInfo(requests())
+        assert next(stream).HasField("list_services_response")
+        stream.cancel()
+        may_end.set()
+
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_idle_reflection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from twc_customer_server.errors import Overloaded
 from twc_customer_server.middleware.compression import decompressed
 from twc_customer_server.middleware.streams import cancel_after
 from twc_customer_server.transport.calls import refuse
-from twc_customer_server.transport.interface import IncomingCall
+from twc_customer_server.transport.interface import Gone, IncomingCall
 
 MAX_STREAMS = 2
 STREAM_SECONDS = 10
@@ -54,7 +55,8 @@ class Reflection(reflection.ReflectionServicer):
 
     def ServerReflectionInfo(self, request_iterator: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         """Yields responses until the client has no more requests, or its time is over."""
-        with cancel_after(context, STREAM_SECONDS):
+        # grpcio would log Gone as an error, where many clients leave after the first answer.
+        with cancel_after(context, STREAM_SECONDS), suppress(Gone):
             yield from super().ServerReflectionInfo(request_iterator, context)
 
     def accept(self, incoming: IncomingCall) -> None:
