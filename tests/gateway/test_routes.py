@@ -365,7 +365,7 @@ def test_wait_longer_than_other_reads(http: httpx.Client) -> None:
 
 
 def test_large_page_of_list(http: httpx.Client) -> None:
-    """A page of several MiB passes the gateway."""
+    """A page as large as one may be passes the gateway."""
     note = {f"group-{n}": {"attribute_group": "x" * 1000} for n in range(99)}
     for number in range(3):
         emails = [f"{number}-{other}@example.com" for other in range(15)]
@@ -373,9 +373,9 @@ def test_large_page_of_list(http: httpx.Client) -> None:
 
     page = http.get("/customers", params={"pageSize": 1000}).json()
 
-    assert len(page["customers"]) == 41
+    assert len(page["customers"]) == 10
     rest = http.get("/customers", params={"pageToken": page["nextPageToken"]}).json()
-    assert len(rest["customers"]) == 4
+    assert len(rest["customers"]) == 10
 
 
 def _shape(route: HttpRoute) -> str:

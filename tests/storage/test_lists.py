@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from twc.customer.v2.customer_pb2 import AttributeGroup, Customer
-from twc.customer.v2.customer_service_pb2 import ListCustomersRequest
+from twc.customer.v2.customer_service_pb2 import ListCustomersRequest, ListCustomersResponse
 
 from tests.support.stores import insert, stamped
 from twc_customer_server.api import listing
@@ -81,7 +81,7 @@ def pages(
         if page.place is None:
             return
         response = listing.response(tenant, query.listing, page)
-        request.page_token = response.next_page_token
+        request.page_token = ListCustomersResponse.FromString(response).next_page_token
 
 
 def read(

@@ -1,5 +1,6 @@
 """An export: how its request is read, the parts of its answer, and the tokens to resume with."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -10,6 +11,7 @@ from twc.customer.v2.customer_pb2 import Customer
 
 from tests.support.steps import LATER, NOW, fields_of, refusals
 from twc_customer_server.api import cursors, exports, page_tokens
+from twc_customer_server.api.exports import ExportRequest
 from twc_customer_server.errors import CursorExpired
 from twc_customer_server.storage import export
 from twc_customer_server.storage.changes import ChangePlace, Position
@@ -56,6 +58,11 @@ def exported(size: int, customer_id: str = ID) -> Exported:
     return Exported(Place(7, customer_id), None, b"x" * size)
 
 
+def responded(request_: ExportRequest, part: Iterable[Exported]) -> pb.ExportCustomersResponse:
+    """The response with a part of an export."""
+    return pb.ExportCustomersResponse.FromString(exports.response(request_, part))
+
+
 @each_request
 def test_token_of_a_part(request_: pb.ExportCustomersRequest) -> None:
     """A token goes on after its part, with the same bounds of time, whenever it comes."""
@@ -63,7 +70,7 @@ def test_token_of_a_part(request_: pb.ExportCustomersRequest) -> None:
     last = ID.replace("0", "1")
     place = Place(last if begun.export.order is Order.ID else 43, last)
     part = [exported(0), Exported(place, 5, b"")]
-    token = exports.response(begun, part).resume_token
+    token = responded(begun, part).resume_token
     again = parsed(resumed(request_, token), LATER, Position("cafe", 90))
     assert again == begun._replace(export=begun.export._replace(after=place))
 
@@ -72,14 +79,14 @@ def test_token_of_a_part(request_: pb.ExportCustomersRequest) -> None:
 def test_token_of_nothing(request_: pb.ExportCustomersRequest) -> None:
     """The token of an empty part goes on where the export was."""
     begun = parsed(request_)
-    token = exports.response(begun, ()).resume_token
+    token = responded(begun, ()).resume_token
     assert parsed(resumed(request_, token), LATER, Position("cafe", 90)) == begun
 
 
 @each_request
 def test_token_of_another_request(request_: pb.ExportCustomersRequest) -> None:
     """A token is refused for another request, and for another tenant."""
-    token = exports.response(parsed(request_), ()).resume_token
+    token = responded(parsed(request_), ()).resume_token
     others = [(TENANT, it) for it in REQUESTS.values() if it != request_]
     if not request_.HasField("cursor"):
         others.append(("other", request_))
@@ -144,7 +151,7 @@ def test_since_between_milliseconds() -> None:
 def test_overlap_of_next_export() -> None:
     """The next export begins a minute before this one began."""
     moment = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-    as_of = exports.response(parsed(pb.ExportCustomersRequest(), moment), ()).as_of
+    as_of = responded(parsed(pb.ExportCustomersRequest(), moment), ()).as_of
     assert as_of.ToDatetime(UTC) == moment.replace(minute=5)
 
 
@@ -173,7 +180,7 @@ def test_cursor_of_another_database(position: Position) -> None:
 
 def test_next_cursor() -> None:
     """The next export begins after all changes up to the position of this one."""
-    response = exports.response(parsed(REQUESTS["all"]), ())
+    response = responded(parsed(REQUESTS["all"]), ())
     begun = parsed(pb.ExportCustomersRequest(cursor=response.next_cursor))
     assert begun.export.after == Place(71)
 
@@ -182,7 +189,7 @@ def test_response() -> None:
     """A part has customers whole, and of the deleted ones the id and the time alone."""
     body = Customer(id=ID, email="ada@example.com").SerializeToString()
     found = [Exported(Place(ID, ID), None, body), Exported(Place("gone", "gone"), 2, body)]
-    answer = exports.response(parsed(REQUESTS["deleted"]), found)
+    answer = responded(parsed(REQUESTS["deleted"]), found)
     assert [it.email for it in answer.customers] == ["ada@example.com"]
     assert [(it.id, it.delete_time.ToMilliseconds()) for it in answer.tombstones] == [("gone", 2)]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twc.customer.v2.customer_pb2 import Customer
-from twc.customer.v2.customer_service_pb2 import ListCustomersRequest
+from twc.customer.v2.customer_service_pb2 import ListCustomersRequest, ListCustomersResponse
 
 from tests.support.steps import ANY_TEXT, EXAMPLES, fields_of, refusals, stored
 from twc_customer_server.api import listing
@@ -143,7 +143,12 @@ def read(tenant: str = TENANT, **fields: Any) -> Query:
 def token(place: ListPlace, **fields: Any) -> str:
     """The token of a place in the list of a request."""
     page = ListedPage([], place)
-    return listing.response(TENANT, read(**fields).listing, page).next_page_token
+    return responded(read(**fields).listing, page).next_page_token
+
+
+def responded(of: Listing, page: ListedPage) -> ListCustomersResponse:
+    """The response with a page."""
+    return ListCustomersResponse.FromString(listing.response(TENANT, of, page))
 
 
 @pytest.mark.parametrize(("text", "order", "field", "is_descending"), SERVED.values(), ids=SERVED)
@@ -295,7 +300,7 @@ def test_response() -> None:
     """A page has its customers as they are stored, and a token if another may follow."""
     customers = [stored(first_name=name) for name in ("Ada", "Bob")]
     bodies = [customer.SerializeToString() for customer in customers]
-    last = listing.response(TENANT, read().listing, ListedPage(bodies, None))
+    last = responded(read().listing, ListedPage(bodies, None))
     assert [*last.customers] == customers
     assert not last.HasField("next_page_token")
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_server.api import cursors, page_tokens, tombstones
+from twc_customer_server.api.encoded import with_customers
 from twc_customer_server.customers import fields
 from twc_customer_server.errors import InvalidInput, Violation
 from twc_customer_server.storage.changes import Position
@@ -69,13 +70,14 @@ def parse(
     return ExportRequest(tenant, scope, beginning, export)
 
 
-def response(request: ExportRequest, part: Iterable[Exported]) -> pb.ExportCustomersResponse:
-    """Builds the response with a part of an export."""
+def response(request: ExportRequest, part: Iterable[Exported]) -> bytes:
+    """Encodes the response with a part of an export."""
     message = pb.ExportCustomersResponse()
+    bodies: list[bytes] = []
     place = request.export.after
     for place, deleted_at, body in part:
         if deleted_at is None:
-            message.customers.add().MergeFromString(body)
+            bodies.append(body)
         else:
             tombstones.fill(message.tombstones.add(), place.id, deleted_at, body)
     time, position, last_id = request.beginning
@@ -83,7 +85,7 @@ def response(request: ExportRequest, part: Iterable[Exported]) -> pb.ExportCusto
     message.resume_token = page_tokens.make(request.scope, f"{began} {place.value} {place.id}")
     message.as_of.FromMilliseconds(time - _VISIBILITY_MILLISECONDS)
     message.next_cursor = cursors.make(request.tenant, cursors.after_all(position))
-    return message
+    return with_customers(message, bodies)
 
 
 def _parse_resume_token(

@@ -8,6 +8,7 @@ from uuid import UUID
 from twc.customer.v2 import customer_service_pb2 as pb
 
 from twc_customer_server.api import filters, page_tokens
+from twc_customer_server.api.encoded import with_customers
 from twc_customer_server.api.filters import Filter, Text
 from twc_customer_server.customers import fields
 from twc_customer_server.errors import InvalidInput, Violation
@@ -94,14 +95,12 @@ def parse(request: pb.ListCustomersRequest, tenant: str, region: str | None) -> 
     return Query(listing, after, min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE))
 
 
-def response(tenant: str, listing: Listing, page: ListedPage) -> pb.ListCustomersResponse:
-    """Builds the response with a page, and the token of the next one if there may be one."""
+def response(tenant: str, listing: Listing, page: ListedPage) -> bytes:
+    """Encodes the response with a page, and the token of the next one if there may be one."""
     message = pb.ListCustomersResponse()
-    for body in page.bodies:
-        message.customers.add().MergeFromString(body)
     if page.place:
         message.next_page_token = _token(tenant, listing, page.place)
-    return message
+    return with_customers(message, page.bodies)
 
 
 def _order(text: str) -> _Order | None:

@@ -52,9 +52,7 @@ class Reads:
             call.set_status(200, *lookup.page_headers(request, token))
         return iter([customer.body for customer in page.found])
 
-    def ListCustomers(
-        self, request: pb.ListCustomersRequest, call: Call
-    ) -> pb.ListCustomersResponse:
+    def ListCustomers(self, request: pb.ListCustomersRequest, call: Call) -> bytes:
         query = listing.parse(request, call.tenant, self._region(call.tenant))
         page = self._customers.list_page(call.tenant, query.listing, query.after, query.size)
         return listing.response(call.tenant, query.listing, page)

@@ -98,9 +98,7 @@ class CustomerServicer(Reads):
         # Nothing keeps a batch that was answered while the next one is awaited.
         return map(import_batch, requests)
 
-    def ExportCustomers(
-        self, request: pb.ExportCustomersRequest, call: Call
-    ) -> Iterator[pb.ExportCustomersResponse]:
+    def ExportCustomers(self, request: pb.ExportCustomersRequest, call: Call) -> Iterator[bytes]:
         begin = partial(self._exports.begin, call.tenant)
         parsed = exports.parse(request, call.tenant, begin, _now())
         is_empty = True
