@@ -255,6 +255,8 @@ def free_frames(error: BaseException | None) -> None:
     One of them, or the library that raised it, often refers to the error: without this all that a
     call has read would stay until the garbage collector looks at old objects.
     """
-    while error:
+    # Errors can stand behind each other in a ring, as one does that is raised anew where another
+    # is handled that was raised from it: one whose frames are freed is the last.
+    while error and error.__traceback__:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import create_autospec
@@ -291,3 +292,19 @@ def test_reasons_in_documentation() -> None:
 
     assert given <= set(listed)
     assert {reason for _, reason in listed} == {*reasons.ErrorReason.keys()} - {UNSPECIFIED}
+
+
+def test_frames_of_a_ring() -> None:
+    """The frames of errors that stand behind each other are freed, also where these are a ring."""
+    first, second = ValueError(), KeyError()
+    with suppress(ValueError):
+        try:
+            raise first
+        except ValueError:
+            try:
+                raise second from first
+            except KeyError:
+                raise first  # noqa: B904 - its context is what makes the ring
+    assert (first.__context__, second.__cause__) == (second, first)
+    errors.free_frames(first)
+    assert (first.__traceback__, second.__traceback__) == (None, None)
