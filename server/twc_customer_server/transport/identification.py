@@ -179,12 +179,13 @@ class Identifier:
             caller = self._identity.authenticate(
                 unknown.metadata, unknown.incoming.peer, unknown.came_at
             )
-        except Exception as error:  # noqa: BLE001 - every error has a status
-            is_in_time = time.monotonic() < unknown.until and unknown.incoming.is_active()
-            if isinstance(error, KeysAwaited) and is_in_time:
+        except KeysAwaited as error:
+            if time.monotonic() < unknown.until and unknown.incoming.is_active():
                 self._park(unknown, error)
             else:
                 self._tell(unknown, error)
+        except Exception as error:  # noqa: BLE001 - every error has a status
+            self._tell(unknown, error)
         else:
             self._tell(unknown, caller)
 
