@@ -141,6 +141,14 @@ def _settings_of_tests(_no_strays: None) -> Iterator[None]:
 
 
 @pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Frees only what nothing refers to."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def tenant() -> str:
     """A tenant that no other test uses, so that tests share a server or a database."""
     return f"tenant-{next(_numbers)}"

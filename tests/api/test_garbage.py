@@ -1,9 +1,8 @@
 """What a call has read is freed when it ends, however it ends: no collector has to find it."""
 
-import gc
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
@@ -29,12 +28,7 @@ class Kept(list[Any]):
     """A list that a weak reference can tell the end of."""
 
 
-@pytest.fixture(autouse=True)
-def _no_collector() -> Iterator[None]:
-    """Frees nothing but what nothing refers to."""
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("without_collector")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,8 @@
 """Calls leave nothing for the garbage collector, such as the request that was sent."""
 
 import asyncio
-import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,13 +15,7 @@ from tests.support.tokens import token_for
 from twc_customer_client import AsyncCustomerClient, CustomerClient, errors
 from twc_customer_client.sync.call_thread import uninterrupted
 
-
-@pytest.fixture(autouse=True)
-def _no_collector() -> Iterator[None]:
-    """Frees nothing but what nothing refers to."""
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("without_collector")
 
 
 def _call(client: Any) -> Any:

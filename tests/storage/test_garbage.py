@@ -1,8 +1,7 @@
 """What a write has kept is freed when it ends, however it ends: no collector has to find it."""
 
-import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import peewee
@@ -14,13 +13,7 @@ from tests.support.server_process import wait_until
 from twc_customer_server.errors import NotFound, Unavailable
 from twc_customer_server.storage.database import Database
 
-
-@pytest.fixture(autouse=True)
-def _no_collector() -> Iterator[None]:
-    """Frees nothing but what nothing refers to."""
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("without_collector")
 
 
 class Unit:

@@ -1,6 +1,5 @@
 """A call that Envoy passes to Python, from its headers to its end."""
 
-import gc
 import threading
 import weakref
 from collections.abc import Iterator
@@ -27,14 +26,6 @@ class _Client:
         self.events.append(event)
 
 
-@pytest.fixture
-def without_collector() -> Iterator[None]:
-    """Frees only what nothing refers to."""
-    gc.disable()
-    yield
-    gc.enable()
-
-
 @pytest.mark.usefixtures("without_collector")
 def test_ended_call_is_freed() -> None:
     """A call that has ended is freed at once, and its token with it, without a collection."""
@@ -52,33 +43,6 @@ def test_ended_call_is_freed() -> None:
         "http.response.trailers",
     ]
     assert client.events[1]["body"] == frame(b"hello!")
-    freed = weakref.ref(client)
-    del call, client
-    assert freed() is None
-
-
-class _GoneClient(_Client):
-    """Is found to be gone when `sent` is set to an error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = Future()
-
-    def __call__(self, event: dict[str, Any]) -> Any:
-        super().__call__(event)
-        return self.sent
-
-
-@pytest.mark.usefixtures("without_collector")
-def test_call_of_gone_client_is_freed() -> None:
-    """So is a call that ends since its client is gone."""
-    handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, _: request)
-    client = _GoneClient()
-    call = InprocessCall(method_of(handler), read_head(HEADERS), None, client, 100)
-    call.send(b"hello", list)
-    client.sent.set_exception(OSError())
-
-    assert not call.is_active()
     freed = weakref.ref(client)
     del call, client
     assert freed() is None
@@ -102,10 +66,30 @@ class _SlowClient(_Client):
         for each in taken:
             each.set_result(None)
 
+    def leave(self) -> None:
+        """Takes none of that, and is gone."""
+        for each in self._sent:
+            each.set_exception(OSError())
+
     def status(self) -> bytes:
         """The gRPC status that the response ends with."""
         headers = dict(self.events[-1]["headers"])
         return bytes(headers[b"grpc-status"])
+
+
+@pytest.mark.usefixtures("without_collector")
+def test_call_of_gone_client_is_freed() -> None:
+    """So is a call that ends since its client is gone."""
+    handler: Any = grpc.unary_unary_rpc_method_handler(lambda request, _: request)
+    client = _SlowClient()
+    call = InprocessCall(method_of(handler), read_head(HEADERS), None, client, 100)
+    call.send(b"hello", list)
+    client.leave()
+
+    assert not call.is_active()
+    freed = weakref.ref(client)
+    del call, client
+    assert freed() is None
 
 
 def _running(client: _SlowClient, *, is_short: bool) -> InprocessCall:
